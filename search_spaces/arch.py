@@ -1,0 +1,157 @@
+"""`Arch`: the one description of a network. Everything else is a fold over `Arch.walk()`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces.costs import Cost, Shape
+from search_spaces.layers import Classifier, Layer, layer_from_dict
+
+FORMAT = "nas.arch"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Arch:
+    """A network: input resolution (pixels), input channels, and layers in stages.
+
+    The first stage is the stem, the last is the head (it ends in a `Classifier`), those between are the block stages;
+    stages only group and name layers (`blocks.<stage>.<block>` in a network's weights).
+    """
+
+    resolution: int
+    stages: tuple[tuple[Layer, ...], ...]
+    in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("resolution", "in_channels"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+        if len(self.stages) < 2 or not all(self.stages):
+            raise ValueError("an arch needs a stem stage and a head stage, and every stage at least one layer")
+        if not isinstance(self.stages[-1][-1], Classifier):
+            raise ValueError(f"the last layer must be a classifier, got {self.stages[-1][-1].kind!r}")
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(layer for stage in self.stages for layer in stage)
+
+    @property
+    def input_shape(self) -> Shape:
+        return Shape(self.in_channels, self.resolution, self.resolution)
+
+    @property
+    def num_classes(self) -> int:
+        head = self.stages[-1][-1]
+        assert isinstance(head, Classifier)
+        return head.num_classes
+
+    def walk(self) -> Iterator[tuple[Layer, Shape]]:
+        """Each layer with the shape of its input, from stem to classifier."""
+        shape = self.input_shape
+        for layer in self.layers:
+            yield layer, shape
+            shape = layer.out_shape(shape)
+
+    def walk_stages(self) -> Iterator[tuple[tuple[Layer, Shape], ...]]:
+        """`walk()` cut into stages."""
+        steps = self.walk()
+        for stage in self.stages:
+            yield tuple(next(steps) for _ in stage)
+
+    @property
+    def cost(self) -> Cost:
+        """Parameters, MACs and activations of the whole network for one image."""
+        costs = [layer.cost(shape) for layer, shape in self.walk()]
+        return Cost(*(sum(values) for values in zip(*costs, strict=True)))
+
+    @property
+    def params(self) -> int:
+        return self.cost.params
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and linear layers for one image (papers print this as FLOPs)."""
+        return self.cost.macs
+
+    @property
+    def activations(self) -> int:
+        return self.cost.activations
+
+    def with_classes(self, num_classes: int) -> Arch:
+        """The same network for another number of classes."""
+        return dataclasses.replace(self, stages=(*self.stages[:-1], (*self.stages[-1][:-1], Classifier(num_classes))))
+
+    @property
+    def id(self) -> str:
+        """Short hash of the canonical JSON: equal archs have equal ids."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "resolution": self.resolution,
+            "in_channels": self.in_channels,
+            "stages": [[layer.to_dict() for layer in stage] for stage in self.stages],
+        }
+
+    def to_json(self) -> str:
+        """JSON text, one layer a line; `from_json(to_json()) == self`."""
+        head = {key: value for key, value in self.to_dict().items() if key != "stages"}
+        stages = ",\n".join(
+            "  [\n" + ",\n".join(f"   {json.dumps(layer.to_dict())}" for layer in stage) + "\n  ]" for stage in self.stages
+        )
+        return json.dumps(head)[:-1] + ', "stages": [\n' + stages + "\n]}\n"
+
+    @staticmethod
+    def from_dict(data: Any) -> Arch:
+        """The arch that `to_dict` wrote; anything else is refused with what is wrong and where."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError(f"not an arch: expected a JSON object with \"format\": \"{FORMAT}\"")
+        if data.get("version") != VERSION:
+            raise ValueError(f"arch format version {data.get('version')!r} cannot be read; this release reads {VERSION}")
+        unknown = sorted(set(data) - {"format", "version", "resolution", "in_channels", "stages"})
+        if unknown:
+            raise ValueError(f"an arch has no key {unknown[0]!r}")
+        stages = data.get("stages")
+        if not isinstance(stages, list) or not all(isinstance(stage, list) for stage in stages):
+            raise ValueError("an arch needs 'stages': a list of lists of layers")
+        built = []
+        for i, stage in enumerate(stages):
+            layers = []
+            for j, layer in enumerate(stage):
+                try:
+                    layers.append(layer_from_dict(layer))
+                except ValueError as error:
+                    raise ValueError(f"stage {i}, layer {j}: {error}") from None
+            built.append(tuple(layers))
+        return Arch(data.get("resolution", 0), tuple(built), data.get("in_channels", 3))
+
+    @staticmethod
+    def from_json(text: str) -> Arch:
+        """The arch in `text`. Raises `ValueError` where it is not one."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON (truncated?): {error}") from None
+        return Arch.from_dict(data)
+
+    @staticmethod
+    def load(path: str | Path) -> Arch:
+        """The arch in the file `path`. Raises `ValueError` naming the file where it is missing or not an arch."""
+        path = Path(path)
+        try:
+            return Arch.from_json(path.read_text())
+        except FileNotFoundError:
+            raise ValueError(f"no arch file at {path}; a search writes one as arch.json in its run directory") from None
+        except (ValueError, UnicodeDecodeError, OSError) as error:
+            raise ValueError(f"{path}: {error}") from None

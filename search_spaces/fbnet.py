@@ -1,0 +1,166 @@
+"""The FBNet space and its published networks (Wu et al., CVPR 2019, arXiv 1812.03443, Tables 1 and 2).
+
+22 searched layers with nine candidates each, between a fixed stem and head. Two geometries: `paper` (224 pixels, and
+the other resolutions of the paper's Table 4) and `small` (32 pixels: stem stride 1, stage strides 1 1 2 2 1 2 1, the
+geometry of HW-NAS-Bench and HELP), chosen by resolution unless named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from search_spaces.arch import Arch
+from search_spaces.costs import round_up
+from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
+from search_spaces.space import LayerwiseSpace
+
+STAGE_CHANNELS = (16, 24, 32, 64, 112, 184, 352)
+STAGE_DEPTHS = (1, 4, 4, 4, 4, 4, 1)
+STAGE_STRIDES = {"paper": (1, 2, 2, 2, 1, 2, 1), "small": (1, 1, 2, 2, 1, 2, 1)}
+STEM_CHANNELS = 16
+STEM_STRIDE = {"paper": 2, "small": 1}
+HEAD_CHANNELS = 1984
+SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
+
+# Order is the index that public tables and HELP's data use. kernel, expand_ratio, groups
+BLOCKS: dict[str, tuple[int, int, int]] = {
+    "k3_e1": (3, 1, 1),
+    "k3_e1_g2": (3, 1, 2),
+    "k3_e3": (3, 3, 1),
+    "k3_e6": (3, 6, 1),
+    "k5_e1": (5, 1, 1),
+    "k5_e1_g2": (5, 1, 2),
+    "k5_e3": (5, 3, 1),
+    "k5_e6": (5, 6, 1),
+}
+CANDIDATES = (*BLOCKS, "skip")
+
+
+def geometry_of(resolution: int, geometry: str = "auto") -> str:
+    """`paper` or `small`; `auto` chooses by resolution."""
+    if geometry == "auto":
+        return "small" if resolution < SMALL_BELOW else "paper"
+    if geometry not in STAGE_STRIDES:
+        raise ValueError(f"unknown FBNet geometry {geometry!r}; one of auto, {', '.join(STAGE_STRIDES)}")
+    return geometry
+
+
+def block(name: str, out_channels: int, stride: int) -> Layer:
+    """The candidate called `name`: one of `CANDIDATES`, or `k3_e6_sep`, the tenth block of the 2019 B and C nets."""
+    if name == "skip":
+        return Skip(out_channels, stride)
+    if name == "k3_e6_sep":
+        return InvertedResidual(out_channels, 3, stride, 6.0, num_depthwise=2)
+    kernel_size, expand_ratio, groups = BLOCKS[name]
+    return InvertedResidual(out_channels, kernel_size, stride, float(expand_ratio), groups)
+
+
+def macro(width: float, geometry: str) -> list[list[tuple[int, int]]]:
+    """Output channels and stride of each searched layer, by stage.
+
+    Channels are scaled by `width` and rounded *up* to a multiple of 8: of the usual rules only this one gives the
+    published widths of FBNet-96-0.35-1 (8 | 16 | 16 | 24 | 40 | 72 | 128).
+    """
+    if not width > 0:
+        raise ValueError(f"width must be > 0, got {width}")
+    return [
+        [(round_up(channels * width), stride if i == 0 else 1) for i in range(depth)]
+        for channels, depth, stride in zip(STAGE_CHANNELS, STAGE_DEPTHS, STAGE_STRIDES[geometry], strict=True)
+    ]
+
+
+def fbnet(
+    resolution: int = 224,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    width: float = 1.0,
+    head_channels: int = HEAD_CHANNELS,
+    geometry: str = "auto",
+    skip_at_shape_change: bool = True,
+    candidates: Sequence[str] = CANDIDATES,
+) -> LayerwiseSpace:
+    """The FBNet search space: 9^22 networks.
+
+    `resolution` in pixels; `width` multiplies stem and stage channels; `head_channels` is not scaled.
+    `skip_at_shape_change=True` (as mobile-vision, AnnaAraslanova/FBNet and HW-NAS-Bench do) makes the skip of the six
+    layers that change the shape a 1x1 convolution, BN, ReLU; `False` (as JunrQ/NAS does) leaves eight candidates there.
+    `candidates` restricts the block choices.
+    """
+    geometry = geometry_of(resolution, geometry)
+    unknown = [name for name in candidates if name not in CANDIDATES]
+    if unknown:
+        raise ValueError(f"unknown FBNet candidate {unknown[0]!r}; one of {', '.join(CANDIDATES)}")
+    stem = round_up(STEM_CHANNELS * width)
+    slots: list[list[list[Layer]]] = [[[ConvBNAct(stem, 3, STEM_STRIDE[geometry])]]]
+    channels = stem
+    for stage in macro(width, geometry):
+        slots.append([])
+        for out_channels, stride in stage:
+            keeps_shape = stride == 1 and channels == out_channels
+            names = [n for n in candidates if n != "skip" or keeps_shape or skip_at_shape_change]
+            slots[-1].append([block(name, out_channels, stride) for name in names])
+            channels = out_channels
+    slots.append([[ConvBNAct(head_channels)], [Classifier(num_classes)]])
+    return LayerwiseSpace("fbnet", resolution, slots, in_channels)
+
+
+# Published networks: one block name per searched layer (AnnaAraslanova/FBNet, mobile-vision, timm; see docs/fbnet.md).
+_A = "skip k3_e3 k3_e1 skip skip k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 k3_e6 k5_e1_g2 k5_e3 k3_e1_g2 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
+_B = "k3_e1 k3_e6 k5_e1 k3_e1 k3_e1 k5_e6 k5_e3 k3_e6 {b9} k5_e6 {b11} skip k5_e3 k5_e6 k3_e1 k5_e1 k5_e3 k5_e6 k5_e1 k5_e6 k5_e6 k3_e6"
+_C = "k3_e1 k3_e6 skip k3_e1 k3_e1 k5_e6 k5_e3 {c8} k3_e6 k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 {c15} k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 k5_e6 k3_e6"
+_S8 = "k3_e1 k3_e3 k3_e1 skip skip k5_e6 k3_e3 k3_e3 k3_e6 k5_e6 k5_e3 k5_e3 k5_e3 k3_e6 k5_e3 k5_e3 k5_e3 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
+_IPHONEX = "skip k3_e6 k3_e1 k3_e1 k3_e1 k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e3 k3_e6 k3_e6 k3_e3 k3_e3 k3_e3 k5_e6 k5_e6 k5_e6 k5_e3 k5_e6"
+_96 = "k3_e1 k3_e6 k3_e6 skip skip k5_e6 k5_e6 skip skip k5_e6 skip skip skip k3_e6 skip skip skip k5_e6 k5_e6 skip skip k5_e6"
+_B_FIGURE = _B.format(b9="k5_e6", b11="k5_e1")
+_B_2019 = _B.format(b9="k3_e6_sep", b11="k5_e1")
+_B_MV = _B.format(b9="k5_e6", b11="k5_e6")
+_C_PLAIN = _C.format(c8="k5_e6", c15="k5_e6")
+_C_2019 = _C.format(c8="k3_e6_sep", c15="k3_e6_sep")
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One published form: its blocks and what distinguishes it from the others of the same name."""
+
+    blocks: str
+    head_channels: int = HEAD_CHANNELS
+    resolution: int = 224
+    width: float = 1.0
+    expand_at_1: bool = True
+
+
+PUBLISHED: dict[str, Published] = {
+    "fbnetc_100": Published(_C_PLAIN),  # as timm has it
+    "fbnet_a": Published(_A, head_channels=1504),  # the released Caffe2 net
+    "fbnet_b_paper": Published(_B_FIGURE),  # the paper's figure
+    "fbnet_b": Published(_B_2019),  # the released Caffe2 net: layer 9 is k3_e6_sep
+    "fbnet_b1": Published(_B_2019, head_channels=1504),
+    "fbnet_c": Published(_C_2019),  # the released Caffe2 net: layers 8 and 15 are k3_e6_sep
+    "fbnet_c1": Published(_C_2019, head_channels=1504),
+    "fbnet_a_pytorch": Published(_A, head_channels=1504, expand_at_1=False),  # mobile-vision's PyTorch nets
+    "fbnet_b_pytorch": Published(_B_MV, expand_at_1=False),
+    "fbnet_c_pytorch": Published(_C_PLAIN, expand_at_1=False),
+    "fbnet_s8": Published(_S8),  # head width not published; 1984 assumed
+    "fbnet_iphonex": Published(_IPHONEX),  # head width not published; 1984 assumed
+    "fbnet_96_035_1": Published(_96, head_channels=1416, resolution=96, width=0.35),
+}
+
+
+def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
+    """The published network called `name` (a key of `PUBLISHED`), at its own resolution unless another is given."""
+    if name not in PUBLISHED:
+        raise ValueError(f"unknown FBNet {name!r}; one of {', '.join(PUBLISHED)}")
+    form = PUBLISHED[name]
+    names = iter(form.blocks.split())
+    stages: list[tuple[Layer, ...]] = [(ConvBNAct(round_up(STEM_CHANNELS * form.width), 3, 2),)]
+    for stage in macro(form.width, "paper"):
+        layers = [block(next(names), channels, stride) for channels, stride in stage]
+        if not form.expand_at_1:
+            layers = [
+                dataclasses.replace(layer, expand_at_1=False) if isinstance(layer, InvertedResidual) else layer
+                for layer in layers
+            ]
+        stages.append(tuple(layers))
+    stages.append((ConvBNAct(form.head_channels), Classifier(num_classes)))
+    return Arch(resolution or form.resolution, tuple(stages), in_channels)

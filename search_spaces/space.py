@@ -1,0 +1,215 @@
+"""Search spaces: named finite variables, and a decoder from genotypes to archs.
+
+A genotype is one row of ints, one per variable; a population is an integer matrix `(n, variables)`, so that
+sampling, mutation, encoding and pricing are array operations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.arch import Arch
+from search_spaces.costs import Shape
+from search_spaces.layers import Layer
+
+Genotype = tuple[int, ...]
+Population = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A named choice. `ordered` says that neighbouring choices are alike (a kernel size), for encodings."""
+
+    name: str
+    choices: tuple[Any, ...]
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise ValueError(f"variable {self.name!r} has no choices")
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+
+class SearchSpace(ABC):
+    """A finite set of archs, indexed by genotypes."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable per gene."""
+
+    @abstractmethod
+    def decode(self, genotype: Sequence[int]) -> Arch:
+        """The arch of `genotype`. Raises `ValueError` where it is not a point of the space."""
+
+    @abstractmethod
+    def encode(self, arch: Arch) -> Genotype:
+        """The genotype of `arch`, the inverse of `decode`. Raises `ValueError` where `arch` is not in the space."""
+
+    @abstractmethod
+    def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
+        """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
+
+    @property
+    def cardinalities(self) -> NDArray[np.int64]:
+        """Number of choices per variable."""
+        return np.array([len(variable) for variable in self.variables], dtype=np.int64)
+
+    @property
+    def size(self) -> int:
+        """Number of genotypes."""
+        return math.prod(len(variable) for variable in self.variables)
+
+    def check(self, genotype: Sequence[int]) -> Genotype:
+        """`genotype` as a tuple of ints. Raises `ValueError` naming the first gene out of range."""
+        genes = tuple(int(gene) for gene in genotype)
+        if len(genes) != len(self.variables):
+            raise ValueError(f"a genotype of {self.name} has {len(self.variables)} genes, got {len(genes)}")
+        for gene, variable in zip(genes, self.variables, strict=True):
+            if not 0 <= gene < len(variable):
+                raise ValueError(f"{variable.name} has choices 0..{len(variable) - 1}, got {gene}")
+        return genes
+
+    def sample(self, count: int, rng: np.random.Generator) -> Population:
+        """`count` genotypes drawn uniformly: `(count, variables)`."""
+        return rng.integers(0, self.cardinalities, size=(count, len(self.variables)), dtype=np.int64)
+
+    def mutate(self, population: Population, rng: np.random.Generator, rate: float) -> Population:
+        """A copy in which each gene, with probability `rate`, moved to another of its choices, uniformly."""
+        cardinalities = self.cardinalities
+        shift = rng.integers(1, np.maximum(cardinalities, 2), size=population.shape)
+        moved = (population + shift) % cardinalities
+        return np.where(rng.random(population.shape) < rate, moved, population)
+
+    def crossover(self, mothers: Population, fathers: Population, rng: np.random.Generator) -> Population:
+        """Uniform crossover: each gene from either parent with probability 1/2."""
+        return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
+
+
+@dataclass(frozen=True)
+class Position:
+    """A searched place of a layer-wise space: its name, its candidates, and the shape that reaches it."""
+
+    name: str
+    candidates: tuple[Layer, ...]
+    shape: Shape
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(layer.label for layer in self.candidates)
+
+
+class LayerwiseSpace(SearchSpace):
+    """A fixed skeleton whose slots each hold one of several candidate layers of equal output shape.
+
+    `slots[stage][i]` is a tuple of candidates; slots with a single candidate are fixed. Every cost that is a sum over
+    layers is, on such a space, a constant plus one number per position and candidate: `rows`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        resolution: int,
+        slots: Sequence[Sequence[Sequence[Layer]]],
+        in_channels: int = 3,
+    ) -> None:
+        self.name = name
+        self.slots = tuple(tuple(tuple(slot) for slot in stage) for stage in slots)
+        first = tuple(tuple(slot[0] for slot in stage) for stage in self.slots)
+        self.skeleton = Arch(resolution, first, in_channels)
+        positions = []
+        for s, (stage, walked) in enumerate(zip(self.slots, self.skeleton.walk_stages(), strict=True)):
+            for i, (slot, (layer, shape)) in enumerate(zip(stage, walked, strict=True)):
+                for other in slot[1:]:
+                    if other.out_shape(shape) != layer.out_shape(shape):
+                        raise ValueError(
+                            f"{name}: stage {s}, layer {i}: candidates {layer.label!r} and {other.label!r} disagree on the "
+                            f"output shape ({layer.out_shape(shape)} and {other.out_shape(shape)}); give them the same "
+                            "out_channels and stride"
+                        )
+                if len(set(slot)) != len(slot):
+                    raise ValueError(f"{name}: stage {s}, layer {i} lists the same candidate twice")
+                if len(slot) > 1:
+                    positions.append(Position(f"stage{s}.{i}", slot, shape))
+        self.positions = tuple(positions)
+
+    @cached_property
+    def _variables(self) -> tuple[Variable, ...]:
+        return tuple(Variable(position.name, position.labels) for position in self.positions)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        return self._variables
+
+    def decode(self, genotype: Sequence[int]) -> Arch:
+        genes = iter(self.check(genotype))
+        stages = tuple(
+            tuple(slot[next(genes)] if len(slot) > 1 else slot[0] for slot in stage) for stage in self.slots
+        )
+        return dataclasses.replace(self.skeleton, stages=stages)
+
+    def encode(self, arch: Arch) -> Genotype:
+        mine, theirs = self.skeleton, arch
+        if (mine.resolution, mine.in_channels) != (theirs.resolution, theirs.in_channels):
+            raise ValueError(
+                f"arch {arch.id} takes {theirs.in_channels}x{theirs.resolution}px images, {self.name} has "
+                f"{mine.in_channels}x{mine.resolution}px"
+            )
+        lengths, wanted = [len(s) for s in theirs.stages], [len(s) for s in self.slots]
+        if lengths != wanted:
+            raise ValueError(f"arch {arch.id} has stages of {lengths} layers, {self.name} has {wanted}")
+        genes = []
+        for s, (slots, stage) in enumerate(zip(self.slots, arch.stages, strict=True)):
+            for i, (slot, layer) in enumerate(zip(slots, stage, strict=True)):
+                if layer not in slot:
+                    raise ValueError(f"arch {arch.id} is not in {self.name}: stage {s}, layer {i} cannot be {layer}")
+                if len(slot) > 1:
+                    genes.append(slot.index(layer))
+        return tuple(genes)
+
+    def fixed(self) -> Iterator[tuple[Layer, Shape]]:
+        """The layers that are the same in every arch, with their input shapes."""
+        slots = [slot for stage in self.slots for slot in stage]
+        for slot, (layer, shape) in zip(slots, self.skeleton.walk(), strict=True):
+            if len(slot) == 1:
+                yield layer, shape
+
+    def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
+        seen = set()
+        slots = [slot for stage in self.slots for slot in stage]
+        for slot, (_, shape) in zip(slots, self.skeleton.walk(), strict=True):
+            for layer in slot:
+                if (layer, shape) not in seen:
+                    seen.add((layer, shape))
+                    yield layer, shape
+
+    def rows(self, price: Callable[[Layer, Shape], float]) -> tuple[float, tuple[NDArray[np.float64], ...]]:
+        """An additive cost as `(fixed, rows)`: cost of a genotype g is `fixed + sum_i rows[i][g[i]]`."""
+        fixed = float(sum(price(layer, shape) for layer, shape in self.fixed()))
+        rows = tuple(
+            np.array([price(layer, position.shape) for layer in position.candidates], dtype=np.float64)
+            for position in self.positions
+        )
+        return fixed, rows
+
+
+def price(population: Population, fixed: float, rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Additive cost of every genotype, by gather: `fixed + sum_i rows[i][g[:, i]]`; `population`: (n, positions)."""
+    population = np.atleast_2d(population)
+    total = np.full(len(population), fixed)
+    for i, row in enumerate(rows):
+        total += row[population[:, i]]
+    return total
