@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write(temporary path)` and rename the result to `path`; on any error nothing is left behind.
+
+    The temporary file lies in the same folder, is flushed to disk before the rename, and carries the same suffix.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` to `path` atomically."""
+    return write_atomic(path, lambda temporary: temporary.write_text(text) and None)
+
+
+def write_json(path: str | Path, data: Any) -> Path:
+    """Write `data` as indented JSON to `path` atomically. NaN and infinity are refused."""
+    return write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"no {what} at {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{what} {path} is damaged (truncated?): {error}") from None
+    except OSError as error:
+        raise ValueError(f"{what} {path} cannot be read: {error}") from None
