@@ -1,0 +1,121 @@
+"""`ImageData`: a data set as the rest of the framework sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas.data.split import MemorySource, Split
+from nas.seeding import numpy_generator
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set with a training and a test split; `resolution` in pixels, images are square.
+
+    The test split is for the final evaluation only: searches divide the training split with `split_train`.
+    """
+
+    name: str
+    num_classes: int
+    in_channels: int
+    resolution: int
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+
+    def split_train(self, fraction: float, seed: int) -> tuple[Split, Split]:
+        """The training split divided in two, `fraction` of it first: disjoint, stratified, fixed by `seed`."""
+        first, second = stratified(self.train.labels.numpy(), fraction, seed)
+        return self.train.subset(torch.from_numpy(first)), self.train.subset(torch.from_numpy(second))
+
+    def held_out(self, fraction: float, seed: int) -> ImageData:
+        """This data set for a search: the test split replaced by `1 - fraction` of the training split."""
+        train, test = self.split_train(fraction, seed)
+        return dataclasses.replace(self, train=train, test=test)
+
+
+def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted row numbers of both parts; each class is divided in the same proportion, both parts get some of it."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"a split fraction lies between 0 and 1, got {fraction}")
+    rng = numpy_generator(seed, "split")
+    first, second = [], []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        if len(rows) < 2:
+            raise ValueError(f"class {label} has {len(rows)} image; a split needs at least 2 of each class")
+        cut = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
+        first.append(rows[:cut])
+        second.append(rows[cut:])
+    return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+
+
+def fit(images: Tensor, resolution: int, chunk: int = 4096) -> Tensor:
+    """uint8 (N, C, H, W) resized to square `resolution` (bilinear, antialiased), `chunk` images at a time."""
+    if resolution < 1:
+        raise ValueError(f"resolution must be >= 1 pixel, got {resolution}")
+    if images.shape[2:] == (resolution, resolution):
+        return images
+    size = (resolution, resolution)
+    parts = [
+        F.interpolate(part.float(), size, mode="bilinear", antialias=True).round_().clamp_(0, 255).to(torch.uint8)
+        for part in images.split(chunk)
+    ]
+    return torch.cat(parts)
+
+
+def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel of uint8 (N, C, H, W) on the 0..1 scale, exactly, by integer sums."""
+    total = torch.zeros(images.shape[1], dtype=torch.int64)
+    squares = torch.zeros_like(total)
+    for part in images.split(chunk):
+        values = part.to(torch.int64)
+        total += values.sum((0, 2, 3))
+        squares += (values * values).sum((0, 2, 3))
+    count = images.numel() // images.shape[1]
+    mean = total.double() / count / 255
+    std = (squares.double() / count / 255**2 - mean**2).clamp(min=0).sqrt()
+    if not bool((std > 0).all()):
+        raise ValueError("the training images are all one colour in some channel; nothing can be learned from them")
+    return mean.float(), std.float()
+
+
+def in_memory(
+    name: str,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    class_names: Sequence[str],
+    resolution: int,
+) -> ImageData:
+    """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`."""
+    num_classes = len(class_names)
+    for part, (images, labels) in (("training", train), ("test", test)):
+        check_labels(f"{name}, {part} labels", labels, len(images), num_classes)
+    images = [fit(part[0], resolution) for part in (train, test)]
+    mean, std = statistics(images[0])
+    splits = [
+        Split(MemorySource(part), torch.arange(len(part)), labels.long(), mean, std, resolution)
+        for part, labels in zip(images, (train[1], test[1]), strict=True)
+    ]
+    return ImageData(name, num_classes, images[0].shape[1], resolution, tuple(class_names), splits[0], splits[1])
+
+
+def check_labels(what: str, labels: Tensor, count: int, num_classes: int) -> None:
+    """Refuse labels that do not fit `count` images of `num_classes` classes."""
+    if labels.ndim != 1 or len(labels) != count:
+        raise ValueError(f"{what}: {tuple(labels.shape)} labels for {count} images")
+    if not count:
+        raise ValueError(f"{what}: there are no images")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        raise ValueError(f"{what}: label {wrong} is out of range; {num_classes} classes have labels 0..{num_classes - 1}")
+    if len(labels.unique()) < 2:
+        raise ValueError(f"{what}: all images are of class {low}; a classifier needs at least 2 classes")

@@ -1,0 +1,103 @@
+"""One split of a data set: bytes in, normalised batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nas.data.augment import apply, augment_named, draw
+from nas.seeding import generator
+
+
+class Source(Protocol):
+    """Where the images of a split come from: memory (`MemorySource`) or files (`FileSource`)."""
+
+    def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
+        """For each index vector its images: (B, C, S, S) uint8 on `device`."""
+        ...
+
+
+class MemorySource:
+    """Images as one uint8 tensor (N, C, S, S); a copy on each device that asked for one."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+        self._copies = {images.device: images}
+
+    def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
+        if device not in self._copies:
+            self._copies[device] = self.images.to(device)
+        images = self._copies[device]
+        for indices in batches:
+            yield images[indices]
+
+
+class Split:
+    """Images `indices` of `source` with their `labels`.
+
+    `labels`: (N,) int64, one per index; `mean`, `std`: (C,) on the 0..1 scale, those of the training images.
+    """
+
+    def __init__(
+        self, source: Source, indices: Tensor, labels: Tensor, mean: Tensor, std: Tensor, resolution: int
+    ) -> None:
+        if len(indices) != len(labels):
+            raise ValueError(f"{len(indices)} images but {len(labels)} labels")
+        if not len(indices):
+            raise ValueError("a split needs at least one image")
+        self.source, self.indices, self.labels = source, indices, labels
+        self.mean, self.std, self.resolution = mean, std, resolution
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def num_batches(self, batch_size: int, drop_last: bool = False) -> int:
+        """Number of batches in an epoch; at least 1 (`drop_last` never drops the only one)."""
+        return max(len(self) // batch_size, 1) if drop_last else -(-len(self) // batch_size)
+
+    def subset(self, rows: Tensor) -> Split:
+        """The images at `rows` of this split."""
+        return Split(self.source, self.indices[rows], self.labels[rows], self.mean, self.std, self.resolution)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        augment: str | None = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        processes: int = 1,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of `(images, labels)`: (B, C, H, W) float32 normalised, (B,) int64, on `device`.
+
+        Order and augmentation are functions of `seed` and `epoch`; all their random numbers are drawn and moved to
+        `device` before the first batch, so no step waits for the host. `batch_size` counts over all `processes`;
+        process `rank` gets rows `rank::processes` of each batch.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+        device, policy = torch.device(device), augment_named(augment)
+        stream = generator(seed, "batches", epoch)
+        count = len(self)
+        order = torch.randperm(count, generator=stream) if shuffle else torch.arange(count)
+        u = draw(count, stream)
+        size = min(batch_size, count) if drop_last else batch_size
+        rows = [order[i * size : (i + 1) * size][rank::processes] for i in range(self.num_batches(size, drop_last))]
+        indices = [self.indices[batch] for batch in rows]
+        if device.type != "cpu":
+            order, u = order.to(device), u.to(device)
+            rows = [order[i * size : (i + 1) * size][rank::processes] for i in range(len(rows))]
+        labels = self.labels.to(device)
+        scale = (1 / (255 * self.std)).to(device)[:, None, None]
+        shift = (self.mean / self.std).to(device)[:, None, None]
+        fill = (255 * self.mean).to(device)
+        for row, images in zip(rows, self.source.batches(indices, device), strict=True):
+            pixels = apply(policy, images, u[row], self.resolution, fill)
+            yield (pixels * scale).sub_(shift), labels[row]

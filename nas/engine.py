@@ -1,0 +1,31 @@
+"""Where training runs: one Accelerate object for CPU, one GPU or several."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+
+ACCELERATORS = ("auto", "cpu", "cuda")
+PRECISIONS = ("no", "bf16", "fp16")
+
+
+def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accelerator:
+    """The Accelerate object for `accelerator` (`auto` takes a CUDA device where one is usable) and mixed `precision`.
+
+    Several GPUs: start the command with `accelerate launch`. Raises `ValueError` for a device or precision that
+    cannot be used here.
+    """
+    if accelerator not in ACCELERATORS:
+        raise ValueError(f"unknown accelerator {accelerator!r}; one of {', '.join(ACCELERATORS)}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; one of {', '.join(PRECISIONS)}")
+    usable = torch.cuda.is_available()
+    if accelerator == "cuda" and not usable:
+        raise ValueError("accelerator=cuda, but torch sees no usable CUDA device; use accelerator=cpu or auto")
+    cpu = accelerator == "cpu" or not usable
+    if cpu and precision == "fp16":
+        raise ValueError("precision fp16 needs a CUDA device; on the CPU use precision no or bf16")
+    made = Accelerator(cpu=cpu, mixed_precision=precision)
+    if (made.device.type == "cpu") != cpu:
+        raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")
+    return made
