@@ -1,0 +1,56 @@
+"""A recipe's optimiser and learning-rate schedule, by timm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+from torch.optim import Optimizer
+
+from search_spaces.recipe import Recipe
+
+_MOMENTUM = ("sgd", "nesterov", "rmsprop", "rmsproptf")
+_TIMM_NAMES = {"sgd": "momentum", "nesterov": "nesterov"}  # timm's "sgd" is Nesterov's
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """`recipe`'s optimiser for `network`; weight decay spares biases and batch norms."""
+    extra: dict[str, Any] = {}
+    if recipe.eps is not None:
+        extra["eps"] = recipe.eps
+    if recipe.second_moment is not None:
+        if recipe.optimizer in ("rmsprop", "rmsproptf"):
+            extra["alpha"] = recipe.second_moment
+        elif recipe.optimizer not in _MOMENTUM:
+            extra["betas"] = (recipe.momentum, recipe.second_moment)
+    return create_optimizer_v2(
+        network,
+        _TIMM_NAMES.get(recipe.optimizer, recipe.optimizer),
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        **extra,
+    )
+
+
+def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> Scheduler:
+    """`recipe`'s schedule; `step_update(step)` sets the learning rate of a step, a pure function of `step`."""
+    names = {"cosine": "cosine", "multistep": "multistep", "step": "step", "linear": "poly", "constant": "multistep"}
+    scheduler, _ = create_scheduler_v2(
+        optimizer,
+        names[recipe.schedule],
+        num_epochs=recipe.epochs,
+        decay_milestones=list(recipe.milestones),
+        decay_epochs=recipe.decay_epochs,
+        decay_rate=1.0 if recipe.schedule == "linear" else recipe.decay_rate,
+        min_lr=recipe.min_lr,
+        warmup_lr=recipe.warmup_lr,
+        warmup_epochs=recipe.warmup_epochs,
+        step_on_epochs=False,
+        updates_per_epoch=steps_per_epoch,
+    )
+    assert scheduler is not None
+    return scheduler
