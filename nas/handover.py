@@ -1,0 +1,116 @@
+"""What a finished search hands over: a measured network within the budget, as `arch.json`, and its probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.derivation import Rows, derive
+from nas.files import read_json, write_json, write_text
+from nas.latency.device import Device
+from nas.latency.measure import measure_arch_ms
+from nas.methods.base import AdditiveCost, SearchResult
+from nas.problem import Budget
+from nas.progress import log, phase
+from search_spaces.space import Genotype, LayerwiseSpace, price
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Derived networks, best first, and the latency of the first, estimated and measured (milliseconds).
+
+    `rounds` is how often a network had to be derived before its measurement agreed with the budget.
+    """
+
+    genotypes: tuple[Genotype, ...]
+    estimated_ms: float
+    measured_ms: float
+    rounds: int
+
+    @property
+    def genotype(self) -> Genotype:
+        return self.genotypes[0]
+
+
+def derive_and_measure(
+    folder: Path,
+    space: LayerwiseSpace,
+    result: SearchResult,
+    cost: AdditiveCost,
+    budget: Budget | None,
+    device: Device,
+    how: str,
+    count: int,
+    tolerance: float,
+    rounds: int,
+    seed: int,
+) -> Derived:
+    """Derive, measure the first network on the device, and derive again where it proves too slow.
+
+    A network measured above `budget * (1 + tolerance)` is derived again with the limit lowered by the excess, `rounds`
+    times at most; the fastest one seen is kept. The outcome is stored in `derived.json`, which a resumed run reads.
+    """
+    path = folder / "derived.json"
+    if path.exists():
+        stored = read_json(path, "derived networks")
+        genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
+        return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
+    limit = budget.limit_ms if budget else None
+    best: Derived | None = None
+    with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
+        for attempt in range(1, rounds + 1 if budget else 2):
+            genotypes = tuple(derive(result.probabilities, cost.fixed_ms, cost.rows_ms, limit, how, count, seed))
+            estimated = float(price(np.array(genotypes[:1]), cost.fixed_ms, cost.rows_ms)[0])
+            measured = measure_arch_ms(space.decode(genotypes[0]), device, seed=seed).median_ms
+            advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")
+            found = Derived(genotypes, estimated, measured, attempt)
+            if best is None or found.measured_ms < best.measured_ms:
+                best = found
+            if budget is None or measured <= budget.asked_ms * (1 + tolerance):
+                break
+            assert limit is not None
+            tighter = max(budget.low_ms, limit * budget.asked_ms / measured)
+            if tighter >= limit:
+                break
+            log(f"measured {measured:.4g} ms for a budget of {budget.asked_ms:.4g} ms: deriving below {tighter:.4g} ms")
+            limit = tighter
+    assert best is not None
+    write_json(path, {**asdict(best), "genotypes": [list(g) for g in best.genotypes]})
+    return best
+
+
+def write_archs(folder: Path, space: LayerwiseSpace, genotypes: tuple[Genotype, ...]) -> list[Path]:
+    """`arch.json` for the first network, `arch-2.json`... for further ones."""
+    paths = []
+    for i, genotype in enumerate(genotypes, start=1):
+        name = "arch.json" if i == 1 else f"arch-{i}.json"
+        paths.append(write_text(folder / name, space.decode(genotype).to_json()))
+    return paths
+
+
+def write_probabilities(folder: Path, space: LayerwiseSpace, probabilities: Rows) -> Path:
+    """`theta.json`: P(candidate) for each position; what `nas.derive` and the report read."""
+    positions = [
+        {"name": position.name, "labels": list(position.labels), "probabilities": [float(p) for p in row]}
+        for position, row in zip(space.positions, probabilities, strict=True)
+    ]
+    return write_json(folder / "theta.json", {"space": space.skeleton.id, "positions": positions})
+
+
+def read_probabilities(folder: Path, space: LayerwiseSpace) -> tuple[np.ndarray, ...]:
+    """The probabilities that `write_probabilities` stored, checked against `space`."""
+    path = folder / "theta.json"
+    data: dict[str, Any] = read_json(path, "search outcome (theta.json)")
+    positions = data.get("positions")
+    if not isinstance(positions, list) or len(positions) != len(space.positions):
+        raise ValueError(f"{path} is not the outcome of a search of {space.name}")
+    rows = []
+    for stored, position in zip(positions, space.positions, strict=True):
+        row = np.array(stored.get("probabilities"), dtype=np.float64)
+        if stored.get("labels") != list(position.labels) or row.shape != (len(position.candidates),):
+            raise ValueError(f"{path}: position {position.name} does not fit {space.name}")
+        rows.append(row)
+    return tuple(rows)

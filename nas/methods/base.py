@@ -1,0 +1,58 @@
+"""What a search method is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from nas.data import ImageData
+from nas.network import Network
+from search_spaces.space import Genotype, LayerwiseSpace
+
+
+@dataclass(frozen=True)
+class AdditiveCost:
+    """A latency table compiled for one space: `fixed_ms + sum_i rows_ms[i][g_i]`, milliseconds."""
+
+    fixed_ms: float
+    rows_ms: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search problem: data, cost, limit, and where to keep state. `limit_ms` None means no budget."""
+
+    space: LayerwiseSpace
+    data: ImageData
+    cost: AdditiveCost
+    limit_ms: float | None
+    seed: int
+    accelerator: Accelerator
+    checkpoint: Path
+    on_epoch: Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """`probabilities[i]`: P(candidate) at position i. `inherit(genotype)`: that network with the search's weights."""
+
+    probabilities: tuple[NDArray[np.float64], ...]
+    inherit: Callable[[Genotype], Network] | None = None
+
+
+class SearchMethod(Protocol):
+    """One search algorithm over `epochs` rounds. `search` continues from `task.checkpoint` where that file exists."""
+
+    epochs: int
+
+    def search(self, task: Task) -> SearchResult: ...
+
+    def finished(self, checkpoint: Path) -> int:
+        """How many epochs `checkpoint` holds; 0 where there is none. Raises `ValueError` for a damaged one."""
+        ...

@@ -1,0 +1,99 @@
+"""The stochastic supernet: every candidate of every position, mixed by the weights of a path (FBNet section 3.2).
+
+`supernet(x, path)` is a function of its arguments and of the weights alone: nothing about the active path is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nas.network import Network
+from search_spaces.modules import init_weights
+from search_spaces.space import LayerwiseSpace
+
+
+@dataclass(frozen=True)
+class PathWeights:
+    """A path: for each position, which candidates are executed and with what weight.
+
+    `active[i]` lists the executed candidates of position i; all others have the constant weight 0.
+    `weights[i]` is `(len(active[i]),)`, or None where the single executed candidate has the constant weight 1.
+    """
+
+    active: tuple[tuple[int, ...], ...]
+    weights: tuple[Tensor | None, ...]
+
+    @staticmethod
+    def one_hot(genotype: Sequence[int]) -> PathWeights:
+        """The path of one arch."""
+        return PathWeights(tuple((int(gene),) for gene in genotype), (None,) * len(genotype))
+
+    def to(self, device: torch.device) -> PathWeights:
+        """The same path with its weights on `device` (differentiable, without a host sync)."""
+        moved = tuple(None if w is None else w.to(device, non_blocking=True) for w in self.weights)
+        return PathWeights(self.active, moved)
+
+
+class Supernet(nn.Module):
+    """All candidates of `space` side by side. Input: images (B, C, H, W) and a path; output: logits (B, classes).
+
+    Searched layers must lie in the block stages; stem and head are fixed. With a one-hot path the result equals the
+    stand-alone network of that arch bit for bit, since the same modules run in the same order.
+    """
+
+    def __init__(self, space: LayerwiseSpace) -> None:
+        super().__init__()
+        if any(len(slot) > 1 for stage in (space.slots[0], space.slots[-1]) for slot in stage):
+            raise ValueError(f"a supernet searches the block stages only; {space.name} has choices in its stem or head")
+        self.space = space
+        self.ends = Network(space.skeleton)
+        slots = [slot for stage in space.slots[1:-1] for slot in stage]
+        shapes = [shape for stage in list(space.skeleton.walk_stages())[1:-1] for _, shape in stage]
+        self.ends.blocks = nn.Sequential()
+        self.slots = nn.ModuleList(
+            nn.ModuleList(layer.build(shape) for layer in slot) for slot, shape in zip(slots, shapes, strict=True)
+        )
+        init_weights(self)
+
+    def forward(self, x: Tensor, path: PathWeights) -> Tensor:
+        x = self.ends.bn1(self.ends.conv_stem(x))
+        position = 0
+        for slot in self.slots:
+            if len(slot) == 1:
+                x = slot[0](x)
+            else:
+                x = mix(x, slot, path.active[position], path.weights[position])
+                position += 1
+        if position != len(path.active):
+            raise ValueError(f"{self.space.name} has {position} positions, the path has {len(path.active)}")
+        x = x if self.ends.pool_first else self.ends.bn2(self.ends.conv_head(x))
+        return self.ends.forward_head(x)
+
+    def extract(self, genotype: Sequence[int]) -> Network:
+        """The stand-alone network of `genotype` with this supernet's weights and batch statistics, copied."""
+        arch = self.space.decode(genotype)
+        network = Network(arch)
+        for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
+            getattr(network, name).load_state_dict(getattr(self.ends, name).state_dict())
+        genes = iter(self.space.check(genotype))
+        chosen = [slot[next(genes)] if len(slot) > 1 else slot[0] for slot in self.slots]
+        for source, target in zip(chosen, network.searched_modules(), strict=True):
+            if target is not None:
+                target.load_state_dict(source.state_dict())
+        return network.train(self.training)
+
+
+def mix(x: Tensor, candidates: nn.ModuleList, active: Sequence[int], weights: Tensor | None) -> Tensor:
+    """`sum_k weights[k] * candidates[active[k]](x)`; the single active candidate itself where `weights` is None."""
+    if weights is None:
+        (only,) = active
+        return candidates[only](x)
+    parts = [candidates[k](x) * weight for k, weight in zip(active, weights.unbind(), strict=True)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
