@@ -13,45 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.costs import Conv, Cost, Shape, make_divisible, total
+from search_spaces.squeeze_excite import ACTIVATIONS, SqueezeExcite
 
 if TYPE_CHECKING:
     from torch import nn
-
-ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
-
-
-@dataclass(frozen=True, slots=True)
-class SqueezeExcite:
-    """Squeeze-and-excitation: pool, reduce, activate, expand, gate (arXiv 1709.01507).
-
-    `ratio` is relative to the block's input channels (`of="input"`, MobileNetV3's and FBNetV3's way) or to the expanded
-    channels (`of="expanded"`, ReXNet's and OFA's way). The squeezed width is rounded by `make_divisible(divisor,
-    round_limit)`, or taken as `int` where `divisor` is 1. `norm` puts a batch norm behind the reduction (ReXNet).
-    """
-
-    ratio: float = 0.25
-    of: str = "input"
-    divisor: int = 8
-    round_limit: float = 0.9
-    act: str = "relu"
-    gate: str = "sigmoid"
-    norm: bool = False
-
-    def __post_init__(self) -> None:
-        if self.of not in ("input", "expanded"):
-            raise ValueError(f"squeeze-excite ratio is relative to 'input' or 'expanded' channels, got of={self.of!r}")
-        if not self.ratio > 0:
-            raise ValueError(f"squeeze-excite ratio must be > 0, got {self.ratio}; leave `se` unset for no squeeze")
-
-    def squeezed(self, in_channels: int, expanded: int) -> int:
-        """Channels behind the reduction."""
-        value = (in_channels if self.of == "input" else expanded) * self.ratio
-        return int(value) if self.divisor == 1 else make_divisible(value, self.divisor, self.round_limit)
-
-    def convs(self, in_channels: int, expanded: int) -> Iterator[Conv]:
-        squeezed = self.squeezed(in_channels, expanded)
-        yield Conv(expanded, squeezed, bias=True, norm=self.norm)
-        yield Conv(squeezed, expanded, bias=True, norm=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +86,7 @@ class ConvBNAct(Layer):
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
         _, height, width = self.out_shape(shape)
-        yield Conv(
-            shape.channels, self.out_channels, self.kernel_size, self.groups, height=height, width=width
-        )
+        yield Conv(shape.channels, self.out_channels, self.kernel_size, self.groups, height=height, width=width)
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))
@@ -254,6 +217,68 @@ class DepthwiseSeparable(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class LinearBottleneck(Layer):
+    """ReXNet's block (arXiv 2007.00992): [1x1 expand, BN, act]; depthwise, BN; [SE]; dw_act; 1x1 project, BN.
+
+    No expansion where `expand_ratio` is 1. Expanded width is `round(in_channels * expand_ratio)` rounded to `divisor`.
+    At stride 1 with at least as many output as input channels, the input is added to the first `in_channels` output
+    channels only (the partial-channel residual).
+    """
+
+    kind: ClassVar[str] = "linear_bottleneck"
+    out_channels: int
+    kernel_size: int = 3
+    stride: int = 1
+    expand_ratio: float = 6.0
+    act: str = "silu"
+    dw_act: str = "relu6"
+    se: SqueezeExcite | None = None
+    divisor: int = 1
+
+    def __post_init__(self) -> None:
+        _positive(self, "out_channels", "kernel_size", "stride", "divisor")
+        _odd_kernel(self, self.kernel_size)
+        _known_act(self, self.act)
+        _known_act(self, self.dw_act)
+        if not self.expand_ratio > 0:
+            raise ValueError(f"{self.kind}: expand_ratio must be > 0, got {self.expand_ratio!r}")
+        object.__setattr__(self, "expand_ratio", float(self.expand_ratio))
+
+    def expanded(self, in_channels: int) -> int:
+        """Channels of the depthwise convolution."""
+        return make_divisible(round(in_channels * self.expand_ratio), self.divisor) if self.has_expand else in_channels
+
+    @property
+    def has_expand(self) -> bool:
+        return self.expand_ratio != 1
+
+    def has_residual(self, shape: Shape) -> bool:
+        return self.stride == 1 and shape.channels <= self.out_channels
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        expanded = self.expanded(shape.channels)
+        _, height, width = self.out_shape(shape)
+        if self.has_expand:
+            yield Conv(shape.channels, expanded, height=shape.height, width=shape.width)
+        yield Conv(expanded, expanded, self.kernel_size, groups=expanded, height=height, width=width)
+        if self.se is not None:
+            yield from self.se.convs(shape.channels, expanded)
+        yield Conv(expanded, self.out_channels, height=height, width=width)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.out_channels, *shape.strided(self.stride))
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        from search_spaces import modules
+
+        return modules.LinearBottleneck(self, shape, drop_path_rate)
+
+    @property
+    def label(self) -> str:
+        return f"lb_k{self.kernel_size}_e{self.expand_ratio:g}" + ("_se" if self.se is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Skip(Layer):
     """Nothing where the shape stays; a 1x1 convolution, BN, act of that stride where the shape changes.
 
@@ -339,7 +364,7 @@ class Classifier(Layer):
 
 KINDS: dict[str, type[Layer]] = {
     cls.kind: cls
-    for cls in (ConvBNAct, InvertedResidual, DepthwiseSeparable, Skip, PooledConv, Classifier)
+    for cls in (ConvBNAct, InvertedResidual, DepthwiseSeparable, LinearBottleneck, Skip, PooledConv, Classifier)
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import BatchNormAct2d, DropPath, create_act_layer, get_act_layer
+from timm.layers import BatchNormAct2d, ConvNormAct, DropPath, SEModule, create_act_layer, get_act_layer
 from torch import Tensor, nn
 
 from search_spaces import layers
@@ -39,13 +39,14 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         squeezed = se.squeezed(in_channels, expanded)
         self.conv_reduce = nn.Conv2d(expanded, squeezed, 1)
+        self.bn = nn.BatchNorm2d(squeezed) if se.norm else nn.Identity()
         self.act1 = create_act_layer(se.act, inplace=True)
         self.conv_expand = nn.Conv2d(squeezed, expanded, 1)
         self.gate = create_act_layer(se.gate)
 
     def forward(self, x: Tensor) -> Tensor:
         gate = x.mean((2, 3), keepdim=True)
-        return x * self.gate(self.conv_expand(self.act1(self.conv_reduce(gate))))
+        return x * self.gate(self.conv_expand(self.act1(self.bn(self.conv_reduce(gate)))))
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
@@ -107,6 +108,58 @@ class DepthwiseSeparable(nn.Module):
         return self.drop_path(x) + shortcut if self.has_residual else x
 
 
+def conv_norm_act(layer: layers.ConvBNAct, shape: Shape) -> nn.Module:
+    """`layer` with ReXNet's parameter names: `conv`, `bn`."""
+    return ConvNormAct(
+        shape.channels,
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        groups=layer.groups,
+        apply_act=bool(layer.act),
+        act_layer=layer.act or None,
+    )
+
+
+class LinearBottleneck(nn.Module):
+    def __init__(self, layer: layers.LinearBottleneck, shape: Shape, drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        channels, expanded = shape.channels, layer.expanded(shape.channels)
+        self.in_channels = channels
+        self.has_residual = layer.has_residual(shape)
+        self.widens = channels < layer.out_channels
+        self.conv_exp = ConvNormAct(channels, expanded, act_layer=layer.act) if layer.has_expand else nn.Identity()
+        self.conv_dw = ConvNormAct(
+            expanded, expanded, layer.kernel_size, stride=layer.stride, groups=expanded, apply_act=False
+        )
+        se = layer.se
+        self.se = (
+            SEModule(
+                expanded,
+                rd_channels=se.squeezed(channels, expanded),
+                act_layer=get_act_layer(se.act),
+                gate_layer=se.gate,
+                norm_layer=nn.BatchNorm2d if se.norm else None,
+            )
+            if se
+            else nn.Identity()
+        )
+        self.act_dw = create_act_layer(layer.dw_act) if layer.dw_act else nn.Identity()
+        self.conv_pwl = ConvNormAct(expanded, layer.out_channels, apply_act=False)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        x = self.conv_pwl(self.act_dw(self.se(self.conv_dw(self.conv_exp(x)))))
+        if not self.has_residual:
+            return x
+        x = self.drop_path(x)
+        if not self.widens:
+            return x + shortcut
+        # Concatenated, not added in place: exporters turn an in-place add on a slice into wrong graphs or warnings.
+        return torch.cat([x[:, : self.in_channels] + shortcut, x[:, self.in_channels :]], dim=1)
+
+
 def skip(layer: layers.Skip, shape: Shape) -> nn.Module:
     """Identity, or a 1x1 convolution where the shape changes."""
     if layer.is_identity(shape):
@@ -134,8 +187,9 @@ class Classifier(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """MobileNet initialisation, in place: convolutions N(0, sqrt(2 / fan_out)), fan_out per group; linear U(+-1/sqrt(out)).
+    """MobileNet initialisation, in place: convolutions N(0, sqrt(2 / fan_out)), linear U(+-1 / sqrt(out)).
 
+    fan_out is counted per group.
     The goldens of timm's EfficientNet family use the same law, so accuracies are comparable.
     """
     for child in module.modules():

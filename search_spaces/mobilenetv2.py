@@ -1,0 +1,77 @@
+"""MobileNetV2 (Sandler et al., CVPR 2018, arXiv 1801.04381, Table 2), at any width and depth multiplier."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from search_spaces.arch import Arch
+from search_spaces.costs import make_divisible
+from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
+
+# expand_ratio, channels, repeats, stride of the first block
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+def mobilenetv2(
+    width: float = 1.0,
+    depth: float = 1.0,
+    resolution: int = 224,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    scale_ends: bool = True,
+) -> Arch:
+    """MobileNetV2 with `width` times the channels and `depth` times the blocks per stage.
+
+    Channels are rounded to multiples of 8 and never fall by more than a tenth; the head is widened above 1 and never
+    narrowed. Repeats are rounded up. `scale_ends=False` leaves the stem and head at 32 and 1280 channels and the first
+    and last stage at one block, as timm's depth-scaled nets (`110d`, `120d`) do.
+    """
+    for name, value in (("width", width), ("depth", depth)):
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value}")
+    stem, head = STEM_CHANNELS, HEAD_CHANNELS
+    if scale_ends:
+        stem, head = make_divisible(stem * width), max(head, make_divisible(head * width))
+    stages: list[tuple[Layer, ...]] = [(ConvBNAct(stem, 3, 2, act="relu6"),)]
+    for i, (expand_ratio, channels, repeats, stride) in enumerate(STAGES):
+        channels = make_divisible(channels * width)
+        if scale_ends or 0 < i < len(STAGES) - 1:
+            repeats = math.ceil(repeats * depth)
+        strides = [stride] + [1] * (repeats - 1)
+        if expand_ratio == 1:
+            stages.append(tuple(DepthwiseSeparable(channels, 3, s, act="relu6") for s in strides))
+        else:
+            stages.append(tuple(InvertedResidual(channels, 3, s, expand_ratio, act="relu6") for s in strides))
+    stages.append((ConvBNAct(head, act="relu6"), Classifier(num_classes)))
+    return Arch(resolution, tuple(stages), in_channels)
+
+
+@dataclass(frozen=True)
+class Published:
+    """Multipliers of one published net."""
+
+    width: float
+    depth: float = 1.0
+    scale_ends: bool = True
+
+
+PUBLISHED: dict[str, Published] = {
+    "mobilenetv2_035": Published(0.35),
+    "mobilenetv2_050": Published(0.5),
+    "mobilenetv2_075": Published(0.75),
+    "mobilenetv2_100": Published(1.0),
+    "mobilenetv2_110d": Published(1.1, 1.2, scale_ends=False),
+    "mobilenetv2_120d": Published(1.2, 1.4, scale_ends=False),
+    "mobilenetv2_140": Published(1.4),
+}
+
+
+def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
+    """The published MobileNetV2 called `name` (a key of `PUBLISHED`), at 224 pixels unless told otherwise."""
+    if name not in PUBLISHED:
+        raise ValueError(f"unknown MobileNetV2 {name!r}; one of {', '.join(PUBLISHED)}")
+    form = PUBLISHED[name]
+    return mobilenetv2(form.width, form.depth, resolution or 224, num_classes, in_channels, form.scale_ends)
