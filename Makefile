@@ -1,0 +1,38 @@
+# The first call of any target creates .venv and installs into it; later calls start at once.
+#   make search ARGS="budget.latency_ms=2"    make test ARGS="tests/cli"    make PYTHON=/path/to/python3 test
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help search test check bench clean
+
+help:
+	@echo 'make search   measure this machine, search the FBNet space, train and evaluate the result (ARGS="key=value ...")'
+	@echo 'make test     run the tests (ARGS="--slow" for all of them)'
+	@echo 'make check    format, lint and types'
+	@echo 'make bench    the speed measurements of experiments/benchmarks, small'
+	@echo 'make clean    remove caches; runs/ and .venv stay'
+
+$(STAMP): pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' ./install.sh
+
+search: $(STAMP)
+	@$(RUN) -m nas.search space=fbnet $(ARGS)
+
+# One process per core, each with one thread: quicker than threads on small tensors.
+test: $(STAMP)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+check: $(STAMP)
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+
+bench: $(STAMP)
+	@for script in experiments/benchmarks/*/run.py; do echo "== $$script"; $(RUN) $$script $(ARGS) || exit 1; done
+
+clean:
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print | xargs rm -rf
