@@ -1,0 +1,225 @@
+"""Building a latency table: measure the rows, time whole networks, calibrate, prove, write one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.latency.calibrate import Rows, calibrate
+from nas.latency.device import Device, environment, pinned, same_machine
+from nas.latency.journal import Journal, locked
+from nas.latency.measure import Interleaved, Measurement, reference_workload
+from nas.latency.proof import Proof
+from nas.latency.runtimes import Workload, prepare, quiet
+from nas.latency.sample import spread_networks
+from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
+from nas.network import Network
+from nas.progress import log, phase
+from search_spaces.arch import Arch
+from search_spaces.costs import Shape
+from search_spaces.layers import Layer
+from search_spaces.space import SearchSpace
+
+GROUP_PARAMS = 150_000_000  # parameters of the networks held in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: networks to calibrate on and to prove with, visits per row and per network.
+
+    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two.
+    """
+
+    fit_networks: int = 24
+    held_out_networks: int = 16
+    rounds: int = 12
+    network_rounds: int = 8
+    visit_ms: float = 3.0
+    network_visit_ms: float = 15.0
+
+    def __post_init__(self) -> None:
+        for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be >= 2, got {getattr(self, name)}")
+
+
+def build_table(
+    space: SearchSpace,
+    device: Device,
+    directory: str | Path = "latency_tables",
+    *,
+    seed: int = 0,
+    effort: Effort | None = None,
+    refresh: bool = False,
+    pin: bool = False,
+) -> LatencyTable:
+    """The table of `space` on `device`: the one in `directory` if it is there and proven at least as well, else a new one.
+
+    An interrupted build continues from its journal. Of two processes that want the same table one measures and the
+    other waits for it. `refresh` measures anew; `pin` binds the measuring thread to one core (on a machine that is
+    otherwise idle). A table that another machine wrote under the same device name is measured anew.
+    Raises `ValueError` where this machine cannot measure for `device`.
+    """
+    device.check_local()
+    effort = effort or Effort()
+    path = table_path(directory, space, device)
+    here = environment(device)
+    with locked(path.with_suffix(".lock")):
+        if path.exists() and not refresh:
+            table = LatencyTable.load(path, space, device)
+            if not same_machine(table.environment, here):
+                log(f"{path.name} was measured on another machine or runtime; measuring this one")
+            elif table.proof and table.proof.networks >= effort.held_out_networks:
+                return table
+        elif refresh:
+            path.with_suffix(".jsonl").unlink(missing_ok=True)
+        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, here, pin)
+        table.save(path)
+        path.with_suffix(".jsonl").unlink(missing_ok=True)
+        return table
+
+
+def _build(
+    space: SearchSpace,
+    device: Device,
+    journal_path: Path,
+    seed: int,
+    effort: Effort,
+    here: dict[str, Any],
+    pin: bool,
+) -> LatencyTable:
+    header = {
+        "version": VERSION,
+        "device": device.to_dict(),
+        "seed": seed,
+        "effort": asdict(effort),
+        "cpu": here["cpu"],
+    }
+    rows = entries(space)
+    archs = {
+        stream: [arch for _, arch in spread_networks(space, count, seed, stream)]
+        for stream, count in (("fit", effort.fit_networks), ("held_out", effort.held_out_networks))
+    }
+    fit_ids = {arch.id for arch in archs["fit"]}
+    held_out = [arch for arch in archs["held_out"] if arch.id not in fit_ids]
+    networks = archs["fit"] + held_out
+    journal = Journal(journal_path, header)
+    try:
+        with quiet(device), pinned(pin) as bound:
+            reference = reference_workload(device)
+            watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, journal.visits)
+            with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, journal, "row:") as advance:
+                watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance)
+            row_times = [watch.measurement("row:" + row_key(*row), watch.usual_reference_ms) for row in rows]
+            watch = Interleaved(
+                seed,
+                effort.network_rounds,
+                effort.network_visit_ms,
+                reference,
+                journal.record,
+                {key: turns for key, turns in journal.visits.items() if key.startswith("net:")},
+            )
+            with _phase("timing whole networks", len(networks), effort.network_rounds, journal, "net:") as advance:
+                for group in _groups(networks):
+                    watch.run({f"net:{arch.id}": _net_workload(arch, device) for arch in group}, advance)
+            net_times = {arch.id: watch.measurement(f"net:{arch.id}", watch.usual_reference_ms) for arch in networks}
+            environment = {**here, "pinned": bound, "reference_ms": watch.usual_reference_ms}
+    finally:
+        journal.close()
+    return assemble(
+        space.name,
+        device,
+        dict(zip(rows, row_times, strict=True)),
+        [(arch, net_times[arch.id], arch.id in fit_ids) for arch in networks],
+        environment,
+    )
+
+
+def assemble(
+    space: str,
+    device: Device,
+    rows: Mapping[tuple[Layer, Shape], Measurement],
+    networks: Iterable[tuple[Arch, Measurement, bool]],
+    environment: dict[str, Any],
+) -> LatencyTable:
+    """Calibrate and prove: `rows` are isolated times, `networks` are (arch, time, whether it is for the fit)."""
+    keys = list(rows)
+    index = {key: i for i, key in enumerate(keys)}
+    nets = list(networks)
+    counts = np.zeros((len(nets), len(keys)))
+    for n, (arch, _, _) in enumerate(nets):
+        for layer, shape in arch.walk():
+            same = canonical(layer, shape)
+            if same is not None:
+                counts[n, index[same, shape]] += 1
+    measured = np.array([time.median_ms for _, time, _ in nets])
+    fit = np.array([is_fit for _, _, is_fit in nets])
+    isolated = Rows(
+        np.array([rows[key].median_ms for key in keys]),
+        [key[0].kind for key in keys],
+        np.array([float(np.prod(shape) + np.prod(layer.out_shape(shape))) for layer, shape in keys]),
+    )
+    calibration = calibrate(isolated, counts[fit], measured[fit])
+    row_ms = np.array([grain(ms) for ms in calibration.row_ms])
+    offset_ms = grain(calibration.offset_ms)
+    raw, estimates = counts @ isolated.ms, offset_ms + counts @ row_ms
+    halves = tuple(np.array([np.median(time.samples[half::2]) for _, time, _ in nets]) for half in (0, 1))
+    proof = Proof.of(
+        raw[~fit], estimates[~fit], (halves[0][~fit], halves[1][~fit]), measured[~fit], fit_networks=int(fit.sum())
+    )
+    return LatencyTable(
+        space,
+        device,
+        tuple(
+            Row(layer, shape, time.median_ms, time.spread_ms, time.count, ms)
+            for ((layer, shape), time), ms in zip(rows.items(), row_ms.tolist(), strict=True)
+        ),
+        offset_ms,
+        proof,
+        {"model": calibration.model, "loo_mape_percent": calibration.loo_mape_percent},
+        tuple(_network_record(*net, raw[n], estimates[n]) for n, net in enumerate(nets)),
+        environment,
+    )
+
+
+def _network_record(arch: Arch, time: Measurement, fit: bool, raw: float, estimate: float) -> dict[str, Any]:
+    return {
+        "arch": arch.id,
+        "role": "fit" if fit else "held_out",
+        "measured_ms": time.median_ms,
+        "spread_ms": time.spread_ms,
+        "raw_ms": float(raw),
+        "estimate_ms": float(estimate),
+    }
+
+
+def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:
+    layer, shape = row
+    return prepare(layer.build(shape), shape, device)
+
+
+def _net_workload(arch: Arch, device: Device) -> Workload:
+    return prepare(Network(arch), arch.input_shape, device)
+
+
+def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
+    """`archs` in their order, cut into groups that fit into memory together."""
+    group: list[Arch] = []
+    params = 0
+    for arch in archs:
+        if group and params + arch.params > GROUP_PARAMS:
+            yield group
+            group, params = [], 0
+        group.append(arch)
+        params += arch.params
+    if group:
+        yield group
+
+
+def _phase(description: str, count: int, rounds: int, journal: Journal, prefix: str) -> Any:
+    done = sum(len(turns) for key, turns in journal.visits.items() if key.startswith(prefix))
+    return phase(description, total=count * rounds, unit="visit", completed=done)
