@@ -33,6 +33,8 @@ class _Screen:
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = max(self.console.width, 120)  # a log file has no edge at 80 characters
         self.bars: Progress | None = None
         self.open_phases = 0
 

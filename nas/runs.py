@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 import yaml
 
 from nas.files import write_json, write_text
+from nas.latency.device import cpu_model
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
 _OWN_FILES = {"config.yaml", "env.json", "metrics.jsonl", ".lock", "checkpoints", "tensorboard"}
@@ -211,22 +212,12 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in RECORDED_PACKAGES},
         "platform": platform.platform(),
-        "cpu": cpu_name(),
+        "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
         "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": _gpu_name(),
     }
-
-
-def cpu_name() -> str:
-    """The processor's name as the operating system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
-    return names[0] if names else platform.machine()
 
 
 def _module_arguments() -> list[str]:
