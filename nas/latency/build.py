@@ -57,7 +57,7 @@ def build_table(
     refresh: bool = False,
     pin: bool = False,
 ) -> LatencyTable:
-    """The table of `space` on `device`: the one in `directory` if it is there and proven at least as well, else a new one.
+    """The table of `space` on `device`: the one in `directory` if proven at least as well as asked, else a new one.
 
     An interrupted build continues from its journal. Of two processes that want the same table one measures and the
     other waits for it. `refresh` measures anew; `pin` binds the measuring thread to one core (on a machine that is

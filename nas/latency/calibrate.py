@@ -3,7 +3,7 @@
 Isolated times miss what happens between blocks (fusion, warm caches, layout changes, call overhead). For a network
 with layers l the calibrated estimate is
 
-    offset + sum_l [ (scale + scale_kind(l)) * ms_l + constant + constant_kind(l) + per_element * elements_l + ms_l * delta_l ]
+    offset + sum_l [ (scale + scale_kind(l) + delta_l) ms_l + constant + constant_kind(l) + per_element * elements_l ]
 
 with `ms_l` the isolated time, `elements_l` the size of the layer's input and output, and `delta_l` one correction per
 table row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to zero.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,8 @@ def _effects(rows: Rows, strength: Strength) -> tuple[Floats, Floats]:
     """How each correction changes each row: `(rows, corrections)`, and the prior standard deviation of each."""
     real = rows.ms > 0
     typical = float(np.mean(rows.ms[real])) if real.any() else 1.0
-    columns, prior = [rows.ms], [FREE]
+    columns: list[NDArray[Any]] = [rows.ms]
+    prior = [FREE]
     if strength.constant:
         columns.append(real * typical)
         prior.append(strength.constant)

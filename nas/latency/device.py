@@ -49,7 +49,7 @@ class Device:
             raise ValueError(f"unknown runtime {self.runtime!r}; one of {', '.join(RUNTIMES)}")
         if self.dtype not in DTYPES[self.runtime]:
             raise ValueError(
-                f"runtime {self.runtime} does not measure dtype {self.dtype!r}; one of {', '.join(DTYPES[self.runtime])}"
+                f"runtime {self.runtime} does not measure {self.dtype!r}; one of {', '.join(DTYPES[self.runtime])}"
             )
         if self.processor not in PROCESSORS:
             raise ValueError(f"unknown processor {self.processor!r}; one of {', '.join(PROCESSORS)}")
@@ -90,7 +90,7 @@ def _require_cuda(runtime: str) -> None:
 
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ValueError(
-                "processor=cuda, but this onnxruntime has no CUDA provider; install onnxruntime-gpu or use processor=cpu"
+                "processor=cuda, but this onnxruntime has no CUDA provider; install onnxruntime-gpu or use the cpu"
             )
 
 
@@ -139,7 +139,7 @@ def _version(package: str) -> str | None:
 
 @contextlib.contextmanager
 def pinned(wanted: bool) -> Iterator[bool]:
-    """Bind the calling thread to one CPU core for the duration, where wanted and allowed; yields whether it is bound."""
+    """Bind the calling thread to one CPU core meanwhile, where wanted and allowed; yields whether it is bound."""
     if not wanted or not hasattr(os, "sched_setaffinity"):
         yield False
         return

@@ -8,7 +8,6 @@ test compares the two. A module with an operator outside the list goes through `
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -40,17 +39,16 @@ def to_onnx(module: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
 
 
 def _exported(module: nn.Module, input_shape: tuple[int, ...]) -> onnx.ModelProto:
-    buffer = io.BytesIO()
-    torch.onnx.export(
+    program = torch.onnx.export(
         module,
         (torch.zeros(input_shape),),
-        buffer,
         dynamo=True,
         verbose=False,
         input_names=["input"],
         output_names=["output"],
     )
-    return onnx.load_model_from_string(buffer.getvalue())
+    assert program is not None  # without a file name the exporter hands its program back
+    return program.model_proto
 
 
 class _Recorder(TorchFunctionMode):

@@ -62,7 +62,7 @@ class Proof:
 
     `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks timed twice
     (odd against even rounds): no table can be expected to do better. `fit_networks` calibrated the table,
-    `networks` proved it. `margin` is the 90% quantile of measured / estimate - 1 over the held-out networks, at least 0.
+    `networks` proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
     """
 
     networks: int

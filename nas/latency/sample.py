@@ -18,8 +18,8 @@ def spread_networks(space: SearchSpace, count: int, seed: int, stream: str) -> l
 
     Uniform draws of a many-layer space all cost about the same, and a table proven there says nothing of the ends where
     searches go. A leaning network draws each choice with probability proportional to `exp(lean * effect)`, `effect` in
-    [-1/2, 1/2] being the choice's cost among its alternatives and `lean` uniform in [-4, 4]. The draw depends on `space`,
-    `seed` and `stream` only, so that an interrupted build draws the same networks again.
+    [-1/2, 1/2] being the choice's cost among its alternatives and `lean` uniform in [-4, 4]. The draw depends on
+    `space`, `seed` and `stream` only, so that an interrupted build draws the same networks again.
     """
     effects = _effects(space, numpy_generator(seed, "networks", "pool"))
     found: dict[Genotype, Arch] = {}

@@ -174,7 +174,7 @@ class LatencyTable:
 
     @staticmethod
     def load(path: str | Path, space: SearchSpace | None = None, device: Device | None = None) -> LatencyTable:
-        """The table in `path`, checked against `space` and `device` where given. Raises `ValueError` for anything else."""
+        """The table in `path`, checked against `space` and `device` where given. Raises `ValueError` otherwise."""
         data = read_json(path, "latency table")
         try:
             table = LatencyTable.from_dict(data)
@@ -190,7 +190,8 @@ class LatencyTable:
             raise ValueError(f'not a latency table: expected a JSON object with "format": "{FORMAT}"')
         if data.get("version") != VERSION:
             raise ValueError(
-                f"latency table version {data.get('version')!r} cannot be read; this release reads {VERSION}: measure again"
+                f"latency table version {data.get('version')!r} cannot be read, this release reads {VERSION}; "
+                "measure again"
             )
         if data.get("unit") != UNIT:
             raise ValueError(
