@@ -1,0 +1,57 @@
+"""Neural architecture search that measures your device and meets your latency budget.
+
+`nas.create_model` makes a network from a published name, an arch file or a model folder. After `import nas`, timm
+knows such networks too: `timm.create_model("nas_net", arch=...)`, `timm.create_model("local-dir:<model folder>")`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.models import create_model
+
+__version__ = version("nas-under-budget")
+__all__ = ["__version__", "create_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "create_model":
+        from nas.models import create_model
+
+        return create_model
+    raise AttributeError(f"module 'nas' has no attribute {name!r}")
+
+
+class _AfterTimm(MetaPathFinder):
+    """Registers our networks with timm as soon as timm is imported.
+
+    Importing timm takes seconds, so `import nas` (and every `python -m nas...`) leaves it to those who need it.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname != "timm":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_then_register(module: ModuleType) -> None:
+                execute(module)
+                importlib.import_module("nas.timm_entry")
+
+            spec.loader.exec_module = execute_then_register  # type: ignore[method-assign]
+        return spec
+
+
+if "timm" in sys.modules:
+    importlib.import_module("nas.timm_entry")
+else:
+    sys.meta_path.insert(0, _AfterTimm())

@@ -1,0 +1,173 @@
+"""A network on disk as the ecosystem expects it: `config.json`, `model.safetensors`, `arch.json`, `README.md`.
+
+`nas.create_model(folder)` and, after `import nas`, `timm.create_model("local-dir:<folder>", pretrained=True)` load it.
+A network that timm itself has is stored under timm's name, so that timm loads it without us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import is_model
+
+from nas import checkpoint, model_card, weights
+from nas.data import ImageData
+from nas.files import read_json, write_json, write_text
+from nas.network import FlatNetwork, Network
+from nas.timm_entry import ENTRY
+from search_spaces import zoo
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
+DEFAULT_EPS = 1e-5
+SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop
+_ABOUT_OTHER_WEIGHTS = {
+    *("url", "file", "hf_hub_id", "hf_hub_filename", "state_dict", "source", "tag", "custom_load"),
+    *("label_offset", "label_names", "label_descriptions", "origin_url", "notes", "test_input_size", "test_pool_size"),
+}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a folder says of its network."""
+
+    arch: Arch
+    name: str
+    pretrained_cfg: dict[str, Any]
+    batch_norm_eps: float
+
+
+def read(folder: str | Path) -> Saved:
+    """The description in `folder`. Raises `ValueError` where its files are missing, altered or disagree."""
+    folder = Path(folder)
+    path = folder / CONFIG
+    config = read_json(path, "model configuration")
+    if not isinstance(config, Mapping) or not isinstance(config.get("nas"), Mapping):
+        raise ValueError(f"{path} was not written by this framework (no 'nas' entry); load it with timm")
+    about = config["nas"]
+    arch = Arch.load(folder / ARCH)
+    if about.get("arch_id") != arch.id:
+        raise ValueError(f"{path} is for arch {about.get('arch_id')}, {folder / ARCH} holds {arch.id}: one was altered")
+    inner = config.get("model_args", {}).get("arch")
+    if inner is not None and Arch.from_dict(inner) != arch:
+        raise ValueError(f"{path} and {folder / ARCH} describe different networks: one was altered")
+    cfg = config.get("pretrained_cfg")
+    if not isinstance(cfg, Mapping):
+        raise ValueError(f"{path} has no 'pretrained_cfg'")
+    for owner, values in ((CONFIG, config), (f"{CONFIG}: pretrained_cfg", cfg)):
+        if values.get("num_classes") != arch.num_classes:
+            raise ValueError(
+                f"{folder / owner} says {values.get('num_classes')!r} classes, {ARCH} {arch.num_classes}: "
+                "one was altered"
+            )
+    eps = about.get("batch_norm_eps")
+    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
+        raise ValueError(f"{path}: nas.batch_norm_eps must be a number between 0 and 1, got {eps!r}")
+    if not isinstance(config.get("architecture"), str):
+        raise ValueError(f"{path} has no 'architecture'")
+    return Saved(arch, config["architecture"], dict(cfg), float(eps))
+
+
+def check_weights(folder: str | Path, arch: Arch) -> None:
+    """Raise `ValueError` unless the weights in `folder` are those of a network of `arch`."""
+    path = Path(folder) / WEIGHTS
+    weights.check_fit(weights.shapes_of(arch), weights.shapes_in(path), str(path))
+
+
+def write(
+    folder: str | Path,
+    network: Network | FlatNetwork,
+    *,
+    data: ImageData | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    recipe: Recipe | None = None,
+    family: str | None = None,
+    origin: str = "",
+    license: str = "apache-2.0",
+) -> Path:
+    """Write `network` to `folder`: weights, `arch.json`, model card, and `config.json` last. Returns the folder.
+
+    `data` (an `ImageData`) gives class names, mean and standard deviation; `metrics`, `recipe`, `origin` (one sentence
+    on how the network came about) and `family` (a key of `search_spaces.zoo.FAMILIES`, for the citation) go into the
+    card.
+    """
+    folder = Path(folder)
+    if not network.num_classes:
+        raise ValueError("a model folder needs a network with a classifier; this one has num_classes=0")
+    arch = network.arch
+    config = _config(network, data, license)
+    card = model_card.write(
+        folder.name,
+        network,
+        config["pretrained_cfg"],
+        data.name if data is not None else None,
+        metrics or {},
+        recipe,
+        family,
+        origin,
+    )
+    checkpoint.save_weights(folder / WEIGHTS, network.state_dict())
+    write_text(folder / ARCH, arch.to_json())
+    write_text(folder / CARD, card)
+    write_json(folder / CONFIG, config)
+    return folder
+
+
+def _config(network: Network | FlatNetwork, data: ImageData | None, license: str) -> dict[str, Any]:
+    """timm's `config.json`, with our own additions under `nas`."""
+    arch, eps = network.arch, network.batch_norm_eps
+    cfg = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
+    cfg = {key: value for key, value in cfg.items() if key not in _ABOUT_OTHER_WEIGHTS}
+    name = timm_name(arch) or ENTRY
+    size = [arch.in_channels, arch.resolution, arch.resolution]
+    cfg |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
+    if data is not None:
+        cfg |= {"mean": data.train.mean.tolist(), "std": data.train.std.tolist(), "label_names": list(data.class_names)}
+    elif len(cfg.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
+        cfg |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
+    args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
+    if arch.in_channels != 3:
+        args["in_chans"] = arch.in_channels
+    if eps != DEFAULT_EPS:
+        args["bn_eps"] = eps
+    return {
+        "architecture": name,
+        "num_classes": arch.num_classes,
+        "num_features": network.num_features,
+        "global_pool": network.global_pool.pool_type,
+        "model_args": args,
+        "pretrained_cfg": cfg,
+        "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps},
+    }
+
+
+def timm_config(network: Network | FlatNetwork) -> dict[str, Any]:
+    """timm's description of a network's input and weights (`pretrained_cfg`), without a source of weights."""
+    arch, flat = network.arch, isinstance(network, FlatNetwork)
+    side = -(-arch.resolution // network.feature_info[-1]["reduction"])
+    return {
+        "architecture": ENTRY,
+        "input_size": (arch.in_channels, arch.resolution, arch.resolution),
+        "num_classes": arch.num_classes,
+        "pool_size": (side, side),
+        "crop_pct": 0.875 if arch.resolution > SMALL_IMAGES else 1.0,
+        "mean": IMAGENET_DEFAULT_MEAN if arch.in_channels == 3 else (0.5,) * arch.in_channels,
+        "std": IMAGENET_DEFAULT_STD if arch.in_channels == 3 else (0.5,) * arch.in_channels,
+        "first_conv": "stem.conv" if flat else "conv_stem",
+        "classifier": "head.fc" if flat else "classifier",
+        "license": "apache-2.0",
+    }
+
+
+def timm_name(arch: Arch) -> str | None:
+    """The name under which timm has this very network (for any resolution, classes and input channels), if it has."""
+    for name in zoo.FAMILY_OF:
+        if is_model(name) and zoo.published(name, arch.num_classes, arch.resolution, arch.in_channels) == arch:
+            return name
+    return None

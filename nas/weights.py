@@ -1,0 +1,91 @@
+"""Reading weights, and saying in one line why they do not fit a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from nas import checkpoint
+from nas.network import build_network
+from search_spaces.arch import Arch
+
+SAFETENSORS = ".safetensors"
+# Where the weights lie in checkpoints: ours (the moving average first, as it is the result), timm's, torchvision's.
+INSIDE = ("ema", "network", "state_dict_ema", "state_dict", "model_ema", "model")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in `path`: safetensors, a training checkpoint, or a plain state dict.
+
+    Raises `ValueError` where the file is missing, damaged, or holds no weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if path.suffix == SAFETENSORS:
+        return checkpoint.load_weights(path)
+    state: Any = checkpoint.load(path)
+    state = next((state[key] for key in INSIDE if isinstance(state.get(key), Mapping)), state)
+    weights = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise ValueError(f"{path} holds no weights; expected safetensors, a checkpoint of nas.train, or a state dict")
+    return weights
+
+
+def shapes_in(path: str | Path) -> Shapes:
+    """Name and shape of every tensor in a safetensors file, without reading the tensors."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise ValueError(f"no weights file at {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged (truncated?): {str(error).splitlines()[0]}") from None
+
+
+def shapes_of(arch: Arch) -> Shapes:
+    """Name and shape of every tensor of the network of `arch`, without allocating it."""
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in build_network(arch).state_dict().items()}
+
+
+def load(network: nn.Module, weights: Mapping[str, Tensor], origin: str = "state dict") -> None:
+    """Load `weights` into `network`, all of them. Raises `ValueError` in one line where they do not fit."""
+    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    check_fit(own, {key: tuple(value.shape) for key, value in weights.items()}, origin)
+    network.load_state_dict(weights)
+
+
+def check_fit(expected: Shapes, found: Shapes, origin: str) -> None:
+    """Raise `ValueError` unless names and shapes agree."""
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    differ = [key for key in expected if key in found and expected[key] != found[key]]
+    if not (missing or unexpected or differ):
+        return
+    heads = {"classifier.weight", "classifier.bias", "head.fc.weight", "head.fc.bias"}
+    if not missing and not unexpected and set(differ) <= heads:
+        classes, wanted = found[differ[0]][0], expected[differ[0]][0]
+        raise ValueError(
+            f"{origin} tells {classes} classes apart, the network {wanted}; create it with "
+            f"num_classes={classes}, load, and call reset_classifier({wanted})"
+        )
+    parts = [_part("missing", missing), _part("not in the network", unexpected)]
+    if differ:
+        key = differ[0]
+        parts.append(f"{len(differ)} of another shape (first: {key}, {found[key]} instead of {expected[key]})")
+    same = len(expected) - len(missing) - len(differ)
+    verdict = "it is of another network" if same < len(expected) / 2 else "it is incomplete or altered"
+    raise ValueError(f"{origin} does not fit the network: {', '.join(part for part in parts if part)}; {verdict}")
+
+
+def _part(what: str, keys: Iterable[str]) -> str:
+    keys = list(keys)
+    return f"{len(keys)} {what} (first: {keys[0]})" if keys else ""
