@@ -1,0 +1,103 @@
+"""Real, small builds: reuse, resumption after kill -9, two processes at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nas.latency import build
+from nas.latency.build import Effort, build_table
+from nas.latency.device import Device
+from nas.latency.table import LatencyTable, entries, table_path
+from search_spaces.fbnet import fbnet
+
+SMALL = Effort(fit_networks=6, held_out_networks=4, rounds=2, network_rounds=2, visit_ms=0.3, network_visit_ms=2.0)
+SPACE = fbnet(16, num_classes=10, width=0.25, candidates=("k3_e1", "k5_e3", "skip"))
+SCRIPT = """
+import sys
+from tests.latency.test_build import SMALL, SPACE
+from nas.latency.build import build_table
+from nas.latency.device import Device
+table = build_table(SPACE, Device(), sys.argv[1], effort=SMALL)
+print(table.offset_ms)
+"""
+
+
+def start(directory: Path) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(directory)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_builds_and_reuses(runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(runtime=runtime)
+    table = build_table(SPACE, device, tmp_path, effort=SMALL)
+    assert len(table.rows_) == len(entries(SPACE))
+    assert all(row.ms > 0 and row.calibrated_ms > 0 and row.count >= 4 for row in table.rows_)
+    assert table.proof is not None
+    assert table.proof.networks == 4
+    assert table.environment["cpu"]
+    slow, fast = SPACE.decode([1] * 22), SPACE.decode([2] * 22)
+    assert table.estimate_ms(slow) > table.estimate_ms(fast) > 0
+    assert not list(tmp_path.glob("*.jsonl"))
+
+    monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
+    assert build_table(SPACE, device, tmp_path, effort=SMALL) == table
+
+
+def test_other_machines_table_is_measured_anew(tmp_path: Path) -> None:
+    path = table_path(tmp_path, SPACE, Device())
+    table = build_table(SPACE, Device(), tmp_path, effort=SMALL)
+    path.write_text(path.read_text().replace(table.environment["cpu"], "another processor"))
+    assert build_table(SPACE, Device(), tmp_path, effort=SMALL).environment["cpu"] == table.environment["cpu"]
+
+
+def test_kill_and_continue(tmp_path: Path) -> None:
+    journal = table_path(tmp_path, SPACE, Device()).with_suffix(".jsonl")
+    process = start(tmp_path)
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 40):
+        assert time.monotonic() < deadline, process.stderr
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = journal.read_bytes().count(b"\n") - 1
+    assert not table_path(tmp_path, SPACE, Device()).exists()
+    total = len(entries(SPACE)) * SMALL.rounds
+    assert done >= 40
+
+    process = start(tmp_path)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert f"{total}/{total} visits" in out
+    LatencyTable.load(table_path(tmp_path, SPACE, Device()), SPACE, Device())
+
+
+def test_two_at_once_make_one_table(tmp_path: Path) -> None:
+    processes = [start(tmp_path) for _ in range(2)]
+    results = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], results
+    offsets = {out.splitlines()[-1] for out, _ in results}
+    assert len(offsets) == 1
+    assert sum("waiting for another process" in out for out, _ in results) <= 1
+    assert sum("measuring blocks" in out for out, _ in results) == 1
+    LatencyTable.load(table_path(tmp_path, SPACE, Device()), SPACE, Device())
+
+
+@pytest.mark.parametrize("name", ["fit_networks", "rounds"])
+def test_too_little_effort_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be >= 2"):
+        Effort(**{name: 1})

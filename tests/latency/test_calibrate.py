@@ -1,0 +1,78 @@
+"""The fit of a table to whole networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.latency.calibrate import Rows, calibrate
+from nas.latency.proof import Errors, Proof
+
+
+def world(networks: int, noise: float, seed: int = 0) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """A device on which whole networks cost a fixed 0.4 ms plus blocks that run faster in context, by kind."""
+    rng = np.random.default_rng(seed)
+    size = 60
+    true = rng.uniform(0.05, 0.5, size)
+    kinds = ["a" if i % 3 else "b" for i in range(size)]
+    elements = rng.uniform(1e3, 1e4, size)
+    isolated = true * np.where(np.array(kinds) == "a", 1.0, 1.2) + 0.03 + elements * 5e-6
+    isolated[7] = true[7] = 0.0  # an identity
+    counts = np.zeros((networks, size))
+    for row in counts:
+        np.add.at(row, rng.integers(0, size, 22), 1)
+    measured = (0.4 + counts @ true) * (1 + noise * rng.standard_normal(networks))
+    return Rows(isolated, kinds, elements), counts, measured
+
+
+def test_learns_the_difference_between_isolated_and_whole() -> None:
+    rows, counts, measured = world(80, noise=0.005)
+    fit = calibrate(rows, counts[:40], measured[:40])
+    estimate = fit.offset_ms + counts[40:] @ fit.row_ms
+    raw = Errors.of(counts[40:] @ rows.ms, measured[40:])
+    calibrated = Errors.of(estimate, measured[40:])
+    assert raw.mape_percent > 10
+    assert calibrated.mape_percent < 1.5
+    assert calibrated.kendall_tau > 0.93
+    assert 0.3 * calibrated.mape_percent < fit.loo_mape_percent < 3 * calibrated.mape_percent
+
+
+def test_identity_stays_free_and_no_time_is_negative() -> None:
+    rows, counts, measured = world(40, noise=0.2)
+    fit = calibrate(rows, counts, measured)
+    assert fit.row_ms[7] == 0
+    assert (np.delete(fit.row_ms, 7) > 0).all()
+
+
+def test_exact_sums_are_left_alone() -> None:
+    rows, counts, _ = world(30, noise=0.0)
+    fit = calibrate(rows, counts, counts @ rows.ms)
+    assert fit.model == "scale"
+    np.testing.assert_allclose(fit.row_ms, rows.ms, rtol=1e-3)
+
+
+def test_few_networks_fit_a_scale_only() -> None:
+    rows, counts, measured = world(2, noise=0.0)
+    fit = calibrate(rows, counts, measured)
+    assert fit.model == "scale"
+    assert fit.offset_ms == 0
+    with pytest.raises(ValueError, match="at least one"):
+        calibrate(rows, counts[:0], measured[:0])
+
+
+def test_proof_figures() -> None:
+    measured = np.array([1.0, 2.0, 4.0, 8.0])
+    estimates = np.array([1.04, 1.88, 4.0, 7.0])
+    proof = Proof.of(measured * 1.5, estimates, (measured, measured), measured, fit_networks=3)
+    errors = proof.calibrated
+    assert errors.mape_percent == pytest.approx(100 * (0.04 + 0.06 + 0 + 0.125) / 4)
+    assert (errors.within_5_percent, errors.within_10_percent) == (50, 75)
+    assert errors.kendall_tau == 1
+    assert proof.raw.mape_percent == pytest.approx(50)
+    assert proof.margin == pytest.approx(np.quantile(measured / estimates - 1, 0.9))
+    assert len(proof.faults) == 2
+    assert "POOR" in proof.sentence()
+    assert Proof.from_dict(proof.to_dict()) == proof
+    good = Proof.of(measured, measured * 1.01, (measured, measured), measured, fit_networks=3)
+    assert good.faults == []
+    assert good.margin == 0

@@ -1,0 +1,147 @@
+"""Interleaving, the watch over drift, and the journal, on a clock of our own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nas.latency.device import Device
+from nas.latency.journal import Journal
+from nas.latency.measure import Interleaved, Visit, measure_arch_ms
+from nas.network import Network
+from search_spaces.fbnet import fbnet
+
+
+class Machine:
+    """Workloads that take what we say, slower by `disturbance(time)`; keeps the order of visits."""
+
+    def __init__(self, disturbance=lambda now: 1.0) -> None:
+        self.now = 0.0
+        self.disturbance = disturbance
+        self.order: list[str] = []
+
+    def workload(self, key: str, ms: float):
+        def run(calls: int) -> list[float]:
+            times = []
+            for _ in range(calls):
+                took = ms * self.disturbance(self.now)
+                self.now += took
+                times.append(took)
+            if key and (not self.order or self.order[-1] != key):
+                self.order.append(key)
+            return times
+
+        return run
+
+
+def watch(machine: Machine, rounds: int = 4, **kwargs) -> Interleaved:
+    return Interleaved(0, rounds, 10.0, machine.workload("", 1.0), **kwargs)
+
+
+def test_every_round_visits_all_in_a_new_order() -> None:
+    machine = Machine()
+    workloads = {key: machine.workload(key, 5.0) for key in "abcdef"}
+    run = watch(machine)
+    run.run(workloads)
+    visits = machine.order[6:]
+    rounds = [visits[i : i + 6] for i in range(0, 24, 6)]
+    assert all(sorted(order) == list("abcdef") for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 1
+    result = run.measurement("a", run.usual_reference_ms)
+    assert (result.median_ms, result.spread_ms, result.count, result.disturbed) == (5.0, 0.0, 8, 0)
+
+
+def test_disturbed_stretch_is_measured_again() -> None:
+    machine = Machine(lambda now: 3.0 if 300 < now < 900 else 1.0)
+    workloads = {key: machine.workload(key, 20.0) for key in "abcdef"}
+    run = watch(machine, rounds=6)
+    run.run(workloads)
+    assert all(v.ms == 20.0 for turns in run.visits.values() for v in turns.values())
+
+
+def test_lasting_disturbance_is_reported() -> None:
+    machine = Machine(lambda now: 3.0 if now > 1500 else 1.0)
+    run = watch(machine, rounds=6)
+    run.run({key: machine.workload(key, 20.0) for key in "abcdef"})
+    assert run.measurement("a", run.usual_reference_ms).disturbed > 0
+
+
+def test_visits_of_an_earlier_process_are_kept(tmp_path: Path) -> None:
+    header = {"what": "test"}
+    machine = Machine()
+    workloads = {key: machine.workload(key, 5.0) for key in "abc"}
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, header)
+    watch(machine, record=journal.record, visits=journal.visits).run(workloads)
+    journal.close()
+    lines = path.read_text().splitlines(keepends=True)
+    assert len(lines) == 13
+    path.write_text("".join(lines[:8]) + lines[8][:20])  # killed in the middle of a line
+
+    journal = Journal(path, header)
+    assert sum(len(turns) for turns in journal.visits.values()) == 7
+    count = []
+    run = watch(machine, record=journal.record, visits=journal.visits)
+    run.run(workloads, lambda: count.append(1))
+    journal.close()
+    assert len(count) == 5
+    assert all(sorted(turns) == [0, 1, 2, 3] for turns in run.visits.values())
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+    other = Journal(path, {"what": "something else"})
+    assert other.visits == {}
+    other.discard()
+    assert not path.exists()
+
+
+def test_quieter_visit_wins(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.jsonl", {})
+    journal.record("a", 0, Visit(5.0, 2.0, 1))
+    journal.record("a", 0, Visit(4.0, 1.0, 1))
+    journal.record("a", 0, Visit(9.0, 3.0, 1))
+    journal.close()
+    again = Journal(tmp_path / "j.jsonl", {})
+    again.close()
+    assert again.visits["a"][0].ms == 4.0
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
+    arch = fbnet(16, width=0.25).decode([0] * 22)
+    device = Device(runtime=runtime)
+    threads = torch.get_num_threads()
+    from_arch = measure_arch_ms(arch, device, rounds=3, visit_ms=2.0)
+    network = Network(arch).train()
+    from_module = measure_arch_ms(network, device, rounds=3, visit_ms=2.0)
+    assert network.training
+    assert torch.get_num_threads() == threads
+    assert 0.5 < from_arch.median_ms / from_module.median_ms < 2
+    assert from_arch.reference_ms > 0
+    assert len(from_arch.samples) == 3
+    small = measure_arch_ms(network.blocks[0], device, input_shape=(8, 16, 16), rounds=3, visit_ms=2.0)
+    assert small.median_ms < from_arch.median_ms
+    with pytest.raises(ValueError, match="input_shape"):
+        measure_arch_ms(network.blocks[0], device)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"runtime": "tflite"}, "unknown runtime 'tflite'; one of onnxruntime, torch"),
+        ({"dtype": "fp8"}, "does not measure 'fp8'; one of fp32"),
+        ({"threads": 4096}, "threads=4096, but this machine has"),
+        ({"processor": "tpu"}, "unknown processor 'tpu'"),
+    ],
+)
+def test_impossible_devices_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure_arch_ms(fbnet(16).decode([0] * 22), Device(**change))
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 0}, {"threads": -1}, {"name": "a/b"}, {"batch_size": True}])
+def test_senseless_devices_are_refused(change: dict) -> None:
+    with pytest.raises(ValueError, match="device"):
+        Device(**change)

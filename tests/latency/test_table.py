@@ -1,0 +1,157 @@
+"""The table itself: exact additivity, its file, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.latency.build import assemble
+from nas.latency.device import Device
+from nas.latency.measure import Measurement
+from nas.latency.sample import spread_networks
+from nas.latency.table import LatencyTable, canonical, entries, table_path
+from search_spaces.costs import Shape
+from search_spaces.fbnet import fbnet
+from search_spaces.layers import InvertedResidual, Skip
+from search_spaces.space import LayerwiseSpace, price
+
+
+def measurement(ms: float) -> Measurement:
+    return Measurement(ms, 0.01 * ms, 10, (ms * 0.99, ms * 1.01, ms, ms))
+
+
+def made_table(space: LayerwiseSpace, seed: int = 0) -> LatencyTable:
+    """A table of `space` on an imaginary device where whole networks take 0.9 x the sum of their blocks plus 0.1 ms."""
+    rng = np.random.default_rng(seed)
+    rows = {row: rng.uniform(0.01, 1.0) for row in entries(space)}
+
+    def whole(arch) -> float:
+        return 0.1 + 0.9 * sum(rows[same, s] for layer, s in arch.walk() if (same := canonical(layer, s)))
+
+    nets = [
+        (arch, measurement(whole(arch) * rng.uniform(0.99, 1.01)), stream == "fit")
+        for stream in ("fit", "held_out")
+        for _, arch in spread_networks(space, 20, seed, stream)
+    ]
+    return assemble("fbnet", Device(), {row: measurement(ms) for row, ms in rows.items()}, nets, {"cpu": "imaginary"})
+
+
+@pytest.fixture(scope="module")
+def space() -> LayerwiseSpace:
+    return fbnet(32, num_classes=10)
+
+
+@pytest.fixture(scope="module")
+def table(space: LayerwiseSpace) -> LatencyTable:
+    return made_table(space)
+
+
+def test_rows_add_up_to_the_estimate_exactly(space: LayerwiseSpace, table: LatencyTable) -> None:
+    population = space.sample(200, np.random.default_rng(1))
+    fixed, rows = table.rows(space)
+    priced = price(population, fixed, rows)
+    assert priced.tolist() == [table.estimate_ms(space.decode(g)) for g in population.tolist()]
+
+
+def test_proof_travels(space: LayerwiseSpace, table: LatencyTable, tmp_path: Path) -> None:
+    assert table.proof is not None
+    assert table.proof.networks == 20
+    assert table.proof.calibrated.mape_percent < 1.5 < table.proof.raw.mape_percent
+    assert 0 < table.margin < 0.03
+    path = table.save(tmp_path / "table.json")
+    assert LatencyTable.load(path, space, Device()) == table
+    assert {record["role"] for record in table.networks} == {"fit", "held_out"}
+
+
+def test_rows_that_execute_alike_are_one(space: LayerwiseSpace) -> None:
+    shape = Shape(24, 16, 16)
+    assert canonical(Skip(24), shape) is None
+    assert canonical(Skip(32), shape) is not None
+    assert canonical(InvertedResidual(32), shape) == canonical(InvertedResidual(32, residual=False), shape)
+    assert canonical(InvertedResidual(24), shape) != canonical(InvertedResidual(24, residual=False), shape)
+    wide = InvertedResidual(24, expand_at_1=False)
+    assert canonical(wide, shape) == canonical(InvertedResidual(24), shape)
+    narrow = InvertedResidual(24, expand_ratio=1.0, expand_at_1=False)
+    assert canonical(narrow, shape) != canonical(InvertedResidual(24, expand_ratio=1.0), shape)
+    found = entries(space)
+    assert len(found) == len(set(found))
+    # seven stages change shape once and repeat one shape: 6 x 9 + 1 x 8 changing or first, 5 x 8 repeating, stem, head
+    assert len(found) == sum(canonical(*row) is not None for row in space.table_entries())
+
+
+def test_networks_span_the_space(space: LayerwiseSpace, table: LatencyTable) -> None:
+    fixed, rows = table.rows(space)
+    low, high = fixed + sum(r.min() for r in rows), fixed + sum(r.max() for r in rows)
+    macs = [arch.macs for _, arch in spread_networks(space, 40, 0, "fit")]
+    uniform = [space.decode(g).macs for g in space.sample(40, np.random.default_rng(0)).tolist()]
+    assert np.ptp(macs) > 1.5 * np.ptp(uniform)
+    assert low < high
+    again = spread_networks(space, 40, 0, "fit")
+    assert [arch.macs for _, arch in again] == macs
+    assert {g for g, _ in again}.isdisjoint(g for g, _ in spread_networks(space, 40, 0, "held_out"))
+
+
+def changed(path: Path, change) -> Path:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(version=99), "version 99 cannot be read, this release reads 1"),
+        (lambda d: d.update(unit="us"), "a latency table is in 'ms', this one in 'us'"),
+        (lambda d: d.update(format="other"), "not a latency table"),
+        (lambda d: d.pop("rows"), "incomplete"),
+        (lambda d: d["rows"][3].update(ms=-1.0), "row 3 of the latency table: a time is negative"),
+        (lambda d: d["rows"][3].update(ms="fast"), "row 3 of the latency table: ms must be a finite number"),
+        (
+            lambda d: d["rows"][2]["layer"].update(kind="magic"),
+            "row 2 of the latency table: unknown layer kind 'magic'",
+        ),
+        (lambda d: d["rows"].append(d["rows"][0]), "lists a row twice"),
+        (lambda d: d["rows"].pop(5), "another space: it lacks 1 rows of fbnet"),
+        (lambda d: d["device"].update(batch_size=8), "for device local-onnxruntime-fp32-b8-t1, not for"),
+        (lambda d: d["device"].update(batch_size=0), "batch_size must be a whole number"),
+        (lambda d: d["proof"].pop("raw"), "not a proof"),
+    ],
+)
+def test_other_files_are_refused(space: LayerwiseSpace, table: LatencyTable, tmp_path: Path, change, message) -> None:
+    path = changed(table.save(tmp_path / "table.json"), change)
+    with pytest.raises(ValueError, match=message) as caught:
+        LatencyTable.load(path, space, Device())
+    assert "table.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_truncated_files_are_refused(table: LatencyTable, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no latency table at"):
+        LatencyTable.load(tmp_path / "none.json")
+    path = table.save(tmp_path / "table.json")
+    path.write_text(path.read_text()[:5000])
+    with pytest.raises(ValueError, match="truncated"):
+        LatencyTable.load(path)
+
+
+def test_other_spaces_are_refused(table: LatencyTable) -> None:
+    with pytest.raises(ValueError, match="another space"):
+        table.check(fbnet(32, num_classes=10, width=0.5))
+    with pytest.raises(ValueError, match="no row for"):
+        table.estimate_ms(fbnet(64, num_classes=10).decode([0] * 22))
+
+
+def test_path_tells_spaces_and_devices_apart(space: LayerwiseSpace) -> None:
+    paths = {
+        table_path("t", s, d)
+        for s in (space, fbnet(32, num_classes=10, width=0.5), fbnet(64))
+        for d in (Device(), Device(runtime="torch"), Device(threads=2), Device(batch_size=8))
+    }
+    assert len(paths) == 12
+    assert table_path("t", space, Device()).name.startswith("fbnet-r32-")
+    assert dataclasses.replace(Device(), processor="cuda").key != Device().key
