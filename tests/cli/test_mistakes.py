@@ -1,0 +1,216 @@
+"""Whatever the user gets wrong at the command line: one readable line, exit status 2, no traceback, nothing left."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nas.cli import DictConfig, check_types, entry, instantiate, plain, run_config, typed
+from nas.runs import Run
+
+Outcome = tuple[int, str]
+
+
+@pytest.fixture
+def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run a command made of `body` under `conf/search.yaml`; returns its exit status and what it wrote on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(overrides: list[str], body: Callable[[DictConfig], None] = lambda cfg: None) -> Outcome:
+        try:
+            entry("search")(body)(overrides)
+        except SystemExit as stop:
+            return int(stop.code or 0), capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("space=fbnet3", ["unknown space=fbnet3", "the options are", "fbnet", "did you mean"]),
+        ("method=dna", ["unknown method=dna", "the options are", "dnas"]),
+        ("data=mnist", ["unknown data=mnist", "the options are", "digits"]),
+        ("device=pixel", ["unknown device=pixel", "the options are", "local"]),
+        ("sede=1", ["no key 'sede'", "seed"]),
+        ("budget.latncy_ms=3", ["no key 'budget.latncy_ms'", "budget.latency_ms"]),
+        ("method.epoch=3", ["no key 'method.epoch'", "method.epochs"]),
+        ("zzz=1", ["no key 'zzz'", "the keys here are", "budget"]),
+        ("+zzz=1", ["no key 'zzz'", "the keys here are"]),
+        ("seed=abc", ["seed must be a whole number", "'abc'"]),
+        ("seed=1.5", ["seed must be a whole number", "1.5"]),
+        ("train.enabled=maybe", ["train.enabled must be true or false", "'maybe'"]),
+        ("budget.fraction='0.5'", ["budget.fraction must be a number", "drop the quotes"]),
+        ("hello", ["'hello' is no setting", "key=value"]),
+        ("data.root=a(b", ["cannot be read", "quote"]),
+        ("resume=nowhere", ["nowhere is not a run directory"]),
+    ],
+)
+def test_one_line_that_names_the_cure(attempt: Callable[..., Outcome], override: str, words: list[str]) -> None:
+    status, text = attempt([override], lambda cfg: check_types(cfg, {"seed": int}))
+    assert status == 2
+    assert text.startswith("error: ") and text.count("\n") == 1
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text
+    assert list(Path().iterdir()) == []
+
+
+def test_deleted_key(attempt: Callable[..., Outcome]) -> None:
+    status, text = attempt(["~seed"], lambda cfg: check_types(cfg, {"seed": int}))
+    assert status == 2 and "seed" in text and text.count("\n") == 1
+
+
+def test_values_reach_the_command(attempt: Callable[..., Outcome]) -> None:
+    seen: list[object] = []
+    status, text = attempt(["seed=3", "budget.latency_ms=2"], lambda cfg: seen.append(plain(cfg)))
+    assert (status, text) == (0, "")
+    assert isinstance(seen[0], dict) and seen[0]["seed"] == 3 and seen[0]["budget"]["latency_ms"] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ValueError("bad\n   value"), 2, "error: bad value\n"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.json"), 2, "x.json"),
+        (OSError(errno.ENOSPC, "No space left on device", "w.pt"), 2, "error: the disk is full (writing w.pt)"),
+        (RuntimeError("file write failed: No space left on device"), 2, "the disk is full"),
+        (MemoryError(), 2, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyError("a bug"), 1, "Traceback"),
+    ],
+)
+def test_errors_of_the_command(attempt: Callable[..., Outcome], error: BaseException, status: int, words: str) -> None:
+    def body(cfg: DictConfig) -> None:
+        raise error
+
+    found, text = attempt([], body)
+    assert found == status and words in text
+    assert ("Traceback" in text) == (status == 1)
+
+
+def test_wrapped_full_disk(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("the writer failed") from error
+
+    status, text = attempt([], body)
+    assert status == 2 and text == "error: the disk is full; free some space and try again\n"
+
+
+def test_debug_shows_the_traceback(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        raise ValueError("bad value")
+
+    status, text = attempt(["debug=true"], body)
+    assert status == 2 and "Traceback" in text and "bad value" in text
+
+
+def test_a_failed_run_says_how_to_continue(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+            raise KeyboardInterrupt if cfg.seed else ValueError("loss is nan")
+
+    status, text = attempt(["run_dir=first"], body)
+    assert status == 2 and "loss is nan" in text and "resume=first" in text and text.count("\n") == 1
+    status, text = attempt(["run_dir=second", "seed=1"], body)
+    assert status == 130 and "python -m nas.search resume=second" in text
+
+
+def test_resume_keeps_the_settings(attempt: Callable[..., Outcome]) -> None:
+    seeds: list[int] = []
+
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+            seeds.append(cfg.seed)
+
+    assert attempt(["run_dir=r", "seed=7"], body) == (0, "")
+    assert attempt(["resume=r"], body) == (0, "")
+    assert attempt(["resume=r", "seed=7", "space=fbnet"], body) == (0, "")
+    assert seeds == [7, 7, 7]
+    status, text = attempt(["resume=r", "seed=8"], body)
+    assert status == 2 and "seed differs (the run has 7, now 8)" in text
+    status, text = attempt(["run_dir=r"], body)
+    assert status == 2 and "already holds a run" in text and "resume=r" in text
+
+
+def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+
+    attempt(["run_dir=r"], body)
+    config = Path("r/config.yaml")
+    original = config.read_text()
+    config.write_text(original.replace("search_spaces.fbnet.fbnet", "os.system"))
+    assert config.read_text() != original
+    status, text = attempt(["resume=r"], body)
+    assert status == 2 and "os.system" in text
+    with pytest.raises(ValueError, match="os.system"):
+        run_config("r")
+    config.write_text("- 1\n")
+    assert attempt(["resume=r"], body)[0] == 2
+    config.write_text("a: [1\n")
+    status, text = attempt(["resume=r"], body)
+    assert status == 2 and "damaged" in text and text.count("\n") == 1
+
+
+def test_sweep_gives_every_job_its_own_run_directory(attempt: Callable[..., Outcome]) -> None:
+    paths: list[Path] = []
+
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=float(cfg.seed))
+            paths.append(run.path)
+
+    assert attempt(["--multirun", "seed=1,2"], body) == (0, "")
+    assert len(set(paths)) == 2 and {path.parent for path in paths} == {paths[0].parent}
+
+
+def test_a_mistake_in_a_sweep(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        raise ValueError("bad value")
+
+    assert attempt(["--multirun", "seed=1,2"], body) == (2, "error: bad value\n")
+
+
+def test_instantiate_and_typed(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        assert instantiate(cfg.recipe).epochs == cfg.recipe.epochs
+        assert typed(cfg, "budget.fraction", float) == 0.5
+        typed(cfg, "seed", int, minimum=5)
+
+    status, text = attempt([], body)
+    assert status == 2 and text == "error: seed must be at least 5, got 0\n"
+    status, text = attempt(["recipe.epochs=abc"], body)
+    assert status == 2 and "recipe.epochs must be a whole number, got 'abc'" in text
+    status, text = attempt(["+recipe.epochz=1"], body)
+    assert status == 2 and "no key recipe.epochz; did you mean recipe.epochs?" in text
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    """The way a user meets it: stdout empty, one line on stderr, status 2, nothing written."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nas.doctor", "tabels=x"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "error: there is no key 'tabels'; did you mean tables?\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_pipe_is_quiet() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m nas.doctor --help | head -n 1", shell=True, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.startswith("python -m nas.doctor") and done.stderr == ""

@@ -1,0 +1,70 @@
+"""Every card and every command's configuration: composes, fits the target's signature, and explains itself."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+
+import conf
+from nas.cards import argument_types, check_type, find_target, parameters
+from nas.cli import _compose
+from nas.command_help import card_groups, documented_keys, options
+
+CONF = Path(conf.__file__).parent
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "command")
+CARDS = sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/*.yaml"))
+FROM_THE_DATA = {"resolution", "num_classes", "in_channels"}  # null in a space's card: the command fills them in
+OBJECT_CARDS = [card for card in CARDS if not card.startswith("experiment/")]
+
+
+@pytest.mark.parametrize("card", OBJECT_CARDS)
+def test_card_fits_its_target(card: str) -> None:
+    values = yaml.safe_load((CONF / card).read_text())
+    target = find_target(values.pop("_target_"), card)
+    known, types = parameters(target), argument_types(target)
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
+    for key, value in values.items():
+        assert open_ended or key in known, f"{card} gives {key}, which {target.__name__} does not take"
+        if value is None and card.startswith("space/") and key in FROM_THE_DATA:
+            continue
+        if not (isinstance(value, dict) and "_target_" in value) and "${" not in str(value) and value != "???":
+            check_type(value, types.get(key, object), f"{card}: {key}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_composes_with_every_card(command: str) -> None:
+    assert "debug" in _compose(command, []), f"conf/{command}.yaml must list `- command` in its defaults"
+    for group in card_groups(command):
+        for card in options(group):
+            assert group in _compose(command, [f"{group}={card}"]) or group == "experiment"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_key(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    importlib.import_module(f"nas.{command}").main(["--help"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"python -m nas.{command} ")
+    for group in card_groups(command):
+        assert f"{group} = " in text
+        for card in options(group):
+            assert card in text
+    keys = documented_keys(CONF / f"{command}.yaml")
+    assert len(text.split("\n\n")[1].split()) >= 6, f"nas/{command}.py says too little about what it does"
+    for key, _, note in keys:
+        assert f"  {key}=" in text
+        assert note in text
+    missing = [key for key, _, note in keys if not note]
+    assert not missing, f"conf/{command}.yaml does not say what {missing} mean"
+
+
+def test_comments_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "defaults:\n  - command\n\na: 1  # one\n# two\n# lines\nb: null\nc:\n  d: [1, 2]  # deep\n_target_: e.f\ng: 'x # y'\n"
+    )
+    found = documented_keys(path, "p.")
+    assert [(key, note) for key, _, note in found][:3] == [("p.a", "one"), ("p.b", "two lines"), ("p.c.d", "deep")]
