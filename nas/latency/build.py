@@ -11,11 +11,11 @@ import numpy as np
 
 from nas.latency.calibrate import Rows, calibrate
 from nas.latency.device import Device, environment, pinned, same_machine
-from nas.latency.journal import Journal, locked
-from nas.latency.measure import Interleaved, Measurement, reference_workload
+from nas.latency.measure import Measurement, measurements, reference_workload
 from nas.latency.proof import Proof
-from nas.latency.runtimes import Workload, prepare, quiet
+from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
+from nas.latency.standalone import GROUP_PARAMS, Interleaved, Journal, Visits, Workload, locked, usual_reference_ms
 from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
 from nas.network import Network
 from nas.progress import log, phase
@@ -23,8 +23,6 @@ from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer
 from search_spaces.space import SearchSpace
-
-GROUP_PARAMS = 150_000_000  # parameters of the networks held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def build_table(
     effort = effort or Effort()
     path = table_path(directory, space, device)
     here = environment(device)
-    with locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock"), log):
         if path.exists() and not refresh:
             table = LatencyTable.load(path, space, device)
             if not same_machine(table.environment, here):
@@ -111,30 +109,25 @@ def _build(
     try:
         with quiet(device), pinned(pin) as bound:
             reference = reference_workload(device)
-            watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, journal.visits)
+            visits = _select(journal.visits, "row:")
+            watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)
             with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, journal, "row:") as advance:
                 watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance)
-            row_times = [watch.measurement("row:" + row_key(*row), watch.usual_reference_ms) for row in rows]
-            watch = Interleaved(
-                seed,
-                effort.network_rounds,
-                effort.network_visit_ms,
-                reference,
-                journal.record,
-                {key: turns for key, turns in journal.visits.items() if key.startswith("net:")},
-            )
+            times = measurements(watch.visits)
+            visits = _select(journal.visits, "net:")
+            watch = Interleaved(seed, effort.network_rounds, effort.network_visit_ms, reference, journal.record, visits)
             with _phase("timing whole networks", len(networks), effort.network_rounds, journal, "net:") as advance:
                 for group in _groups(networks):
                     watch.run({f"net:{arch.id}": _net_workload(arch, device) for arch in group}, advance)
-            net_times = {arch.id: watch.measurement(f"net:{arch.id}", watch.usual_reference_ms) for arch in networks}
-            environment = {**here, "pinned": bound, "reference_ms": watch.usual_reference_ms}
+            times |= measurements(watch.visits)
+            environment = {**here, "pinned": bound, "reference_ms": usual_reference_ms(watch.visits)}
     finally:
         journal.close()
     return assemble(
         space.name,
         device,
-        dict(zip(rows, row_times, strict=True)),
-        [(arch, net_times[arch.id], arch.id in fit_ids) for arch in networks],
+        {row: times["row:" + row_key(*row)] for row in rows},
+        [(arch, times[f"net:{arch.id}"], arch.id in fit_ids) for arch in networks],
         environment,
     )
 
@@ -218,6 +211,10 @@ def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
         params += arch.params
     if group:
         yield group
+
+
+def _select(visits: Visits, prefix: str) -> Visits:
+    return {key: turns for key, turns in visits.items() if key.startswith(prefix)}
 
 
 def _phase(description: str, count: int, rounds: int, journal: Journal, prefix: str) -> Any:

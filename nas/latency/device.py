@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import platform
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from nas.latency.standalone import cpu_model, machine
+
+__all__ = ["Device", "cpu_model", "environment", "pinned", "same_machine"]
 
 RUNTIMES = ("onnxruntime", "torch")
 PROCESSORS = ("cpu", "cuda")
@@ -94,28 +95,10 @@ def _require_cuda(runtime: str) -> None:
             )
 
 
-def cpu_model() -> str:
-    """The processor's name as the system states it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Model", "Hardware")):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def environment(device: Device) -> dict[str, Any]:
     """Where and with what a table is measured: what a reader needs to judge or repeat it."""
-    packages = ["numpy", "torch"] + (["onnxruntime"] if device.runtime == "onnxruntime" else [])
-    found: dict[str, Any] = {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in packages},
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    packages = ["torch"] + (["onnxruntime"] if device.runtime == "onnxruntime" else [])
+    found = {**machine(), **{name: _version(name) for name in packages}}
     if device.processor == "cuda":
         import torch
 

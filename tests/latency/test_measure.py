@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nas.latency.device import Device
-from nas.latency.journal import Journal
-from nas.latency.measure import Interleaved, Visit, measure_arch_ms
+from nas.latency.measure import measure_arch_ms, measurements
+from nas.latency.standalone import Interleaved, Journal, Visit
 from nas.network import Network
 from search_spaces.fbnet import fbnet
 
@@ -50,7 +50,7 @@ def test_every_round_visits_all_in_a_new_order() -> None:
     rounds = [visits[i : i + 6] for i in range(0, 24, 6)]
     assert all(sorted(order) == list("abcdef") for order in rounds)
     assert len({tuple(order) for order in rounds}) > 1
-    result = run.measurement("a", run.usual_reference_ms)
+    result = measurements(run.visits)["a"]
     assert (result.median_ms, result.spread_ms, result.count, result.disturbed) == (5.0, 0.0, 8, 0)
 
 
@@ -66,7 +66,7 @@ def test_lasting_disturbance_is_reported() -> None:
     machine = Machine(lambda now: 3.0 if now > 1500 else 1.0)
     run = watch(machine, rounds=6)
     run.run({key: machine.workload(key, 20.0) for key in "abcdef"})
-    assert run.measurement("a", run.usual_reference_ms).disturbed > 0
+    assert measurements(run.visits)["a"].disturbed > 0
 
 
 def test_visits_of_an_earlier_process_are_kept(tmp_path: Path) -> None:
@@ -93,8 +93,7 @@ def test_visits_of_an_earlier_process_are_kept(tmp_path: Path) -> None:
 
     other = Journal(path, {"what": "something else"})
     assert other.visits == {}
-    other.discard()
-    assert not path.exists()
+    other.close()
 
 
 def test_quieter_visit_wins(tmp_path: Path) -> None:
