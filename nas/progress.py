@@ -55,7 +55,7 @@ def log(message: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table. A column holding only numbers (or dashes) is aligned to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_header=any(columns))
     cells = [["–" if value is None else str(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(_is_numeric(row[index]) for row in cells)

@@ -18,6 +18,7 @@ from nas.latency.table import LatencyTable
 from nas.methods.base import AdditiveCost, SearchMethod, SearchResult, Task
 from nas.problem import Budget, build_space, check_budget, layerwise, resolve_budget
 from nas.progress import format_seconds, log, phase, table
+from nas.report_page import write_report
 from nas.runs import Run
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -81,6 +82,7 @@ def main(cfg: DictConfig) -> None:
             figures = _train(run, result, arch, derived, data, recipe, accelerator, config)
         record = _record(config, names, data, device, latency_table, budget, derived, arch, figures, search_seconds)
         run.write_json("result.json", record)
+        write_report(run.path)
         _show(run, space, derived, archs, record)
 
 
@@ -239,9 +241,9 @@ def _show(run: Run, space: LayerwiseSpace, derived: Derived, archs: list[Path], 
             f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; derive again with a smaller budget:"
         )
     log(f"files: {', '.join(str(path) for path in archs)}" + (f", {run.path}/model" if record["top1_percent"] else ""))
-    log(f"next: python -m nas.report run={run.path}")
+    log(f"all of it on one page: {run.path}/report.html")
     if asked is not None:
-        log(f"      python -m nas.derive run={run.path} budget.latency_ms={0.8 * asked:.3g} count=3")
+        log(f"next: python -m nas.derive run={run.path} budget.latency_ms={0.8 * asked:.3g} count=3")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""One self-contained page about a finished run: what was asked, found and measured, how sure the search was of each
+layer, how training went, how far the latency table can be trusted, and how to repeat it."""
+
+from __future__ import annotations
+
+from nas.cli import DictConfig, check_types, entry
+from nas.progress import log
+from nas.report_page import write_report
+
+
+@entry("report")
+def main(cfg: DictConfig) -> None:
+    check_types(cfg, {"run": str | None})
+    if cfg.run is None:
+        raise ValueError("name the run directory: python -m nas.report run=runs/...")
+    log(f"written: {write_report(cfg.run)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""`report.html`: one run on one self-contained page, from the files of its directory alone."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas import charts
+from nas.charts import number
+from nas.files import read_json, write_text
+from nas.latency.table import LatencyTable
+from nas.progress import format_seconds
+from nas.runs import Run, read_metrics
+from search_spaces.arch import Arch
+
+STYLE = Path(__file__).with_name("report_page.css")
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `<run>/report.html` and return its path. Raises `ValueError` where `run` has no finished result."""
+    return write_text(Path(run) / "report.html", report_html(run))
+
+
+def report_html(run: str | Path) -> str:
+    """The page as text. It loads nothing: style and charts are inside."""
+    path = Path(run)
+    config = Run.read_config(path)
+    result = read_json(path / "result.json", "result (has the search finished?)")
+    environment = read_json(path / "env.json", "environment")
+    metrics = read_metrics(path)
+    table = LatencyTable.load(path / "table.json") if (path / "table.json").exists() else None
+    sections = [
+        _head(result, environment),
+        _latency(result),
+        _network(path, table, result),
+        _curves(metrics, result),
+        _proof(table),
+        _repeat(config, environment),
+    ]
+    title = f"{result['space']} · {result['method']} · {result.get('data', '')}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
+    where = f"device {result['device']}, seed {result['seed']}, {environment['time']}"
+    cards = [
+        (_ms(result["measured_latency_ms"]), "measured latency"),
+        (_percent(result["top1_percent"]), f"test accuracy on {result.get('data', 'the data')}"),
+        (_count(result["params"]), "parameters"),
+        (_count(result["macs"]), "multiply-adds"),
+        (_seconds(result["search_seconds"]), "search"),
+        (_seconds(result["train_seconds"]), "training"),
+    ]
+    boxes = "".join(
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for value, label in cards
+    )
+    weights = f"<p class='soft'>weights: {escape(result['weights'])}</p>" if result.get("weights") else ""
+    return (
+        f"<h1>A network of the {escape(result['space'])} space, found by {escape(result['method'])}</h1>"
+        f"<p class='soft'>{escape(where)}</p><div class='cards'>{boxes}</div>{weights}"
+    )
+
+
+def _latency(result: dict[str, Any]) -> str:
+    asked, estimated, measured = (result[f"{kind}_latency_ms"] for kind in ("asked", "estimated", "measured"))
+    marks = [("asked", asked), ("estimated", estimated), ("measured", measured)]
+    ruler = charts.ruler(result.get("reachable_latency_ms"), [(n, v) for n, v in marks if v is not None])
+    sentence = "No latency was asked for."
+    if asked is not None and measured is not None:
+        kind, words = ("good", "within the budget") if measured <= asked else ("poor", "above the budget")
+        sentence = (
+            f"Asked {_ms(asked)}, measured {_ms(measured)}: <span class='verdict {kind}'>"
+            f"{abs(100 * (measured / asked - 1)):.1f}% {'below' if measured <= asked else 'over'}, {words}</span>."
+        )
+        if estimated is not None:
+            error = 100 * (estimated / measured - 1)
+            sentence += f" The estimate was {abs(error):.1f}% {'above' if error > 0 else 'below'} the measurement."
+    return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
+
+
+def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> str:
+    """One row per layer: block, shapes, its milliseconds, and how sure the search was."""
+    arch = Arch.load(path / "arch.json")
+    theta = read_json(path / "theta.json", "search outcome") if (path / "theta.json").exists() else None
+    positions = iter(zip(theta["positions"], result["genotype"], strict=True)) if theta else iter(())
+    searched_stages = range(1, len(arch.stages) - 1)
+    prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in arch.walk()]
+    longest = max(prices) or 1.0
+    steps = iter(zip(arch.walk(), prices, strict=True))
+    rows = []
+    for number_, stage in enumerate(arch.stages):
+        for index in range(len(stage)):
+            (layer, shape), ms = next(steps)
+            out = layer.out_shape(shape)
+            searched = number_ in searched_stages and theta is not None
+            name, share, sure = f"stage {number_}.{index}" if searched else layer.kind.replace("_", " "), "", ""
+            if searched:
+                position, gene = next(positions)
+                shares = list(zip(position["labels"], position["probabilities"], strict=True))
+                name, share, sure = position["name"], charts.share_bar(shares, gene), f"{100 * shares[gene][1]:.0f}%"
+            bar = f"<span class='bar' style='width:{100 * ms / longest:.1f}px'></span>"
+            price = f"<td class='n'>{ms:.4f}</td><td>{bar}</td>" if table else ""
+            rows.append(
+                f"<tr{'' if searched else ' class=fixed'}><td>{escape(name)}</td><td><b>{escape(layer.label)}</b></td>"
+                f"<td>{_shape(shape)} → {_shape(out)}</td>{price}<td class='n'>{sure}</td>"
+                f"<td class='wide'>{share}</td></tr>"
+            )
+    price_head = "<th class='n'>ms</th><th></th>" if table else ""
+    note = "The blue part of a bar is the probability of the block that was taken; point at a part to read the others."
+    return (
+        f"<h2>The network</h2><p>{note if theta else ''}</p><div class='panel'><table><tr><th>layer</th><th>block</th>"
+        f"<th>shape</th>{price_head}<th class='n'>P</th><th></th></tr>{''.join(rows)}</table></div>"
+    )
+
+
+CURVES = (  # title, [(metric, legend)], the result's figure drawn as a reference line
+    ("search: loss", [("weight_loss", "weight steps"), ("theta_loss", "theta steps")], None),
+    ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
+    ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),
+    ("search: temperature", [("temperature", "temperature")], None),
+    ("train: loss", [("train_loss", "training")], None),
+    ("train: test accuracy, %", [("top1_percent", "top-1")], None),
+)
+
+
+def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
+    figures = []
+    for title, names, reference in CURVES:
+        phase = title.partition(":")[0]
+        records = [record for record in metrics if record["phase"] == phase]
+        series = [
+            (legend, [(r["step"] + 1, r[name]) for r in records if isinstance(r.get(name), int | float)])
+            for name, legend in names
+        ]
+        line = (reference[1], result[reference[0]]) if reference and result.get(reference[0]) is not None else None
+        figures.append(charts.line_chart(title, series, "epoch", line))
+    if not any(figures):
+        return ""
+    return f"<h2>How it went</h2><div class='charts'>{''.join(figures)}</div>"
+
+
+def _proof(table: LatencyTable | None) -> str:
+    if table is None or table.proof is None:
+        return ""
+    columns, rows = table.proof.table()
+    head = "".join(f"<th{' class=n' if i else ''}>{escape(str(name))}</th>" for i, name in enumerate(columns))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=n' if i else ''}>{escape(str(cell))}</td>" for i, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    held = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] != "fit"]
+    fit = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] == "fit"]
+    groups = [("held out", held), ("used to calibrate", fit)]
+    plot = charts.scatter_chart("measured against estimated, ms; the band is ±10%", groups, "estimated", 0.1)
+    kind = "poor" if table.proof.faults else "good"
+    return (
+        f"<h2>Can the latency table be trusted?</h2><p>On whole networks it had not seen: "
+        f"<span class='verdict {kind}'>{escape(table.proof.sentence())}</span>.</p>"
+        f"<div class='charts'>{plot}<div class='panel'><table><tr>{head}</tr>{body}</table></div></div>"
+    )
+
+
+def _repeat(config: dict[str, Any], environment: dict[str, Any]) -> str:
+    facts = {
+        "commit": environment["git_commit"],
+        "python": environment["python"],
+        **environment["packages"],
+        "system": environment["platform"],
+        "processor": f"{environment['cpu']}, {environment['usable_cpus']} of {environment['cpu_count']} cores",
+        "gpu": environment["gpu"],
+    }
+    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v)
+    settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    again = "".join(f"<pre>{escape(resumed['command'])}</pre>" for resumed in environment.get("resumed", []))
+    return (
+        f"<h2>To repeat it</h2><div class='panel'><pre>{escape(environment['command'])}</pre>{again}"
+        f"<table>{rows}</table><details><summary>all settings</summary><pre>{escape(settings)}</pre></details></div>"
+    )
+
+
+def _shape(shape: Any) -> str:
+    return f"{shape.channels}x{shape.height}x{shape.width}"
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{number(value)} ms"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}%"
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else format_seconds(value)
+
+
+def _count(value: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return str(value)

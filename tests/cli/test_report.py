@@ -1,0 +1,157 @@
+"""The report page: everything of a run on it, nothing loaded from elsewhere, readable without a finished table."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.charts import line_chart, number, ruler, scatter_chart, share_bar, ticks
+from nas.handover import write_archs, write_probabilities
+from nas.latency.device import Device
+from nas.latency.proof import Proof
+from nas.latency.table import LatencyTable, Row, entries
+from nas.report_page import report_html, write_report
+from nas.runs import Run
+from search_spaces.fbnet import fbnet
+
+VOID = {"meta"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects text and attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.attributes += attributes
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.attributes += attributes
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the FBNet space, all but trained."""
+    space = fbnet(resolution=32, num_classes=10, in_channels=3, width=0.25, head_channels=64)
+    rng = np.random.default_rng(0)
+    genotype = tuple(0 for _ in space.positions)
+    probabilities = tuple(rng.dirichlet(np.ones(len(position.candidates))) for position in space.positions)
+    rows = tuple(Row(layer, shape, 0.01, 0.0, 10, 0.0125) for layer, shape in entries(space))
+    measured = rng.uniform(1, 2, 20)
+    estimates = measured * rng.uniform(0.95, 1.05, 20)
+    networks = tuple(
+        {
+            "arch": "a",
+            "role": "fit" if i < 8 else "test",
+            "measured_ms": m,
+            "spread_ms": 0.0,
+            "raw_ms": e,
+            "estimate_ms": e,
+        }
+        for i, (e, m) in enumerate(zip(estimates.tolist(), measured.tolist(), strict=True))
+    )
+    proof = Proof.of(estimates, estimates, (measured, measured), measured, 8)
+    path = tmp_path_factory.mktemp("runs") / "r"
+    config = {"space": {"width": 0.25}, "note": "<script>alert(1)</script>"}
+    with Run.open(str(path), None, "fbnet-dnas", config) as opened:
+        for epoch in range(5):
+            opened.log("search", epoch, weight_loss=2.0 / (epoch + 1), expected_latency_ms=1.5, theta_entropy=2.0)
+        opened.log("search", 5, weight_loss=float("nan"))
+        write_probabilities(path, space, probabilities)
+        write_archs(path, space, (genotype,))
+        LatencyTable("fbnet", Device(), rows, 0.0, proof, {}, networks).save(path / "table.json")
+        arch = space.decode(genotype)
+        record = {"space": "fbnet", "method": "dnas", "data": "digits", "seed": 0, "device": Device().key}
+        record |= {"asked_latency_ms": 1.5, "estimated_latency_ms": 1.4, "measured_latency_ms": 1.6}
+        record |= {"limit_latency_ms": 1.45, "reachable_latency_ms": [0.5, 3.0], "genotype": list(genotype)}
+        record |= {"params": arch.params, "macs": arch.macs, "top1_percent": None, "weights": None}
+        opened.write_json("result.json", {**record, "search_seconds": 75.0, "train_seconds": None})
+    return path
+
+
+def test_all_of_the_run_is_on_the_page(run: Path) -> None:
+    text = write_report(run).read_text()
+    assert (run / "report.html").read_text() == text
+    page = Page(text)
+    for words in (
+        "1.6 ms",
+        "6.7% over, above the budget",
+        "12.5% below the measurement",
+        "stage1.0",
+        "k3_e1",
+        "1 min 15 s",
+    ):
+        assert words in page.text, words
+    assert page.text.count("k3_e1") >= 22
+    assert "search: loss" in page.text and "train: loss" not in page.text
+    assert "held-out networks" in page.text
+    assert "nan" not in text.lower().replace("nano", "")
+
+
+def test_nothing_is_loaded_or_run(run: Path) -> None:
+    text = report_html(run)
+    names = {name for name, _ in Page(text).attributes}
+    assert not names & {"src", "href", "srcset", "data", "action"} and not {n for n in names if n.startswith("on")}
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert not re.search(r"url\(|@import|https?://", text)
+
+
+def test_figures_stay_inside(run: Path) -> None:
+    for box, content in re.findall(r'<svg[^>]*viewBox="0 0 ([\d. ]+)"[^>]*>(.*?)</svg>', report_html(run)):
+        width, height = map(float, box.split())
+        for x in re.findall(r' (?:x|x1|x2|cx)="([-\d.]+)"', content):
+            assert -1 <= float(x) <= width + 1
+        for y in re.findall(r' (?:y|y1|y2|cy)="([-\d.]+)"', content):
+            assert -1 <= float(y) <= height + 1
+
+
+def test_missing_parts(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a run directory"):
+        report_html(tmp_path)
+    with Run.open(str(tmp_path / "x"), None, "x", {}) as opened:
+        opened.log("search", 0, loss=1.0)
+    with pytest.raises(ValueError, match="has the search finished"):
+        report_html(tmp_path / "x")
+    for name in ("config.yaml", "env.json", "metrics.jsonl", "result.json", "arch.json"):
+        (tmp_path / "x" / name).write_bytes((run / name).read_bytes())
+    assert "Can the latency table" not in report_html(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.25, 0.5, 0.75, 1.0]), (0.3, 0.9, [0.4, 0.6, 0.8]), (5, 5, [5]), (-10, 10, [-10, -5, 0, 5, 10])],
+)
+def test_ticks(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_numbers() -> None:
+    assert [number(v) for v in (0, 0.12345, 12.0, 1234.5, 1e-5, 123456.0)] == [
+        "0", "0.1235", "12", "1234", "1e-05", "1.23e+05"
+    ]  # fmt: skip
+
+
+def test_charts_without_points() -> None:
+    assert line_chart("x", [("a", [])], "epoch") == ""
+    assert scatter_chart("x", [("a", [])], "ms", 0.1) == ""
+    assert "polyline" in line_chart("x", [("a", [(1, 2.0)])], "epoch")
+    assert "reach" not in ruler(None, [("measured", 1.0)])
+    assert share_bar([("a", 0.25), ("b", 0.75)], 1).count("<rect") == 2
