@@ -52,8 +52,10 @@ def log_probability(probabilities: Rows, genotype: Genotype) -> float:
 
 
 def reachable(fixed: float, rows: Rows) -> tuple[float, float]:
-    """Smallest and largest additive cost in the space."""
-    return fixed + float(sum(row.min() for row in rows)), fixed + float(sum(row.max() for row in rows))
+    """Smallest and largest additive cost in the space, summed as `price` sums, so that limits compare exactly."""
+    extremes = np.array([[row.argmin() for row in rows], [row.argmax() for row in rows]])
+    low, high = price(extremes, fixed, rows)
+    return float(low), float(high)
 
 
 def argmax(probabilities: Rows) -> Genotype:
@@ -131,8 +133,6 @@ def best_under_budget(probabilities: Rows, fixed: float, rows: Rows, limit: floa
         chosen = np.zeros(width)
         chosen[offsets[:-1] + np.array(genotype)] = 1
         constraints.append(LinearConstraint(chosen[None, :], -np.inf, len(sizes) - 1))
-    if not found:
-        # only reachable when the limit equals the minimum to the last bits
-        cheapest = tuple(int(row.argmin()) for row in rows)
-        found.append(cheapest)
+    if not found:  # the limit is the minimum to the last bits, below what the solver can tell apart
+        found.append(tuple(int(row.argmin()) for row in rows))
     return found

@@ -115,6 +115,8 @@ def _bar(description: str, total: int | None, unit: str, completed: int) -> Iter
     finally:
         bars.stop_task(task)
         _screen.open_phases -= 1
+        if _screen.open_phases:  # a phase inside another one, perhaps one of many: its bar goes
+            bars.remove_task(task)
         if _screen.open_phases == 0:
             bars.stop()
             _screen.bars = None
@@ -140,7 +142,13 @@ def _lines(description: str, total: int | None, unit: str, completed: int) -> It
             left = f", about {format_seconds(seconds)} left"
         _print_plain(f"{description}: {done}{of_total}{units}{left}{f' ({note})' if note else ''}")
 
-    yield advance
+    _screen.open_phases += 1
+    try:
+        yield advance
+    finally:
+        _screen.open_phases -= 1
+    if _screen.open_phases and time.monotonic() - start < PLAIN_INTERVAL_SECONDS:
+        return  # short, and inside another phase that reports
     _print_plain(f"{description}: {done}{of_total}{units} in {format_seconds(time.monotonic() - start)}")
 
 

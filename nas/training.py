@@ -131,6 +131,11 @@ def train(
     return {**figures, "train_loss": train_loss, "train_seconds": seconds}
 
 
+def finished_epochs(checkpoint: Path) -> int:
+    """Epochs done in a checkpoint of `train`; 0 where there is none."""
+    return int(checkpoints.load(checkpoint)["progress"]["epoch"]) if checkpoint.exists() else 0
+
+
 @torch.no_grad()
 def evaluate(
     network: nn.Module,

@@ -108,7 +108,8 @@ class Arch:
         """JSON text, one layer a line; `from_json(to_json()) == self`."""
         head = {key: value for key, value in self.to_dict().items() if key != "stages"}
         stages = ",\n".join(
-            "  [\n" + ",\n".join(f"   {json.dumps(layer.to_dict())}" for layer in stage) + "\n  ]" for stage in self.stages
+            "  [\n" + ",\n".join(f"   {json.dumps(layer.to_dict())}" for layer in stage) + "\n  ]"
+            for stage in self.stages
         )
         return json.dumps(head)[:-1] + ', "stages": [\n' + stages + "\n]}\n"
 
@@ -116,9 +117,11 @@ class Arch:
     def from_dict(data: Any) -> Arch:
         """The arch that `to_dict` wrote; anything else is refused with what is wrong and where."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"not an arch: expected a JSON object with \"format\": \"{FORMAT}\"")
+            raise ValueError(f'not an arch: expected a JSON object with "format": "{FORMAT}"')
         if data.get("version") != VERSION:
-            raise ValueError(f"arch format version {data.get('version')!r} cannot be read; this release reads {VERSION}")
+            raise ValueError(
+                f"arch format version {data.get('version')!r} cannot be read; this release reads {VERSION}"
+            )
         unknown = sorted(set(data) - {"format", "version", "resolution", "in_channels", "stages"})
         if unknown:
             raise ValueError(f"an arch has no key {unknown[0]!r}")

@@ -202,7 +202,7 @@ def init_weights(module: nn.Module) -> None:
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
         elif isinstance(child, nn.Linear):
-            bound = 1.0 / child.out_features**0.5
+            bound = 1.0 / max(child.out_features, child.in_features) ** 0.5
             with torch.no_grad():
                 child.weight.uniform_(-bound, bound)
                 child.bias.zero_()

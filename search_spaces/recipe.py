@@ -86,7 +86,7 @@ class Recipe:
         if self.schedule == "multistep":
             law = f"rising epochs between 1 and {self.epochs}, for schedule multistep"
             rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
-            inside = bool(self.milestones) and 1 <= self.milestones[0] and self.milestones[-1] <= self.epochs
+            inside = bool(self.milestones) and self.milestones[0] >= 1 and self.milestones[-1] <= self.epochs
             _require(self, "milestones", rising and inside, law)
         elif self.milestones:
             raise ValueError(f"recipe: milestones belong to schedule multistep, the schedule is {self.schedule!r}")

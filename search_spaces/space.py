@@ -156,9 +156,7 @@ class LayerwiseSpace(SearchSpace):
 
     def decode(self, genotype: Sequence[int]) -> Arch:
         genes = iter(self.check(genotype))
-        stages = tuple(
-            tuple(slot[next(genes)] if len(slot) > 1 else slot[0] for slot in stage) for stage in self.slots
-        )
+        stages = tuple(tuple(slot[next(genes)] if len(slot) > 1 else slot[0] for slot in stage) for stage in self.slots)
         return dataclasses.replace(self.skeleton, stages=stages)
 
     def encode(self, arch: Arch) -> Genotype:

@@ -23,4 +23,6 @@ def digits(resolution: int | None = None) -> ImageData:
     labels = torch.from_numpy(bunch.target).long()
     parts = [torch.from_numpy(rows) for rows in stratified(bunch.target, TRAIN_FRACTION, SPLIT_SEED)]
     train, test = ((images[rows], labels[rows]) for rows in parts)
-    return in_memory("digits", train, test, [str(i) for i in range(10)], RESOLUTION if resolution is None else resolution)
+    return in_memory(
+        "digits", train, test, [str(i) for i in range(10)], RESOLUTION if resolution is None else resolution
+    )

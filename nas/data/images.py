@@ -116,6 +116,8 @@ def check_labels(what: str, labels: Tensor, count: int, num_classes: int) -> Non
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         wrong = low if low < 0 else high
-        raise ValueError(f"{what}: label {wrong} is out of range; {num_classes} classes have labels 0..{num_classes - 1}")
+        raise ValueError(
+            f"{what}: label {wrong} is out of range; {num_classes} classes have labels 0..{num_classes - 1}"
+        )
     if len(labels.unique()) < 2:
         raise ValueError(f"{what}: all images are of class {low}; a classifier needs at least 2 classes")

@@ -98,13 +98,9 @@ def _build(
         "cpu": here["cpu"],
     }
     rows = entries(space)
-    archs = {
-        stream: [arch for _, arch in spread_networks(space, count, seed, stream)]
-        for stream, count in (("fit", effort.fit_networks), ("held_out", effort.held_out_networks))
-    }
-    fit_ids = {arch.id for arch in archs["fit"]}
-    held_out = [arch for arch in archs["held_out"] if arch.id not in fit_ids]
-    networks = archs["fit"] + held_out
+    fit, held_out = draw_networks(space, effort, seed)
+    fit_ids = {arch.id for arch in fit}
+    networks = fit + held_out
     journal = Journal(journal_path, header)
     try:
         with quiet(device), pinned(pin) as bound:
@@ -130,6 +126,17 @@ def _build(
         [(arch, times[f"net:{arch.id}"], arch.id in fit_ids) for arch in networks],
         environment,
     )
+
+
+def draw_networks(space: SearchSpace, effort: Effort, seed: int) -> tuple[list[Arch], list[Arch]]:
+    """The whole networks that calibrate a table and those, all others, that prove it."""
+    fit = [arch for _, arch in spread_networks(space, effort.fit_networks, seed, "fit")]
+    taken = {arch.id for arch in fit}
+    drawn = spread_networks(space, effort.held_out_networks, seed, "held_out")
+    held_out = [arch for _, arch in drawn if arch.id not in taken]
+    if len(held_out) < 2:
+        raise ValueError(f"{space.name} has too few networks to prove a table on others than it was fitted to")
+    return fit, held_out
 
 
 def assemble(

@@ -35,7 +35,7 @@ class DNAS:
     """FBNet's search: weights on one part of the training data, theta on the other, a few steps of each in turn.
 
     Every epoch passes once over both parts, theta steps spread evenly between weight steps; theta is frozen for the
-    first `warmup_epochs`. Weights: SGD, cosine learning rate. theta: Adam. Gradients are computed only for the side
+    first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate. theta: Adam. Gradients are computed only for the side
     that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain cross-entropy; with a
     budget either is joined by an augmented Lagrangian of `LAT <= budget`, LAT under softmax(theta), whose multiplier
     is raised once an epoch while theta moves.
@@ -51,6 +51,7 @@ class DNAS:
         warmup_epochs: int,
         batch_size: int,
         weight_fraction: float,
+        weight_optimizer: Literal["sgd", "adamw"],
         weight_lr: float,
         weight_momentum: float,
         weight_decay: float,
@@ -83,6 +84,7 @@ class DNAS:
                 raise ValueError(f"{name} must be > 0, got {value}")
         self.mode, self.epochs, self.warmup_epochs, self.batch_size = mode, epochs, warmup_epochs, batch_size
         self.weight_fraction = weight_fraction
+        self.weight_optimizer = weight_optimizer
         self.weight_lr, self.weight_momentum, self.weight_decay = weight_lr, weight_momentum, weight_decay
         self.theta_lr, self.theta_betas, self.theta_weight_decay = theta_lr, theta_betas, theta_weight_decay
         self.temperature, self.temperature_decay = temperature, temperature_decay
@@ -123,14 +125,20 @@ class _State:
             self.rows_ms[i, : len(row)] = torch.from_numpy(row).float()
         self.sizes = sizes
         self.multiplier = 0.0
-        self.weight_optimizer = torch.optim.SGD(
-            self.parameters, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay
-        )
+        self.weight_optimizer = self._make_weight_optimizer()
         self.theta_optimizer = torch.optim.Adam(
             [self.theta],
             method.theta_lr,
             betas=(method.theta_betas[0], method.theta_betas[1]),
             weight_decay=method.theta_weight_decay,
+        )
+
+    def _make_weight_optimizer(self) -> torch.optim.Optimizer:
+        method = self.method
+        if method.weight_optimizer == "adamw":
+            return torch.optim.AdamW(self.parameters, method.weight_lr, weight_decay=method.weight_decay)
+        return torch.optim.SGD(
+            self.parameters, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay
         )
 
     def epoch(self, epoch: int, weight_split: Split, theta_split: Split) -> dict[str, float]:
