@@ -1,0 +1,97 @@
+"""Progress: a bar with the time left on a terminal, plain lines elsewhere, and tables that line up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas import progress
+from nas.progress import format_seconds, log, phase, table
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_plain_lines_and_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with phase("measuring blocks", total=100, unit="block", completed=50) as advance:
+        for _ in range(50):
+            clock.now += 1.0
+            advance(1, note="3.2 ms [x]")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "measuring blocks: 60/100 blocks, about 40 s left (3.2 ms [x])"
+    assert len(lines) == 5
+    assert lines[-1] == "measuring blocks: 100/100 blocks in 50 s"
+
+
+def test_unknown_total_and_failure(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with phase("reading") as advance:
+        clock.now += 11
+        advance(3)
+    assert capsys.readouterr().out.splitlines() == ["reading: 3", "reading: 3 in 11 s"]
+    with pytest.raises(ValueError, match="stop"), phase("reading", 5):
+        raise ValueError("stop")
+    assert capsys.readouterr().out == ""
+
+
+def test_short_inner_phases_say_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with phase("outer", 2) as advance:
+        for _ in range(2):
+            with phase("inner", 1) as inner:
+                inner()
+            advance()
+    assert capsys.readouterr().out.splitlines() == ["outer: 2/2 in 0.0 s"]
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    """In a process whose console believes in a terminal: nested phases share one display, also after an error."""
+    program = (
+        "from nas.progress import phase, log\n"
+        "with phase('outer', 2, 'step') as advance:\n"
+        "    log('a line [x]')\n"
+        "    with phase('inner', 1) as inner: inner(1, 'note [y]')\n"
+        "    advance(2)\n"
+        "try:\n    with phase('fails', 2): raise ValueError\n"
+        "except ValueError: log('after')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("outer", "2/2", "a line [x]", "after"):
+        assert words in done.stdout
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    table("zoo", ("name", "M"), [("a [b]", 1.5), ("c", None), ("d", 22.25)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == "zoo" and "name" in lines[2]
+    assert lines[4:7] == ["│ a [b] │   1.5 │", "│ c     │     – │", "│ d     │ 22.25 │"]
+    log("[bold]")
+    assert capsys.readouterr().out == "[bold]\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+)
+def test_format_seconds(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
