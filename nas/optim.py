@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 from search_spaces.recipe import Recipe
 
 _MOMENTUM = ("sgd", "nesterov", "rmsprop", "rmsproptf")
+_FUSED = ("sgd", "nesterov", "adam", "adamw")  # torch's own: one kernel for all parameters, on CPU and CUDA
 _TIMM_NAMES = {"sgd": "momentum", "nesterov": "nesterov"}  # timm's "sgd" is Nesterov's
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """`recipe`'s optimiser for `network`; weight decay spares biases and batch norms."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"fused": True} if recipe.optimizer in _FUSED else {}
     if recipe.eps is not None:
         extra["eps"] = recipe.eps
     if recipe.second_moment is not None:

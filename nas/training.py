@@ -23,6 +23,7 @@ from nas.network import Network
 from nas.optim import make_optimizer, make_scheduler
 from nas.seeding import derive_seed, seed_global
 from search_spaces.arch import Arch
+from search_spaces.modules import zero_init_residuals
 from search_spaces.recipe import Recipe
 
 FORMAT = "nas.training"
@@ -31,9 +32,12 @@ LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss: a look makes th
 
 
 def build_network(arch: Arch, recipe: Recipe, *, seed: int = 0) -> Network:
-    """The network of `arch` with `recipe`'s drop rates, initialised from `seed`."""
+    """The network of `arch` with `recipe`'s drop rates, initialised from `seed` the way `recipe` says."""
     seed_global(seed, "initialisation")
-    return Network(arch, drop_rate=recipe.drop_rate, drop_path_rate=recipe.drop_path_rate)
+    network = Network(arch, drop_rate=recipe.drop_rate, drop_path_rate=recipe.drop_path_rate)
+    if recipe.zero_init_residual:
+        zero_init_residuals(network)
+    return network
 
 
 def train(

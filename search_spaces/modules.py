@@ -206,3 +206,15 @@ def init_weights(module: nn.Module) -> None:
             with torch.no_grad():
                 child.weight.uniform_(-bound, bound)
                 child.bias.zero_()
+
+
+def zero_init_residuals(module: nn.Module) -> None:
+    """Set to zero the scale of the last batch norm of every residual block in `module`, in place.
+
+    Every such block starts as the identity, so a deep net of narrow blocks learns from the first steps on (Goyal et
+    al., arXiv 1706.02677, section 5.1).
+    """
+    for child in module.modules():
+        if getattr(child, "has_residual", False):
+            norms = [m for m in child.modules() if isinstance(m, nn.BatchNorm2d)]
+            nn.init.zeros_(norms[-1].weight)

@@ -37,7 +37,7 @@ class Recipe:
     `label_smoothing`: in [0, 1). `clip_grad`: largest gradient norm, 0 for none. `ema_decay`: of the moving average
     of weights that is evaluated in their place, 0 for none. `mixup`, `cutmix`: alpha of their beta distribution, 0
     for none. `drop_rate`: dropout before the classifier; `drop_path_rate`: largest stochastic-depth rate. `augment`:
-    one of `AUGMENTS`.
+    one of `AUGMENTS`. `zero_init_residual`: residual blocks start as the identity; what makes short trainings work.
     """
 
     epochs: int
@@ -63,6 +63,7 @@ class Recipe:
     drop_rate: float = 0.0
     drop_path_rate: float = 0.0
     augment: str = "none"
+    zero_init_residual: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
@@ -131,6 +132,10 @@ def _check_type(name: str, annotation: str, value: Any) -> None:
         values, kinds, called = list(value), (int,), "whole numbers"
     elif annotation == "int":
         values, kinds, called = [value], (int,), "a whole number"
+    elif annotation == "bool":
+        if not isinstance(value, bool):
+            raise ValueError(f"recipe: {name} must be true or false, got {value!r}")
+        return
     elif annotation == "str":
         values, kinds, called = [value], (str,), "a word"
     else:
