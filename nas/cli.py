@@ -1,8 +1,8 @@
 """The command line: from `group=card key=value` to plain objects, and from any mistake to one readable line.
 
-Only this file and the entry points know Hydra. An entry point reads
+Only the entry points and the files behind this one know Hydra. An entry point reads
 
-    @entry("search")                      # conf/search.yaml
+    @entry("search")                      # conf/search.yaml, whose defaults begin with `- command`
     def main(cfg: DictConfig) -> None:
         space = instantiate(cfg.space)
         ...
@@ -12,31 +12,24 @@ and everything below it takes plain keyword arguments.
 
 from __future__ import annotations
 
-import difflib
-import errno
 import functools
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from nas import cards
 from nas.cards import check_type
 from nas.command_help import show_help
+from nas.composition import CONF, keys, nearest, settings, split, targets
+from nas.mistakes import report
 from nas.runs import Run
-
-CONF = Path(conf.__file__).parent
-USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
 
 Command = Callable[[DictConfig], None]
 
@@ -56,11 +49,11 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             try:
                 if {"-h", "--help"} & set(arguments):
-                    show_help(config_name, function, [a for a in arguments if not a.startswith("-")], _compose)
+                    show_help(config_name, function, settings(arguments))
                 else:
                     _run(config_name, function, arguments)
             except (Exception, KeyboardInterrupt) as error:
-                sys.exit(_report(error, config_name, arguments, debug))
+                sys.exit(report(error, config_name, arguments, debug))
 
         return command
 
@@ -94,17 +87,12 @@ class _Carrier(BaseException):
         self.error = error
 
 
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
-    with hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
-        return hydra.compose(config_name=config_name, overrides=overrides)
-
-
 # -- what the overrides must obey
 
 
 def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     """`cfg` with its overrides checked; that of the earlier run where `resume=` names one."""
-    overrides = [_split(text) for text in HydraConfig.get().overrides.task]
+    overrides = [split(text) for text in HydraConfig.get().overrides.task]
     choices = HydraConfig.get().runtime.choices
     defaults = OmegaConf.load(CONF / f"{config_name}.yaml")
     for key, added in overrides:
@@ -112,8 +100,8 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
             continue
         card = _card_above(cfg, key)
         if added and card is None:
-            known = [name for name in _keys(cfg) if name != key]
-            raise ValueError(f"there is no key {key!r}; {_nearest(key, known)}")
+            known = [name for name in keys(cfg) if name != key]
+            raise ValueError(f"there is no key {key!r}; {nearest(key, known)}")
         default = OmegaConf.select(defaults, key)
         if card is None and default is not None and not OmegaConf.is_config(default):
             check_type(OmegaConf.select(cfg, key), type(default), key)
@@ -126,7 +114,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
 
 def _resumed(cfg: DictConfig, given: list[str]) -> DictConfig:
     """The configuration of the run `cfg.resume`. Keys given again must agree with it, so that nothing is mixed."""
-    stored = run_config(cfg.resume, known=_targets(cfg))
+    stored = run_config(cfg.resume, known=targets(cfg))
     for key in given:
         if key in ("resume", "debug", "run_dir"):
             continue
@@ -148,18 +136,12 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
     assert isinstance(stored, DictConfig)
     allowed = set(known)
     for card in CONF.rglob("*.yaml"):
-        allowed |= set(_targets(OmegaConf.load(card)))
-    for target in _targets(stored):
+        allowed |= set(targets(OmegaConf.load(card)))
+    for target in targets(stored):
         if target not in allowed:
             raise ValueError(f"{path}/config.yaml names {target!r}, which no card of this installation names")
     OmegaConf.set_struct(stored, True)
     return stored
-
-
-def _split(override: str) -> tuple[str, bool | None]:
-    """The key of an override, and whether it is added (`+key=1`); None for a deletion (`~key`)."""
-    key = override.partition("=")[0].strip()
-    return key.lstrip("+~"), None if key.startswith("~") else key.startswith("+")
 
 
 def _card_above(cfg: DictConfig, key: str) -> DictConfig | None:
@@ -173,44 +155,7 @@ def _card_above(cfg: DictConfig, key: str) -> DictConfig | None:
 
 
 def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, DictConfig):
-        for key in node:
-            value = node._get_node(key)
-            if key == "_target_":
-                yield str(node[key])
-            elif OmegaConf.is_config(value):
-                yield from _targets(value)
-
-
-def _keys(node: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key in node:
-        if str(key) in ("_target_", "hydra"):
-            continue
-        keys.append(f"{prefix}{key!s}")
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            keys += _keys(child, f"{prefix}{key!s}.")
-    return keys
-
-
-def _nearest(word: str, options: list[str]) -> str:
-    """The options most like `word`, as a sentence."""
-    by_tail = {option.rpartition(".")[2]: option for option in options}
-    near = difflib.get_close_matches(word, options, n=3, cutoff=0.6)
-    near += [by_tail[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], list(by_tail), n=3)]
-    near = list(dict.fromkeys(near))
-    if near:
-        return f"did you mean {' or '.join(near[:3])}?"
-    parent = word.rpartition(".")[0]
-    inside = [option for option in options if option.rpartition(".")[0] == parent] or [
-        option for option in options if "." not in option
-    ]
-    return f"the keys here are {', '.join(inside)}"
+    return OmegaConf.to_container(value, resolve=True, throw_on_missing=True) if OmegaConf.is_config(value) else value
 
 
 # -- from cards to objects
@@ -218,7 +163,7 @@ def _nearest(word: str, options: list[str]) -> str:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """`cfg` as plain Python values with everything resolved, to be stored with a run."""
-    values = OmegaConf.to_container(cfg, resolve=True)
+    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -247,92 +192,3 @@ def check_types(cfg: DictConfig, types: dict[str, Any]) -> None:
     """Check several keys at once: `check_types(cfg, {"seed": int, "budget.latency_ms": float | None})`."""
     for key, annotation in types.items():
         typed(cfg, key, annotation)
-
-
-# -- from mistakes to one line
-
-
-def _report(error: BaseException, config_name: str, arguments: list[str], debug: bool) -> int:
-    """Print what went wrong on stderr and return the exit status."""
-    resume = next((note for note in getattr(error, "__notes__", []) if note.startswith("resume=")), None)
-    if isinstance(error, KeyboardInterrupt):
-        again = f"; continue with: python -m nas.{config_name} {resume}" if resume else ""
-        print(f"\ninterrupted{again}", file=sys.stderr)
-        return INTERRUPTED
-    if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    if debug or not _is_users(error):
-        traceback.print_exception(error)
-        return USER_ERROR if _is_users(error) else BUG
-    line = " ".join(_message(error, config_name, arguments).split())
-    if resume and resume not in line:
-        line += f" [the run can be continued: {resume}]"
-    print(f"error: {line}", file=sys.stderr)
-    return USER_ERROR
-
-
-def _is_users(error: BaseException) -> bool:
-    kinds = (ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException)
-    return isinstance(error, kinds) or _is_full_disk(error) or type(error).__name__ == "OutOfMemoryError"
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether `error` or what caused it is a full disk; libraries wrap it in errors of their own."""
-    seen = 0
-    while error is not None and seen < 10:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        if "No space left on device" in str(error):
-            return True
-        error, seen = error.__cause__ or error.__context__, seen + 1
-    return False
-
-
-def _message(error: BaseException, config_name: str, arguments: list[str]) -> str:
-    if _is_full_disk(error):
-        file = getattr(error, "filename", None)
-        return f"the disk is full{f' (writing {file})' if file else ''}; free some space and try again"
-    if isinstance(error, MissingConfigException):
-        return _unknown_card(error)
-    if isinstance(error, HydraException):
-        return _bad_override(error, config_name, arguments)
-    if isinstance(error, OmegaConfBaseException):
-        return str(error).splitlines()[0] + "; see --help"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"out of memory: {error or 'no details'}; a smaller batch size or resolution needs less"
-    return str(error) or type(error).__name__
-
-
-def _unknown_card(error: MissingConfigException) -> str:
-    group, _, card = (error.missing_cfg_file or "").rpartition("/")
-    if not group or error.options is None:
-        return str(error)
-    options = sorted(error.options)
-    near = difflib.get_close_matches(card, options, n=1)
-    return f"unknown {group}={card}; the options are {', '.join(options)}" + (
-        f" (did you mean {near[0]}?)" if near else ""
-    )
-
-
-def _bad_override(error: HydraException, config_name: str, arguments: list[str]) -> str:
-    override = getattr(error, "override", None)
-    if override is not None:
-        if "=" not in override:
-            return f"{override!r} is no setting; settings are written key=value, see --help"
-        key, _, value = override.partition("=")
-        return f"{override!r} cannot be read; quote values that hold spaces or signs: '{key}=\"{value}\"'"
-    text = str(error)
-    for argument in arguments:
-        key = _split(argument)[0]
-        if f"'{key}'" not in text and f"'{argument}'" not in text:
-            continue
-        groups = [a for a in arguments if "." not in _split(a)[0] and (CONF / _split(a)[0]).is_dir() and a != argument]
-        try:
-            known = _keys(_compose(config_name, groups))
-        except HydraException:
-            continue
-        if key not in known:
-            return f"there is no key {key!r}; {_nearest(key, known)}"
-    cause = error.__cause__
-    return text.splitlines()[0] + (f": {str(cause).splitlines()[0]}" if cause and str(cause) else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
-import conf
+from nas.composition import CONF, compose
 
-CONF = Path(conf.__file__).parent
 _LINE = re.compile(r"^(?P<indent>\s*)(?P<key>[A-Za-z_][\w/]*):(?P<rest>.*)$")
 
 
-def show_help(config_name: str, command: Any, overrides: list[str], compose: Callable[[str, list[str]], Any]) -> None:
+def show_help(config_name: str, command: Any, overrides: list[str]) -> None:
     """Print the help of `conf/<config_name>.yaml`. Keys are shown for the cards that `overrides` choose."""
     cfg = compose(config_name, overrides)
     groups = card_groups(config_name)

@@ -223,7 +223,7 @@ def describe_environment() -> dict[str, Any]:
 def _module_arguments() -> list[str]:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    return ["-m", spec.name, *sys.argv[1:]] if spec else sys.argv
+    return ["-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]] if spec else sys.argv
 
 
 def _gpu_name() -> str | None:

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import conf
 from nas.cards import argument_types, check_type, find_target, parameters
-from nas.cli import _compose
 from nas.command_help import card_groups, documented_keys, options
+from nas.composition import CONF, compose
 
-CONF = Path(conf.__file__).parent
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "command")
 CARDS = sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/*.yaml"))
 FROM_THE_DATA = {"resolution", "num_classes", "in_channels"}  # null in a space's card: the command fills them in
@@ -37,15 +35,16 @@ def test_card_fits_its_target(card: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes_with_every_card(command: str) -> None:
-    assert "debug" in _compose(command, []), f"conf/{command}.yaml must list `- command` in its defaults"
+    assert "debug" in compose(command, []), f"conf/{command}.yaml must list `- command` in its defaults"
     for group in card_groups(command):
         for card in options(group):
-            assert group in _compose(command, [f"{group}={card}"]) or group == "experiment"
+            assert group in compose(command, [f"{group}={card}"]) or group == "experiment"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_explains_every_key(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    importlib.import_module(f"nas.{command}").main(["--help"])
+    package = (CONF.parent / "nas" / command).is_dir()
+    importlib.import_module(f"nas.{command}{'.__main__' if package else ''}").main(["--help"])
     text = capsys.readouterr().out
     assert text.startswith(f"python -m nas.{command} ")
     for group in card_groups(command):

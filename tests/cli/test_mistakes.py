@@ -198,6 +198,19 @@ def test_instantiate_and_typed(attempt: Callable[..., Outcome]) -> None:
     assert status == 2 and "no key recipe.epochz; did you mean recipe.epochs?" in text
 
 
+def test_own_cards(attempt: Callable[..., Outcome], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("cards/data").mkdir(parents=True)
+    Path("cards/data/shapes.yaml").write_text("_target_: pathlib.PurePath\nroot: ???  # where\n")
+    for overrides in (["data=shapes"], ["data=shapes", "data.root=x"]):
+        status, text = attempt(["--config-dir", "cards", *overrides], lambda cfg: plain(cfg))
+        assert (status == 0) == (len(overrides) == 2)
+        assert status == 0 or ("data.root has no value; give it: data.root=" in text and text.count("\n") == 1)
+    assert attempt(["--config-dir", "cards", "data=shapes", "--help"]) == (0, "")
+    with pytest.raises(SystemExit):
+        entry("search")(lambda cfg: None)(["--config-dir", "cards", "data=shape"])
+    assert "shapes" in capsys.readouterr().err
+
+
 def test_as_a_process(tmp_path: Path) -> None:
     """The way a user meets it: stdout empty, one line on stderr, status 2, nothing written."""
     done = subprocess.run(

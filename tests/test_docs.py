@@ -1,0 +1,101 @@
+"""Documentation that cannot rot: every command shown is one the program accepts, every link leads somewhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.composition import CONF, compose
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")]
+)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    return [content for name, content in BLOCK.findall(text) if name == language]
+
+
+def shell_lines(page: str) -> list[str]:
+    """The commands of a page's bash blocks, continued lines joined."""
+    joined = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def module_calls() -> list[tuple[str, str]]:
+    return [(page, line) for page in PAGES for line in shell_lines(page) if " -m nas." in f" {line}"]
+
+
+@pytest.mark.parametrize(("page", "line"), module_calls())
+def test_commands_are_accepted(page: str, line: str) -> None:
+    """The command exists and its settings compose; what they do is tested where the command is."""
+    words = shlex.split(line, comments=True)
+    while "=" in words[0]:  # environment variables in front
+        words.pop(0)
+    at = words.index("-m")
+    command = words[at + 1].removeprefix("nas.")
+    assert (CONF / f"{command}.yaml").exists(), f"{page}: there is no nas.{command}"
+    assert importlib.util.find_spec(f"nas.{command}"), f"{page}: there is no nas.{command}"
+    settings = [word for word in words[at + 2 :] if "=" in word and not word.startswith("-")]
+    if "--multirun" in words:
+        settings = [f"{key}={value.split(',')[0]}" for key, _, value in (word.partition("=") for word in settings)]
+    if "--config-dir" in words:
+        settings = [word for word in settings if not (CONF / word.partition("=")[0]).is_dir()]
+    compose(command, settings)
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for line in shell_lines(page):
+            if line.startswith("make "):
+                assert line.split()[1] in targets, f"{page}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    text = BLOCK.sub("", (ROOT / page).read_text())
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_examples_parse(page: str) -> None:
+    for block in blocks(page, "python"):
+        ast.parse(block)
+
+
+def test_readme_python_runs() -> None:
+    for block in blocks("README.md", "python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.slow
+def test_readme_commands_run(tmp_path: Path) -> None:
+    """The README's commands, one after the other, literally, in an empty folder."""
+    for line in shell_lines("README.md"):
+        words = shlex.split(line, comments=True)
+        if words[:2] != ["python", "-m"]:
+            continue
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=560,
+            env={**os.environ, "OMP_NUM_THREADS": "2"},
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
