@@ -105,6 +105,9 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
         default = OmegaConf.select(defaults, key)
         if card is None and default is not None and not OmegaConf.is_config(default):
             check_type(OmegaConf.select(cfg, key), type(default), key)
+    for key in ("run_dir", "resume"):  # a folder may be called 5
+        if cfg.get(key) is not None:
+            cfg[key] = str(cfg[key])
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
         cfg.run_dir = HydraConfig.get().runtime.output_dir
     if cfg.get("resume"):

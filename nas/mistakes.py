@@ -100,5 +100,8 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
             continue
         if key not in known:
             return f"there is no key {key!r}; {nearest(key, known)}"
+    if text.startswith("Ambiguous value"):
+        key, _, value = text.split("'")[1].partition("=")
+        return f"{key}={value} gives several values; a list is {key}=[{value}], one run for each is --multirun"
     cause = error.__cause__
     return text.splitlines()[0] + (f": {str(cause).splitlines()[0]}" if cause and str(cause) else "")

@@ -49,6 +49,8 @@ def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("budget.fraction='0.5'", ["budget.fraction must be a number", "drop the quotes"]),
         ("hello", ["'hello' is no setting", "key=value"]),
         ("data.root=a(b", ["cannot be read", "quote"]),
+        ("seed=1,2", ["seed=1,2 gives several values", "seed=[1,2]", "--multirun"]),
+        ("resume=5", ["5 is not a run directory"]),
         ("resume=nowhere", ["nowhere is not a run directory"]),
     ],
 )
