@@ -26,7 +26,7 @@ from search_spaces.space import LayerwiseSpace, SearchSpace
 FORMAT = "nas.latency_table"
 VERSION = 1
 UNIT = "ms"
-GRAIN = 2.0**-32  # calibrated times are multiples of this many ms, so that sums are exact in any order
+GRAIN = 2.0**-38  # calibrated times are multiples of this many ms, so that sums are exact in any order
 
 
 def canonical(layer: Layer, shape: Shape) -> Layer | None:
@@ -63,11 +63,16 @@ def entries_hash(rows: Iterable[tuple[Layer, Shape]]) -> str:
     return hashlib.sha256("\n".join(sorted(row_key(*row) for row in rows)).encode()).hexdigest()[:8]
 
 
-def table_path(directory: str | Path, space: SearchSpace, device: Device) -> Path:
-    """Where the table of `space` on `device` lies: name, resolution, hash of the rows, device key."""
-    rows = entries(space)
+def file_name(space: str, rows: Iterable[tuple[Layer, Shape]], device: Device) -> str:
+    """What a table's file is called: space, resolution, hash of the rows, device key."""
+    rows = list(rows)
     resolution = max(shape.height for _, shape in rows)
-    return Path(directory) / f"{space.name}-r{resolution}-{entries_hash(rows)}-{device.key}.json"
+    return f"{space}-r{resolution}-{entries_hash(rows)}-{device.key}.json"
+
+
+def table_path(directory: str | Path, space: SearchSpace, device: Device) -> Path:
+    """Where the table of `space` on `device` lies."""
+    return Path(directory) / file_name(space.name, entries(space), device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,11 @@ class LatencyTable:
         """`(fixed, rows)` with `estimate_ms(space.decode(g)) == fixed + sum_i rows[i][g[i]]` exactly."""
         fixed, rows = space.rows(self.price_ms)
         return fixed + self.offset_ms, rows
+
+    @property
+    def file_name(self) -> str:
+        """The name its file has; that of `table_path` for the table of a space."""
+        return file_name(self.space, self._prices, self.device)
 
     @property
     def margin(self) -> float:

@@ -1,0 +1,113 @@
+"""`python -m nas.latency space=S device=V`: measure this device, or make a table of what was measured elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from nas import cards, progress
+from nas.cli import DictConfig, check_types, entry, plain
+from nas.latency.build import Effort, build_table
+from nas.latency.device import Device
+from nas.latency.imports import FORMATS, import_file
+from nas.latency.kit import import_kit, write_kit
+from nas.latency.plot import scatter
+from nas.latency.table import LatencyTable, table_path
+from nas.problem import build_space
+from search_spaces.space import SearchSpace
+
+
+@entry("latency")
+def main(cfg: DictConfig) -> None:
+    check_types(
+        cfg,
+        {
+            "action": Literal["build", "kit", "import"],
+            "tables": str,
+            "seed": int,
+            "refresh": bool,
+            "pin": bool,
+            "kit": str | None,
+            "file": str | None,
+            "format": Literal[tuple(FORMATS)] | None,
+            "source": str | None,
+            "unit": Literal["ms", "us", "s"] | None,
+            "repair": Literal["none", "average"],
+        },
+    )
+    config = plain(cfg)
+    space = build_space(config["space"])
+    device: Device = cards.build(config["device"], "device", {})
+    effort: Effort = cards.build(config["effort"], "effort", {})
+    if config["action"] == "kit":
+        folder = write_kit(
+            space, device, _given(config, "kit"), seed=config["seed"], effort=effort, command=f"space={space.name} ..."
+        )
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
+        progress.log(f"{folder} ({size:.1f} MB) is ready: copy it to the device and run python measure.py in it")
+        return
+    started = time.perf_counter()
+    if config["action"] == "build":
+        table = build_table(
+            space,
+            device,
+            config["tables"],
+            seed=config["seed"],
+            effort=effort,
+            refresh=config["refresh"],
+            pin=config["pin"],
+        )
+        path = table_path(config["tables"], space, device)
+    else:
+        table = _imported(config, space, device)
+        path = Path(config["tables"]) / table.file_name
+        if path.exists() and not config["refresh"]:
+            raise ValueError(f"{path} exists; replace it with refresh=true, or name the device otherwise")
+        table.save(path)
+    show(table, path, time.perf_counter() - started)
+
+
+def _imported(config: dict[str, Any], space: SearchSpace, device: Device) -> LatencyTable:
+    if config["kit"] is not None and config["file"] is not None:
+        raise ValueError("action=import takes either kit=... or file=..., not both")
+    if config["kit"] is not None:
+        return import_kit(config["kit"], space)
+    names = ("format", "file")
+    form, file = (_given(config, name) for name in names)
+    return import_file(
+        form,
+        file,
+        space=space,
+        device=device,
+        source=config["source"],
+        unit=config["unit"],
+        repair=config["repair"] == "average",
+    )
+
+
+def _given(config: dict[str, Any], key: str) -> str:
+    if config[key] is None:
+        raise ValueError(f"action={config['action']} needs {key}=...")
+    return str(config[key])
+
+
+def show(table: LatencyTable, path: Path, seconds: float) -> None:
+    """Print the proof, draw its plot beside the table, and say where both are."""
+    progress.log(
+        f"{len(table.rows_)} rows, {table.offset_ms:.4g} ms beside them; calibration: "
+        f"{table.calibration.get('model', 'none')}"
+    )
+    for note in table.calibration.get("notes", []):
+        progress.log(f"note: {note}")
+    if table.proof is None:
+        progress.log("not proven: the source holds no whole networks to test the table on")
+    else:
+        progress.table(f"proof on {table.proof.networks} networks that did not calibrate it", *table.proof.table())
+        progress.log(table.proof.sentence())
+        progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
+    progress.log(f"table: {path} ({progress.format_seconds(seconds)})")
+
+
+if __name__ == "__main__":
+    main()

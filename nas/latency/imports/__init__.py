@@ -1,0 +1,58 @@
+"""Tables that others measured: one reader per public format, one law for what they may hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.latency.device import Device
+from nas.latency.imports import blocks, networks, positions
+from nas.latency.table import LatencyTable
+from search_spaces.space import SearchSpace
+
+FORMATS: dict[str, Callable[..., LatencyTable]] = {
+    "csv": positions.read_csv,
+    "text": positions.read_text,
+    "hwnasbench": positions.read_hwnasbench,
+    "single_path": positions.read_single_path,
+    "proxylessnas": blocks.read_proxylessnas,
+    "ofa": blocks.read_ofa,
+    "help": networks.read_help,
+}
+
+
+def import_file(
+    form: str,
+    path: str | Path,
+    *,
+    space: SearchSpace,
+    device: Device,
+    source: str | None = None,
+    unit: str | None = None,
+    repair: bool = False,
+) -> LatencyTable:
+    """The table in the file `path` of the format `form` (a key of `FORMATS`), as measured on `device`.
+
+    `space` is the space whose positions the file lists (ignored by the formats that bring their own blocks), `source`
+    the device inside a file of several, `unit` one of `ms`, `us`, `s` for files that do not state theirs. Rows that are
+    missing, negative, or contradict each other are refused by name; with `repair` they take the mean of the rows of the
+    same layer and input, which is noted in the table. Raises `ValueError` for everything else that is wrong.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"unknown table format {form!r}; one of {', '.join(FORMATS)}")
+    if device.name == "local":
+        raise ValueError(
+            "a table measured elsewhere is not this machine's: name its device, device.name=pixel1 "
+            "(and device.runtime=tflite, ... as it was measured)"
+        )
+    if not Path(path).exists():
+        raise ValueError(f"no file at {path}")
+    options: dict[str, Any] = {"space": space, "device": device, "source": source, "unit": unit, "repair": repair}
+    try:
+        table = FORMATS[form](Path(path), **options)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    origin = {"file": Path(path).name, "format": form, "source": source}
+    return dataclasses.replace(table, environment={**table.environment, "imported": origin})

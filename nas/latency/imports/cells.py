@@ -1,0 +1,170 @@
+"""The law every imported table obeys, and the one repair there is."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nas.latency.device import Device
+from nas.latency.table import LatencyTable, Row, canonical, entries, grain
+from search_spaces.costs import Shape
+from search_spaces.layers import Layer
+from search_spaces.space import LayerwiseSpace
+
+TOLERANCE = 0.10  # rows of the same layer and input may differ by this much of their mean
+MACS_PER_SECOND = 5e6, 2e13  # outside of this no device runs: the unit is wrong
+UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+EXACT = 1e-9
+
+
+def milliseconds(unit: str | None) -> float:
+    """What one `unit` is in ms. Raises `ValueError` where it is not stated or unknown."""
+    if unit is None:
+        raise ValueError(f"the file does not state its unit; give unit=... ({', '.join(UNITS)})")
+    if unit not in UNITS:
+        raise ValueError(f"unknown unit {unit!r}; one of {', '.join(UNITS)}")
+    return UNITS[unit]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One time of a file: ms, and where it stands there, for messages. `ms` is None where the file has no number."""
+
+    ms: float | None
+    where: str
+    spread_ms: float = 0.0
+    count: int = 0
+
+
+def table_of_positions(
+    space: LayerwiseSpace,
+    cells: Mapping[tuple[int, int], Cell],
+    device: Device,
+    *,
+    offset_ms: float = 0.0,
+    rest: str,
+    repair: bool,
+) -> LatencyTable:
+    """The table of a file that lists a time for each candidate (column) of each position (row) of `space`.
+
+    What lies outside of the positions (stem, head) costs `offset_ms` in all; `rest` says so in words. Where a position
+    can be left out, doing so is free in our tables: a file's time for it moves into the offset, which changes no sum.
+    """
+    notes = [rest]
+    known: dict[tuple[int, int], Cell] = {}
+    faults: list[str] = []
+    for i, position in enumerate(space.positions):
+        for c, layer in enumerate(position.candidates):
+            cell = cells.get((i, c), Cell(None, f"{position.name} (layer {i + 1}), {layer.label}"))
+            if cell.ms is None:
+                faults.append(f"{cell.where} is missing")
+            elif not math.isfinite(cell.ms) or cell.ms < 0:
+                faults.append(f"{cell.where} is {cell.ms:g} ms")
+            else:
+                known[i, c] = cell
+    if faults and not repair:
+        raise ValueError(_refusal(faults))
+    offset_ms += _without_identities(space, known, notes)
+    groups: dict[tuple[Layer, Shape], list[Cell]] = defaultdict(list)
+    for (i, c), cell in known.items():
+        position = space.positions[i]
+        same = canonical(position.candidates[c], position.shape)
+        if same is not None:
+            groups[same, position.shape].append(cell)
+    _check_unit(groups)
+    rows = [_row(key, groups.get(key, []), repair, notes) for key in _keys(space)]
+    if faults:
+        notes.append(f"repaired, the mean of like rows taken: {_first(faults)}")
+    fixed = [(same, shape) for layer, shape in space.fixed() if (same := canonical(layer, shape)) is not None]
+    rows += [Row(*key, 0.0, 0.0, 0, 0.0) for key in dict.fromkeys(fixed) if key not in groups]
+    table = LatencyTable(
+        space.name, device, tuple(rows), grain(offset_ms), None, {"model": "none: imported", "notes": notes}
+    )
+    table.check(space)
+    return table
+
+
+def _keys(space: LayerwiseSpace) -> Iterable[tuple[Layer, Shape]]:
+    """The rows of the searched positions."""
+    searched = {
+        (same, position.shape)
+        for position in space.positions
+        for layer in position.candidates
+        if (same := canonical(layer, position.shape)) is not None
+    }
+    return [key for key in entries(space) if key in searched]
+
+
+def _without_identities(space: LayerwiseSpace, known: dict[tuple[int, int], Cell], notes: list[str]) -> float:
+    """Subtract each position's identity from its other candidates, in place; returns the sum of what was taken off."""
+    taken = 0.0
+    for i, position in enumerate(space.positions):
+        free = [c for c, layer in enumerate(position.candidates) if canonical(layer, position.shape) is None]
+        if not free or (i, free[0]) not in known:
+            continue
+        base = known[i, free[0]].ms or 0.0
+        if base == 0:
+            continue
+        taken += base
+        for c in range(len(position.candidates)):
+            cell = known.get((i, c))
+            if cell is None:
+                continue
+            assert cell.ms is not None
+            if cell.ms < base:
+                raise ValueError(f"{cell.where} is {cell.ms:g} ms, less than leaving the layer out ({base:g} ms)")
+            known[i, c] = Cell(cell.ms - base, cell.where, cell.spread_ms, cell.count)
+    if taken:
+        notes.append(f"the file's times of layers left out, {taken:.4g} ms in all, are part of the offset")
+    return taken
+
+
+def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[str]) -> Row:
+    layer, shape = key
+    if not cells:
+        raise ValueError(
+            f"{layer.label} at input {tuple(shape)} has no usable time anywhere in the file, so it cannot be repaired"
+        )
+    times = [cell.ms for cell in cells if cell.ms is not None]
+    mean = statistics.mean(times)
+    worst = max(range(len(times)), key=lambda n: abs(times[n] - mean))
+    difference = max(times) - min(times)
+    if difference > TOLERANCE * mean:
+        text = (
+            f"{cells[worst].where} is {times[worst]:.4g} ms, but the same layer at the same input is "
+            + " and ".join(f"{t:.4g} ms ({c.where})" for t, c in zip(times, cells, strict=True) if c != cells[worst])
+        )
+        if not repair:
+            raise ValueError(_refusal([text]))
+        notes.append(f"contradiction repaired by the mean, {mean:.4g} ms: {text}")
+    elif difference > EXACT * mean:
+        notes.append(f"{layer.label} at input {tuple(shape)}: mean of {len(times)} rows within {TOLERANCE:.0%}")
+    spread = max(difference / 2, max(cell.spread_ms for cell in cells))
+    return Row(layer, shape, mean, spread, sum(cell.count for cell in cells), grain(mean))
+
+
+def _check_unit(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
+    """Refuse times at which no device works: seconds read as milliseconds, or microseconds."""
+    rates = [
+        layer.cost(shape).macs / (cell.ms * 1e-3)
+        for (layer, shape), cells in groups.items()
+        for cell in cells
+        if cell.ms
+    ]
+    if not rates:
+        return
+    rate = statistics.median(rates)
+    if not MACS_PER_SECOND[0] <= rate <= MACS_PER_SECOND[1]:
+        raise ValueError(f"at this unit the device would do {rate:.2g} multiply-adds a second; give the right unit=...")
+
+
+def _refusal(faults: list[str]) -> str:
+    return f"{_first(faults)}; repair=average takes the mean of the rows of the same layer and input"
+
+
+def _first(faults: list[str], count: int = 3) -> str:
+    more = f" and {len(faults) - count} more" if len(faults) > count else ""
+    return "; ".join(faults[:count]) + more

@@ -1,0 +1,215 @@
+"""Files that list a time for each candidate of each searched position."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from nas.files import read_json
+from nas.latency.device import Device
+from nas.latency.imports.cells import Cell, milliseconds, table_of_positions
+from nas.latency.table import LatencyTable
+from search_spaces import single_path
+from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual
+from search_spaces.space import LayerwiseSpace, SearchSpace
+
+# How some files call FBNet's blocks; `s2` is "two groups (shuffled)", not a stride.
+ALIASES = {"s2": "e1_g2"}
+REST_ZERO = "stem and head are not in the file and cost nothing here"
+
+
+def read_csv(
+    path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
+) -> LatencyTable:
+    """Plain CSV with a header: `position,candidate,<ms|us|s>`, optionally `device` (chosen by `source`).
+
+    A position is its name or number from 1; `fixed` as position holds what no position does (stem, head).
+    """
+    layered = _layerwise(space)
+    numbers = {name: i for i, p in enumerate(layered.positions) for name in (p.name, str(i + 1))}
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    columns = list(lines[0]) if lines else []
+    units = [name for name in ("ms", "us", "s") if name in columns]
+    if not {"position", "candidate"} <= set(columns) or len(units) != 1:
+        raise ValueError(f"expected the columns position, candidate and one of ms, us, s; got {', '.join(columns)}")
+    if unit is not None and unit != units[0]:
+        raise ValueError(f"the file states {units[0]!r}, unit={unit} contradicts it")
+    _check_source(columns, lines, source)
+    factor = milliseconds(units[0])
+    cells: dict[tuple[int, int], Cell] = {}
+    offset, rest = 0.0, REST_ZERO
+    for number, line in enumerate(lines, start=2):
+        if "device" in columns and line["device"] != source:
+            continue
+        where = f"line {number} ({line['position']}, {line['candidate']})"
+        if None in line or None in line.values():
+            raise ValueError(f"{where} has another number of columns than the header")
+        value = _number(line[units[0]])
+        if line["position"] == "fixed":
+            if value is None or value < 0:
+                raise ValueError(f"{where} is {line[units[0]]!r}")
+            offset, rest = offset + value * factor, "stem and head are part of the offset"
+            continue
+        if line["position"] not in numbers:
+            raise ValueError(f"{where}: {space.name} has no such position; 1..{len(layered.positions)} or their names")
+        position = numbers[line["position"]]
+        labels = layered.positions[position].labels
+        if line["candidate"] not in labels:
+            raise ValueError(f"{where}: the candidates of this position are {', '.join(labels)}")
+        key = position, labels.index(line["candidate"])
+        if key in cells:
+            raise ValueError(f"{where} is listed twice, first in {cells[key].where}")
+        cells[key] = Cell(None if value is None else value * factor, where)
+    return table_of_positions(layered, cells, device, offset_ms=offset, rest=rest, repair=repair)
+
+
+def read_text(
+    path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
+) -> LatencyTable:
+    """Whitespace-separated text, one line a position, one number a candidate, with or without a header of names.
+
+    Without a header the columns are the candidates of the space in order. A column for a candidate that a position
+    does not have is ignored. (AnnaAraslanova/FBNet's table, in us; JunrQ/NAS's, in ms, without a header.)
+    """
+    layered = _layerwise(space)
+    lines = [(n, line.split()) for n, line in enumerate(path.read_text().splitlines(), start=1) if line.strip()]
+    order = max((position.labels for position in layered.positions), key=len)
+    if lines and any(_number(word) is None for word in lines[0][1]):
+        order = tuple(_own_name(word) for word in lines.pop(0)[1])
+        unknown = [name for name in order if not any(name in p.labels for p in layered.positions)]
+        if unknown:
+            raise ValueError(f"the header names {unknown[0]!r}, which no position of {space.name} has")
+    if len(lines) != len(layered.positions):
+        raise ValueError(f"{len(lines)} lines of numbers, but {space.name} has {len(layered.positions)} positions")
+    factor = milliseconds(unit)
+    cells = {}
+    for i, (number, words) in enumerate(lines):
+        if len(words) != len(order):
+            raise ValueError(f"line {number} (layer {i + 1}) has {len(words)} numbers instead of {len(order)}")
+        labels = layered.positions[i].labels
+        for name, word in zip(order, words, strict=True):
+            if name in labels:
+                value = _number(word)
+                where = f"line {number} (layer {i + 1}), {name}"
+                cells[i, labels.index(name)] = Cell(None if value is None else value * factor, where)
+    return table_of_positions(layered, cells, device, rest=REST_ZERO, repair=repair)
+
+
+def read_hwnasbench(
+    path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
+) -> LatencyTable:
+    """HW-NAS-Bench's FBNet table as JSON: `ops`, `layers` and, per device, `base_ms` and `table_ms`.
+
+    Its geometry must be the space's (`space.resolution=32 space.num_classes=100 space.head_channels=1504`).
+    """
+    layered = _layerwise(space)
+    data = read_json(path, "HW-NAS-Bench table")
+    try:
+        if data["units"] != (unit or data["units"]):
+            raise ValueError(f"the file states {data['units']!r}, unit={unit} contradicts it")
+        factor = milliseconds(data["units"])
+        if source not in data["devices"]:
+            raise ValueError(f"give source=..., one of {', '.join(data['devices'])}")
+        ops, layers, chosen = data["ops"], data["layers"], data["devices"][source]
+        times, base = chosen["table_ms"], float(chosen["base_ms"])
+        if not len(times) == len(layers) == len(layered.positions):
+            raise ValueError(f"{len(times)} layers of times, {len(layers)} layers, {len(layered.positions)} positions")
+        cells = {}
+        for i, (row, layer, position) in enumerate(zip(times, layers, layered.positions, strict=True)):
+            mine = (position.shape.height, position.shape.channels, position.candidates[0].out_shape(position.shape)[0])
+            theirs = (layer["h_in"], layer["c_in"], layer["c_out"])
+            if mine != theirs:
+                raise ValueError(
+                    f"layer {i + 1} has map height, input and output channels {theirs}, {space.name} has {mine}; this "
+                    "table is for space.resolution=32 space.num_classes=100 space.head_channels=1504"
+                )
+            if len(row) != len(ops):
+                raise ValueError(f"layer {i + 1} has {len(row)} numbers instead of {len(ops)}")
+            for name, value in zip(ops, row, strict=True):
+                if name in position.labels:
+                    ms = None if value is None else float(value) * factor
+                    cells[i, position.labels.index(name)] = Cell(ms, f"layer {i + 1}, {name}")
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"not a HW-NAS-Bench FBNet table: {error!r}") from None
+    rest = "stem, head and what an all-skip network costs are part of the offset"
+    return table_of_positions(layered, cells, device, offset_ms=base * factor, rest=rest, repair=repair)
+
+
+SINGLE_PATH_REST_MS = 19.5999  # stem, head, logits, first and last block (the search code of Single-Path NAS)
+SINGLE_PATH_SKIP_MS = 0.7  # a repeat that is left out (same place)
+SINGLE_PATH_COLUMNS = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")
+
+
+def single_path_positions() -> LayerwiseSpace:
+    """The 20 searched blocks of Single-Path NAS at 224 pixels as positions; repeats may be left out."""
+    slots: list[Any] = [[[ConvBNAct(single_path.STEM_CHANNELS, 3, 2)]]]
+    slots.append([[DepthwiseSeparable(single_path.FIRST_CHANNELS, residual=False)]])
+    stages = zip(single_path.STAGE_CHANNELS, single_path.STAGE_DEPTHS, single_path.STAGE_STRIDES, strict=True)
+    for channels, depth, stride in stages:
+        slots.append(
+            [
+                [single_path.block(name, channels, stride if i == 0 else 1) for name in SINGLE_PATH_COLUMNS]
+                + ([single_path.block("skip", channels, 1)] if i else [])
+                for i in range(depth)
+            ]
+        )
+    slots.append([[InvertedResidual(single_path.LAST_CHANNELS, 3, residual=False)]])
+    slots.append([[ConvBNAct(single_path.HEAD_CHANNELS)], [Classifier(1000)]])
+    return LayerwiseSpace("single_path", 224, slots)
+
+
+def read_single_path(
+    path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
+) -> LatencyTable:
+    """Single-Path NAS's runtime model: JSON, block "0".."21" -> column "0".."3" -> ms; blocks 1 to 20 are searched."""
+    data = read_json(path, "Single-Path NAS runtime model")
+    positions = single_path_positions()
+    factor = milliseconds(unit or "ms")
+    if not isinstance(data, dict) or not all(isinstance(block, dict) for block in data.values()):
+        raise ValueError("not a Single-Path NAS runtime model: expected block -> column -> time")
+    unknown = sorted(set(data) - {str(i) for i in range(22)})
+    if unknown:
+        raise ValueError(f"there is no block {unknown[0]!r}; blocks are 0 to 21")
+    cells = {}
+    for i, position in enumerate(positions.positions):
+        for c, name in enumerate(SINGLE_PATH_COLUMNS):
+            value = data.get(str(i + 1), {}).get(str(c))
+            ms = None if value is None else float(value) * factor
+            cells[i, c] = Cell(ms, f"block {i + 1}, {name}")
+        if "skip" in position.labels:
+            cells[i, position.labels.index("skip")] = Cell(SINGLE_PATH_SKIP_MS, f"block {i + 1}, skip")
+    rest = f"stem, head, first and last block are the {SINGLE_PATH_REST_MS} ms of the search code, in the offset"
+    return table_of_positions(positions, cells, device, offset_ms=SINGLE_PATH_REST_MS, rest=rest, repair=repair)
+
+
+def _layerwise(space: SearchSpace) -> LayerwiseSpace:
+    if not isinstance(space, LayerwiseSpace):
+        raise ValueError(f"this format lists positions; {space.name} is no layer-wise space")
+    return space
+
+
+def _number(text: str) -> float | None:
+    """The number in `text`; None where there is none (an empty cell, `nan`, `-`)."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if value != value else value
+
+
+def _own_name(name: str) -> str:
+    parts = name.removeprefix("ir_").split("_")
+    return "_".join(ALIASES.get(part, part) for part in parts)
+
+
+def _check_source(columns: list[str], lines: list[dict[str, str]], source: str | None) -> None:
+    if "device" not in columns:
+        return
+    devices = sorted({line["device"] for line in lines})
+    if source not in devices:
+        raise ValueError(
+            f"the file holds several devices, which are never mixed; give source=... of {json.dumps(devices)}"
+        )
