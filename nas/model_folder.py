@@ -69,8 +69,8 @@ def read(folder: str | Path) -> Saved:
     eps = about.get("batch_norm_eps")
     if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
         raise ValueError(f"{path}: nas.batch_norm_eps must be a number between 0 and 1, got {eps!r}")
-    if not isinstance(config.get("architecture"), str):
-        raise ValueError(f"{path} has no 'architecture'")
+    if config.get("architecture") not in (ENTRY, timm_name(arch)):
+        raise ValueError(f"{path}: architecture {config.get('architecture')!r} is not that of {ARCH}: one was altered")
     return Saved(arch, config["architecture"], dict(cfg), float(eps))
 
 

@@ -17,12 +17,12 @@ from search_spaces.arch import Arch
 from search_spaces.mobilenetv2 import mobilenetv2
 from search_spaces.rexnet import block_channels, rexnet
 
-SMALL = (
-    *("fbnetc_100", "fbnetv3_b", "spnasnet_100", "mobilenetv2_100", "mobilenetv2_050", "mobilenetv2_110d"),
-    *("mobilenetv2_140", "rexnet_100"),
+NAMES = (
+    *("fbnetc_100", "fbnetv3_b", "fbnetv3_d", "fbnetv3_g", "spnasnet_100"),
+    *("mobilenetv2_035", "mobilenetv2_050", "mobilenetv2_075", "mobilenetv2_100", "mobilenetv2_110d"),
+    *("mobilenetv2_120d", "mobilenetv2_140", "rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200", "rexnet_300"),
+    *("rexnetr_100", "rexnetr_130", "rexnetr_150", "rexnetr_200", "rexnetr_300"),
 )
-LARGE = ("fbnetv3_d", "fbnetv3_g", "mobilenetv2_120d", "rexnet_130", "rexnet_150", "rexnet_200", "rexnet_300")
-OTHERS = ("rexnetr_200", "mobilenetv2_035", "mobilenetv2_075", "rexnetr_100", "rexnetr_130", "rexnetr_150", "rexnetr_300")
 SIDE = 64
 
 
@@ -32,7 +32,8 @@ def without_initialisation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.network.init_weights", lambda module: None)
 
 
-def same(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_and_outputs_are_timms(name: str) -> None:
     torch.manual_seed(0)
     theirs, ours = timm.create_model(name).eval(), create_model(name).eval()
     for module in theirs.modules():  # so that batch norms and the classifier do something
@@ -61,25 +62,6 @@ def same(name: str) -> None:
     assert ours.pretrained_cfg == theirs.pretrained_cfg
     ours.train()(x).square().mean().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in ours.parameters())
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_weights_and_outputs_are_timms(name: str) -> None:
-    same(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LARGE + OTHERS)
-def test_weights_and_outputs_of_large_nets_are_timms(name: str) -> None:
-    same(name)
-
-
-@pytest.mark.parametrize("name", LARGE + OTHERS)
-def test_state_dict_of_large_nets_has_timms_keys_and_shapes(name: str) -> None:
-    with torch.device("meta"):
-        theirs = timm.create_model(name)
-    shapes = {key: tuple(value.shape) for key, value in theirs.state_dict().items()}
-    assert weights.shapes_of(zoo.published(name)) == shapes
 
 
 @pytest.mark.parametrize("name", ["fbnetc_100", "fbnetv3_b", "rexnet_100", "mobilenetv2_140"])
