@@ -154,8 +154,11 @@ def assemble(
     for n, (arch, _, _) in enumerate(nets):
         for layer, shape in arch.walk():
             same = canonical(layer, shape)
-            if same is not None:
-                counts[n, index[same, shape]] += 1
+            if same is None:
+                continue
+            if (same, shape) not in index:
+                raise ValueError(f"network {arch.id} holds a layer that was not timed: {same} at input {tuple(shape)}")
+            counts[n, index[same, shape]] += 1
     measured = np.array([time.median_ms for _, time, _ in nets])
     fit = np.array([is_fit for _, _, is_fit in nets])
     isolated = Rows(

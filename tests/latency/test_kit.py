@@ -1,0 +1,157 @@
+"""A kit: what the runtime executes is unchanged, the script survives a kill, its table is that of a direct build."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.kit import _without_weights, import_kit, write_kit
+from nas.latency.onnx_graph import to_onnx
+from nas.latency.table import LatencyTable
+from nas.network import Network
+
+from .test_build import SMALL, SPACE
+from .test_onnx_graph import session
+
+DEVICE = Device(name="board")
+# Stands in for an environment with nothing but numpy and onnxruntime: everything else we depend on cannot be imported.
+ONLY = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "onnx", "nas", "search_spaces", "timm", "scipy", "rich", "hydra"}:
+            raise ImportError(f"{name} is not on the device")
+sys.meta_path.insert(0, Refuse())
+sys.argv = sys.argv[1:]
+import runpy
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def measure(kit: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", ONLY, "measure.py"],
+        cwd=kit,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kit that was measured, killed in the middle and measured to its end."""
+    folder = write_kit(SPACE, DEVICE, tmp_path_factory.mktemp("kits") / "kit", effort=SMALL)
+    process = measure(folder)
+    journal, deadline = folder / "results.jsonl", time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 30):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "results.json").exists()
+    with pytest.raises(ValueError, match=r"no results.json yet \(it was begun there\)"):
+        import_kit(folder)
+    before = journal.read_text().splitlines()[:30]
+    process = measure(folder)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "done" in out
+    assert journal.read_text().splitlines()[:30] == before
+    return folder
+
+
+def test_import_is_a_direct_build_within_noise(kit: Path, tmp_path: Path) -> None:
+    table = import_kit(kit, SPACE)
+    direct = build_table(SPACE, DEVICE, tmp_path, effort=SMALL)
+    assert table.device == DEVICE
+    assert {(r.layer, r.shape) for r in table.rows_} == {(r.layer, r.shape) for r in direct.rows_}
+    assert [net["arch"] for net in table.networks] == [net["arch"] for net in direct.networks]
+    ratio = np.array(
+        [a["measured_ms"] / b["measured_ms"] for a, b in zip(table.networks, direct.networks, strict=True)]
+    )
+    assert 0.7 < np.median(ratio) < 1.4
+    assert table.proof is not None
+    assert LatencyTable.load(table.save(tmp_path / "t.json"), SPACE, DEVICE) == table
+
+
+def test_done_kit_is_not_measured_twice(kit: Path) -> None:
+    before = (kit / "results.json").read_bytes()
+    out, _ = measure(kit).communicate(timeout=60)
+    assert "is there already" in out
+    assert (kit / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("results.json", lambda d: d.update(unit="us"), "is in 'us'"),
+        ("results.json", lambda d: d.update(version=7), "version 7"),
+        ("results.json", lambda d: d.update(kit="abc"), "is of kit abc"),
+        ("results.json", lambda d: d["device"].update(threads=2), "the kit is for"),
+        ("results.json", lambda d: d["visits"].pop(next(iter(d["visits"]))), "was timed 0 times instead of 2"),
+        ("results.json", lambda d: next(iter(d["visits"].values()))[0].__setitem__(0, -1.0), "has the time -1.0 ms"),
+        ("kit.json", lambda d: d.update(format="x"), "is no latency kit"),
+        ("kit.json", lambda d: d["rows"].pop(), "holds a layer that was not timed"),
+    ],
+)
+def test_other_results_are_refused(kit: Path, tmp_path: Path, file: str, change, message: str) -> None:
+    copy = tmp_path / "kit"
+    shutil.copytree(kit, copy)
+    data = json.loads((copy / file).read_text())
+    change(data)
+    (copy / file).write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=message):
+        import_kit(copy, SPACE)
+
+
+def test_truncated_results_are_refused(kit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "kit"
+    shutil.copytree(kit, copy)
+    (copy / "results.json").write_text((copy / "results.json").read_text()[:200])
+    with pytest.raises(ValueError, match="truncated"):
+        import_kit(copy)
+
+
+def test_graphs_without_weights_execute_the_same(tmp_path: Path) -> None:
+    network = Network(SPACE.decode([1, 0, 2] * 7 + [1]))
+    full = to_onnx(network, (1, 3, 16, 16))
+    light = _without_weights(full)
+    assert light.ByteSize() < full.ByteSize() / 3
+    executed = []
+    for model in (full, light):
+        run = session(model, str(tmp_path / "optimised.onnx"))
+        executed.append([node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node])
+    assert executed[0] == executed[1]
+    out = run.run(None, {"input": np.ones((1, 3, 16, 16), np.float32)})[0]
+    assert np.isfinite(out).all()
+
+
+def test_kit_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="exists; name a new folder"):
+        write_kit(SPACE, DEVICE, tmp_path / "there", effort=SMALL)
+    with pytest.raises(ValueError, match="a kit runs under onnxruntime"):
+        write_kit(SPACE, Device(runtime="torch"), tmp_path / "kit", effort=SMALL)
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nas.latency.kit.write_json", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_kit(SPACE, DEVICE, tmp_path / "kit", effort=SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
