@@ -27,6 +27,7 @@ from nas.objectives import (
 )
 from nas.seeding import derive_seed, generator, seed_global
 from nas.supernet import Supernet
+from search_spaces.modules import zero_init_residuals
 
 FORMAT = "nas.dnas"
 
@@ -55,6 +56,7 @@ class DNAS:
         weight_lr: float,
         weight_momentum: float,
         weight_decay: float,
+        zero_init_residual: bool,
         theta_lr: float,
         theta_betas: list[float],
         theta_weight_decay: float,
@@ -86,6 +88,7 @@ class DNAS:
         self.weight_fraction = weight_fraction
         self.weight_optimizer = weight_optimizer
         self.weight_lr, self.weight_momentum, self.weight_decay = weight_lr, weight_momentum, weight_decay
+        self.zero_init_residual = zero_init_residual
         self.theta_lr, self.theta_betas, self.theta_weight_decay = theta_lr, theta_betas, theta_weight_decay
         self.temperature, self.temperature_decay = temperature, temperature_decay
         self.temperature_floor = temperature_floor
@@ -117,6 +120,8 @@ class _State:
         self.device = task.accelerator.device
         seed_global(task.seed, "supernet")
         self.supernet = Supernet(task.space).to(self.device, memory_format=torch.channels_last)
+        if method.zero_init_residual:
+            zero_init_residuals(self.supernet)
         self.parameters = list(self.supernet.parameters())
         sizes = [len(position.candidates) for position in task.space.positions]
         self.theta = initial_theta(sizes).requires_grad_()
