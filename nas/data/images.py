@@ -45,13 +45,19 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     """Sorted row numbers of both parts; each class is divided in the same proportion, both parts get some of it."""
     if not 0 < fraction < 1:
         raise ValueError(f"a split fraction lies between 0 and 1, got {fraction}")
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        rare = classes[counts.argmin()]
+        raise ValueError(f"class {rare} has {counts.min()} image; a split needs at least 2 of each class")
+    exact = fraction * counts
+    cuts = np.floor(exact).astype(int)
+    for k in np.argsort(cuts - exact, kind="stable")[: round(fraction * len(labels)) - cuts.sum()]:
+        cuts[k] += 1  # largest remainders first, so that the parts add up to what was asked
+    cuts = np.clip(cuts, 1, counts - 1)
     rng = numpy_generator(seed, "split")
     first, second = [], []
-    for label in np.unique(labels):
+    for label, cut in zip(classes, cuts, strict=True):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        if len(rows) < 2:
-            raise ValueError(f"class {label} has {len(rows)} image; a split needs at least 2 of each class")
-        cut = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
         first.append(rows[:cut])
         second.append(rows[cut:])
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
@@ -93,18 +99,37 @@ def in_memory(
     test: tuple[Tensor, Tensor],
     class_names: Sequence[str],
     resolution: int,
+    limits: tuple[int | None, int | None] = (None, None),
 ) -> ImageData:
-    """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`."""
+    """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
+
+    `limits`: how many training and test images to keep, the same share of each class; None keeps all.
+    """
     num_classes = len(class_names)
-    for part, (images, labels) in (("training", train), ("test", test)):
+    parts = []
+    for part, (images, labels), limit in (("training", train, limits[0]), ("test", test, limits[1])):
         check_labels(f"{name}, {part} labels", labels, len(images), num_classes)
-    images = [fit(part[0], resolution) for part in (train, test)]
-    mean, std = statistics(images[0])
+        if limit is not None:
+            rows = _limited(f"{name}, {part} images", labels, limit)
+            images, labels = images[rows], labels[rows]
+        parts.append((fit(images, resolution), labels.long()))
+    mean, std = statistics(parts[0][0])
     splits = [
-        Split(MemorySource(part), torch.arange(len(part)), labels.long(), mean, std, resolution)
-        for part, labels in zip(images, (train[1], test[1]), strict=True)
+        Split(MemorySource(images), torch.arange(len(images)), labels, mean, std, resolution)
+        for images, labels in parts
     ]
-    return ImageData(name, num_classes, images[0].shape[1], resolution, tuple(class_names), splits[0], splits[1])
+    channels = parts[0][0].shape[1]
+    return ImageData(name, num_classes, channels, resolution, tuple(class_names), splits[0], splits[1])
+
+
+def _limited(what: str, labels: Tensor, limit: int) -> Tensor:
+    """Rows of a fixed stratified subset of `limit` images."""
+    classes = len(labels.unique())
+    if not classes <= limit <= len(labels):
+        raise ValueError(f"{what}: a limit lies between {classes} (the classes) and {len(labels)}, got {limit}")
+    if limit == len(labels):
+        return torch.arange(len(labels))
+    return torch.from_numpy(stratified(labels.numpy(), limit / len(labels), 0)[0])
 
 
 def check_labels(what: str, labels: Tensor, count: int, num_classes: int) -> None:

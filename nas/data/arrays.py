@@ -1,0 +1,103 @@
+"""Data sets in one .npz file: plain uint8 arrays, or the JPEG streams of a complete CIFAR-10."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from nas.data.images import ImageData, in_memory
+
+Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 and (N,) int64
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+JPEGS = ("jpeg_header", "train_body", "train_offset", "y_train", "test_body", "test_offset", "y_test")
+
+
+def npz(
+    root: str,
+    resolution: int | None = None,
+    class_names: Sequence[str] | None = None,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+) -> ImageData:
+    """Any data set as one .npz file with `x_train, y_train, x_test, y_test`.
+
+    Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0. Without `class_names` there are as
+    many classes as the largest training label says. `resolution`: default the height of the images. `train_limit`,
+    `test_limit`: keep that many images, the same share of each class.
+    """
+    train, test = read_npz(root)
+    names = [str(i) for i in range(int(train[1].max()) + 1)] if class_names is None else class_names
+    side = train[0].shape[2] if resolution is None else resolution
+    return in_memory(Path(root).stem, train, test, names, side, (train_limit, test_limit))
+
+
+def read_npz(path: str | Path) -> tuple[Part, Part]:
+    """Training and test part of the .npz file `path`. Raises `ValueError` naming the key or shape that is wrong."""
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = set(file.files)
+            wanted = JPEGS if "jpeg_header" in names else ARRAYS
+            missing = [name for name in wanted if name not in names]
+            if missing:
+                raise ValueError(f"{path} has no array {missing[0]!r}; expected {', '.join(wanted)}")
+            arrays = {name: file[name] for name in wanted}
+    except FileNotFoundError:
+        raise ValueError(f"no data file at {path}; give data.root=<file.npz>") from None
+    except (zipfile.BadZipFile, EOFError, OSError, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable .npz file (truncated?): {error}") from None
+    parts = []
+    for part in ("train", "test"):
+        if wanted is JPEGS:
+            body, offset = arrays[f"{part}_body"], arrays[f"{part}_offset"]
+            images = _decode(f"{path}, {part}", arrays["jpeg_header"], body, offset)
+        else:
+            images = arrays[f"x_{part}"]
+        parts.append(as_part(f"{path}, {part}", images, arrays[f"y_{part}"]))
+    if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
+        shapes = [tuple(images.shape[1:]) for images, _ in parts]
+        raise ValueError(f"{path}: training images are {shapes[0]} (C, H, W), test images {shapes[1]}")
+    return parts[0], parts[1]
+
+
+def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:
+    """Checked tensors of (N, H, W) or (N, H, W, C) uint8 `images` and (N,) integer `labels`."""
+    if images.dtype != np.uint8:
+        raise ValueError(f"{what}: images must be uint8 (0 to 255), got {images.dtype}")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ValueError(f"{what}: images must be (N, H, W) or (N, H, W, 1 or 3), got {images.shape}")
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
+        raise ValueError(
+            f"{what}: {len(images)} images need as many whole-number labels, got {labels.dtype} {labels.shape}"
+        )
+    if not len(images):
+        raise ValueError(f"{what}: there are no images")
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), torch.from_numpy(
+        labels.astype(np.int64)
+    )
+
+
+def _decode(what: str, header: np.ndarray, body: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Image i is the JPEG `header + body[offset[i]:offset[i + 1]]`."""
+    steps = np.diff(offset)
+    if offset.ndim != 1 or len(offset) < 2 or offset[0] != 0 or (steps <= 0).any() or offset[-1] != len(body):
+        raise ValueError(f"{what}: the offsets do not cut {len(body)} bytes into JPEG images")
+    start, data = header.tobytes(), body.tobytes()
+    images = []
+    for i in range(len(offset) - 1):
+        try:
+            with Image.open(io.BytesIO(start + data[offset[i] : offset[i + 1]])) as image:
+                images.append(np.asarray(image))
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"{what}: image {i} cannot be decoded: {error}") from None
+    return np.stack(images)

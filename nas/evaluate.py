@@ -1,0 +1,90 @@
+"""`python -m nas.evaluate arch=A checkpoint=C data=D`: accuracy on held-out images and measured latency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nas import training
+from nas.cli import entry, instantiate, plain, typed
+from nas.data import ImageData
+from nas.data.card import data_of
+from nas.engine import make_accelerator
+from nas.latency.device import Device
+from nas.latency.measure import Measurement, measure_arch_ms
+from nas.models import create_model, resolve
+from nas.network import FlatNetwork, Network
+from nas.progress import log, table
+from nas.runs import Run
+from nas.train import short_name
+
+
+@entry("evaluate")
+def main(cfg: DictConfig) -> None:
+    name, checkpoint = typed(cfg, "arch", str), typed(cfg, "checkpoint", str | None)
+    batch_size, seed = typed(cfg, "batch_size", int, 1), typed(cfg, "seed", int)
+    is_measured = typed(cfg, "measure", bool)
+    config = plain(cfg)
+    accelerator = make_accelerator(config["accelerator"], config["precision"])
+    device: Device = instantiate(cfg.device)
+    device.check_local()
+    source = resolve(name)
+    if checkpoint is None and source.folder is None:
+        raise ValueError(f"no weights for {name}: give checkpoint=<file>, or a model folder as arch=")
+    network = create_model(name, checkpoint_path=checkpoint)
+    assert isinstance(network, Network | FlatNetwork)
+    data = data_of(config["data"], network.arch.resolution)
+    check_data(data, network)
+    with Run.open(config["run_dir"], None, f"evaluate-{short_name(name)}", config) as run:
+        arch = network.arch
+        log(f"{name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
+        figures = training.evaluate(network, data.test, batch_size=batch_size, accelerator=accelerator)
+        found = measure_arch_ms(network.cpu(), device, seed=seed) if is_measured else None
+        record: dict[str, Any] = {
+            "arch": name,
+            "arch_id": arch.id,
+            "checkpoint": checkpoint,
+            "data": data.name,
+            "test_images": len(data.test),
+            "resolution": data.resolution,
+            **figures,
+            "params": arch.params,
+            "macs": arch.macs,
+            "activations": arch.activations,
+            "device": device.key if found else None,
+            "measured_latency_ms": found.median_ms if found else None,
+            "latency_spread_ms": found.spread_ms if found else None,
+        }
+        run.write_json("metrics.json", record)
+        show(run, device, figures, found, record)
+
+
+def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
+    """Refuse images the network was not made for. Another resolution is allowed: it is a choice of evaluation."""
+    arch = network.arch
+    found, wanted = (data.num_classes, data.in_channels), (arch.num_classes, arch.in_channels)
+    if found != wanted:
+        raise ValueError(
+            f"data {data.name} has {found[0]} classes and images of {found[1]} channels, the network was made for "
+            f"{wanted[0]} classes and {wanted[1]} channels; give the data it was trained on"
+        )
+
+
+def show(run: Run, device: Device, figures: dict[str, float], found: Measurement | None, record: dict) -> None:
+    rows = [
+        ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
+        ("loss", f"{figures['loss']:.4f}"),
+    ]
+    if found is not None:
+        rows.append(("latency measured", f"{found.median_ms:.4g} ms +- {found.spread_ms:.2g} ({device.key})"))
+    rows += [
+        ("parameters", f"{record['params']:,}"),
+        ("multiply-adds", f"{record['macs']:,}"),
+        ("file", f"{run.path}/metrics.json"),
+    ]
+    table(f"result of {run.path}", ("", ""), rows)
+
+
+if __name__ == "__main__":
+    main()
