@@ -204,10 +204,16 @@ class LayerwiseSpace(SearchSpace):
         return fixed, rows
 
 
+PRICE_CHUNK = 8192  # genotypes priced at a time: their columns stay in the cache
+
+
 def price(population: Population, fixed: float, rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Additive cost of every genotype, by gather: `fixed + sum_i rows[i][g[:, i]]`; `population`: (n, positions)."""
     population = np.atleast_2d(population)
     total = np.full(len(population), fixed)
-    for i, row in enumerate(rows):
-        total += row[population[:, i]]
+    for start in range(0, len(population), PRICE_CHUNK):
+        columns = np.ascontiguousarray(population[start : start + PRICE_CHUNK].T)
+        part = total[start : start + PRICE_CHUNK]
+        for row, column in zip(rows, columns, strict=True):
+            part += row[column]
     return total
