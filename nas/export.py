@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from nas.cli import entry, instantiate, plain, typed
 from nas.data import ImageData
+from nas.data.card import data_of
 from nas.exporters import Format, Run, format_named
 from nas.files import write_atomic, write_json
 from nas.latency.device import Device
@@ -185,7 +186,7 @@ def main(cfg: DictConfig) -> None:
     else:
         network = create_model(name, checkpoint_path=checkpoint)
     assert isinstance(network, Network | FlatNetwork)
-    data = _data(cfg.data, network.arch.resolution) if cfg.get("data") is not None else None
+    data = data_of(plain(cfg.data), network.arch.resolution) if cfg.get("data") is not None else None
     device = instantiate(cfg.device) if typed(cfg, "measure", bool) else None
     output = typed(cfg, "output", str | None)
     path = Path(output) if output else default_output(name, chosen.suffix)
@@ -205,14 +206,6 @@ def main(cfg: DictConfig) -> None:
     write_json(path.with_name(path.name + ".json"), report)
     for line in summary(report):
         log(line)
-
-
-def _data(card: DictConfig, resolution: int) -> ImageData:
-    """The data of `card`, at the network's resolution where the card leaves it open."""
-    values = plain(card)
-    if values.get("resolution", resolution) is None:
-        values["resolution"] = resolution
-    return instantiate(values)
 
 
 def summary(report: dict[str, Any]) -> list[str]:

@@ -54,15 +54,15 @@ def create_model(
     """A network with timm's model interface.
 
     `name_or_arch_json` is a published name (`python -m nas.zoo` lists them; a timm tag may follow: `name.tag`), an arch
-    file, its text, a folder that holds an `arch.json`, a model folder (also as `local-dir:<folder>`), or an `Arch`.
+    file, its text, a model folder (also as `local-dir:<folder>`), a run directory, or an `Arch`.
     `num_classes` is 1000 for published names and the arch's own number else; 0 leaves the classifier out.
     `features_only=True` gives a module that returns the feature maps `out_indices` (all; the last n; or those listed).
     `in_chans` replaces the arch's input channels.
 
     `pretrained=True` loads timm's published weights of that name through timm (weights are adapted to `in_chans`, and
     the classifier is left out where `num_classes` differs), or a model folder's weights; None means True for model
-    folders and False else. `checkpoint_path` loads a file of weights instead; they must fit exactly. `pretrained_cfg`,
-    `pretrained_cfg_overlay` and `cache_dir` are timm's.
+    folders and False else. `checkpoint_path` loads a file of weights (or a folder's) instead; they must fit
+    exactly. `pretrained_cfg`, `pretrained_cfg_overlay` and `cache_dir` are timm's.
 
     Raises `ValueError` for an unknown name (with the nearest ones), a damaged or altered file, weights of another
     network, and values out of range.
@@ -78,6 +78,8 @@ def create_model(
         raise ValueError(
             "checkpoint_path holds a whole classifier; load it without features_only, or save a model folder"
         )
+    if batch_norm_eps is None and checkpoint_path is not None:
+        batch_norm_eps = _eps_of(checkpoint_path)
     if source.folder is not None and pretrained:
         model_folder.check_weights(source.folder, source.arch)
     model = _build(
@@ -156,8 +158,9 @@ def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
     local = text.startswith(LOCAL)
     path = Path(text.removeprefix(LOCAL))
     if path.is_dir():
-        if (path / model_folder.CONFIG).is_file():
-            return _from_folder(path)
+        for folder in (path, path / "model"):  # a run directory holds its model folder as `model`
+            if (folder / model_folder.CONFIG).is_file():
+                return _from_folder(folder)
         if local or not (path / model_folder.ARCH).is_file():
             raise ValueError(
                 f"{path} holds neither {model_folder.CONFIG} nor {model_folder.ARCH}; it is no model folder"
@@ -191,6 +194,13 @@ def _from_folder(folder: Path) -> Source:
     saved = model_folder.read(folder)
     config = {**saved.pretrained_cfg, "file": str(folder), "source": "local-dir"}
     return Source(saved.arch, saved.name, config, folder, saved.batch_norm_eps)
+
+
+def _eps_of(checkpoint_path: str | Path) -> float | None:
+    """The batch norm epsilon that belongs to the weights of a model folder or run; None for a bare file."""
+    path = Path(checkpoint_path)
+    found = [folder for folder in (path, path / "model") if (folder / model_folder.CONFIG).is_file()]
+    return model_folder.read(found[0]).batch_norm_eps if found else None
 
 
 def timm_config(arch: Arch) -> dict[str, Any]:

@@ -17,18 +17,24 @@ from search_spaces.arch import Arch
 SAFETENSORS = ".safetensors"
 # Where the weights lie in checkpoints: ours (the moving average first, as it is the result), timm's, torchvision's.
 INSIDE = ("ema", "network", "state_dict_ema", "state_dict", "model_ema", "model")
+FOLDERS = ("model.safetensors", "model/model.safetensors")  # of a model folder, of a run directory
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in `path`: safetensors, a training checkpoint, or a plain state dict.
+    """The state dict in `path`: safetensors, a training checkpoint, a plain state dict; or a model folder or a run.
 
     Raises `ValueError` where the file is missing, damaged, or holds no weights.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "model.safetensors"
+        inside = [path / name for name in FOLDERS if (path / name).is_file()]
+        if not inside:
+            raise ValueError(
+                f"{path} is neither a model folder nor a run with weights; looked for {', '.join(FOLDERS)}"
+            )
+        path = inside[0]
     if path.suffix == SAFETENSORS:
         return checkpoint.load_weights(path)
     state: Any = checkpoint.load(path)

@@ -87,6 +87,7 @@ def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monk
             export(small(), tmp_path / "x", name)
 
 
+@pytest.mark.filterwarnings("default")  # these packages warn of their own insides
 @pytest.mark.parametrize("name", ["executorch", "litert"])
 def test_optional_formats(name: str, tmp_path: Path) -> None:
     if not exporters.FORMATS[name].installed:

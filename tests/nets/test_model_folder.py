@@ -214,6 +214,21 @@ def test_altered_folders_are_refused_in_one_line(case: str, saved: Path, tmp_pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_directory_serves_as_its_model_folder(tmp_path: Path) -> None:
+    net = create_model(discovered(), batch_norm_eps=1e-3)
+    model_folder.write(tmp_path / "run" / "model", net)
+    (tmp_path / "run" / "arch.json").write_text(net.arch.to_json())
+    for loaded in (
+        nas.create_model(tmp_path / "run"),
+        nas.create_model(tmp_path / "run" / "arch.json", checkpoint_path=tmp_path / "run"),
+        nas.create_model(net.arch, checkpoint_path=tmp_path / "run" / "model"),
+    ):
+        torch.testing.assert_close(loaded.state_dict(), net.state_dict())
+        assert loaded.batch_norm_eps == 1e-3  # the weights mean another network without it
+    with pytest.raises(ValueError, match="neither a model folder nor a run with weights"):
+        nas.create_model(net.arch, checkpoint_path=tmp_path)
+
+
 def test_folder_options(saved: Path, tmp_path: Path) -> None:
     stored = weights.read_weights(saved)
     torch.testing.assert_close(nas.create_model(f"local-dir:{saved}").state_dict(), stored)
