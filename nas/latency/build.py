@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 
 from nas.latency.calibrate import Rows, calibrate
 from nas.latency.device import Device, environment, pinned, same_machine
+from nas.latency.features import network_features
 from nas.latency.measure import Measurement, measurements, reference_workload
 from nas.latency.proof import Proof
 from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
-from nas.latency.standalone import GROUP_PARAMS, Interleaved, Journal, Visits, Workload, locked, usual_reference_ms
+from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
 from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
 from nas.network import Network
 from nas.progress import log, phase
@@ -107,14 +109,20 @@ def _build(
             reference = reference_workload(device)
             visits = _select(journal.visits, "row:")
             watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)
-            with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, journal, "row:") as advance:
+            with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, visits) as advance:
                 watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance)
             times = measurements(watch.visits)
             visits = _select(journal.visits, "net:")
             watch = Interleaved(seed, effort.network_rounds, effort.network_visit_ms, reference, journal.record, visits)
-            with _phase("timing whole networks", len(networks), effort.network_rounds, journal, "net:") as advance:
-                for group in _groups(networks):
-                    watch.run({f"net:{arch.id}": _net_workload(arch, device) for arch in group}, advance)
+            for group in _groups(networks):
+                ready = {}
+                with phase("loading whole networks", len(group), "network") as advance:
+                    for arch in group:
+                        ready[f"net:{arch.id}"] = _net_workload(arch, device)
+                        advance()
+                done = {key: turns for key, turns in visits.items() if key in ready}
+                with _phase("timing whole networks", len(group), effort.network_rounds, done) as advance:
+                    watch.run(ready, advance)
             times |= measurements(watch.visits)
             environment = {**here, "pinned": bound, "reference_ms": usual_reference_ms(watch.visits)}
     finally:
@@ -174,7 +182,7 @@ def assemble(
     proof = Proof.of(
         raw[~fit], estimates[~fit], (halves[0][~fit], halves[1][~fit]), measured[~fit], fit_networks=int(fit.sum())
     )
-    return LatencyTable(
+    table = LatencyTable(
         space,
         device,
         tuple(
@@ -184,12 +192,15 @@ def assemble(
         offset_ms,
         proof,
         {"model": calibration.model, "loo_mape_percent": calibration.loo_mape_percent},
-        tuple(_network_record(*net, raw[n], estimates[n]) for n, net in enumerate(nets)),
-        environment,
+        environment=environment,
     )
+    records = tuple(_network_record(table, *net, raw[n], estimates[n]) for n, net in enumerate(nets))
+    return dataclasses.replace(table, networks=records)
 
 
-def _network_record(arch: Arch, time: Measurement, fit: bool, raw: float, estimate: float) -> dict[str, Any]:
+def _network_record(
+    table: LatencyTable, arch: Arch, time: Measurement, fit: bool, raw: float, estimate: float
+) -> dict[str, Any]:
     return {
         "arch": arch.id,
         "role": "fit" if fit else "held_out",
@@ -197,6 +208,7 @@ def _network_record(arch: Arch, time: Measurement, fit: bool, raw: float, estima
         "spread_ms": time.spread_ms,
         "raw_ms": float(raw),
         "estimate_ms": float(estimate),
+        "features": network_features(table, arch),
     }
 
 
@@ -212,9 +224,9 @@ def _net_workload(arch: Arch, device: Device) -> Workload:
 def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
     """`archs` in their order, cut into groups that fit into memory together."""
     group: list[Arch] = []
-    params = 0
+    params, most = 0, capacity()
     for arch in archs:
-        if group and params + arch.params > GROUP_PARAMS:
+        if group and params + arch.params > most:
             yield group
             group, params = [], 0
         group.append(arch)
@@ -227,6 +239,6 @@ def _select(visits: Visits, prefix: str) -> Visits:
     return {key: turns for key, turns in visits.items() if key.startswith(prefix)}
 
 
-def _phase(description: str, count: int, rounds: int, journal: Journal, prefix: str) -> Any:
-    done = sum(len(turns) for key, turns in journal.visits.items() if key.startswith(prefix))
+def _phase(description: str, count: int, rounds: int, visits: Visits) -> Any:
+    done = sum(len(turns) for turns in visits.values())
     return phase(description, total=count * rounds, unit="visit", completed=done)

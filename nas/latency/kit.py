@@ -77,7 +77,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
     try:
         for sub in ("blocks", "networks"):
             (partial / sub).mkdir()
-        with phase("writing graphs", len(rows) + len(fit) + len(held_out), "graph") as advance:
+        with phase("writing graphs", 1 + len(rows) + len(fit) + len(held_out), "graph") as advance:
 
             def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
                 batch = (device.batch_size, *shape)
@@ -92,7 +92,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                 "device": device.to_dict(),
                 "seed": seed,
                 "effort": asdict(effort),
-                "reference": write("reference.onnx", REFERENCE[0].build(REFERENCE[1]), REFERENCE[1]),
+                "reference": write("reference.onnx", Network(REFERENCE), REFERENCE.input_shape),
                 "rows": [
                     write(
                         f"blocks/{i:04}.onnx",

@@ -34,7 +34,8 @@ STRETCH_MS = 200.0  # time between two runs of the reference
 DISTURBED = 1.10  # a stretch whose reference exceeds the run's usual one by this factor is measured again
 RETRIES = 3
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
-GROUP_PARAMS = 150_000_000  # parameters of the networks held in memory at a time
+MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
+BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
 
 # -- timing
 
@@ -103,6 +104,15 @@ def keep_quieter(visits: Visits, key: str, turn: int, visit: Visit) -> None:
     known = visits.setdefault(key, {}).get(turn)
     if known is None or visit.reference_ms < known.reference_ms:
         visits[key][turn] = visit
+
+
+def capacity() -> int:
+    """Parameters of all networks that may be held ready at a time."""
+    try:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        free = 2 * 2**30
+    return max(50_000_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
 
 
 def usual_reference_ms(visits: Visits) -> float:
@@ -324,9 +334,9 @@ def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Workl
 def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """`entries` in their order, cut into groups that fit into memory together."""
     part: list[dict[str, Any]] = []
-    params = 0
+    params, most = 0, capacity()
     for entry in entries:
-        if part and params + entry["params"] > GROUP_PARAMS:
+        if part and params + entry["params"] > most:
             yield part
             part, params = [], 0
         part.append(entry)
