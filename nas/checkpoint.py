@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +19,21 @@ from nas.files import write_atomic
 
 def save(path: str | Path, state: dict[str, Any]) -> Path:
     """Write `state` (tensors, numbers, strings and containers of them) to `path` atomically."""
-    return write_atomic(path, lambda temporary: torch.save(state, temporary))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a path, torch turns a full disk into a RuntimeError
+            torch.save(state, file)
+
+    return write_atomic(path, write)
 
 
 def load(path: str | Path) -> dict[str, Any]:
     """The state that `save` wrote, on the CPU. Raises `ValueError` where the file is missing, truncated or not one."""
     path = Path(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns about pickles of others before it refuses them
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"no checkpoint at {path}") from None
     except pickle.UnpicklingError:

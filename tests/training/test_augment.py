@@ -1,0 +1,93 @@
+"""Augmentation of batches against what each policy promises, image by image."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nas.data.augment import AUGMENTS, Augment, apply, crop_windows, draw
+from search_spaces import recipe
+
+SIDE, COUNT = 16, 200
+
+
+@pytest.fixture()
+def images() -> torch.Tensor:
+    stream = torch.Generator().manual_seed(1)
+    return torch.randint(1, 256, (COUNT, 3, SIDE, SIDE), dtype=torch.uint8, generator=stream)
+
+
+@pytest.fixture()
+def u() -> torch.Tensor:
+    return draw(COUNT, torch.Generator().manual_seed(2))
+
+
+FILL = torch.zeros(3)
+
+
+def test_recipes_name_the_policies_there_are() -> None:
+    assert tuple(AUGMENTS) == recipe.AUGMENTS
+
+
+@pytest.mark.parametrize("name", AUGMENTS)
+@pytest.mark.parametrize("stored", [SIDE, SIDE + 4])
+def test_shape_and_range(name: str, stored: int, u: torch.Tensor) -> None:
+    bigger = torch.randint(0, 256, (COUNT, 1, stored, stored), dtype=torch.uint8)
+    out = apply(AUGMENTS[name], bigger, u, SIDE, torch.zeros(1))
+    assert out.shape == (COUNT, 1, SIDE, SIDE)
+    assert float(out.min()) >= 0
+    assert float(out.max()) <= 255
+    assert torch.equal(out, apply(AUGMENTS[name], bigger, u, SIDE, torch.zeros(1)))
+
+
+def test_none_changes_nothing_and_takes_the_centre(images: torch.Tensor, u: torch.Tensor) -> None:
+    assert apply(AUGMENTS["none"], images, u, SIDE, FILL) is images
+    assert torch.equal(apply(AUGMENTS["none"], images, u, 12, FILL), images[:, :, 2:14, 2:14])
+
+
+def test_crop_is_the_loop_over_images(images: torch.Tensor, u: torch.Tensor) -> None:
+    out = apply(Augment(pad=1 / 8), images, u, SIDE, FILL)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    seen = set()
+    for i in range(COUNT):
+        top, left = int(u[i, 0] * 5), int(u[i, 1] * 5)
+        seen.add((top, left))
+        assert torch.equal(out[i], padded[i, :, top : top + SIDE, left : left + SIDE])
+    assert len(seen) == 25  # every offset occurs
+
+
+def test_crop_windows_of_a_stored_margin() -> None:
+    images = torch.arange(2 * 36).reshape(2, 1, 6, 6)
+    out = crop_windows(images, torch.tensor([0, 2]), torch.tensor([1, 0]), 4)
+    assert torch.equal(out[0, 0], images[0, 0, 0:4, 1:5])
+    assert torch.equal(out[1, 0], images[1, 0, 2:6, 0:4])
+
+
+def test_flip_mirrors_about_half(images: torch.Tensor, u: torch.Tensor) -> None:
+    out = apply(Augment(flip=True), images, u, SIDE, FILL)
+    mirrored = [torch.equal(out[i], images[i].flip(2)) for i in range(COUNT)]
+    kept = [torch.equal(out[i], images[i]) for i in range(COUNT)]
+    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+    assert 80 <= sum(mirrored) <= 120
+
+
+def test_erase_fills_a_square_with_the_mean(images: torch.Tensor, u: torch.Tensor) -> None:
+    fill = torch.tensor([0.0, 7.5, 300.0])
+    out = apply(Augment(erase=0.5), images, u, SIDE, fill)
+    erased = (out == fill[:, None, None]).all(1)
+    assert torch.equal(torch.where(erased[:, None], images.float(), out), images.float())
+    counts = erased.flatten(1).sum(1)
+    assert 80 <= int((counts > 0).sum()) <= 120
+    assert int(counts.max()) == (SIDE // 2) ** 2
+    rows, columns = erased.any(2).sum(1), erased.any(1).sum(1)
+    assert torch.equal(counts, rows * columns)  # a rectangle
+
+
+def test_resized_crop_keeps_a_constant_and_the_whole(images: torch.Tensor, u: torch.Tensor) -> None:
+    constant = torch.full((COUNT, 1, SIDE, SIDE), 93, dtype=torch.uint8)
+    out = apply(AUGMENTS["resized_crop_flip"], constant, u, SIDE, torch.zeros(1))
+    torch.testing.assert_close(out, torch.full_like(out, 93))
+    u = u.clone()
+    u[:, 1] = 0.5  # aspect ratio 1
+    whole = apply(Augment(resized_crop=(1.0, 1.0)), images, u, SIDE, FILL)
+    torch.testing.assert_close(whole, images.float(), rtol=0, atol=0.02)

@@ -1,0 +1,256 @@
+"""Training: figures by hand, exact resume, and the loss that is no number."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas import checkpoint as checkpoints
+from nas.data import ImageData, Split
+from nas.data.split import MemorySource
+from nas.training import build_network, evaluate, finished_epochs, train
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+RECIPE = Recipe(epochs=3, batch_size=48, lr=0.05, momentum=0.9, weight_decay=1e-4, label_smoothing=0.1, augment="crop")
+RECIPES = {
+    "sgd": RECIPE,
+    "everything": dataclasses.replace(
+        RECIPE,
+        optimizer="rmsproptf",
+        lr=0.005,
+        warmup_epochs=1,
+        ema_decay=0.9,
+        mixup=0.2,
+        cutmix=0.5,
+        drop_rate=0.2,
+        drop_path_rate=0.1,
+        clip_grad=1.0,
+        schedule="step",
+        decay_rate=0.9,
+        augment="crop_flip_erase",
+        zero_init_residual=True,
+    ),
+    "adamw": dataclasses.replace(RECIPE, optimizer="adamw", lr=0.005, drop_rate=0.1),
+}
+
+
+class Stopped(Exception):
+    """What an interruption raises in these tests."""
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two nested states agree, tensors bit for bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    plain = build_network(arch, recipe, seed=1)
+    expected = train(plain, data, recipe, seed=1, checkpoint=tmp_path / "whole.pt")
+
+    def stop(epoch: int, record: dict[str, float]) -> None:
+        raise Stopped
+
+    for epoch in range(recipe.epochs):  # interrupted after every epoch, each time in a fresh network
+        torch.manual_seed(epoch)
+        network = build_network(arch, recipe, seed=99 if epoch else 1)
+        with pytest.raises(Stopped):
+            train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_epoch=stop)
+        assert finished_epochs(tmp_path / "cut.pt") == epoch + 1
+    network = build_network(arch, recipe, seed=98)
+    steps: list[int] = []
+    found = train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_step=steps.append)
+    assert steps == [15]
+    assert same(dict(plain.state_dict()), dict(network.state_dict()))
+    whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
+    for state in (whole, cut):
+        state["progress"].pop("seconds")
+    assert same(whole, cut)
+    for figures in (expected, found):
+        figures.pop("train_seconds")
+    assert expected == found
+
+
+def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    network = build_network(arch, RECIPE)
+    expected = train(network, data, RECIPE)
+    done = 0
+
+    def stop(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done == 7:  # of 5 an epoch
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(build_network(arch, RECIPE), data, RECIPE, checkpoint=tmp_path / "a.pt", on_step=stop)
+    assert finished_epochs(tmp_path / "a.pt") == 1
+    again = build_network(arch, RECIPE, seed=5)
+    found = train(again, data, RECIPE, checkpoint=tmp_path / "a.pt")
+    assert found["loss"] == expected["loss"]
+    assert same(dict(network.state_dict()), dict(again.state_dict()))
+
+
+def test_same_seed_same_weights_other_seed_others(arch: Arch, data: ImageData) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        network = build_network(arch, RECIPE, seed=7)
+        train(network, data, RECIPE, seed=seed)
+        states.append(dict(network.state_dict()))
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
+
+
+def test_looking_at_the_test_split_changes_nothing(arch: Arch, data: ImageData) -> None:
+    records: list[dict[str, float]] = []
+    network, looked = (build_network(arch, RECIPE) for _ in range(2))
+    expected = train(network, data, RECIPE)
+    found = train(looked, data, RECIPE, evaluate_every=2, on_epoch=lambda _, record: records.append(record))
+    assert ["top1_percent" in record for record in records] == [False, True, True]
+    assert records[-1]["top1_percent"] == found["top1_percent"] == expected["top1_percent"]
+    assert same(dict(network.state_dict()), dict(looked.state_dict()))
+
+
+def test_training_learns_digits(arch: Arch, data: ImageData) -> None:
+    network = build_network(arch, RECIPE)
+    before = evaluate(network, data.test)
+    recipe = dataclasses.replace(RECIPE, epochs=8, batch_size=8, augment="none")
+    after = train(network, data, recipe)
+    assert before["top1_percent"] < 30 < 75 < after["top1_percent"]
+    assert after["train_loss"] < 1.2
+    assert all(value.is_contiguous() for value in network.state_dict().values())
+    assert evaluate(network, data.test)["top1_percent"] == after["top1_percent"]
+
+
+def test_the_moving_average_is_the_result(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.9, epochs=1)
+    network = build_network(arch, recipe)
+    train(network, data, recipe, checkpoint=tmp_path / "a.pt")
+    state = checkpoints.load(tmp_path / "a.pt")
+    assert same(dict(network.state_dict()), dict(state["ema"]))
+    assert not same(dict(state["ema"]), dict(state["network"]))
+
+
+def test_zero_init_makes_residual_blocks_the_identity(arch: Arch) -> None:
+    recipe = dataclasses.replace(RECIPE, zero_init_residual=True)
+    network = build_network(arch, recipe)
+    block = network.blocks[0][0]
+    images = torch.randn(2, 8, 8, 8)
+    assert torch.equal(block(images), images)
+    assert not torch.equal(build_network(arch, RECIPE).blocks[0][0](images), images)
+    assert float(network.blocks[0][1].bn3.weight.detach().min()) == 1  # changes the shape: no shortcut
+
+
+class Scripted(nn.Module):
+    """Returns the logits it was given, in order."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.at = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.logits[self.at : self.at + len(images)]
+        self.at += len(images)
+        return rows
+
+
+def scripted_split(labels: list[int]) -> Split:
+    images = torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8)
+    one = torch.ones(1)
+    return Split(MemorySource(images), torch.arange(len(labels)), torch.tensor(labels), one, one, 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_top_k_and_loss_by_hand(batch_size: int) -> None:
+    logits = torch.zeros(5, 7)
+    logits[:, :] = torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    labels = [0, 0, 4, 5, 6]  # first, first, fifth, sixth, seventh best
+    found = evaluate(Scripted(logits), scripted_split(labels), batch_size=batch_size)
+    assert found["top1_percent"] == pytest.approx(40)
+    assert found["top5_percent"] == pytest.approx(60)
+    norm = math.log(sum(math.exp(k) for k in range(7)))
+    assert found["loss"] == pytest.approx(norm - (6 + 6 + 2 + 1 + 0) / 5, rel=1e-6)
+
+
+def test_top_5_of_three_classes_and_the_mode_is_kept() -> None:
+    network = Scripted(torch.tensor([[1.0, 2.0, 3.0]] * 2))
+    network.train()
+    found = evaluate(network, scripted_split([2, 0]))
+    assert (found["top1_percent"], found["top5_percent"]) == (50, 100)
+    assert network.training
+
+
+@pytest.mark.parametrize("step", [2, 8])  # in the first and in the second epoch
+def test_loss_that_is_no_number(step: int, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    network = build_network(arch, RECIPE)
+    calls = 0
+
+    def poison(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        nonlocal calls
+        calls += module.training
+        return output * math.nan if calls == step and module.training else output
+
+    network.register_forward_hook(poison)
+    with pytest.raises(ValueError, match=rf"the loss is nan in epoch {1 + step // 5}, step {step % 5}: .* lower"):
+        train(network, data, RECIPE, checkpoint=path)
+    assert calls == step
+    assert path.exists() == (step > 5)
+    if path.exists():  # the good epoch is there to go on from
+        assert all(bool(torch.isfinite(value).all()) for value in checkpoints.load(path)["network"].values())
+        again, whole = build_network(arch, RECIPE), build_network(arch, RECIPE)
+        assert train(again, data, RECIPE, checkpoint=path)["loss"] == train(whole, data, RECIPE)["loss"]
+
+
+def test_diverging_learning_rate_is_reported(arch: Arch, data: ImageData) -> None:
+    recipe = dataclasses.replace(RECIPE, lr=1e30, schedule="constant")
+    with pytest.raises(ValueError, match=r"lower the recipe's lr \(1e\+30\)"):
+        train(build_network(arch, recipe), data, recipe)
+
+
+def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    before = path.read_bytes()
+    for options, message in (
+        ({"seed": 3}, "its seed is 0, asked is 3"),
+        ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "its recipe is"),
+        ({"phase": "fine_tune"}, "its phase is 'train'"),
+        ({"data": data.held_out(0.5, 0)}, "its images is 240, asked is 120"),
+    ):
+        given = {"data": data, "recipe": recipe, **options}
+        with pytest.raises(ValueError, match=message):
+            train(build_network(arch, recipe), checkpoint=path, **given)
+    wider = dataclasses.replace(arch, stages=(arch.stages[0], arch.stages[1][1:], arch.stages[2]))
+    with pytest.raises(ValueError, match="does not fit this network and recipe"):
+        train(build_network(wider, recipe), data, recipe, checkpoint=path)
+    assert path.read_bytes() == before
+    checkpoints.save(path, {"format": "something else"})
+    with pytest.raises(ValueError, match="is not a training checkpoint"):
+        finished_epochs(path)
+
+
+def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
+    network = build_network(arch.with_classes(7), RECIPE)
+    with pytest.raises(ValueError, match=r"tells 7 classes apart, digits has 10; .*with_classes\(10\)"):
+        train(network, data, RECIPE)
+    network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
+    with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):
+        train(network, data, RECIPE)
