@@ -26,9 +26,10 @@ def show_help(config_name: str, command: Any, overrides: list[str]) -> None:
     out.print(escape(_description(command)) + "\n")
     chosen = {group: _choice(group, card, overrides) for group, card in groups.items()}
     if groups:
-        out.print("[bold]Cards[/] (group=card; --help with a card chosen lists that card's keys)")
-        for group in groups:
-            out.print(f"  [bold]{group}[/] = {escape(', '.join(options(group)))}")
+        out.print("[bold]Cards[/] (group=card, * the one in use; --help with another one lists its keys)")
+        for group, card in chosen.items():
+            names = [f"{name}*" if name == card else name for name in options(group)]
+            out.print(f"  [bold]{group}[/] = {escape(', '.join(names))}")
         out.print()
     out.print("[bold]Keys[/] (key=default)")
     files = [("", CONF / f"{config_name}.yaml")] + [

@@ -16,6 +16,7 @@ from nas.progress import format_seconds
 from nas.runs import Run, read_metrics
 from search_spaces.arch import Arch
 
+NOTHING = "–"
 STYLE = Path(__file__).with_name("report_page.css")
 
 
@@ -40,36 +41,45 @@ def report_html(run: str | Path) -> str:
         _proof(table),
         _repeat(config, environment),
     ]
-    title = f"{result['space']} · {result['method']} · {result.get('data', '')}"
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(_title(result))}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n{''.join(sections)}</main></body></html>\n"
     )
 
 
+def _title(result: dict[str, Any]) -> str:
+    if result["space"] is None:
+        return f"A network trained on {result['data']}"
+    return f"A network of the {result['space']} space, found by {result['method']}"
+
+
 def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
-    where = f"device {result['device']}, seed {result['seed']}, {environment['time']}"
+    device = f"device {result['device']}, " if result["device"] else ""
+    where = f"{device}seed {result['seed']}, {environment['time']}"
     cards = [
         (_ms(result["measured_latency_ms"]), "measured latency"),
-        (_percent(result["top1_percent"]), f"test accuracy on {result.get('data', 'the data')}"),
+        (_percent(result["top1_percent"]), f"test accuracy on {result['data']}"),
         (_count(result["params"]), "parameters"),
         (_count(result["macs"]), "multiply-adds"),
         (_seconds(result["search_seconds"]), "search"),
         (_seconds(result["train_seconds"]), "training"),
     ]
     boxes = "".join(
-        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for value, label in cards
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+        for value, label in cards
+        if value != NOTHING
     )
     weights = f"<p class='soft'>weights: {escape(result['weights'])}</p>" if result.get("weights") else ""
     return (
-        f"<h1>A network of the {escape(result['space'])} space, found by {escape(result['method'])}</h1>"
-        f"<p class='soft'>{escape(where)}</p><div class='cards'>{boxes}</div>{weights}"
+        f"<h1>{escape(_title(result))}</h1><p class='soft'>{escape(where)}</p><div class='cards'>{boxes}</div>{weights}"
     )
 
 
 def _latency(result: dict[str, Any]) -> str:
     asked, estimated, measured = (result[f"{kind}_latency_ms"] for kind in ("asked", "estimated", "measured"))
+    if measured is None and estimated is None:
+        return ""
     marks = [("asked", asked), ("estimated", estimated), ("measured", measured)]
     ruler = charts.ruler(result.get("reachable_latency_ms"), [(n, v) for n, v in marks if v is not None])
     sentence = "No latency was asked for."
@@ -86,37 +96,42 @@ def _latency(result: dict[str, Any]) -> str:
 
 
 def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> str:
-    """One row per layer: block, shapes, its milliseconds, and how sure the search was."""
+    """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
     arch = Arch.load(path / "arch.json")
     theta = read_json(path / "theta.json", "search outcome") if (path / "theta.json").exists() else None
     positions = iter(zip(theta["positions"], result["genotype"], strict=True)) if theta else iter(())
-    searched_stages = range(1, len(arch.stages) - 1)
-    prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in arch.walk()]
+    steps = [step for stage in arch.walk_stages() for step in stage]
+    places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]
+    prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in steps]
     longest = max(prices) or 1.0
-    steps = iter(zip(arch.walk(), prices, strict=True))
     rows = []
-    for number_, stage in enumerate(arch.stages):
-        for index in range(len(stage)):
-            (layer, shape), ms = next(steps)
-            out = layer.out_shape(shape)
-            searched = number_ in searched_stages and theta is not None
-            name, share, sure = f"stage {number_}.{index}" if searched else layer.kind.replace("_", " "), "", ""
-            if searched:
-                position, gene = next(positions)
-                shares = list(zip(position["labels"], position["probabilities"], strict=True))
-                name, share, sure = position["name"], charts.share_bar(shares, gene), f"{100 * shares[gene][1]:.0f}%"
+    for (number_, index), (layer, shape), ms in zip(places, steps, prices, strict=True):
+        searched = 0 < number_ < len(arch.stages) - 1
+        name = f"stage{number_}.{index}" if searched else ("stem" if number_ == 0 else "head")
+        cost = layer.cost(shape)
+        cells = [
+            f"<td>{name}</td><td><b>{escape(layer.label)}</b></td>",
+            f"<td>{_shape(shape)} → {_shape(layer.out_shape(shape))}</td>",
+            f"<td class='n'>{_count(cost.params)}</td><td class='n'>{_count(cost.macs)}</td>",
+        ]
+        if table:
             bar = f"<span class='bar' style='width:{100 * ms / longest:.1f}px'></span>"
-            price = f"<td class='n'>{ms:.4f}</td><td>{bar}</td>" if table else ""
-            rows.append(
-                f"<tr{'' if searched else ' class=fixed'}><td>{escape(name)}</td><td><b>{escape(layer.label)}</b></td>"
-                f"<td>{_shape(shape)} → {_shape(out)}</td>{price}<td class='n'>{sure}</td>"
-                f"<td class='wide'>{share}</td></tr>"
-            )
-    price_head = "<th class='n'>ms</th><th></th>" if table else ""
-    note = "The blue part of a bar is the probability of the block that was taken; point at a part to read the others."
+            cells.append(f"<td class='n'>{ms:.4f}</td><td>{bar}</td>")
+        if theta and searched:
+            position, gene = next(positions)
+            shares = list(zip(position["labels"], position["probabilities"], strict=True))
+            cells.append(f"<td class='n'>{100 * shares[gene][1]:.0f}%</td>")
+            cells.append(f"<td class='wide'>{charts.share_bar(shares, gene)}</td>")
+        elif theta:
+            cells.append("<td></td><td></td>")
+        rows.append(f"<tr{'' if searched else ' class=fixed'}>{''.join(cells)}</tr>")
+    head = "<th>layer</th><th>block</th><th>shape</th><th class='n'>params</th><th class='n'>macs</th>"
+    head += "<th class='n'>ms</th><th></th>" if table else ""
+    head += "<th class='n'>P</th><th></th>" if theta else ""
+    note = "<p>The blue part of a bar is the probability of the block that was taken; point at a part to read it.</p>"
     return (
-        f"<h2>The network</h2><p>{note if theta else ''}</p><div class='panel'><table><tr><th>layer</th><th>block</th>"
-        f"<th>shape</th>{price_head}<th class='n'>P</th><th></th></tr>{''.join(rows)}</table></div>"
+        f"<h2>The network</h2>{note if theta else ''}"
+        f"<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     )
 
 
@@ -192,15 +207,15 @@ def _shape(shape: Any) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{number(value)} ms"
+    return NOTHING if value is None else f"{number(value)} ms"
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}%"
+    return NOTHING if value is None else f"{value:.2f}%"
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else format_seconds(value)
+    return NOTHING if value is None else format_seconds(value)
 
 
 def _count(value: int) -> str:

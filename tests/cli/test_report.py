@@ -135,6 +135,21 @@ def test_missing_parts(run: Path, tmp_path: Path) -> None:
     assert "Can the latency table" not in report_html(tmp_path / "x")
 
 
+def test_a_training_without_a_search(run: Path, tmp_path: Path) -> None:
+    """What nas.train leaves: no space, no latency, no probabilities."""
+    with Run.open(str(tmp_path / "t"), None, "train", {}) as opened:
+        opened.log("train", 0, train_loss=1.0)
+        (opened.path / "arch.json").write_bytes((run / "arch.json").read_bytes())
+        nothing = dict.fromkeys(("space", "method", "device", "search_seconds", "weights"))
+        nothing |= {f"{kind}_latency_ms": None for kind in ("asked", "estimated", "measured")}
+        figures = {"data": "digits", "seed": 0, "params": 1000, "macs": 10**9, "top1_percent": 98.5, "train_seconds": 3}
+        opened.write_json("result.json", nothing | figures)
+    page = Page(report_html(tmp_path / "t"))
+    assert "A network trained on digits" in page.text and "98.50%" in page.text and "1 G" in page.text
+    assert "train: loss" in page.text and "stage1.0" in page.text and "Latency: asked" not in page.text
+    assert "None" not in page.text
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0, 1, [0, 0.25, 0.5, 0.75, 1.0]), (0.3, 0.9, [0.4, 0.6, 0.8]), (5, 5, [5]), (-10, 10, [-10, -5, 0, 5, 10])],
