@@ -35,7 +35,11 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write `text` to `path` atomically."""
-    return write_atomic(path, lambda temporary: temporary.write_text(text) and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    return write_atomic(path, write)
 
 
 def write_json(path: str | Path, data: Any) -> Path:
@@ -47,7 +51,7 @@ def read_json(path: str | Path, what: str) -> Any:
     """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault."""
     path = Path(path)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"no {what} at {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
