@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,18 +43,7 @@ def npz(
 def read_npz(path: str | Path) -> tuple[Part, Part]:
     """Training and test part of the .npz file `path`. Raises `ValueError` naming the key or shape that is wrong."""
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = set(file.files)
-            wanted = JPEGS if "jpeg_header" in names else ARRAYS
-            missing = [name for name in wanted if name not in names]
-            if missing:
-                raise ValueError(f"{path} has no array {missing[0]!r}; expected {', '.join(wanted)}")
-            arrays = {name: file[name] for name in wanted}
-    except FileNotFoundError:
-        raise ValueError(f"no data file at {path}; give data.root=<file.npz>") from None
-    except (zipfile.BadZipFile, EOFError, OSError, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable .npz file (truncated?): {error}") from None
+    wanted, arrays = _load(path)
     parts = []
     for part in ("train", "test"):
         if wanted is JPEGS:
@@ -66,6 +56,23 @@ def read_npz(path: str | Path) -> tuple[Part, Part]:
         shapes = [tuple(images.shape[1:]) for images, _ in parts]
         raise ValueError(f"{path}: training images are {shapes[0]} (C, H, W), test images {shapes[1]}")
     return parts[0], parts[1]
+
+
+def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The names that belong to the kind of file, and their arrays."""
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            wanted = JPEGS if "jpeg_header" in file.files else ARRAYS
+            arrays = {name: file[name] for name in wanted if name in file.files}
+    except FileNotFoundError:
+        raise ValueError(f"no data file at {path}; give data.root=<file.npz>") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, ValueError) as error:
+        reason = "it holds objects, not numbers" if "pickle" in str(error) else str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a readable .npz file (truncated?): {reason}") from None
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise ValueError(f"{path} has no array {missing[0]!r}; expected {', '.join(wanted)}")
+    return wanted, arrays
 
 
 def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from nas.data.images import ImageData, check_labels, statistics, stratified
 from nas.data.split import MemorySource, Source, Split
@@ -156,7 +157,8 @@ def _classes(folder: Path) -> tuple[Listing, list[str]]:
         has = f"only {names[0]!r}" if names else "none"
         raise ValueError(f"{folder} needs one folder of images per class and at least 2 classes; it has {has}")
     try:
-        found = ImageFolder(str(folder)).samples
+        indices = {name: i for i, name in enumerate(names)}
+        found = ImageFolder.make_dataset(str(folder), indices, extensions=IMG_EXTENSIONS)
     except FileNotFoundError as error:
         raise ValueError(f"{folder}: {str(error).splitlines()[0]}") from None
     return found, names

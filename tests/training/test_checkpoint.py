@@ -56,7 +56,7 @@ def test_code_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     torch.save({"x": Code()}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps({"x": Code()}))
     for name in ("a.pt", "b.pt"):
-        with pytest.raises(ValueError, match="holds more than plain data|damaged"):
+        with pytest.raises(ValueError, match=r"holds more than plain data|damaged"):
             checkpoint.load(tmp_path / name)
     assert "ran" not in capsys.readouterr().out
 
