@@ -84,7 +84,7 @@ def fit_additive(
             break
         weight = changed
         again = _best(designs, target, weight, noises)
-        if np.square(again.loo_residual).sum() > 0.99 * np.square(fit.loo_residual).sum():
+        if np.square(again.loo_residual).sum() > 0.97 * np.square(fit.loo_residual).sum():
             break  # what looked like outliers is part of how the device behaves
         fit = again
     effects = designs[fit.option][0]

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from nas.seeding import numpy_generator
 from search_spaces.arch import Arch
+from search_spaces.costs import Shape
+from search_spaces.layers import Layer
 from search_spaces.space import Genotype, SearchSpace
 
 POOL = 512
@@ -40,7 +42,8 @@ def spread_networks(space: SearchSpace, count: int, seed: int, stream: str) -> l
 def _effects(space: SearchSpace, rng: np.random.Generator) -> list[NDArray[np.float64]]:
     """Mean cost of networks that hold each choice of each variable, scaled to [-1/2, 1/2] per variable."""
     population = space.sample(POOL, rng)
-    costs = np.array([_cost(space.decode(genotype)) for genotype in population.tolist()])
+    known: dict[tuple[Layer, Shape], float] = {}
+    costs = np.array([_cost(space.decode(genotype), known) for genotype in population.tolist()])
     effects = []
     for i, size in enumerate(space.cardinalities):
         means = np.array(
@@ -54,7 +57,13 @@ def _effects(space: SearchSpace, rng: np.random.Generator) -> list[NDArray[np.fl
     return effects
 
 
-def _cost(arch: Arch) -> float:
-    """A stand-in for latency: multiply-adds, and what moving activations costs beside them."""
-    cost = arch.cost
-    return cost.macs + 30.0 * cost.activations
+def _cost(arch: Arch, known: dict[tuple[Layer, Shape], float]) -> float:
+    """A stand-in for latency: multiply-adds, and what moving activations costs beside them; `known` is its memory."""
+    total = 0.0
+    for step in arch.walk():
+        if step not in known:
+            layer, shape = step
+            cost = layer.cost(shape)
+            known[step] = cost.macs + 30.0 * cost.activations
+        total += known[step]
+    return total

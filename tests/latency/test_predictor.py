@@ -26,7 +26,7 @@ def table(cache_misses: bool) -> LatencyTable:
     rng = np.random.default_rng(0)
     nets = []
     for stream in ("fit", "held_out"):
-        for _, arch in spread_networks(SPACE, 100, 0, stream):
+        for _, arch in spread_networks(SPACE, 64, 0, stream):
             ms = sum(rows[same, s] for layer, s in arch.walk() if (same := canonical(layer, s)))
             if cache_misses:
                 ms *= 1 + 1 / (1 + np.exp(-(arch.params - 2.5e6) / 2e5))

@@ -1,0 +1,64 @@
+"""Other arithmetic, batches and processors than the default."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.measure import measure_arch_ms
+from nas.latency.onnx_graph import to_onnx
+from nas.latency.quantize import quantize
+from nas.network import Network
+from search_spaces.fbnet import fbnet
+
+from .test_build import SMALL, SPACE
+from .test_onnx_graph import session
+
+ARCH = fbnet(32, num_classes=10, width=0.5).decode([2] * 22)
+
+
+@pytest.mark.parametrize(
+    "device", [Device(dtype="int8"), Device(runtime="torch", dtype="bf16"), Device(batch_size=4)], ids=lambda d: d.key
+)
+def test_other_keys_measure(device: Device) -> None:
+    result = measure_arch_ms(ARCH, device, rounds=2, visit_ms=2.0)
+    assert result.median_ms > 0
+    if device.batch_size == 4:
+        assert result.median_ms > 1.5 * measure_arch_ms(ARCH, Device(), rounds=2, visit_ms=2.0).median_ms
+
+
+def test_quantised_graph_is_int8_and_close(tmp_path) -> None:
+    torch.manual_seed(0)
+    network = Network(ARCH).eval()
+    shape = (1, 3, 32, 32)
+    full = to_onnx(network, shape)
+    small = quantize(full, shape)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    wanted = session(full).run(None, {"input": x})[0].ravel()
+    got = session(small, str(tmp_path / "o.onnx")).run(None, {"input": x})[0].ravel()
+    kinds = [node.op_type for node in onnx.load(tmp_path / "o.onnx").graph.node]
+    assert kinds.count("QLinearConv") >= 67  # of 68; the runtime leaves the first one in floats
+    assert kinds.count("Conv") <= 1
+    assert np.corrcoef(wanted, got)[0, 1] > 0.9
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_cuda_table(dtype: str, batch_size: int, tmp_path) -> None:
+    device = Device(runtime="torch", processor="cuda", dtype=dtype, batch_size=batch_size)
+    table = build_table(SPACE, device, tmp_path, effort=SMALL)
+    assert table.environment["gpu"]
+    assert all(row.ms > 0 for row in table.rows_)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none(tmp_path) -> None:
+    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+        build_table(SPACE, Device(runtime="torch", processor="cuda"), tmp_path)
+    with pytest.raises(ValueError, match="no CUDA provider"):
+        measure_arch_ms(ARCH, Device(processor="cuda"))
