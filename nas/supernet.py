@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nas.fused import FusionPlan, fused_mix, plan_fusion
 from nas.network import Network
 from search_spaces.modules import init_weights
 from search_spaces.space import LayerwiseSpace
@@ -42,10 +43,11 @@ class Supernet(nn.Module):
     """All candidates of `space` side by side. Input: images (B, C, H, W) and a path; output: logits (B, classes).
 
     Searched layers must lie in the block stages; stem and head are fixed. With a one-hot path the result equals the
-    stand-alone network of that arch bit for bit, since the same modules run in the same order.
+    stand-alone network of that arch bit for bit, since the same modules run in the same order. A path that executes
+    every candidate runs in the fused form of `nas.fused` unless `fused=False`.
     """
 
-    def __init__(self, space: LayerwiseSpace) -> None:
+    def __init__(self, space: LayerwiseSpace, fused: bool = True) -> None:
         super().__init__()
         if any(len(slot) > 1 for stage in (space.slots[0], space.slots[-1]) for slot in stage):
             raise ValueError(f"a supernet searches the block stages only; {space.name} has choices in its stem or head")
@@ -57,16 +59,17 @@ class Supernet(nn.Module):
         self.slots = nn.ModuleList(
             nn.ModuleList(layer.build(shape) for layer in slot) for slot, shape in zip(slots, shapes, strict=True)
         )
+        self.plans = [plan_fusion(slot, shape) if fused else None for slot, shape in zip(slots, shapes, strict=True)]
         init_weights(self)
 
     def forward(self, x: Tensor, path: PathWeights) -> Tensor:
         x = self.ends.bn1(self.ends.conv_stem(x))
         position = 0
-        for slot in self.slots:
+        for slot, plan in zip(self.slots, self.plans, strict=True):
             if len(slot) == 1:
                 x = slot[0](x)
             else:
-                x = mix(x, slot, path.active[position], path.weights[position])
+                x = mix(x, slot, plan, path.active[position], path.weights[position])
                 position += 1
         if position != len(path.active):
             raise ValueError(f"{self.space.name} has {position} positions, the path has {len(path.active)}")
@@ -87,11 +90,15 @@ class Supernet(nn.Module):
         return network.train(self.training)
 
 
-def mix(x: Tensor, candidates: nn.ModuleList, active: Sequence[int], weights: Tensor | None) -> Tensor:
+def mix(
+    x: Tensor, candidates: nn.ModuleList, plan: FusionPlan | None, active: Sequence[int], weights: Tensor | None
+) -> Tensor:
     """`sum_k weights[k] * candidates[active[k]](x)`; the single active candidate itself where `weights` is None."""
     if weights is None:
         (only,) = active
         return candidates[only](x)
+    if plan is not None and len(active) == len(candidates):
+        return fused_mix(x, candidates, plan, weights)
     parts = [candidates[k](x) * weight for k, weight in zip(active, weights.unbind(), strict=True)]
     total = parts[0]
     for part in parts[1:]:

@@ -21,6 +21,7 @@ STAGE_STRIDES = {"paper": (1, 2, 2, 2, 1, 2, 1), "small": (1, 1, 2, 2, 1, 2, 1)}
 STEM_CHANNELS = 16
 STEM_STRIDE = {"paper": 2, "small": 1}
 HEAD_CHANNELS = 1984
+TINY_BELOW = 24  # pixels: half width unless another is given
 SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
 
 # Order is the index that public tables and HELP's data use. kernel, expand_ratio, groups
@@ -74,7 +75,7 @@ def fbnet(
     resolution: int = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
-    width: float = 1.0,
+    width: float | None = None,
     head_channels: int = HEAD_CHANNELS,
     geometry: str = "auto",
     skip_at_shape_change: bool = True,
@@ -82,12 +83,14 @@ def fbnet(
 ) -> LayerwiseSpace:
     """The FBNet search space: 9^22 networks.
 
-    `resolution` in pixels; `width` multiplies stem and stage channels; `head_channels` is not scaled.
+    `resolution` in pixels; `width` multiplies stem and stage channels (None: 1.0, or 0.5 for images below
+    `TINY_BELOW` pixels); `head_channels` is not scaled.
     `skip_at_shape_change=True` (as mobile-vision, AnnaAraslanova/FBNet and HW-NAS-Bench do) makes the skip of the six
     layers that change the shape a 1x1 convolution, BN, ReLU; `False` (as JunrQ/NAS does) leaves eight candidates there.
     `candidates` restricts the block choices.
     """
     geometry = geometry_of(resolution, geometry)
+    width = (0.5 if resolution < TINY_BELOW else 1.0) if width is None else width
     unknown = [name for name in candidates if name not in CANDIDATES]
     if unknown:
         raise ValueError(f"unknown FBNet candidate {unknown[0]!r}; one of {', '.join(CANDIDATES)}")
@@ -105,13 +108,37 @@ def fbnet(
     return LayerwiseSpace("fbnet", resolution, slots, in_channels)
 
 
-# Published networks: one block name per searched layer (AnnaAraslanova/FBNet, mobile-vision, timm; see docs/fbnet.md).
-_A = "skip k3_e3 k3_e1 skip skip k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 k3_e6 k5_e1_g2 k5_e3 k3_e1_g2 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
-_B = "k3_e1 k3_e6 k5_e1 k3_e1 k3_e1 k5_e6 k5_e3 k3_e6 {b9} k5_e6 {b11} skip k5_e3 k5_e6 k3_e1 k5_e1 k5_e3 k5_e6 k5_e1 k5_e6 k5_e6 k3_e6"
-_C = "k3_e1 k3_e6 skip k3_e1 k3_e1 k5_e6 k5_e3 {c8} k3_e6 k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 {c15} k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 k5_e6 k3_e6"
-_S8 = "k3_e1 k3_e3 k3_e1 skip skip k5_e6 k3_e3 k3_e3 k3_e6 k5_e6 k5_e3 k5_e3 k5_e3 k3_e6 k5_e3 k5_e3 k5_e3 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
-_IPHONEX = "skip k3_e6 k3_e1 k3_e1 k3_e1 k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e3 k3_e6 k3_e6 k3_e3 k3_e3 k3_e3 k5_e6 k5_e6 k5_e6 k5_e3 k5_e6"
-_96 = "k3_e1 k3_e6 k3_e6 skip skip k5_e6 k5_e6 skip skip k5_e6 skip skip skip k3_e6 skip skip skip k5_e6 k5_e6 skip skip k5_e6"
+# Published networks: one block name per searched layer, by stage (AnnaAraslanova/FBNet, mobile-vision, timm; see docs/fbnet.md).
+_A = (
+    "skip k3_e3 k3_e1 skip skip "
+    "k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 "
+    "k3_e6 k5_e1_g2 k5_e3 k3_e1_g2 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
+)
+_B = (
+    "k3_e1 k3_e6 k5_e1 k3_e1 k3_e1 "
+    "k5_e6 k5_e3 k3_e6 {b9} k5_e6 {b11} skip k5_e3 "
+    "k5_e6 k3_e1 k5_e1 k5_e3 k5_e6 k5_e1 k5_e6 k5_e6 k3_e6"
+)
+_C = (
+    "k3_e1 k3_e6 skip k3_e1 k3_e1 "
+    "k5_e6 k5_e3 {c8} k3_e6 k5_e6 k5_e3 k5_e6 k5_e6 "
+    "k5_e6 {c15} k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 k5_e6 k3_e6"
+)
+_S8 = (
+    "k3_e1 k3_e3 k3_e1 skip skip "
+    "k5_e6 k3_e3 k3_e3 k3_e6 k5_e6 k5_e3 k5_e3 k5_e3 "
+    "k3_e6 k5_e3 k5_e3 k5_e3 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6"
+)
+_IPHONEX = (
+    "skip k3_e6 k3_e1 k3_e1 k3_e1 "
+    "k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e6 k3_e3 k3_e6 "
+    "k3_e6 k3_e3 k3_e3 k3_e3 k5_e6 k5_e6 k5_e6 k5_e3 k5_e6"
+)
+_96 = (
+    "k3_e1 k3_e6 k3_e6 skip skip "
+    "k5_e6 k5_e6 skip skip k5_e6 skip skip skip "
+    "k3_e6 skip skip skip k5_e6 k5_e6 skip skip k5_e6"
+)
 _B_FIGURE = _B.format(b9="k5_e6", b11="k5_e1")
 _B_2019 = _B.format(b9="k3_e6_sep", b11="k5_e1")
 _B_MV = _B.format(b9="k5_e6", b11="k5_e6")

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from search_spaces import layers
 from search_spaces.costs import Shape
+from search_spaces.depthwise import DepthwiseConv2d
 
 
 def conv2d(in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """Convolution without bias and with "same" padding for an odd kernel."""
-    return nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
-    )
+    kind = DepthwiseConv2d if groups == in_channels == out_channels else nn.Conv2d
+    return kind(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
 
 
 def norm_act(channels: int, act: str) -> nn.Module:

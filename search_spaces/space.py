@@ -136,8 +136,8 @@ class LayerwiseSpace(SearchSpace):
                 for other in slot[1:]:
                     if other.out_shape(shape) != layer.out_shape(shape):
                         raise ValueError(
-                            f"{name}: stage {s}, layer {i}: candidates {layer.label!r} and {other.label!r} disagree on the "
-                            f"output shape ({layer.out_shape(shape)} and {other.out_shape(shape)}); give them the same "
+                            f"{name}: stage {s}, layer {i}: candidates {layer.label!r} and {other.label!r} disagree on "
+                            f"the output shape ({layer.out_shape(shape)} and {other.out_shape(shape)}); give them the same "
                             "out_channels and stride"
                         )
                 if len(set(slot)) != len(slot):

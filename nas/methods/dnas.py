@@ -36,8 +36,8 @@ class DNAS:
     """FBNet's search: weights on one part of the training data, theta on the other, a few steps of each in turn.
 
     Every epoch passes once over both parts, theta steps spread evenly between weight steps; theta is frozen for the
-    first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate. theta: Adam. Gradients are computed only for the side
-    that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain cross-entropy; with a
+    first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate. theta: Adam. Gradients are computed
+    only for the side that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain cross-entropy; with a
     budget either is joined by an augmented Lagrangian of `LAT <= budget`, LAT under softmax(theta), whose multiplier
     is raised once an epoch while theta moves.
 
@@ -243,9 +243,9 @@ class _State:
         bad = torch.nonzero(~torch.isfinite(values))
         if len(bad):
             raise ValueError(
-                f"the search diverged: the {part} loss is {values[bad[0]].item()} at epoch {epoch}, step {int(bad[0])}; "
-                f"{self.task.checkpoint} holds the last good epoch; lower method.weight_lr or raise "
-                "method.temperature_floor"
+                f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
+                f"{int(bad[0]) + 1}; lower method.weight_lr ({self.method.weight_lr}) or raise "
+                f"method.temperature_floor; earlier epochs are kept in {self.task.checkpoint}"
             )
         return float(values.mean())
 

@@ -84,3 +84,33 @@ def test_a_path_of_another_length_is_refused(space: LayerwiseSpace) -> None:
         supernet(images(space, 2), PathWeights.one_hot([0]))
     with pytest.raises(ValueError, match="the path has"):
         supernet(images(space, 2), PathWeights.one_hot([0] * 23))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_fused_mixture_equals_the_plain_loop(space: LayerwiseSpace, training: bool) -> None:
+    """Outputs, gradients of weights and theta, and batch statistics, in double precision."""
+    outcomes = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        supernet = perturbed(Supernet(space, fused=fused)).double().train(training)
+        theta = initial_theta([len(position.candidates) for position in space.positions]).requires_grad_()
+        path, _ = draw_path(theta, 1.0, "soft", torch.Generator().manual_seed(0), differentiable=True)
+        x = images(space, 4).double()
+        logits = supernet(x, PathWeights(path.active, tuple(w.double() for w in path.weights)))
+        (logits * torch.linspace(-1, 1, logits.numel(), dtype=torch.float64).view_as(logits)).sum().backward()
+        gradients = {name: p.grad for name, p in supernet.named_parameters()}
+        outcomes.append((logits.detach(), gradients, theta.grad, supernet.state_dict()))
+    plain, fused_ = outcomes
+    torch.testing.assert_close(fused_[0], plain[0], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(fused_[2], plain[2], rtol=1e-5, atol=1e-6)
+    assert plain[1].keys() == fused_[1].keys()
+    for name in plain[1]:
+        torch.testing.assert_close(fused_[1][name], plain[1][name], rtol=1e-6, atol=1e-8, msg=name)
+    for name in plain[3]:
+        torch.testing.assert_close(fused_[3][name], plain[3][name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_every_fbnet_position_is_fused() -> None:
+    supernet = Supernet(fbnet(32, 10, width=0.5, head_channels=64))
+    assert all(plan is not None for plan in supernet.plans)
+    assert [len(family) for family in supernet.plans[0].families] == [4, 4]

@@ -1,0 +1,50 @@
+"""Depthwise convolution that trains fast on tiny maps.
+
+Where a kernel is about as large as the map (5x5 on 4x4, 2x2 or 1x1), the CPU's depthwise backward pass leaves its fast
+path: forward and backward of 352 channels, batch 64, one thread, take 20 ms where a matrix product needs 7 (5x5 on
+4x4), 14 against 3 (on 2x2), 16 against 0.4 (on 1x1). On such maps a depthwise convolution is, per channel, a matrix from
+input pixels to output pixels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SMALL_MAP = 16  # pixels: up to 4x4
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, training: bool) -> Tensor:
+    """Depthwise convolution with "same" padding. `x`: (B, C, H, W); `weight`: (C, 1, k, k), k odd.
+
+    Takes the matrix form while training on a CPU where the kernel is wider than a map of at most `SMALL_MAP` pixels,
+    and torch's convolution otherwise; both agree up to rounding.
+    """
+    channels, _, kernel_size, _ = weight.shape
+    height, width = x.shape[2:]
+    small = height * width <= SMALL_MAP and kernel_size > min(height, width)
+    if not (small and training and x.device.type == "cpu"):
+        return F.conv2d(x, weight, None, stride, kernel_size // 2, groups=channels)
+    taps = pixel_taps(height, width, kernel_size, stride, x.dtype)  # (k*k, H*W * Ho*Wo)
+    maps = (weight.flatten(1) @ taps).view(channels, height * width, -1)
+    pixels = x.permute(1, 0, 2, 3).reshape(channels, -1, height * width)
+    out = torch.bmm(pixels, maps)  # (C, B, Ho*Wo)
+    return out.view(channels, -1, -(-height // stride), -(-width // stride)).transpose(0, 1)
+
+
+@lru_cache(maxsize=64)
+def pixel_taps(height: int, width: int, kernel_size: int, stride: int, dtype: torch.dtype) -> Tensor:
+    """0-1 matrix (k*k, H*W * Ho*Wo): which kernel tap carries input pixel i to output pixel o."""
+    one_hot = torch.eye(height * width, dtype=dtype).view(-1, 1, height, width)
+    taps = F.unfold(one_hot, kernel_size, padding=kernel_size // 2, stride=stride)  # (H*W, k*k, Ho*Wo)
+    return taps.transpose(0, 1).reshape(kernel_size**2, -1).contiguous()
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """`nn.Conv2d` with one group per channel and the fast path of `depthwise`; parameters are unchanged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise(x, self.weight, self.stride[0], self.training)
