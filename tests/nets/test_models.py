@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +219,12 @@ def test_partial_residual_adds_to_the_first_channels_only() -> None:
         bare = module.conv_pwl(module.act_dw(module.conv_dw(module.conv_exp(x))))
     torch.testing.assert_close(out[:, :8], bare[:, :8] + x)
     torch.testing.assert_close(out[:, 8:], bare[:, 8:])
+
+
+def test_import_nas_is_cheap_and_registers_with_timm_in_either_order() -> None:
+    first = (
+        "import sys, nas; assert not {'torch', 'timm'} & set(sys.modules); import timm; assert timm.is_model('nas_net')"
+    )
+    second = "import timm, nas; assert timm.is_model('nas_net') and nas.create_model"
+    for code in (first, second):
+        subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
