@@ -91,7 +91,7 @@ class Run:
         """The resolved configuration a run was started with. Raises `ValueError` where `path` is no run directory."""
         file = Path(path) / "config.yaml"
         try:
-            config = yaml.safe_load(file.read_text())
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise ValueError(f"{path} is not a run directory (it has no config.yaml)") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -133,7 +133,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return
-        text = path.read_text(errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
         if text and not text.endswith("\n"):
             write_text(path, text[: text.rfind("\n") + 1])
 
@@ -193,7 +193,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     records = []
-    for number, line in enumerate(file.read_text().splitlines(keepends=True), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
         if not line.endswith("\n"):
             break
         try:

@@ -1,0 +1,103 @@
+"""A search killed at any moment and continued gives what an uninterrupted one gives, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from nas import checkpoint
+from nas.runs import read_metrics
+
+SMALL = [
+    "space.width=0.25",
+    "space.head_channels=64",
+    "method.epochs=3",
+    "method.warmup_epochs=1",
+    "recipe.epochs=3",
+    "recipe.warmup_epochs=0",
+    "budget.rounds=1",  # a second round would depend on what is measured
+]
+
+
+def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nas.search", *settings],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(folder: Path, *settings: str) -> str:
+    process = start(folder, *settings)
+    text, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, text
+    return text
+
+
+def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool]) -> None:
+    until = time.monotonic() + 300
+    while not moment():
+        assert process.poll() is None, "the run ended before the moment came"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def outcome(run: Path) -> dict[str, object]:
+    metrics = [{k: v for k, v in record.items() if k not in ("time", "train_seconds")} for record in read_metrics(run)]
+    return {"theta": (run / "theta.json").read_text(), "arch": (run / "arch.json").read_text(), "metrics": metrics}
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
+
+
+def test_same_compares_deeply() -> None:
+    assert same({"a": [torch.ones(2), 1]}, {"a": [torch.ones(2), 1]})
+    assert not same({"a": [torch.ones(2), 1]}, {"a": [torch.zeros(2), 1]})
+    assert not same({"a": 1}, {"b": 1})
+
+
+@pytest.mark.slow
+def test_killed_and_continued(tmp_path: Path) -> None:
+    killed = start(tmp_path, *SMALL, "run_dir=in_table")
+    journal = tmp_path / "latency_tables"
+    kill_when(killed, lambda: journal.is_dir() and any(p.stat().st_size > 2000 for p in journal.iterdir()))
+    finish(tmp_path, "resume=in_table")  # leaves the table that the others share
+
+    finish(tmp_path, *SMALL, "run_dir=whole")
+    expected = outcome(tmp_path / "whole")
+    weights = checkpoint.load(tmp_path / "whole" / "checkpoints" / "train.pt")
+    assert [record["phase"] for record in read_metrics(tmp_path / "whole")] == ["search"] * 3 + ["train"] * 3
+
+    def recorded(name: str, phase: str, count: int) -> Callable[[], bool]:
+        return lambda: sum(record["phase"] == phase for record in read_metrics(tmp_path / name)) >= count
+
+    for name, phase, count in (("in_search", "search", 1), ("in_theta", "search", 2), ("in_training", "train", 1)):
+        killed = start(tmp_path, *SMALL, f"run_dir={name}")
+        kill_when(killed, recorded(name, phase, count))
+        finish(tmp_path, f"resume={name}")
+        assert outcome(tmp_path / name) == expected, name
+        found = checkpoint.load(tmp_path / name / "checkpoints" / "train.pt")
+        assert same(
+            {k: v for k, v in found.items() if "seconds" not in k},
+            {k: v for k, v in weights.items() if "seconds" not in k},
+        )
+        assert len(json.loads((tmp_path / name / "env.json").read_text())["resumed"]) == 1
