@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from nas import cards, training
+from torch import nn
+
+from nas import cards, model_folder, training
 from nas.cli import DictConfig, check_types, entry, plain
 from nas.data import ImageData
 from nas.derivation import How
@@ -59,9 +60,7 @@ def main(cfg: DictConfig) -> None:
         cost = AdditiveCost(*latency_table.rows(space))
         budget = _budget(cost, latency_table, config["budget"])
         log(_intention(space, data, device, latency_table, budget))
-        started = time.perf_counter()
         result = _search(run, method, space, data, cost, budget, accelerator, config["seed"])
-        search_seconds = time.perf_counter() - started
         write_probabilities(run.path, space, result.probabilities)
         derived = derive_and_measure(
             run.path,
@@ -78,10 +77,24 @@ def main(cfg: DictConfig) -> None:
         arch = space.decode(derived.genotype)
         archs = write_archs(run.path, space, derived.genotypes)
         figures: dict[str, float] = {}
+        network = training.build_network(arch, recipe, seed=config["seed"])
+        if config["train"]["inherit"] and result.inherit is not None:
+            network.load_state_dict(result.inherit(derived.genotype).state_dict())
         if config["train"]["enabled"]:
-            figures = _train(run, result, arch, derived, data, recipe, accelerator, config)
-        record = _record(config, names, data, device, latency_table, budget, derived, arch, figures, search_seconds)
+            figures = _train(run, network, data, recipe, accelerator, config["seed"])
+        record = _record(config, names, data, device, latency_table, budget, derived, arch, figures, result.seconds)
         run.write_json("result.json", record)
+        if figures:
+            origin = f"Found by searching the {names['space']} space with {names['method']} for {device.key}."
+            model_folder.write(
+                run.path / "model",
+                network.cpu(),
+                data=data,
+                metrics=record,
+                recipe=recipe,
+                family=names["space"],
+                origin=origin,
+            )
         write_report(run.path)
         _show(run, space, derived, archs, record)
 
@@ -141,18 +154,8 @@ def _search(
 
 
 def _train(
-    run: Run,
-    result: SearchResult,
-    arch: Arch,
-    derived: Derived,
-    data: ImageData,
-    recipe: Recipe,
-    accelerator: Any,
-    config: dict[str, Any],
+    run: Run, network: nn.Module, data: ImageData, recipe: Recipe, accelerator: Any, seed: int
 ) -> dict[str, float]:
-    network = training.build_network(arch, recipe, seed=config["seed"])
-    if config["train"]["inherit"] and result.inherit is not None:
-        network.load_state_dict(result.inherit(derived.genotype).state_dict())
     checkpoint = run.checkpoints / "train.pt"
     done = training.finished_epochs(checkpoint)
     run.rewind("train", done)
@@ -162,7 +165,7 @@ def _train(
             network,
             data,
             recipe,
-            seed=config["seed"],
+            seed=seed,
             accelerator=accelerator,
             checkpoint=checkpoint,
             on_epoch=lambda epoch, record: run.log("train", epoch, **record),
@@ -237,9 +240,7 @@ def _show(run: Run, space: LayerwiseSpace, derived: Derived, archs: list[Path], 
     table(f"result of {run.path}", ("", ""), receipt)
     asked, measured = record["asked_latency_ms"], record["measured_latency_ms"]
     if asked is not None and measured > asked:
-        log(
-            f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; derive again with a smaller budget:"
-        )
+        log(f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; derive again with a smaller budget:")
     log(f"files: {', '.join(str(path) for path in archs)}" + (f", {run.path}/model" if record["top1_percent"] else ""))
     log(f"all of it on one page: {run.path}/report.html")
     if asked is not None:

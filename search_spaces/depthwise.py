@@ -2,8 +2,8 @@
 
 Where a kernel is about as large as the map (5x5 on 4x4, 2x2 or 1x1), the CPU's depthwise backward pass leaves its fast
 path: forward and backward of 352 channels, batch 64, one thread, take 20 ms where a matrix product needs 7 (5x5 on
-4x4), 14 against 3 (on 2x2), 16 against 0.4 (on 1x1). On such maps a depthwise convolution is, per channel, a matrix from
-input pixels to output pixels.
+4x4), 14 against 3 (on 2x2), 16 against 0.4 (on 1x1). On such maps a depthwise convolution is, per channel, a matrix
+from input pixels to output pixels.
 """
 
 from __future__ import annotations

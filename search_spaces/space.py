@@ -137,8 +137,8 @@ class LayerwiseSpace(SearchSpace):
                     if other.out_shape(shape) != layer.out_shape(shape):
                         raise ValueError(
                             f"{name}: stage {s}, layer {i}: candidates {layer.label!r} and {other.label!r} disagree on "
-                            f"the output shape ({layer.out_shape(shape)} and {other.out_shape(shape)}); give them the same "
-                            "out_channels and stride"
+                            f"the output shape ({layer.out_shape(shape)} and {other.out_shape(shape)}); give them the "
+                            "same out_channels and stride"
                         )
                 if len(set(slot)) != len(slot):
                     raise ValueError(f"{name}: stage {s}, layer {i} lists the same candidate twice")

@@ -40,9 +40,13 @@ class Task:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`probabilities[i]`: P(candidate) at position i. `inherit(genotype)`: that network with the search's weights."""
+    """`probabilities[i]`: P(candidate) at position i; `seconds` the search took, over all resumed pieces.
+
+    `inherit(genotype)`: that network with the search's weights.
+    """
 
     probabilities: tuple[NDArray[np.float64], ...]
+    seconds: float
     inherit: Callable[[Genotype], Network] | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -37,9 +38,9 @@ class DNAS:
 
     Every epoch passes once over both parts, theta steps spread evenly between weight steps; theta is frozen for the
     first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate. theta: Adam. Gradients are computed
-    only for the side that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain cross-entropy; with a
-    budget either is joined by an augmented Lagrangian of `LAT <= budget`, LAT under softmax(theta), whose multiplier
-    is raised once an epoch while theta moves.
+    only for the side that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain
+    cross-entropy; with a budget either is joined by an augmented Lagrangian of `LAT <= budget`, LAT under
+    softmax(theta), whose multiplier is updated once an epoch while theta moves.
 
     `mode`: how many candidates a step runs (see `nas.gumbel.draw_path`). `augment`: a policy of `nas.data.AUGMENTS`.
     """
@@ -106,10 +107,12 @@ class DNAS:
         state = _State(self, task)
         weight_split, theta_split = task.data.split_train(self.weight_fraction, task.seed)
         for epoch in range(state.restore(), self.epochs):
+            began = time.perf_counter()
             record = state.epoch(epoch, weight_split, theta_split)
+            state.seconds += time.perf_counter() - began
             state.save(epoch + 1)
             task.on_epoch(epoch, record)
-        return SearchResult(state.probabilities(), state.supernet.extract)
+        return SearchResult(state.probabilities(), state.seconds, state.supernet.extract)
 
 
 class _State:
@@ -129,7 +132,7 @@ class _State:
         for i, row in enumerate(task.cost.rows_ms):
             self.rows_ms[i, : len(row)] = torch.from_numpy(row).float()
         self.sizes = sizes
-        self.multiplier = 0.0
+        self.multiplier, self.seconds = 0.0, 0.0
         self.weight_optimizer = self._make_weight_optimizer()
         self.theta_optimizer = torch.optim.Adam(
             [self.theta],
@@ -262,6 +265,7 @@ class _State:
                 "epochs_done": epochs_done,
                 "theta": self.theta.detach(),
                 "multiplier": self.multiplier,
+                "seconds": self.seconds,
                 "supernet": self.supernet.state_dict(),
                 "weight_optimizer": self.weight_optimizer.state_dict(),
                 "theta_optimizer": self.theta_optimizer.state_dict(),
@@ -278,7 +282,7 @@ class _State:
             raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
         with torch.no_grad():
             self.theta.copy_(state["theta"])
-        self.multiplier = state["multiplier"]
+        self.multiplier, self.seconds = state["multiplier"], state["seconds"]
         self.supernet.load_state_dict(state["supernet"])
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.theta_optimizer.load_state_dict(state["theta_optimizer"])

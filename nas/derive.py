@@ -1,0 +1,105 @@
+"""`python -m nas.derive run=R budget.latency_ms=X count=N`: final networks from a finished search, no re-search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nas import cards
+from nas.cli import DictConfig, check_types, entry, plain
+from nas.data.card import data_of
+from nas.derivation import How, derive, log_probability
+from nas.files import write_json, write_text
+from nas.handover import read_probabilities
+from nas.latency.device import Device
+from nas.latency.measure import measure_arch_ms
+from nas.latency.table import LatencyTable
+from nas.methods.base import AdditiveCost
+from nas.problem import build_space, check_budget, layerwise, resolve_budget
+from nas.progress import log, phase, table
+from nas.runs import Run
+from search_spaces.space import LayerwiseSpace, price
+
+
+@entry("derive")
+def main(cfg: DictConfig) -> None:
+    check_types(
+        cfg,
+        {
+            "run": str,
+            "budget.latency_ms": float | None,
+            "budget.margin": float | None,
+            "how": How,
+            "count": int,
+            "measure": bool,
+            "seed": int,
+            "out": str | None,
+        },
+    )
+    asked = plain(cfg)
+    check_budget(asked["budget"]["latency_ms"])
+    folder = Path(asked["run"])
+    config = Run.read_config(folder)
+    space = space_of(config)
+    probabilities = read_probabilities(folder, space)
+    device: Device = cards.build(config["device"], "device", {})
+    latency_table = LatencyTable.load(folder / "table.json", space, device)
+    cost = AdditiveCost(*latency_table.rows(space))
+    latency_ms, fraction = asked["budget"]["latency_ms"], None
+    if latency_ms is None:
+        latency_ms, fraction = config["budget"]["latency_ms"], config["budget"]["fraction"]
+    margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
+    budget = resolve_budget(cost, latency_ms, fraction, margin)
+    limit = budget.limit_ms if budget else None
+    genotypes = derive(probabilities, cost.fixed_ms, cost.rows_ms, limit, asked["how"], asked["count"], asked["seed"])
+    estimates = price(np.array(genotypes), cost.fixed_ms, cost.rows_ms)
+    measured: list[float | None] = [None] * len(genotypes)
+    if asked["measure"]:
+        with phase("measuring", len(genotypes), "network") as advance:
+            for i, genotype in enumerate(genotypes):
+                measured[i] = measure_arch_ms(space.decode(genotype), device, seed=asked["seed"]).median_ms
+                advance(1, f"{measured[i]:.4g} ms")
+    name = "derived" if budget is None else f"derived-{budget.asked_ms:.4g}ms"
+    out = Path(asked["out"]) if asked["out"] else folder / name
+    rows, records = [], []
+    for i, (genotype, estimate, time_ms) in enumerate(zip(genotypes, estimates, measured, strict=True), start=1):
+        arch = space.decode(genotype)
+        path = write_text(out / ("arch.json" if i == 1 else f"arch-{i}.json"), arch.to_json())
+        likelihood = log_probability(probabilities, genotype)
+        records.append(
+            {
+                "file": path.name,
+                "arch": arch.id,
+                "genotype": list(genotype),
+                "log_probability": likelihood,
+                "asked_latency_ms": budget.asked_ms if budget else None,
+                "estimated_latency_ms": float(estimate),
+                "measured_latency_ms": time_ms,
+                "params": arch.params,
+                "macs": arch.macs,
+            }
+        )
+        shown = "–" if time_ms is None else f"{time_ms:.4g}"
+        rows.append((path, f"{likelihood:.2f}", f"{estimate:.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+    write_json(out / "derived.json", records)
+    title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
+    table(title, ("file", "log P", "estimated ms", "measured ms", "params", "MACs"), rows)
+    if len(genotypes) < asked["count"]:
+        log(f"NOTE: {asked['count']} were asked; the budget admits no more than these {len(genotypes)}")
+    log(f"next: python -m nas.train arch={out / 'arch.json'} data={data_name(config)}")
+
+
+def space_of(config: dict) -> LayerwiseSpace:
+    """The space a run searched, rebuilt from its configuration."""
+    resolution = config["space"].get("resolution") or config["data"].get("resolution")
+    return layerwise(build_space(config["space"], data_of(config["data"], resolution)))
+
+
+def data_name(config: dict) -> str:
+    """The card of a run's data, as its loader is called."""
+    return str(config["data"]["_target_"]).rpartition(".")[2]
+
+
+if __name__ == "__main__":
+    main()
