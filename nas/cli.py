@@ -69,14 +69,16 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
             raise _Carrier(error) from None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, so that one place words them
-    before = sys.argv
+    before, failure = sys.argv, None
     sys.argv = [f"nas.{config_name}", *arguments]
     try:
         hydra.main(version_base="1.3", config_path=f"pkg://{conf.__name__}", config_name=config_name)(task)()
     except _Carrier as carrier:
-        raise carrier.error from carrier.error.__cause__
+        failure = carrier.error
     finally:
         sys.argv = before
+    if failure is not None:
+        raise failure  # here, so that it keeps its own context
 
 
 class _Carrier(BaseException):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
 
 def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Call `write(temporary path)` and rename the result to `path`; on any error nothing is left behind.
 
     The temporary file lies in the same folder, is flushed to disk before the rename, and carries the same suffix.
+    A full disk raises `OSError` (ENOSPC), whatever `write` made of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +33,11 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
+    except Exception as error:
+        # Libraries report a full disk in words of their own ("unexpected pos ..."); the file system knows better.
+        if not isinstance(error, OSError) and shutil.disk_usage(path.parent).free < FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,22 @@ def test_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
         write_atomic(path, half)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_in_a_librarys_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.save reports a full disk as RuntimeError: unexpected pos; it comes out as what it is."""
+
+    def unexpected(temporary: Path) -> None:
+        raise RuntimeError("unexpected pos 1014656 vs 1014552")
+
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        write_atomic(tmp_path / "x.pt", unexpected)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomic(tmp_path / "x.pt", unexpected)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "x.pt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_is_refused(tmp_path: Path) -> None:
