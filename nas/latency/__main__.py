@@ -13,7 +13,7 @@ from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.kit import import_kit, write_kit
 from nas.latency.plot import scatter
-from nas.latency.predictor import MIN_NETWORKS, fit_predictor
+from nas.latency.predictor import MIN_NETWORKS, TABLE, fit_predictor
 from nas.latency.table import LatencyTable, table_path
 from nas.problem import build_space
 from search_spaces.space import SearchSpace
@@ -107,7 +107,9 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
         progress.table(f"proof on {table.proof.networks} networks that did not calibrate it", *table.proof.table())
         progress.log(table.proof.sentence())
         if table.proof.faults and len(table.networks) >= 2 * MIN_NETWORKS and "loo_mape_percent" in table.calibration:
-            progress.log(f"best estimator, by nas.latency.predictor: {fit_predictor(table).sentence()}")
+            best = fit_predictor(table)
+            found = best.sentence() if best.model != TABLE else "none does better than the table on this device"
+            progress.log(f"regression on features of the network (nas.latency.predictor): {found}")
         progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
     progress.log(f"table: {path} ({progress.format_seconds(seconds)})")
 

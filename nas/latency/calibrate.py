@@ -50,6 +50,8 @@ MODELS = (
         for row in (0.03, 0.1, 0.3)
     ),
 )
+GAIN = 0.98  # a richer model must bring the leave-one-out error at least this far down
+LEAST_SHARE = 0.05  # of its isolated time that a row, and what all networks share, keep at least
 NOISE = (0.003, 0.01, 0.03)  # relative noise of one whole-network time
 
 
@@ -83,31 +85,31 @@ def calibrate(rows: Rows, counts: Floats, measured: Floats) -> Calibration:
     if len(measured) == 0:
         raise ValueError("calibration needs at least one whole network")
     candidates = MODELS if len(measured) >= 4 else MODELS[:1]
-    best: tuple[float, Strength, Floats, float] | None = None
+    always = counts.min(axis=0)  # the rows every network has: no network costs less than these
+    best: Calibration | None = None
     for strength in candidates:
         effects, prior = _effects(rows, strength)
         # per-network columns: offset, then the table's corrections summed over the network's rows
         design = np.column_stack([np.ones(len(measured)), counts @ effects]) / measured[:, None]
-        baseline = np.concatenate([[0.0], rows.ms])  # the prior mean: no offset, scale 1
-        target = 1.0 - counts @ rows.ms / measured
+        target = 1.0 - counts @ rows.ms / measured  # the prior mean: no offset, scale 1
         scale = np.concatenate([[strength.offset * float(np.median(measured))], prior])
         weighted = design * scale
         gram = weighted @ weighted.T
         for noise in NOISE:
-            covariance = gram + noise**2 * np.eye(len(measured))
-            inverse = np.linalg.inv(covariance)
+            inverse = np.linalg.inv(gram + noise**2 * np.eye(len(measured)))
             solution = inverse @ target
-            loo = np.abs(solution / np.diag(inverse)).mean()
-            if best is None or loo < best[0] * 0.98:  # a richer model must earn its place
-                coefficients = scale * (weighted.T @ solution)
-                best = (float(loo), strength, coefficients, baseline[0])
+            loo = 100 * float(np.abs(solution / np.diag(inverse)).mean())
+            if best is not None and loo > GAIN * best.loo_mape_percent:
+                continue
+            coefficients = scale * (weighted.T @ solution)
+            row_ms = rows.ms + effects @ coefficients[1:]
+            # A correction fitted to whole networks may undershoot for rows they hardly contain; time is never free.
+            row_ms = np.where(rows.ms > 0, np.maximum(row_ms, LEAST_SHARE * rows.ms), 0.0)
+            offset_ms = float(coefficients[0])
+            if best is None or offset_ms + always @ row_ms >= LEAST_SHARE * (always @ rows.ms):
+                best = Calibration(offset_ms, row_ms, strength.name, loo)
     assert best is not None
-    loo, strength, coefficients, _ = best
-    effects, _ = _effects(rows, strength)
-    row_ms = rows.ms + effects @ coefficients[1:]
-    # A correction fitted to whole networks may undershoot for rows they hardly contain; time is never free.
-    row_ms = np.where(rows.ms > 0, np.maximum(row_ms, 0.05 * rows.ms), 0.0)
-    return Calibration(float(coefficients[0]), row_ms, strength.name, 100 * loo)
+    return best
 
 
 def _effects(rows: Rows, strength: Strength) -> tuple[Floats, Floats]:

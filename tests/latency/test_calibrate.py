@@ -44,6 +44,14 @@ def test_identity_stays_free_and_no_time_is_negative() -> None:
     assert (np.delete(fit.row_ms, 7) > 0).all()
 
 
+def test_no_network_is_free_however_noisy_the_times() -> None:
+    for seed in range(20):
+        rows, counts, measured = world(8, noise=0.5, seed=seed)
+        counts[:, 0] = 1  # a stem
+        fit = calibrate(rows, counts, np.abs(measured))
+        assert fit.offset_ms + fit.row_ms[0] > 0, (seed, fit.model)
+
+
 def test_exact_sums_are_left_alone() -> None:
     rows, counts, _ = world(30, noise=0.0)
     fit = calibrate(rows, counts, counts @ rows.ms)
