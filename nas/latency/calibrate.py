@@ -51,6 +51,7 @@ MODELS = (
     ),
 )
 GAIN = 0.98  # a richer model must bring the leave-one-out error at least this far down
+EXACT = 0.01  # percent of leave-one-out error below which there is nothing to correct
 LEAST_SHARE = 0.05  # of its isolated time that a row, and what all networks share, keep at least
 NOISE = (0.003, 0.01, 0.03)  # relative noise of one whole-network time
 
@@ -99,7 +100,7 @@ def calibrate(rows: Rows, counts: Floats, measured: Floats) -> Calibration:
             inverse = np.linalg.inv(gram + noise**2 * np.eye(len(measured)))
             solution = inverse @ target
             loo = 100 * float(np.abs(solution / np.diag(inverse)).mean())
-            if best is not None and loo > GAIN * best.loo_mape_percent:
+            if best is not None and (loo > GAIN * best.loo_mape_percent or best.loo_mape_percent < EXACT):
                 continue
             coefficients = scale * (weighted.T @ solution)
             row_ms = rows.ms + effects @ coefficients[1:]
