@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nas import cards
-from nas.cli import DictConfig, check_types, entry, plain
+from nas.cli import DictConfig, check_types, entry, plain, run_config
 from nas.data.card import data_of
 from nas.derivation import How, derive, log_probability
 from nas.files import write_json, write_text
@@ -18,7 +18,6 @@ from nas.latency.table import LatencyTable
 from nas.methods.base import AdditiveCost
 from nas.problem import build_space, check_budget, layerwise, resolve_budget
 from nas.progress import log, phase, table
-from nas.runs import Run
 from search_spaces.space import LayerwiseSpace, price
 
 
@@ -29,6 +28,7 @@ def main(cfg: DictConfig) -> None:
         {
             "run": str,
             "budget.latency_ms": float | None,
+            "budget.fraction": float | None,
             "budget.margin": float | None,
             "how": How,
             "count": int,
@@ -40,14 +40,14 @@ def main(cfg: DictConfig) -> None:
     asked = plain(cfg)
     check_budget(asked["budget"]["latency_ms"])
     folder = Path(asked["run"])
-    config = Run.read_config(folder)
+    config = plain(run_config(asked["run"]))
     space = space_of(config)
     probabilities = read_probabilities(folder, space)
     device: Device = cards.build(config["device"], "device", {})
     latency_table = LatencyTable.load(folder / "table.json", space, device)
     cost = AdditiveCost(*latency_table.rows(space))
-    latency_ms, fraction = asked["budget"]["latency_ms"], None
-    if latency_ms is None:
+    latency_ms, fraction = asked["budget"]["latency_ms"], asked["budget"]["fraction"]
+    if latency_ms is None and fraction is None:
         latency_ms, fraction = config["budget"]["latency_ms"], config["budget"]["fraction"]
     margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
     budget = resolve_budget(cost, latency_ms, fraction, margin)
