@@ -12,7 +12,7 @@ from nas.data.images import ImageData
 def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData:
     """The data of `card`, at `resolution` pixels where the card leaves its resolution open."""
     values = dict(card)
-    if values.get("resolution") is None:
+    if resolution is not None and values.get("resolution", resolution) is None:
         values["resolution"] = resolution
     data: ImageData = cards.build(values, "data", {})
     return data

@@ -85,7 +85,7 @@ class FileSource:
 
     def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
         for images in self._decode_ahead([batch.tolist() for batch in batches]):
-            yield images.to(device)
+            yield images.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else images
 
     def read(self, rows: np.ndarray) -> Tensor:
         """The images at `rows`: (len(rows), C, side, side) uint8."""

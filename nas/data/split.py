@@ -31,7 +31,8 @@ class MemorySource:
         if device not in self._copies:
             self._copies[device] = self.images.to(device)
         images = self._copies[device]
-        for indices in batches:
+        order = torch.cat(batches).to(device)  # once: indices on the host would make every step wait
+        for indices in order.split([len(batch) for batch in batches]):
             yield images[indices]
 
 
