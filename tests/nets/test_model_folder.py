@@ -66,10 +66,10 @@ def test_an_emitted_network_gives_the_same_logits_everywhere(tmp_path: Path) -> 
     # Fine-tuned for a few steps by timm's optimiser and moving average.
     net = timm.create_model(f"local-dir:{folder}", pretrained=True).train()
     ema = ModelEmaV3(net, decay=0.5)
-    optimizer = create_optimizer_v2(net, opt="sgd", lr=0.01, momentum=0.9)
+    optimizer = create_optimizer_v2(net, opt="adamw", lr=1e-3)
     images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
     losses = []
-    for _ in range(4):
+    for _ in range(8):
         loss = torch.nn.functional.cross_entropy(net(images), labels)
         optimizer.zero_grad()
         loss.backward()
