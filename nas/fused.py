@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +83,7 @@ def fused_mix(x: Tensor, candidates: nn.ModuleList, plan: FusionPlan, weights: T
         order += family
     z = torch.cat(projected, dim=1).view(batch, out_height, out_width, -1).permute(0, 3, 1, 2)
     picked = weights[order]
-    z = _norm(z, [candidates[k].bn3 for k in order], scale=picked)
+    z = _norm(z, _linear_norms(candidates, order), scale=picked)
     out = z.permute(0, 2, 3, 1).reshape(batch, out_height, out_width, len(order), -1).sum(3).permute(0, 3, 1, 2)
     through = [*plan.identities, *plan.residuals]
     if through:
@@ -123,7 +124,7 @@ def _projection_before_shuffle(block: Block) -> Tensor:
 
 
 def _norm(
-    x: Tensor, norms: Sequence[nn.Module], positions: Sequence[Tensor | None] | None = None, scale: Tensor | None = None
+    x: Tensor, norms: Sequence[Any], positions: Sequence[Tensor | None] | None = None, scale: Tensor | None = None
 ) -> Tensor:
     """Batch norm (and activation) of the concatenation `x`, one of `norms` per part, statistics updated in each.
 
@@ -136,7 +137,7 @@ def _norm(
             [getattr(n, name) if p is None else getattr(n, name)[p] for n, p in zip(norms, positions, strict=True)]
         )
 
-    first = norms[0]
+    first: Any = norms[0]
     weight, bias = joined("weight"), joined("bias")
     if scale is not None:
         spread = scale.repeat_interleave(len(weight) // len(norms))
@@ -145,13 +146,18 @@ def _norm(
     y = F.batch_norm(x, mean, var, weight, bias, first.training, first.momentum, first.eps)
     if first.training:
         _update_statistics(norms, positions, mean, var)
-    return first.act(y)
+    out: Tensor = first.act(y)
+    return out
+
+
+def _linear_norms(candidates: nn.ModuleList, order: Sequence[int]) -> list[Any]:
+    """The last batch norm of each block, which has no activation."""
+    blocks: list[Any] = [candidates[k] for k in order]
+    return [block.bn3 for block in blocks]
 
 
 @torch.no_grad()
-def _update_statistics(
-    norms: Sequence[nn.Module], positions: Sequence[Tensor | None], mean: Tensor, var: Tensor
-) -> None:
+def _update_statistics(norms: Sequence[Any], positions: Sequence[Tensor | None], mean: Tensor, var: Tensor) -> None:
     sizes = [norm.num_features for norm in norms]
     for norm, position, new_mean, new_var in zip(norms, positions, mean.split(sizes), var.split(sizes), strict=True):
         if position is None:

@@ -65,7 +65,7 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor, path: PathWeights) -> Tensor:
         x = self.ends.bn1(self.ends.conv_stem(x))
         position = 0
-        for slot, plan in zip(self.slots, self.plans, strict=True):
+        for slot, plan in zip(self._slots(), self.plans, strict=True):
             if len(slot) == 1:
                 x = slot[0](x)
             else:
@@ -76,6 +76,9 @@ class Supernet(nn.Module):
         x = x if self.ends.pool_first else self.ends.bn2(self.ends.conv_head(x))
         return self.ends.forward_head(x)
 
+    def _slots(self) -> list[nn.ModuleList]:
+        return [slot for slot in self.slots if isinstance(slot, nn.ModuleList)]
+
     def extract(self, genotype: Sequence[int]) -> Network:
         """The stand-alone network of `genotype` with this supernet's weights and batch statistics, copied."""
         arch = self.space.decode(genotype)
@@ -83,7 +86,7 @@ class Supernet(nn.Module):
         for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
             getattr(network, name).load_state_dict(getattr(self.ends, name).state_dict())
         genes = iter(self.space.check(genotype))
-        chosen = [slot[next(genes)] if len(slot) > 1 else slot[0] for slot in self.slots]
+        chosen = [slot[next(genes)] if len(slot) > 1 else slot[0] for slot in self._slots()]
         for source, target in zip(chosen, network.searched_modules(), strict=True):
             if target is not None:
                 target.load_state_dict(source.state_dict())

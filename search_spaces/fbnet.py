@@ -108,7 +108,7 @@ def fbnet(
     return LayerwiseSpace("fbnet", resolution, slots, in_channels)
 
 
-# Published networks: one block name per searched layer (AnnaAraslanova/FBNet, mobile-vision, timm; see docs/fbnet.md).
+# Published networks: one block name per searched layer (AnnaAraslanova/FBNet, mobile-vision, timm; see docs/search.md).
 _A = (
     "skip k3_e3 k3_e1 skip skip "
     "k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 "

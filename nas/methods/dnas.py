@@ -122,7 +122,7 @@ class _State:
         self.method, self.task = method, task
         self.device = task.accelerator.device
         seed_global(task.seed, "supernet")
-        self.supernet = Supernet(task.space).to(self.device, memory_format=torch.channels_last)
+        self.supernet = Supernet(task.space).to(self.device).to(memory_format=torch.channels_last)
         if method.zero_init_residual:
             zero_init_residuals(self.supernet)
         self.parameters = list(self.supernet.parameters())
