@@ -184,16 +184,23 @@ def instantiate(card: DictConfig | dict[str, Any], **extra: Any) -> Any:
     return cards.build(_plain(card), name, extra)
 
 
-def typed(cfg: DictConfig, key: str, annotation: Any, minimum: float | None = None) -> Any:
-    """`cfg[key]`, which must fit `annotation` (`int`, `float | None`, `Literal[...]`) and be at least `minimum`."""
+def typed(
+    cfg: DictConfig, key: str, annotation: Any, minimum: float | None = None, maximum: float | None = None
+) -> Any:
+    """`cfg[key]`, which must fit `annotation` (`int`, `float | None`, `Literal[...]`) and lie within the bounds."""
     value = _plain(OmegaConf.select(cfg, key, throw_on_missing=True))
     value = check_type(value, annotation, key)
-    if minimum is not None and value is not None and value < minimum:
+    if value is not None and minimum is not None and value < minimum:
         raise ValueError(f"{key} must be at least {minimum:g}, got {value!r}")
+    if value is not None and maximum is not None and value > maximum:
+        raise ValueError(f"{key} must be at most {maximum:g}, got {value!r}")
     return value
 
 
 def check_types(cfg: DictConfig, types: dict[str, Any]) -> None:
-    """Check several keys at once: `check_types(cfg, {"seed": int, "budget.latency_ms": float | None})`."""
-    for key, annotation in types.items():
-        typed(cfg, key, annotation)
+    """Check several keys: `check_types(cfg, {"seed": int, "budget.fraction": (float | None, 0, 1)})`.
+
+    Each value is an annotation, or an annotation with the least and perhaps the largest value allowed.
+    """
+    for key, law in types.items():
+        typed(cfg, key, *(law if isinstance(law, tuple) else (law,)))

@@ -28,10 +28,10 @@ def main(cfg: DictConfig) -> None:
         {
             "run": str,
             "budget.latency_ms": float | None,
-            "budget.fraction": float | None,
-            "budget.margin": float | None,
+            "budget.fraction": (float | None, 0, 1),
+            "budget.margin": (float | None, 0),
             "how": How,
-            "count": int,
+            "count": (int, 1),
             "measure": bool,
             "seed": int,
             "out": str | None,

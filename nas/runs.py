@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import math
@@ -38,6 +39,7 @@ class Run:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.resumed = resumed
+        self._made: list[Path] = []  # directories above that did not exist before
         self._lock = lock
         self._metrics: IO[str] | None = None
         self._board: Any = None
@@ -55,12 +57,16 @@ class Run:
         elif run_dir:
             path = Path(run_dir)
         else:
-            path = _free_path(Path("runs") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{name}")
+            path = Path("runs") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{name}"
+        made = [folder for folder in path.parents if not folder.exists()]
+        if not resume and not run_dir:
+            path = _free_path(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"run_dir={path} cannot be made: a file of that name is in the way") from None
         run = cls(path, _lock(path), resumed=bool(resume))
+        run._made = made
         try:
             run._begin(config)
         except BaseException:
@@ -182,6 +188,9 @@ class Run:
                 raise
         if isinstance(error, Exception) and not self.resumed and self._is_blank():
             shutil.rmtree(self.path)
+            with contextlib.suppress(OSError):  # another run may lie beside
+                for folder in self._made:
+                    folder.rmdir()
         elif error is not None:
             error.add_note(f"resume={self.path}")
         self._lock.close()

@@ -24,6 +24,7 @@ SMALL = [
     "method.warmup_epochs=1",
     "recipe.epochs=3",
     "recipe.warmup_epochs=0",
+    "method.mode=hard",
     "budget.rounds=1",  # a second round would depend on what is measured
 ]
 
@@ -76,6 +77,7 @@ def test_same_compares_deeply() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_killed_and_continued(tmp_path: Path) -> None:
     killed = start(tmp_path, *SMALL, "run_dir=in_table")
     journal = tmp_path / "latency_tables"

@@ -139,9 +139,11 @@ def test_refused_directories(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unreachable"), start(tmp_path / "r"):
-        raise ValueError("unreachable budget")
-    assert not (tmp_path / "r").exists()
+    (tmp_path / "mine").mkdir()
+    for path in (tmp_path / "r", tmp_path / "new" / "er" / "r", tmp_path / "mine" / "r"):
+        with pytest.raises(ValueError, match="unreachable"), start(path):
+            raise ValueError("unreachable budget")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
     with pytest.raises(ValueError, match="late"), start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)
         raise ValueError("late")
