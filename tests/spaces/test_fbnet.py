@@ -1,5 +1,6 @@
 """The FBNet space against its published figures."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,13 @@ def test_unknown_names_list_the_options() -> None:
         fbnet.fbnet(candidates=["k7_e1"])
     with pytest.raises(ValueError, match="unknown FBNet geometry 'big'"):
         fbnet.fbnet(geometry="big")
+
+
+def test_parameters_of_5000_networks_equal_published_counts() -> None:
+    """The counts published with NASFLAT for HELP's 5,000 networks (CIFAR-100 geometry), compared by their digest."""
+    archs = np.load(DATA / "help-fbnet" / "fbnet_latency.npz")["archs"].astype(np.int64)
+    space = fbnet.fbnet(32, 100, head_channels=1504)
+    params = price(archs, *space.rows(lambda layer, shape: layer.cost(shape).params)).astype("<i8")
+    assert (params.min(), params.max(), params.sum()) == (976_596, 3_290_492, 9_273_140_888)
+    digest = hashlib.sha256(params.tobytes()).hexdigest()
+    assert digest == "908a24b9038ceb789f35523221e22cb62f5e746ef7ee6e41f59ac9489f681801"
