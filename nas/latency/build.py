@@ -110,7 +110,7 @@ def _build(
             visits = _select(journal.visits, "row:")
             watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)
             with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, visits) as advance:
-                watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance)
+                watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance, _say)
             times = measurements(watch.visits)
             visits = _select(journal.visits, "net:")
             watch = Interleaved(seed, effort.network_rounds, effort.network_visit_ms, reference, journal.record, visits)
@@ -122,7 +122,7 @@ def _build(
                         advance()
                 done = {key: turns for key, turns in visits.items() if key in ready}
                 with _phase("timing whole networks", len(group), effort.network_rounds, done) as advance:
-                    watch.run(ready, advance)
+                    watch.run(ready, advance, _say)
             times |= measurements(watch.visits)
             environment = {**here, "pinned": bound, "reference_ms": usual_reference_ms(watch.visits)}
     finally:
@@ -233,6 +233,11 @@ def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
         params += arch.params
     if group:
         yield group
+
+
+def _say(count: int) -> None:
+    if count >= 20:
+        log(f"the machine was disturbed; making {count} visits again")
 
 
 def _select(visits: Visits, prefix: str) -> Visits:

@@ -135,24 +135,40 @@ class Interleaved:
     record: Callable[[str, int, Visit], None] = lambda key, turn, visit: None
     visits: Visits = field(default_factory=dict)
 
-    def run(self, workloads: Mapping[str, Workload], advance: Callable[[], None] = lambda: None) -> None:
-        """Visit each of `workloads` in every round that lacks it, then again where the machine was disturbed."""
+    def run(
+        self,
+        workloads: Mapping[str, Workload],
+        advance: Callable[[], None] = lambda: None,
+        repeating: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Visit each of `workloads` in every round that lacks it, then again where the machine was disturbed.
+
+        `repeating` is told how many visits are made again, at most as many in all as there are visits.
+        """
         calls = {key: self._calls(workload) for key, workload in workloads.items()}
         for turn in range(self.rounds):
             todo = [key for key in sorted(workloads) if turn not in self.visits.get(key, {})]
             random.Random(f"{self.seed}/order/{turn}").shuffle(todo)
             self._stretches([(key, turn) for key in todo], workloads, calls, advance)
+        left = self.rounds * len(workloads)
         for _ in range(RETRIES):
-            usual = usual_reference_ms(self.visits)
-            again = [
-                (key, turn)
-                for key in sorted(workloads)
-                for turn, visit in self.visits[key].items()
-                if visit.reference_ms > DISTURBED * usual
-            ]
+            again = self._disturbed(workloads)[:left]
             if not again:
                 break
+            left -= len(again)
+            repeating(len(again))
             self._stretches(again, workloads, calls, lambda: None)
+
+    def _disturbed(self, workloads: Mapping[str, Workload]) -> list[tuple[str, int]]:
+        """The disturbed visits to `workloads`, the worst first."""
+        limit = DISTURBED * usual_reference_ms(self.visits)
+        found = [
+            (visit.reference_ms, key, turn)
+            for key in workloads
+            for turn, visit in self.visits[key].items()
+            if visit.reference_ms > limit
+        ]
+        return [(key, turn) for _, key, turn in sorted(found, reverse=True)]
 
     def _calls(self, workload: Workload) -> int:
         workload(1)
@@ -309,7 +325,9 @@ def main(folder: Path) -> None:
             visits = {key: turns for key, turns in journal.visits.items() if key.startswith(group)}
             watch = Interleaved(kit["seed"], rounds, visit_ms, reference, journal.record, visits)
             for part in _parts(entries):
-                watch.run({e["key"]: _graph(folder, device, e) for e in part}, _Counter(group, len(part) * rounds))
+                watch.run(
+                    {e["key"]: _graph(folder, device, e) for e in part}, _Counter(group, len(part) * rounds), _say
+                )
             journal.visits.update(watch.visits)
         journal.close()
         made = {
@@ -343,6 +361,10 @@ def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         params += entry["params"]
     if part:
         yield part
+
+
+def _say(count: int) -> None:
+    print(f"the machine was disturbed; making {count} visits again", flush=True)
 
 
 class _Counter:
