@@ -12,7 +12,7 @@ help:
 	@echo 'make search   measure this machine, search the FBNet space, train and evaluate the result (ARGS="key=value ...")'
 	@echo 'make test     run the tests (ARGS="--slow" for all of them)'
 	@echo 'make check    format, lint and types'
-	@echo 'make bench    the speed measurements of experiments/benchmarks, small'
+	@echo 'make bench    the speed measurements of experiments/benchmarks, printed; committed figures stay'
 	@echo 'make clean    remove caches; runs/ and .venv stay'
 
 $(STAMP): pyproject.toml constraints.txt

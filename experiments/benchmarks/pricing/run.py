@@ -63,8 +63,9 @@ def run() -> dict[str, object]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--save", action="store_true", help="write results.json beside this file")
     arguments = parser.parse_args()
     results = run()
     print(results)
-    write_json(arguments.out, results)
+    if arguments.save:
+        write_json(HERE / "results.json", results)
