@@ -30,9 +30,10 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, training: bool) -> Tensor:
         return F.conv2d(x, weight, None, stride, kernel_size // 2, groups=channels)
     taps = pixel_taps(height, width, kernel_size, stride, x.dtype)  # (k*k, H*W * Ho*Wo)
     maps = (weight.flatten(1) @ taps).view(channels, height * width, -1)
-    pixels = x.permute(1, 0, 2, 3).reshape(channels, -1, height * width)
+    # contiguous: with channels last, bmm would otherwise copy its operands matrix by matrix, forward and backward
+    pixels = x.permute(1, 0, 2, 3).reshape(channels, -1, height * width).contiguous()
     out = torch.bmm(pixels, maps)  # (C, B, Ho*Wo)
-    return out.view(channels, -1, -(-height // stride), -(-width // stride)).transpose(0, 1)
+    return out.view(channels, -1, -(-height // stride), -(-width // stride)).transpose(0, 1).contiguous()
 
 
 @lru_cache(maxsize=64)
