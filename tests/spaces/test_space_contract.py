@@ -123,7 +123,8 @@ def test_candidates_must_agree_on_the_output_shape() -> None:
             "stage 0, layer 0: unknown layer kind 'os.system'",
         ),
         (
-            '{"format": "nas.arch", "version": 1, "resolution": 8, "stages": [[{"kind": "skip", "out_channels": "8"}]]}',
+            '{"format": "nas.arch", "version": 1, "resolution": 8, '
+            '"stages": [[{"kind": "skip", "out_channels": "8"}]]}',
             "out_channels must be int, got '8'",
         ),
         (
