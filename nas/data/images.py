@@ -103,7 +103,8 @@ def in_memory(
 ) -> ImageData:
     """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
 
-    `limits`: how many training and test images to keep, the same share of each class; None keeps all.
+    `limits`: how many training and test images to keep, the same share of each class; None keeps all. Mean and
+    deviation are those of all training images as they were given, so that they depend on neither.
     """
     num_classes = len(class_names)
     parts = []
@@ -113,7 +114,7 @@ def in_memory(
             rows = _limited(f"{name}, {part} images", labels, limit)
             images, labels = images[rows], labels[rows]
         parts.append((fit(images, resolution), labels.long()))
-    mean, std = statistics(parts[0][0])
+    mean, std = statistics(train[0])
     splits = [
         Split(MemorySource(images), torch.arange(len(images)), labels, mean, std, resolution)
         for images, labels in parts

@@ -73,13 +73,22 @@ def test_train_and_test_share_no_image() -> None:
     assert not {row.tobytes() for row in train} & {row.tobytes() for row in test}
 
 
-def test_normalised_by_the_training_images(data: ImageData) -> None:
-    whole = digits(16)
+def test_normalised_by_the_training_images() -> None:
+    whole = digits(8)
     images, _ = all_batches(whole.train)
     assert abs(float(images.mean())) < 1e-4
     assert abs(float(images.std(correction=0)) - 1) < 1e-4
     assert torch.equal(whole.test.mean, whole.train.mean)
-    assert torch.equal(data.test.std, data.train.std)
+
+
+def test_normalisation_does_not_depend_on_resolution_or_limit() -> None:
+    stream = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (90, 1, 4, 4), dtype=torch.uint8, generator=stream)
+    part = images, torch.arange(90) % 3
+    made = [
+        in_memory("mine", part, part, "abc", side, (limit, None)) for side, limit in ((4, None), (8, None), (4, 30))
+    ]
+    assert len({float(data.train.mean) for data in made}) == len({float(data.test.std) for data in made}) == 1
 
 
 def test_held_out_never_shows_the_test_split(data: ImageData) -> None:
