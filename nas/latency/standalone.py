@@ -143,14 +143,14 @@ class Interleaved:
     ) -> None:
         """Visit each of `workloads` in every round that lacks it, then again where the machine was disturbed.
 
-        `repeating` is told how many visits are made again, at most as many in all as there are visits.
+        `repeating` is told how many visits are made again, at most half of all.
         """
         calls = {key: self._calls(workload) for key, workload in workloads.items()}
         for turn in range(self.rounds):
             todo = [key for key in sorted(workloads) if turn not in self.visits.get(key, {})]
             random.Random(f"{self.seed}/order/{turn}").shuffle(todo)
             self._stretches([(key, turn) for key in todo], workloads, calls, advance)
-        left = self.rounds * len(workloads)
+        left = self.rounds * len(workloads) // 2
         for _ in range(RETRIES):
             again = self._disturbed(workloads)[:left]
             if not again:

@@ -1,0 +1,35 @@
+"""Fill the table of README.md from results.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+HERE = Path(__file__).parent
+START, END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def table(results: dict[str, dict]) -> list[str]:
+    lines = [
+        "| table | raw: MAPE, tau | calibrated: MAPE, within 5%, 10%, tau | ceiling: MAPE, tau | margin | seconds | "
+        "load | networks, ms | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, r in results.items():
+        raw, fit, top = (r["proof"][kind] for kind in ("raw", "calibrated", "ceiling"))
+        low, high = r["measured_ms"]
+        lines.append(
+            f"| {name} | {raw['mape_percent']:.1f}%, {raw['kendall_tau']:.3f} | {fit['mape_percent']:.2f}%, "
+            f"{fit['within_5_percent']:.0f}%, {fit['within_10_percent']:.0f}%, {fit['kendall_tau']:.3f} | "
+            f"{top['mape_percent']:.2f}%, {top['kendall_tau']:.3f} | {100 * r['margin']:.1f}% | {r['seconds']:.0f} | "
+            f"{r['load_average']:.1f} | {low:.1f} to {high:.1f} | {'; '.join(r['faults']) or 'good'} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    readme = (HERE / "README.md").read_text()
+    head, _, rest = readme.partition(START)
+    tail = rest.partition(END)[2]
+    text = table(json.loads((HERE / "results.json").read_text()))
+    (HERE / "README.md").write_text(head + "\n".join([START, "", *text, "", END]) + tail)
