@@ -159,8 +159,8 @@ def _train(
     checkpoint = run.checkpoints / "train.pt"
     done = training.finished_epochs(checkpoint)
     run.rewind("train", done)
-    steps = recipe.epochs * data.train.num_batches(recipe.batch_size, drop_last=True)
-    with phase("training the network", steps, "step") as advance:
+    steps = data.train.num_batches(recipe.batch_size, drop_last=True)
+    with phase("training the network", recipe.epochs * steps, "step", completed=done * steps) as advance:
         figures = training.train(
             network,
             data,

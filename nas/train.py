@@ -99,7 +99,7 @@ def _train(
     done = training.finished_epochs(run.path / CHECKPOINT)
     run.rewind("train", done)
     steps = data.train.num_batches(recipe.batch_size, drop_last=True)
-    with phase("training", recipe.epochs * steps, "step") as advance:
+    with phase("training", recipe.epochs * steps, "step", completed=done * steps) as advance:
 
         def on_epoch(epoch: int, record: dict[str, float]) -> None:
             run.log("train", epoch, **record)

@@ -58,9 +58,9 @@ def train(
 
     At every epoch's end the whole state goes to `checkpoint`; where that file exists (and `resume`), training goes on
     from it, and on the CPU ends bit for bit where an uninterrupted run ends. `on_epoch(epoch, record)` gets each
-    finished epoch (from 0), `on_step(steps)` each piece of `recipe.epochs * steps per epoch` steps that is done, the
-    resumed ones first. The test split is looked at every `evaluate_every` epochs (0: only at the end), for the record
-    only: the last epoch's weights are the result, or their moving average where the recipe keeps one.
+    finished epoch (from 0), `on_step(steps)` each piece of steps done. The test split is looked at every
+    `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result, or their
+    moving average where the recipe keeps one.
 
     Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`; the seconds are those of training epochs,
     over all resumed pieces. Raises `ValueError` where data and network do not fit, where the checkpoint is damaged or
@@ -72,8 +72,6 @@ def train(
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
     if checkpoint is not None and resume and Path(checkpoint).exists():
         progress = run.restore(Path(checkpoint))
-        if on_step is not None:
-            on_step(progress["epoch"] * run.steps)
     try:
         for epoch in range(progress["epoch"], recipe.epochs):
             began = time.perf_counter()

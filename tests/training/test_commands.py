@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +163,20 @@ def test_names() -> None:
     assert is_published_name("fbnetc_100")
     assert is_published_name("fbnetc_100.rmsp_in1k")
     assert not is_published_name("x.json")
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run(folder: Path) -> None:
+    """What `accelerate launch` starts: every process trains on its part of each batch, one of them writes."""
+    command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631", "-m", "nas.train"]
+    done = subprocess.run(
+        [sys.executable, *command, "arch=arch.json", "run_dir=one", "recipe.epochs=6", "accelerator=cpu"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("result of one") == 1
+    assert json.loads(Path("one/result.json").read_text())["top1_percent"] > 85
+    assert len(Path("one/metrics.jsonl").read_text().splitlines()) == 6

@@ -74,7 +74,7 @@ def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path:
     network = build_network(arch, recipe, seed=98)
     steps: list[int] = []
     found = train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_step=steps.append)
-    assert steps == [15]
+    assert not steps
     assert same(dict(plain.state_dict()), dict(network.state_dict()))
     whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
     for state in (whole, cut):
