@@ -144,9 +144,9 @@ class _State:
     def _make_weight_optimizer(self) -> torch.optim.Optimizer:
         method = self.method
         if method.weight_optimizer == "adamw":
-            return torch.optim.AdamW(self.parameters, method.weight_lr, weight_decay=method.weight_decay)
+            return torch.optim.AdamW(self.parameters, method.weight_lr, weight_decay=method.weight_decay, fused=True)
         return torch.optim.SGD(
-            self.parameters, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay
+            self.parameters, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay, fused=True
         )
 
     def epoch(self, epoch: int, weight_split: Split, theta_split: Split) -> dict[str, float]:
