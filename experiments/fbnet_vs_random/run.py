@@ -33,11 +33,11 @@ from search_spaces.recipe import Recipe
 from search_spaces.space import price
 
 RESOLUTION, WIDTH = 16, 0.5
-TRAIN_IMAGES, TEST_IMAGES = 2000, 10_000
+TRAIN_IMAGES, TEST_IMAGES = 1000, 5000
 SEEDS, RANDOM_NETWORKS = (0, 1, 2), 10
 TOLERANCE = 0.03  # random networks: table latency within this of the searched one's
 FRACTION = 0.5  # of the reachable latency range
-SEARCH_EPOCHS, WARMUP_EPOCHS = 6, 3
+SEARCH_EPOCHS, WARMUP_EPOCHS = 5, 2
 RECIPE = Recipe(
     epochs=8,
     batch_size=32,
@@ -143,7 +143,8 @@ def collect(root: str, out: Path, processes: int) -> None:
                 jobs.append(("random", i, seed, space.decode(genotype)))
             jobs += [(f"{name} x {width}", 0, seed, arch) for name, (width, arch) in made.items()]
         trained = {(r["name"], r["index"], r["seed"]) for r in records if r["kind"] == "training"}
-        jobs = [job for job in jobs if job[:3] not in trained]
+        # by index first, so that an early look is balanced over seeds
+        jobs = sorted((job for job in jobs if job[:3] not in trained), key=lambda job: (job[1], job[2]))
         times = {job[:3]: measure_arch_ms(job[3], device).median_ms for job in jobs}
         futures = [(job, pool.submit(train, root, job[3].to_json(), job[2])) for job in jobs]
         for (name, index, seed, arch), future in futures:
