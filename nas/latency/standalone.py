@@ -109,9 +109,10 @@ def keep_quieter(visits: Visits, key: str, turn: int, visit: Visit) -> None:
 def capacity() -> int:
     """Parameters of all networks that may be held ready at a time."""
     try:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        free = 2 * 2**30
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        free = 4 * 2**30  # a system that does not say
     return max(50_000_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
 
 
