@@ -63,8 +63,9 @@ def outcome(run: Path) -> dict[str, object]:
 
 
 def same(a: object, b: object) -> bool:
+    """Whether two checkpoints agree to the last bit in everything but the time they took."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if "seconds" not in str(key))
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
@@ -98,8 +99,5 @@ def test_killed_and_continued(tmp_path: Path) -> None:
         finish(tmp_path, f"resume={name}")
         assert outcome(tmp_path / name) == expected, name
         found = checkpoint.load(tmp_path / name / "checkpoints" / "train.pt")
-        assert same(
-            {k: v for k, v in found.items() if "seconds" not in k},
-            {k: v for k, v in weights.items() if "seconds" not in k},
-        )
+        assert same(found, weights), name
         assert len(json.loads((tmp_path / name / "env.json").read_text())["resumed"]) == 1
