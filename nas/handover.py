@@ -11,7 +11,7 @@ import numpy as np
 from nas.derivation import Rows, derive
 from nas.files import read_json, write_json, write_text
 from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
+from nas.latency.fresh import measure_arch_fresh_ms
 from nas.methods.base import AdditiveCost, SearchResult
 from nas.problem import Budget
 from nas.progress import log, phase
@@ -64,7 +64,7 @@ def derive_and_measure(
         for attempt in range(1, rounds + 1 if budget else 2):
             genotypes = tuple(derive(result.probabilities, cost.fixed_ms, cost.rows_ms, limit, how, count, seed))
             estimated = float(price(np.array(genotypes[:1]), cost.fixed_ms, cost.rows_ms)[0])
-            measured = measure_arch_ms(space.decode(genotypes[0]), device, seed=seed).median_ms
+            measured = measure_arch_fresh_ms(space.decode(genotypes[0]), device, seed)
             advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")
             found = Derived(genotypes, estimated, measured, attempt)
             if best is None or found.measured_ms < best.measured_ms:

@@ -1,0 +1,25 @@
+"""A measurement by a new process."""
+
+import dataclasses
+
+import pytest
+
+from nas.latency.device import Device
+from nas.latency.fresh import measure_arch_fresh_ms
+from nas.latency.measure import measure_arch_ms
+from search_spaces.fbnet import fbnet
+
+
+def test_measures_the_same_network() -> None:
+    space = fbnet(8, 10, 1, width=0.25, head_channels=32)
+    small, large = space.decode([8] * 22), space.decode([7] * 22)
+    times = [measure_arch_fresh_ms(arch, Device()) for arch in (small, large)]
+    assert 0 < times[0] < times[1]
+    assert times[1] == pytest.approx(measure_arch_ms(large, Device()).median_ms, rel=1.0)
+
+
+def test_devices_of_other_machines_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown runtime 'tflite'"):
+        measure_arch_fresh_ms(
+            fbnet(8, 10, 1, width=0.25).decode([8] * 22), dataclasses.replace(Device(), runtime="tflite")
+        )
