@@ -120,6 +120,16 @@ def test_any_nesting_space(name: str, tmp_path: Path) -> None:
     assert len(records) == 2
 
 
+@pytest.mark.parametrize("mode", ["top2", "hard"])
+def test_supernets_search_the_space_too(mode: str, tmp_path: Path) -> None:
+    card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
+    problem, records = task(tmp_path, space=small_space(se_ratios=(0, 0.25)))
+    changes = {"mode": mode, "epochs": 2, "warmup_epochs": 1, "batch_size": 32}
+    result = cards.build({**card, **changes}, "method", {}).search(problem)
+    assert np.isfinite(records[-1]["theta_loss"])
+    assert all(row.sum() == pytest.approx(1) for row in result.probabilities)
+
+
 def test_thresholds_rest_in_warmup_and_gradients_stay_where_they_are_used(tmp_path: Path) -> None:
     problem, _ = task(tmp_path)
     state = DefaultTraining(method(epochs=2, batch_size=32), problem)
