@@ -60,10 +60,10 @@ class Training:
             {"params": [p for p in self.net.weights() if id(p) in norms], "weight_decay": 0.0},
         ]
         if method.weight_optimizer == "adamw":
-            return torch.optim.AdamW(groups, method.weight_lr)
+            return torch.optim.AdamW(groups, method.weight_lr, fused=True)
         if method.weight_optimizer == "rmsproptf":
             return RMSpropTF(groups, method.weight_lr, alpha=0.9, eps=1e-3, momentum=method.weight_momentum)
-        return torch.optim.SGD(groups, method.weight_lr, method.weight_momentum)
+        return torch.optim.SGD(groups, method.weight_lr, method.weight_momentum, fused=True)
 
     def learning_rate(self, epoch: int, step: int, steps: int) -> float:
         """Of step `step` of `steps` in `epoch`, set in the weights' optimiser."""
