@@ -58,3 +58,29 @@ def temperature_at(epoch: int, initial: float, decay: float, floor: float) -> fl
     Departure: the floor. The published schedule ends at 0.087 to 0.137, where users report NaN.
     """
     return max(floor, initial * math.exp(-decay * epoch))
+
+
+def single_path_loss(cross_entropy: Tensor, latency_ms: Tensor, weight: float) -> Tensor:
+    """`CE + lambda * ln(R)` (Single-Path NAS, arXiv 1904.02877), R in milliseconds.
+
+    The released code multiplies lambda by a further 1000: its 0.020 is `weight=20` here.
+    """
+    return cross_entropy + weight * torch.log(latency_ms)
+
+
+def single_path_runtime_ms(kernel: Tensor, width: Tensor, block_ms: Tensor, skip_ms: float = 0.0) -> Tensor:
+    """Runtime of one superkernel block (Single-Path NAS; its released code), milliseconds.
+
+    `R_c = d_50 (R_K1 + d_100 (R_K2 - R_K1))`, `R = rho R_c + d_5 (1 - rho) R_c`, `rho = R_k2 / R_K2`: widths are exact
+    at the larger kernel, the smaller kernel takes the ratio found at the largest width. `kernel`: (kernels - 1,),
+    `width`: (widths,) indicators, the first whether the block is there; `block_ms`: (kernels, widths). More kernels or
+    widths continue the chains. `skip_ms`: of a block that is left out, 0 in the paper.
+    """
+    one = width.new_ones(1)
+    chosen = torch.cat([one, torch.cumprod(width[1:], 0)])
+    at_largest = block_ms[-1]
+    widths_ms = (chosen * torch.cat([at_largest[:1], at_largest.diff()])).sum()
+    ratio = block_ms[:, -1] / at_largest[-1]
+    rings = torch.cat([one, torch.cumprod(kernel, 0)])
+    share = (rings * torch.cat([ratio[:1], ratio.diff()])).sum()
+    return width[0] * widths_ms * share + (1 - width[0]) * skip_ms

@@ -99,15 +99,17 @@ def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> 
     """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
     arch = Arch.load(path / "arch.json")
     theta = read_json(path / "theta.json", "search outcome") if (path / "theta.json").exists() else None
-    positions = iter(zip(theta["positions"], result["genotype"], strict=True)) if theta else iter(())
+    chosen = zip(theta["positions"], result["genotype"], strict=True) if theta else ()
+    positions = {position["name"]: (position, gene) for position, gene in chosen}
     steps = [step for stage in arch.walk_stages() for step in stage]
     places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]
     prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in steps]
     longest = max(prices) or 1.0
     rows = []
     for (number_, index), (layer, shape), ms in zip(places, steps, prices, strict=True):
-        searched = 0 < number_ < len(arch.stages) - 1
-        name = f"stage{number_}.{index}" if searched else ("stem" if number_ == 0 else "head")
+        inner = 0 < number_ < len(arch.stages) - 1
+        name = f"stage{number_}.{index}" if inner else ("stem" if number_ == 0 else "head")
+        searched = name in positions if theta else inner  # some spaces fix blocks too
         cost = layer.cost(shape)
         cells = [
             f"<td>{name}</td><td><b>{escape(layer.label)}</b></td>",
@@ -118,7 +120,7 @@ def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> 
             bar = f"<span class='bar' style='width:{100 * ms / longest:.1f}px'></span>"
             cells.append(f"<td class='n'>{ms:.4f}</td><td>{bar}</td>")
         if theta and searched:
-            position, gene = next(positions)
+            position, gene = positions[name]
             shares = list(zip(position["labels"], position["probabilities"], strict=True))
             cells.append(f"<td class='n'>{100 * shares[gene][1]:.0f}%</td>")
             cells.append(f"<td class='wide'>{charts.share_bar(shares, gene)}</td>")

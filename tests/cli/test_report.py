@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ from nas.latency.table import LatencyTable, Row, entries
 from nas.report_page import report_html, write_report
 from nas.runs import Run
 from search_spaces.fbnet import fbnet
+from search_spaces.single_path import single_path
 
 VOID = {"meta"}
 
@@ -121,6 +123,24 @@ def test_figures_stay_inside(run: Path) -> None:
             assert -1 <= float(x) <= width + 1
         for y in re.findall(r' (?:y|y1|y2|cy)="([-\d.]+)"', content):
             assert -1 <= float(y) <= height + 1
+
+
+def test_fixed_blocks_have_no_probabilities(run: Path, tmp_path: Path) -> None:
+    """Single-Path NAS fixes its first and last block: their rows stay without a bar, the others keep their own."""
+    space = single_path(8, 10, 1, width=0.25, head_channels=64)
+    probabilities = tuple(np.full(len(p.candidates), 1 / len(p.candidates)) for p in space.positions)
+    genotype = tuple(3 for _ in space.positions)
+    for name in ("config.yaml", "env.json", "metrics.jsonl"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    write_probabilities(tmp_path, space, probabilities)
+    write_archs(tmp_path, space, (genotype,))
+    result = json.loads((run / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps({**result, "genotype": list(genotype)}))
+    table = report_html(tmp_path).split("<h2>The network</h2>")[1].split("</table>")[0]
+    rows = table.split("<tr")[2:]
+    assert len(rows) == 1 + 1 + 20 + 1 + 2
+    assert [("class=fixed" in row) for row in rows] == [True] * 2 + [False] * 20 + [True] * 3
+    assert all(("<svg" in row) != ("class=fixed" in row) for row in rows)
 
 
 def test_missing_parts(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from nas.network import Network
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
 from search_spaces.fbnet import fbnet
 from search_spaces.layers import Classifier, ConvBNAct, Skip
+from search_spaces.single_path import single_path
 from search_spaces.space import price
 
 SPACES = {
@@ -19,6 +20,11 @@ SPACES = {
     "fbnet 32": lambda: fbnet(32, 100, head_channels=1504),
     "fbnet 16, gray": lambda: fbnet(16, 10, in_channels=1, width=0.5),
     "fbnet 32, eight at shape changes": lambda: fbnet(32, skip_at_shape_change=False),
+    "single_path 224": lambda: single_path(),
+    "single_path 16, gray": lambda: single_path(16, 10, in_channels=1),
+    "single_path 32, more choices": lambda: single_path(
+        32, 10, kernels=(3, 5, 7), expansions=(2, 3, 4, 6), se_ratios=(0, 0.25)
+    ),
 }
 
 

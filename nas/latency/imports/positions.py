@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 from nas.files import read_json
 from nas.latency.device import Device
 from nas.latency.imports.cells import Cell, milliseconds, table_of_positions
 from nas.latency.table import LatencyTable
-from search_spaces import single_path
-from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual
+from search_spaces.single_path import single_path
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 # How some files call FBNet's blocks; `s2` is "two groups (shuffled)", not a stride.
@@ -139,26 +137,8 @@ def read_hwnasbench(
 
 
 SINGLE_PATH_REST_MS = 19.5999  # stem, head, logits, first and last block (the search code of Single-Path NAS)
-SINGLE_PATH_SKIP_MS = 0.7  # a repeat that is left out (same place)
+SINGLE_PATH_SKIP_MS = 0.0  # a repeat that is left out (the search code lists 0.7, but never reads it)
 SINGLE_PATH_COLUMNS = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")
-
-
-def single_path_positions() -> LayerwiseSpace:
-    """The 20 searched blocks of Single-Path NAS at 224 pixels as positions; repeats may be left out."""
-    slots: list[Any] = [[[ConvBNAct(single_path.STEM_CHANNELS, 3, 2)]]]
-    slots.append([[DepthwiseSeparable(single_path.FIRST_CHANNELS, residual=False)]])
-    stages = zip(single_path.STAGE_CHANNELS, single_path.STAGE_DEPTHS, single_path.STAGE_STRIDES, strict=True)
-    for channels, depth, stride in stages:
-        slots.append(
-            [
-                [single_path.block(name, channels, stride if i == 0 else 1) for name in SINGLE_PATH_COLUMNS]
-                + ([single_path.block("skip", channels, 1)] if i else [])
-                for i in range(depth)
-            ]
-        )
-    slots.append([[InvertedResidual(single_path.LAST_CHANNELS, 3, residual=False)]])
-    slots.append([[ConvBNAct(single_path.HEAD_CHANNELS)], [Classifier(1000)]])
-    return LayerwiseSpace("single_path", 224, slots)
 
 
 def read_single_path(
@@ -166,7 +146,7 @@ def read_single_path(
 ) -> LatencyTable:
     """Single-Path NAS's runtime model: JSON, block "0".."21" -> column "0".."3" -> ms; blocks 1 to 20 are searched."""
     data = read_json(path, "Single-Path NAS runtime model")
-    positions = single_path_positions()
+    positions = single_path()
     factor = milliseconds(unit or "ms")
     if not isinstance(data, dict) or not all(isinstance(block, dict) for block in data.values()):
         raise ValueError("not a Single-Path NAS runtime model: expected block -> column -> time")

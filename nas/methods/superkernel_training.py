@@ -1,0 +1,306 @@
+"""The training loops of superkernels: the published one and the default; see `nas.methods.single_path`."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.optim import RMSpropTF
+from torch import Tensor, nn
+
+from nas import checkpoint as checkpoints
+from nas.data import Split
+from nas.methods.base import Task
+from nas.objectives import augmented_lagrangian, next_multiplier, single_path_loss, single_path_runtime_ms
+from nas.seeding import derive_seed, generator, seed_global
+from nas.superblock import Indicators
+from nas.superkernel import Superkernel
+from search_spaces.modules import zero_init_residuals
+
+if TYPE_CHECKING:
+    from nas.methods.single_path import SinglePath
+
+FORMAT = "nas.single_path"
+STEP_DECAY, STEP_EPOCHS = 0.97, 2.4  # of the staircase learning rate (the released code)
+
+
+class Training:
+    """What changes during a search, and its checkpoint. Subclasses: one epoch of either mode."""
+
+    def __init__(self, method: SinglePath, task: Task) -> None:
+        self.method, self.task = method, task
+        self.device = task.accelerator.device
+        seed_global(task.seed, "superkernel")
+        self.net = Superkernel(task.space, method.mode).to(self.device).to(memory_format=torch.channels_last)
+        if method.zero_init_residual:
+            zero_init_residuals(self.net)
+        self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows_ms]
+        self.multiplier, self.seconds = 0.0, 0.0
+        self.optimizers = self._make_optimizers()
+
+    def _make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        raise NotImplementedError
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the data; returns the figures of the epoch."""
+        raise NotImplementedError
+
+    def weight_optimizer(self, extra: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of the weights, and of `extra`, which decays like them."""
+        method = self.method
+        norms = {id(p) for m in self.net.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+        decayed = [p for p in self.net.weights() if id(p) not in norms] + extra
+        groups = [
+            {"params": decayed, "weight_decay": method.weight_decay},
+            {"params": [p for p in self.net.weights() if id(p) in norms], "weight_decay": 0.0},
+        ]
+        if method.weight_optimizer == "adamw":
+            return torch.optim.AdamW(groups, method.weight_lr, fused=True)
+        if method.weight_optimizer == "rmsproptf":
+            return RMSpropTF(groups, method.weight_lr, alpha=0.9, eps=1e-3, momentum=method.weight_momentum)
+        return torch.optim.SGD(groups, method.weight_lr, method.weight_momentum, fused=True)
+
+    def learning_rate(self, epoch: int, step: int, steps: int) -> float:
+        """Of step `step` of `steps` in `epoch`, set in the weights' optimiser."""
+        method = self.method
+        if method.schedule == "cosine":
+            lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
+        else:
+            lr = method.weight_lr * STEP_DECAY ** math.floor((epoch + step / steps) / STEP_EPOCHS)
+        for group in self.optimizers["weights"].param_groups:
+            group["lr"] = lr
+        return lr
+
+    def batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in split.batches(
+            self.method.batch_size,
+            seed=derive_seed(self.task.seed, "search", part),
+            epoch=epoch,
+            augment=self.method.augment,
+            drop_last=True,
+            device=self.device,
+        ):
+            yield images.contiguous(memory_format=torch.channels_last), labels
+
+    def cross_entropy(
+        self, images: Tensor, labels: Tensor, path: tuple[int, ...] | list[Indicators], smoothing: float
+    ) -> Tensor:
+        with self.task.accelerator.autocast():
+            logits = self.net(images, path)
+        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+    def mean(self, losses: list[Tensor], part: str, epoch: int) -> float:
+        values = torch.stack(losses).cpu()
+        bad = torch.nonzero(~torch.isfinite(values))
+        if len(bad):
+            raise ValueError(
+                f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
+                f"{int(bad[0]) + 1}; lower method.weight_lr ({self.method.weight_lr}); earlier epochs are kept in "
+                f"{self.task.checkpoint}"
+            )
+        return float(values.mean())
+
+    @torch.no_grad()
+    def probabilities(self) -> tuple[np.ndarray, ...]:
+        """P(candidate) of each position, in double precision: products of sigmoids lie close to 0 and 1."""
+        rows = copy.deepcopy(self.net).cpu().double().probabilities()
+        return tuple((row / row.sum()).numpy() for row in rows)
+
+    def entropy(self) -> float:
+        """Mean entropy of the positions' probabilities, nats."""
+        rows = self.probabilities()
+        return float(np.mean([-(row * np.log(np.clip(row, 1e-300, None))).sum() for row in rows]))
+
+    def identity(self) -> list[str]:
+        """What a checkpoint must share with this search."""
+        space = self.task.space
+        candidates = [label for position in space.positions for label in position.labels]
+        return [FORMAT, self.method.mode, space.skeleton.id, *candidates]
+
+    def save(self, epochs_done: int) -> None:
+        checkpoints.save(
+            self.task.checkpoint,
+            {
+                "search": self.identity(),
+                "epochs_done": epochs_done,
+                "multiplier": self.multiplier,
+                "seconds": self.seconds,
+                "superkernel": self.net.state_dict(),
+                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            },
+        )
+
+    def restore(self) -> int:
+        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
+        path = self.task.checkpoint
+        if not path.exists():
+            return 0
+        state = checkpoints.load(path)
+        if state.get("search") != self.identity():
+            raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
+        self.net.load_state_dict(state["superkernel"])
+        self.multiplier, self.seconds = state["multiplier"], state["seconds"]
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        return int(state["epochs_done"])
+
+
+class DefaultTraining(Training):
+    """Weights on one part of the images, thresholds on the other."""
+
+    def __init__(self, method: SinglePath, task: Task) -> None:
+        super().__init__(method, task)
+        self.sizes = torch.from_numpy(task.space.cardinalities)
+        self.weights = self.net.weights()
+
+    def _make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        betas = (self.method.threshold_betas[0], self.method.threshold_betas[1])
+        thresholds = [p for p in self.net.thresholds() if p.numel()]
+        return {
+            "weights": self.weight_optimizer([]),
+            "thresholds": torch.optim.Adam(thresholds, self.method.threshold_lr, betas=betas),
+        }
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        method, seed = self.method, self.task.seed
+        seed_global(seed, "search", epoch)
+        noise = generator(seed, "paths", epoch)
+        weight_split, threshold_split = self.task.data.split_train(method.weight_fraction, seed)
+        learn = epoch >= method.warmup_epochs
+        weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
+        threshold_steps = threshold_split.num_batches(method.batch_size, drop_last=True) if learn else 0
+        weight_batches = self.batches(weight_split, "weights", epoch)
+        threshold_batches = self.batches(threshold_split, "thresholds", epoch)
+        self.net.train()
+        odds, lr = self._odds(learn), 0.0
+        weight_losses: list[Tensor] = []
+        threshold_losses: list[Tensor] = []
+        for step in range(weight_steps):
+            lr = self.learning_rate(epoch, step, weight_steps)
+            weight_losses.append(self._weight_step(*next(weight_batches), draw(odds, self.sizes, noise)))
+            due = (step + 1) * threshold_steps // weight_steps  # spread evenly
+            while len(threshold_losses) < due:
+                threshold_losses.append(self._threshold_step(*next(threshold_batches), noise))
+                odds = self._odds(learn)
+        record = {"lr": lr, "weight_loss": self.mean(weight_losses, "weight", epoch)}
+        if threshold_losses:
+            record["theta_loss"] = self.mean(threshold_losses, "threshold", epoch)
+        with torch.no_grad():
+            expected = float(self._expected_ms())
+        if learn and self.task.limit_ms is not None:
+            self.multiplier = next_multiplier(expected / self.task.limit_ms - 1, self.multiplier, method.penalty)
+        return record | {
+            "expected_latency_ms": expected,
+            "theta_entropy": self.entropy(),
+            "multiplier": self.multiplier,
+        }
+
+    @torch.no_grad()
+    def _odds(self, learn: bool) -> Tensor:
+        """P(candidate) that paths are drawn with, (positions, most candidates), zeros beyond a position's own."""
+        if not learn:
+            rows = [torch.full((int(size),), 1.0 / int(size)) for size in self.sizes]
+        else:
+            rows = self.net.probabilities()
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True).cpu()
+
+    def _expected_ms(self) -> Tensor:
+        """Expected latency over the table's exact entries, milliseconds."""
+        rows = zip(self.net.probabilities(), self.rows_ms, strict=True)
+        return self.task.cost.fixed_ms + torch.stack([(p * ms).sum() for p, ms in rows]).sum()
+
+    def _weight_step(self, images: Tensor, labels: Tensor, path: tuple[int, ...]) -> Tensor:
+        loss = self.cross_entropy(images, labels, path, self.method.label_smoothing)
+        self.task.accelerator.backward(loss)
+        self.optimizers["weights"].step()
+        self.optimizers["weights"].zero_grad()
+        return loss.detach()
+
+    def _threshold_step(self, images: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+        method, limit = self.method, self.task.limit_ms
+        for parameter in self.weights:
+            parameter.requires_grad_(False)
+        logistic = torch.rand(self.net.num_decisions, generator=noise).logit(eps=1e-7).to(self.device)
+        loss = self.cross_entropy(images, labels, self.net.indicators(logistic), 0.0)
+        expected = self._expected_ms()
+        if limit is not None:
+            loss = loss + augmented_lagrangian(expected / limit - 1, self.multiplier, method.penalty)
+        else:
+            loss = single_path_loss(loss, expected, method.latency_weight)
+        self.task.accelerator.backward(loss)
+        self.optimizers["thresholds"].step()
+        self.optimizers["thresholds"].zero_grad()
+        for parameter in self.weights:
+            parameter.requires_grad_(True)
+        return loss.detach()
+
+
+class PaperTraining(Training):
+    """Everything on all images, with one optimiser."""
+
+    def __init__(self, method: SinglePath, task: Task) -> None:
+        super().__init__(method, task)
+        if any(True in block.nest.se for block in self.net.blocks):
+            raise ValueError("method.mode=paper has no squeeze-and-excitation; use space.se_ratios=[0] or mode=default")
+        self.tables = []  # (milliseconds by kernel and width, milliseconds of a skipped block) of each position
+        for block, row in zip(self.net.blocks, self.rows_ms, strict=True):
+            nest = block.nest
+            grid = row.new_zeros(len(nest.kernels), len(nest.widths))
+            for choice, ms in zip(nest.choices, row, strict=True):
+                if choice is not None:
+                    grid[choice.kernel, choice.width] = ms
+            self.tables.append((grid, float(row[nest.choices.index(None)]) if nest.skippable else 0.0))
+
+    def _make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"weights": self.weight_optimizer([p for p in self.net.thresholds() if p.numel()])}
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        method, seed = self.method, self.task.seed
+        seed_global(seed, "search", epoch)
+        noise = generator(seed, "dropout", epoch)
+        warm = epoch < method.warmup_epochs
+        steps = self.task.data.train.num_batches(method.batch_size, drop_last=True)
+        self.net.train()
+        losses: list[Tensor] = []
+        lr = 0.0
+        for step, (images, labels) in enumerate(self.batches(self.task.data.train, "all", epoch)):
+            lr = self.learning_rate(epoch, step, steps)
+            scale = dropout(self.net.num_decisions, method.keep_probability, noise).to(self.device) if warm else None
+            indicators = self.net.indicators(scale=scale)
+            loss = self.cross_entropy(images, labels, indicators, method.label_smoothing)
+            if not warm:
+                loss = single_path_loss(loss, self.runtime_ms(indicators), method.latency_weight)
+            self.task.accelerator.backward(loss)
+            self.optimizers["weights"].step()
+            self.optimizers["weights"].zero_grad()
+            losses.append(loss.detach())
+        record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}
+        with torch.no_grad():
+            expected = float(self.runtime_ms(self.net.indicators()))
+        return record | {"expected_latency_ms": expected, "theta_entropy": self.entropy(), "multiplier": 0.0}
+
+    def runtime_ms(self, indicators: list[Indicators]) -> Tensor:
+        """R, milliseconds: the fixed part and the published formula for every block."""
+        blocks = [
+            single_path_runtime_ms(found.kernel, found.width, grid, skip)
+            for found, (grid, skip) in zip(indicators, self.tables, strict=True)
+        ]
+        return self.task.cost.fixed_ms + torch.stack(blocks).sum()
+
+
+def dropout(count: int, keep_probability: float, noise: torch.Generator) -> Tensor:
+    """Factors of the published warm-up: 0 with probability `1 - keep_probability`, else `1 / keep_probability`."""
+    return (torch.rand(count, generator=noise) < keep_probability).float() / keep_probability
+
+
+def draw(odds: Tensor, sizes: Tensor, noise: torch.Generator) -> tuple[int, ...]:
+    """A genotype: one candidate per row of `odds` (positions, most candidates), with those probabilities."""
+    cumulative = odds.cumsum(1)
+    point = torch.rand(len(odds), 1, generator=noise) * cumulative[:, -1:]
+    genes = torch.minimum((cumulative <= point).sum(1), sizes - 1)
+    return tuple(int(gene) for gene in genes)

@@ -1,0 +1,276 @@
+"""The Single-Path search loop on spaces small enough for seconds."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import conf
+from nas import cards, checkpoint
+from nas.data.digits import digits
+from nas.derivation import best_under_budget, reachable
+from nas.engine import make_accelerator
+from nas.methods.base import AdditiveCost, SearchResult, Task
+from nas.methods.single_path import SinglePath
+from nas.methods.superkernel_training import DefaultTraining, PaperTraining, draw, dropout
+from nas.superkernel import is_threshold
+from search_spaces import LayerwiseSpace
+from search_spaces.fbnet import fbnet
+from search_spaces.single_path import single_path
+from search_spaces.space import price
+
+CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "single_path.yaml").read_text())
+FULL = digits(8)
+DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(160)))
+PAPER = {
+    "mode": "paper",
+    "weight_optimizer": "rmsproptf",
+    "schedule": "step",
+    "latency_weight": 1.0,
+    "label_smoothing": 0.1,
+}
+
+
+def small_space(**changes: Any) -> LayerwiseSpace:
+    return single_path(8, 10, 1, width=0.25, head_channels=32, **changes)
+
+
+def method(**changes: Any) -> SinglePath:
+    tiny = {"epochs": 3, "warmup_epochs": 1, "batch_size": 64}
+    return cards.build({**CARD, **tiny, **changes}, "method", {})
+
+
+def task(
+    folder: Path, share: float | None = 0.5, seed: int = 0, space: LayerwiseSpace | None = None
+) -> tuple[Task, list[dict[str, float]]]:
+    space = small_space() if space is None else space
+    fixed, rows = space.rows(lambda layer, shape: layer.cost(shape).macs / 1e4)
+    low, high = reachable(fixed, rows)
+    limit = None if share is None else low + share * (high - low)
+    records: list[dict[str, float]] = []
+    made = Task(
+        space,
+        DATA,
+        AdditiveCost(fixed, rows),
+        limit,
+        seed,
+        make_accelerator("cpu"),
+        folder / "search.pt",
+        lambda epoch, record: records.append({"epoch": epoch, **record}),
+    )
+    return made, records
+
+
+def weights(result: SearchResult, problem: Task) -> dict[str, torch.Tensor]:
+    assert result.inherit is not None
+    return result.inherit(tuple(0 for _ in problem.space.positions)).state_dict()
+
+
+@pytest.mark.parametrize("changes", [{}, PAPER], ids=["default", "paper"])
+def test_interrupted_search_continues_bit_for_bit(changes: dict[str, Any], tmp_path: Path) -> None:
+    whole, records = task(tmp_path / "whole")
+    expected = method(**changes).search(whole)
+    part, again = task(tmp_path / "part")
+
+    def stop_after_second(epoch: int, record: dict[str, float]) -> None:
+        again.append({"epoch": epoch, **record})
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        method(**changes).search(dataclasses.replace(part, on_epoch=stop_after_second))
+    assert method(**changes).finished(part.checkpoint) == 2
+    found = method(**changes).search(part)
+    assert again == records
+    for a, b in zip(found.probabilities, expected.probabilities, strict=True):
+        np.testing.assert_array_equal(a, b)
+    pairs = zip(weights(found, part).values(), weights(expected, whole).values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_other_seeds_give_other_searches(tmp_path: Path) -> None:
+    first = method().search(task(tmp_path / "a", seed=0)[0])
+    second = method().search(task(tmp_path / "b", seed=1)[0])
+    assert any((a != b).any() for a, b in zip(first.probabilities, second.probabilities, strict=True))
+
+
+@pytest.mark.parametrize("name", ["kernels and se", "fbnet"])
+def test_any_nesting_space(name: str, tmp_path: Path) -> None:
+    spaces = {
+        "kernels and se": lambda: small_space(kernels=(3, 5, 7), expansions=(2, 3, 6), se_ratios=(0, 0.25)),
+        "fbnet": lambda: fbnet(
+            8,
+            10,
+            1,
+            width=0.25,
+            head_channels=32,
+            skip_at_shape_change=False,
+            candidates=["k3_e1", "k3_e3", "k5_e1", "k5_e3", "skip"],
+        ),
+    }
+    problem, records = task(tmp_path, space=spaces[name]())
+    result = method(epochs=2).search(problem)
+    assert [len(row) for row in result.probabilities] == [len(p.candidates) for p in problem.space.positions]
+    assert all(row.sum() == pytest.approx(1) and (row > 0).all() for row in result.probabilities)
+    assert len(records) == 2
+
+
+@pytest.mark.parametrize("mode", ["top2", "hard"])
+def test_supernets_search_the_space_too(mode: str, tmp_path: Path) -> None:
+    card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
+    problem, records = task(tmp_path, space=small_space(se_ratios=(0, 0.25)))
+    changes = {"mode": mode, "epochs": 2, "warmup_epochs": 1, "batch_size": 32}
+    result = cards.build({**card, **changes}, "method", {}).search(problem)
+    assert np.isfinite(records[-1]["theta_loss"])
+    assert all(row.sum() == pytest.approx(1) for row in result.probabilities)
+
+
+def test_thresholds_rest_in_warmup_and_gradients_stay_where_they_are_used(tmp_path: Path) -> None:
+    problem, _ = task(tmp_path)
+    state = DefaultTraining(method(epochs=2, batch_size=32), problem)
+    before = {name: p.detach().clone() for name, p in state.net.named_parameters()}
+    state.epoch(0)
+    for name, p in state.net.named_parameters():
+        if is_threshold(name):
+            assert torch.equal(p, before[name])
+    assert any(not torch.equal(p, before[name]) for name, p in state.net.named_parameters())
+    split = DATA.split_train(0.8, 0)[1]
+    images, labels = next(state.batches(split, "thresholds", 1))
+    kept = {name: p.detach().clone() for name, p in state.net.named_parameters()}
+    state._threshold_step(images, labels, torch.Generator().manual_seed(0))
+    moved = [name for name, p in state.net.named_parameters() if not torch.equal(p, kept[name])]
+    assert moved and all(map(is_threshold, moved))
+    assert all(p.grad is None and p.requires_grad for p in state.net.weights())
+
+
+def test_budget_steers_the_expected_latency(tmp_path: Path) -> None:
+    ends = {}
+    for share in (0.1, None):
+        problem, records = task(tmp_path / str(share), share)
+        method(epochs=5, threshold_lr=0.5, penalty=30.0, batch_size=16, weight_fraction=0.3).search(problem)
+        ends[share] = records[-1]["expected_latency_ms"], problem.limit_ms
+    steered, limit = ends[0.1]
+    free, _ = ends[None]
+    assert limit is not None
+    assert free > 1.1 * limit
+    assert steered < limit + 0.25 * (free - limit)
+
+
+def test_without_a_budget_lambda_presses_the_latency(tmp_path: Path) -> None:
+    ends = []
+    for weight in (0.0, 20.0):
+        problem, records = task(tmp_path / str(weight), None)
+        changes = {"threshold_lr": 0.5, "batch_size": 16, "weight_fraction": 0.3}
+        method(epochs=2, latency_weight=weight, **changes).search(problem)
+        ends.append(records[-1]["expected_latency_ms"])
+    assert ends[1] < 0.8 * ends[0]
+
+
+def test_paper_mode_is_full_until_the_latency_counts(tmp_path: Path) -> None:
+    problem, records = task(tmp_path, None)
+    state = PaperTraining(method(**PAPER), problem)
+    assert state.net.decide() == tuple(
+        block.nest.gene((True,), (True, True), False) for block in state.net.blocks
+    )  # thresholds at 0: everything is used
+    low, high = reachable(problem.cost.fixed_ms, problem.cost.rows_ms)
+    result = method(**PAPER).search(problem)
+    assert records[0]["expected_latency_ms"] == pytest.approx(high, rel=1e-5)
+    assert low <= records[-1]["expected_latency_ms"] <= high * (1 + 1e-6)
+    assert all(np.isfinite(row).all() for row in result.probabilities)
+    groups = state.optimizers["weights"].param_groups
+    decayed = {id(p) for p in groups[0]["params"]}
+    assert all(id(p) in decayed for p in state.net.thresholds() if p.numel())  # as published
+
+
+def test_paper_mode_refuses_what_was_not_published(tmp_path: Path) -> None:
+    problem, _ = task(tmp_path, space=small_space(se_ratios=(0, 0.25)))
+    with pytest.raises(ValueError, match="paper has no squeeze-and-excitation"):
+        method(**PAPER).search(problem)
+
+
+def test_warmup_dropout_has_the_published_statistics() -> None:
+    """Inner block: skip 40%, e3 24%, e6 36%; 5x5 60%; kept indicators count 1/0.6, so that R is unbiased."""
+    scale = dropout(3 * 20000, 0.6, torch.Generator().manual_seed(0)).view(-1, 3)
+    assert sorted(set(scale.flatten().tolist())) == pytest.approx([0, 1 / 0.6])
+    on = scale > 0
+    shares = [on[:, 0], ~on[:, 1], on[:, 1] & ~on[:, 2], on[:, 1] & on[:, 2]]
+    np.testing.assert_allclose([float(s.float().mean()) for s in shares], [0.6, 0.4, 0.24, 0.36], atol=0.012)
+    assert float(scale.mean()) == pytest.approx(1, abs=0.01)
+    assert float(scale.prod(1).mean()) == pytest.approx(1, abs=0.06)
+
+
+def test_default_warmup_draws_every_candidate_equally_often(tmp_path: Path) -> None:
+    state = DefaultTraining(method(), task(tmp_path)[0])
+    odds = state._odds(learn=False)
+    noise = torch.Generator().manual_seed(0)
+    drawn = np.array([draw(odds, state.sizes, noise) for _ in range(4000)])
+    for column, size in zip(drawn.T, state.sizes.tolist(), strict=True):
+        counts = np.bincount(column, minlength=size)
+        assert len(counts) == size
+        assert (np.abs(counts - 4000 / size) < 5 * (4000 / size) ** 0.5).all()
+
+
+def test_step_schedule_is_the_published_staircase(tmp_path: Path) -> None:
+    state = PaperTraining(method(**{**PAPER, "weight_lr": 0.064, "epochs": 8}), task(tmp_path)[0])
+    steps = 1251
+    rates = [state.learning_rate(epoch, step, steps) for epoch, step in ((0, 0), (2, 500), (2, 501), (7, 1250))]
+    assert rates == pytest.approx([0.064, 0.064, 0.064 * 0.97, 0.064 * 0.97**3])
+    assert math.isclose(rates[-1], 0.0584, rel_tol=1e-3)
+
+
+def test_result_is_within_the_budget(tmp_path: Path) -> None:
+    problem, _ = task(tmp_path, 0.25)
+    result = method(epochs=2).search(problem)
+    assert problem.limit_ms is not None
+    cost = problem.cost
+    found = best_under_budget(result.probabilities, cost.fixed_ms, cost.rows_ms, problem.limit_ms, 3)
+    assert (price(np.array(found), cost.fixed_ms, cost.rows_ms) <= problem.limit_ms).all()
+    assert len(set(found)) == 3
+
+
+def test_diverging_search_says_where_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
+    problem, _ = task(tmp_path)
+
+    def poison(epoch: int, record: dict[str, float]) -> None:
+        state = checkpoint.load(problem.checkpoint)
+        state["superkernel"]["ends.classifier.weight"][:] = float("nan")
+        checkpoint.save(tmp_path / "poisoned.pt", state)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        method().search(dataclasses.replace(problem, on_epoch=poison))
+    poisoned = dataclasses.replace(problem, checkpoint=tmp_path / "poisoned.pt")
+    with pytest.raises(ValueError, match=r"diverged: the weight loss is nan in epoch 2, step 1; lower method"):
+        method().search(poisoned)
+    assert method().finished(poisoned.checkpoint) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmup_epochs": 3}, "warmup_epochs must lie in 0..epochs-1, got 3 of 3"),
+        ({"weight_fraction": 1.0}, "weight_fraction must lie between 0 and 1"),
+        ({"threshold_lr": 0.0}, "threshold_lr must be > 0, got 0"),
+        ({"keep_probability": 0.0}, "keep_probability must lie in"),
+        ({"latency_weight": -1.0}, "latency_weight must be >= 0, got -1"),
+        ({"label_smoothing": 1.0}, "label_smoothing must lie in"),
+        ({"mode": "all"}, "mode must be one of default, paper, got 'all'"),
+    ],
+)
+def test_bad_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**changes)
+
+
+def test_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
+    problem, _ = task(tmp_path)
+    method(epochs=2).search(problem)
+    with pytest.raises(ValueError, match="checkpoint of another search"):
+        method(epochs=2, **PAPER).search(problem)
+    with pytest.raises(ValueError, match="checkpoint of another search"):
+        method(epochs=2).search(dataclasses.replace(problem, space=small_space(kernels=(3,))))
