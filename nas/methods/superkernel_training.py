@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ FORMAT = "nas.single_path"
 STEP_DECAY, STEP_EPOCHS = 0.97, 2.4  # of the staircase learning rate (the released code)
 
 
-class Training:
+class Training(ABC):
     """What changes during a search, and its checkpoint. Subclasses: one epoch of either mode."""
 
     def __init__(self, method: SinglePath, task: Task) -> None:
@@ -43,12 +44,13 @@ class Training:
         self.multiplier, self.seconds = 0.0, 0.0
         self.optimizers = self._make_optimizers()
 
+    @abstractmethod
     def _make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        raise NotImplementedError
+        """The optimisers of this mode, by name."""
 
+    @abstractmethod
     def epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the data; returns the figures of the epoch."""
-        raise NotImplementedError
 
     def weight_optimizer(self, extra: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of the weights, and of `extra`, which decays like them."""
