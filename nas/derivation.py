@@ -12,7 +12,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from nas.seeding import numpy_generator
-from search_spaces.space import Genotype, price
+from search_spaces.additive import price
+from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]
 How = Literal["budget", "argmax", "sample"]

@@ -15,10 +15,9 @@ from nas.handover import read_probabilities
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
-from nas.methods.base import AdditiveCost
 from nas.problem import build_space, check_budget, layerwise, resolve_budget
 from nas.progress import log, phase, table
-from search_spaces.space import LayerwiseSpace, price
+from search_spaces.space import LayerwiseSpace
 
 
 @entry("derive")
@@ -45,15 +44,15 @@ def main(cfg: DictConfig) -> None:
     probabilities = read_probabilities(folder, space)
     device: Device = cards.build(config["device"], "device", {})
     latency_table = LatencyTable.load(folder / "table.json", space, device)
-    cost = AdditiveCost(*latency_table.rows(space))
+    cost = latency_table.cost(space)
     latency_ms, fraction = asked["budget"]["latency_ms"], asked["budget"]["fraction"]
     if latency_ms is None and fraction is None:
         latency_ms, fraction = config["budget"]["latency_ms"], config["budget"]["fraction"]
     margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
     budget = resolve_budget(cost, latency_ms, fraction, margin)
     limit = budget.limit_ms if budget else None
-    genotypes = derive(probabilities, cost.fixed_ms, cost.rows_ms, limit, asked["how"], asked["count"], asked["seed"])
-    estimates = price(np.array(genotypes), cost.fixed_ms, cost.rows_ms)
+    genotypes = derive(probabilities, cost.fixed, cost.rows, limit, asked["how"], asked["count"], asked["seed"])
+    estimates = cost(np.array(genotypes))
     measured: list[float | None] = [None] * len(genotypes)
     if asked["measure"]:
         with phase("measuring", len(genotypes), "network") as advance:

@@ -12,10 +12,11 @@ from nas.derivation import Rows, derive
 from nas.files import read_json, write_json, write_text
 from nas.latency.device import Device
 from nas.latency.fresh import measure_arch_fresh_ms
-from nas.methods.base import AdditiveCost, SearchResult
+from nas.methods.base import SearchResult
 from nas.problem import Budget
 from nas.progress import log, phase
-from search_spaces.space import Genotype, LayerwiseSpace, price
+from search_spaces.additive import AdditiveCost
+from search_spaces.space import Genotype, LayerwiseSpace
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def derive_and_measure(
     best: Derived | None = None
     with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
         for attempt in range(1, rounds + 1 if budget else 2):
-            genotypes = tuple(derive(result.probabilities, cost.fixed_ms, cost.rows_ms, limit, how, count, seed))
-            estimated = float(price(np.array(genotypes[:1]), cost.fixed_ms, cost.rows_ms)[0])
+            genotypes = tuple(derive(result.probabilities, cost.fixed, cost.rows, limit, how, count, seed))
+            estimated = float(cost(np.array(genotypes[:1]))[0])
             measured = measure_arch_fresh_ms(space.decode(genotypes[0]), device, seed)
             advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")
             found = Derived(genotypes, estimated, measured, attempt)

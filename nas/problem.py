@@ -8,8 +8,7 @@ from typing import Any
 
 from nas import cards
 from nas.data import ImageData
-from nas.derivation import reachable
-from nas.methods.base import AdditiveCost
+from search_spaces.additive import AdditiveCost
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
@@ -60,7 +59,7 @@ def resolve_budget(
 
     Raises `ValueError` with the reachable range for a budget that no network of the space meets.
     """
-    low, high = reachable(cost.fixed_ms, cost.rows_ms)
+    low, high = cost.reachable()
     if latency_ms is None:
         if fraction is None:
             return None

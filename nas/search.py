@@ -16,11 +16,12 @@ from nas.handover import Derived, derive_and_measure, write_archs, write_probabi
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable
-from nas.methods.base import AdditiveCost, SearchMethod, SearchResult, Task
+from nas.methods.base import SearchMethod, SearchResult, Task
 from nas.problem import Budget, build_space, check_budget, layerwise, resolve_budget
 from nas.progress import format_seconds, log, phase, table
 from nas.report_page import write_report
 from nas.runs import Run
+from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.space import LayerwiseSpace
@@ -57,7 +58,7 @@ def main(cfg: DictConfig) -> None:
     names = {key: config[key]["_target_"].rpartition(".")[2].lower() for key in ("space", "method")}
     with Run.open(config["run_dir"], config["resume"], f"{names['space']}-{names['method']}", config) as run:
         latency_table = _table(run, space, device, config)
-        cost = AdditiveCost(*latency_table.rows(space))
+        cost = latency_table.cost(space)
         budget = _budget(cost, latency_table, config["budget"])
         log(_intention(space, data, device, latency_table, budget))
         result = _search(run, method, space, data, cost, budget, accelerator, config["seed"])

@@ -7,6 +7,7 @@ sampling, mutation, encoding and pricing are array operations.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer
@@ -41,6 +43,27 @@ class Variable:
         return len(self.choices)
 
 
+@dataclass(frozen=True)
+class Term:
+    """A run of layers in one stage that a few variables decide; an arch is the concatenation of its terms.
+
+    `variables`: the genes it depends on; `layers(genes)`: its layers, given those genes in that order (possibly none);
+    `shape(genes)`: the shape that reaches the first of them.
+    """
+
+    stage: int
+    variables: tuple[int, ...]
+    layers: Callable[[Genotype], tuple[Layer, ...]]
+    shape: Callable[[Genotype], Shape]
+
+    def walk(self, genes: Genotype) -> Iterator[tuple[Layer, Shape]]:
+        """Its layers with the shapes of their inputs."""
+        shape = self.shape(genes)
+        for layer in self.layers(genes):
+            yield layer, shape
+            shape = layer.out_shape(shape)
+
+
 class SearchSpace(ABC):
     """A finite set of archs, indexed by genotypes."""
 
@@ -59,9 +82,43 @@ class SearchSpace(ABC):
     def encode(self, arch: Arch) -> Genotype:
         """The genotype of `arch`, the inverse of `decode`. Raises `ValueError` where `arch` is not in the space."""
 
+    @property
     @abstractmethod
+    def terms(self) -> tuple[Term, ...]:
+        """The archs of the space, cut into runs of layers that depend on as few variables as possible."""
+
     def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
+        seen = set()
+        for term in self.terms:
+            for genes in self._choices(term):
+                for step in term.walk(genes):
+                    if step not in seen:
+                        seen.add(step)
+                        yield step
+
+    def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
+        """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
+        known: dict[tuple[Layer, Shape], float] = {}
+        variables: list[tuple[int, ...]] = []
+        tables: list[Floats] = []
+        for term in self.terms:
+            values = []
+            for genes in self._choices(term):
+                steps = list(term.walk(genes))
+                for step in steps:
+                    if step not in known:
+                        known[step] = float(price(*step))
+                values.append(sum(known[step] for step in steps))
+            if term.variables:
+                variables.append(term.variables)
+                tables.append(np.array(values).reshape([len(self.variables[v]) for v in term.variables]))
+            else:
+                fixed += values[0]
+        return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
+
+    def _choices(self, term: Term) -> Iterator[Genotype]:
+        return itertools.product(*(range(len(self.variables[v])) for v in term.variables))
 
     @property
     def cardinalities(self) -> NDArray[np.int64]:
@@ -180,40 +237,29 @@ class LayerwiseSpace(SearchSpace):
 
     def fixed(self) -> Iterator[tuple[Layer, Shape]]:
         """The layers that are the same in every arch, with their input shapes."""
-        slots = [slot for stage in self.slots for slot in stage]
-        for slot, (layer, shape) in zip(slots, self.skeleton.walk(), strict=True):
-            if len(slot) == 1:
-                yield layer, shape
+        for term in self.terms:
+            if not term.variables:
+                yield from term.walk(())
 
-    def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
-        seen = set()
-        slots = [slot for stage in self.slots for slot in stage]
-        for slot, (_, shape) in zip(slots, self.skeleton.walk(), strict=True):
-            for layer in slot:
-                if (layer, shape) not in seen:
-                    seen.add((layer, shape))
-                    yield layer, shape
-
-    def rows(self, price: Callable[[Layer, Shape], float]) -> tuple[float, tuple[NDArray[np.float64], ...]]:
+    def rows(self, price: Callable[[Layer, Shape], float]) -> tuple[float, tuple[Floats, ...]]:
         """An additive cost as `(fixed, rows)`: cost of a genotype g is `fixed + sum_i rows[i][g[i]]`."""
-        fixed = float(sum(price(layer, shape) for layer, shape in self.fixed()))
-        rows = tuple(
-            np.array([price(layer, position.shape) for layer in position.candidates], dtype=np.float64)
-            for position in self.positions
-        )
-        return fixed, rows
+        cost = self.cost(price)
+        return cost.fixed, cost.rows
+
+    @cached_property
+    def _terms(self) -> tuple[Term, ...]:
+        terms, gene = [], 0
+        for s, (slots, walked) in enumerate(zip(self.slots, self.skeleton.walk_stages(), strict=True)):
+            for slot, (_, shape) in zip(slots, walked, strict=True):
+                searched = len(slot) > 1
+                terms.append(_slot_term(s, slot, shape, (gene,) if searched else ()))
+                gene += searched
+        return tuple(terms)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return self._terms
 
 
-PRICE_CHUNK = 8192  # genotypes priced at a time: their columns stay in the cache
-
-
-def price(population: Population, fixed: float, rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Additive cost of every genotype, by gather: `fixed + sum_i rows[i][g[:, i]]`; `population`: (n, positions)."""
-    population = np.atleast_2d(population)
-    total = np.full(len(population), fixed)
-    for start in range(0, len(population), PRICE_CHUNK):
-        columns = np.ascontiguousarray(population[start : start + PRICE_CHUNK].T)
-        part = total[start : start + PRICE_CHUNK]
-        for row, column in zip(rows, columns, strict=True):
-            part += row[column]
-    return total
+def _slot_term(stage: int, slot: tuple[Layer, ...], shape: Shape, variables: tuple[int, ...]) -> Term:
+    return Term(stage, variables, lambda genes: (slot[genes[0] if genes else 0],), lambda genes: shape)

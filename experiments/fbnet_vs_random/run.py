@@ -24,13 +24,13 @@ from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
-from nas.methods.base import AdditiveCost, Task
+from nas.methods.base import Task
 from nas.problem import resolve_budget
 from nas.seeding import numpy_generator
 from search_spaces import Arch, LayerwiseSpace
+from search_spaces.additive import AdditiveCost
 from search_spaces.fbnet import CANDIDATES, PUBLISHED, fbnet
 from search_spaces.recipe import Recipe
-from search_spaces.space import price
 
 RESOLUTION, WIDTH = 16, 0.5
 TRAIN_IMAGES, TEST_IMAGES = 1000, 5000
@@ -64,7 +64,7 @@ def search(root: str, out: str, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     space, data = space_of(), data_of(root)
     table = LatencyTable.load(Path(out) / "table.json", space)
-    cost = AdditiveCost(*table.rows(space))
+    cost = table.cost(space)
     budget = resolve_budget(cost, None, FRACTION, 0.0)
     assert budget is not None
     card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
@@ -74,15 +74,15 @@ def search(root: str, out: str, seed: int) -> dict[str, Any]:
         space, data, cost, budget.limit_ms, seed, make_accelerator("cpu"), checkpoint, lambda epoch, record: None
     )
     result = cards.build(card, "method", {}).search(task)
-    (genotype,) = best_under_budget(result.probabilities, cost.fixed_ms, cost.rows_ms, budget.limit_ms)
-    estimate = float(price(np.array([genotype]), cost.fixed_ms, cost.rows_ms)[0])
+    (genotype,) = best_under_budget(result.probabilities, cost.fixed, cost.rows, budget.limit_ms)
+    estimate = float(cost(np.array([genotype]))[0])
     return {"seed": seed, "genotype": list(genotype), "estimated_ms": estimate, "search_seconds": result.seconds}
 
 
 def random_networks(cost: AdditiveCost, space: LayerwiseSpace, target_ms: float, seed: int) -> list[list[int]]:
     """Uniform genotypes whose table latency is within `TOLERANCE` of `target_ms`."""
     population = space.sample(400_000, numpy_generator(seed, "random networks"))
-    near = population[np.abs(price(population, cost.fixed_ms, cost.rows_ms) / target_ms - 1) <= TOLERANCE]
+    near = population[np.abs(cost(population) / target_ms - 1) <= TOLERANCE]
     if len(near) < RANDOM_NETWORKS:
         raise ValueError(f"only {len(near)} of 400,000 uniform networks lie within 3% of {target_ms:.3g} ms")
     return near[:RANDOM_NETWORKS].tolist()
@@ -119,7 +119,7 @@ def collect(root: str, out: Path, processes: int) -> None:
     if not (out / "table.json").exists():
         build_table(space, device, out / "tables").save(out / "table.json")
     table = LatencyTable.load(out / "table.json", space, device)
-    cost = AdditiveCost(*table.rows(space))
+    cost = table.cost(space)
     file = out / "results.jsonl"
     records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 

@@ -18,7 +18,7 @@ from nas.data.digits import digits
 from nas.derivation import argmax
 from nas.engine import make_accelerator
 from nas.files import write_text
-from nas.methods.base import AdditiveCost, Task
+from nas.methods.base import Task
 from nas.seeding import numpy_generator
 from search_spaces.fbnet import fbnet
 
@@ -33,7 +33,7 @@ def run(mode: str, seed: int, folder: Path) -> dict[str, Any]:
     `random`: the same for five uniform networks, the mean.
     """
     data, space = digits(16), fbnet(16, 10, 1)
-    cost = AdditiveCost(*space.rows(lambda layer, shape: 1.0 + layer.cost(shape).macs / 1e6))
+    cost = space.cost(lambda layer, shape: 1.0 + layer.cost(shape).macs / 1e6)
     card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
     card |= {"mode": mode, "epochs": EPOCHS[mode], "warmup_epochs": EPOCHS[mode] // 2}
     records: list[dict[str, float]] = []

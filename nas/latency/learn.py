@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.latency.table import canonical
-from search_spaces.space import LayerwiseSpace, Population, price
+from search_spaces.additive import price
+from search_spaces.space import LayerwiseSpace, Population
 
 Floats = NDArray[np.float64]
 Basis = tuple[Floats, float]

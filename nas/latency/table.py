@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nas.files import read_json, write_json
 from nas.latency.device import Device
 from nas.latency.proof import Proof
+from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import ConvBNAct, InvertedResidual, Layer, Skip, layer_from_dict
@@ -134,10 +135,14 @@ class LatencyTable:
         """The plain sum of isolated block times, uncalibrated."""
         return sum(row.ms for layer, shape in arch.walk() if (row := self.row(layer, shape)))
 
+    def cost(self, space: SearchSpace) -> AdditiveCost:
+        """`estimate_ms(space.decode(g))` of every genotype g, compiled to arrays; milliseconds."""
+        return space.cost(self.price_ms, self.offset_ms)
+
     def rows(self, space: LayerwiseSpace) -> tuple[float, tuple[NDArray[np.float64], ...]]:
-        """`(fixed, rows)` with `estimate_ms(space.decode(g)) == fixed + sum_i rows[i][g[i]]` exactly."""
-        fixed, rows = space.rows(self.price_ms)
-        return fixed + self.offset_ms, rows
+        """`(fixed, rows)` with `estimate_ms(space.decode(g)) == fixed + sum_i rows[i][g[i]]`."""
+        cost = self.cost(space)
+        return cost.fixed, cost.rows
 
     @property
     def file_name(self) -> str:

@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 
 from nas.data import ImageData
 from nas.network import Network
+from search_spaces.additive import AdditiveCost
 from search_spaces.space import Genotype, LayerwiseSpace
-
-
-@dataclass(frozen=True)
-class AdditiveCost:
-    """A latency table compiled for one space: `fixed_ms + sum_i rows_ms[i][g_i]`, milliseconds."""
-
-    fixed_ms: float
-    rows_ms: tuple[NDArray[np.float64], ...]
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class DNAS:
     def search(self, task: Task) -> SearchResult:
         """Train supernet and theta. Raises `ValueError` where the loss is no longer finite; the last epoch is kept."""
         if self.loss == "fbnet":
-            check_fbnet_unit(reachable(task.cost.fixed_ms, task.cost.rows_ms)[0])
+            check_fbnet_unit(reachable(task.cost.fixed, task.cost.rows)[0])
         state = _State(self, task)
         weight_split, theta_split = task.data.split_train(self.weight_fraction, task.seed)
         for epoch in range(state.restore(), self.epochs):
@@ -129,7 +129,7 @@ class _State:
         sizes = [len(position.candidates) for position in task.space.positions]
         self.theta = initial_theta(sizes).requires_grad_()
         self.rows_ms = torch.zeros_like(self.theta)
-        for i, row in enumerate(task.cost.rows_ms):
+        for i, row in enumerate(task.cost.rows):
             self.rows_ms[i, : len(row)] = torch.from_numpy(row).float()
         self.sizes = sizes
         self.multiplier, self.seconds = 0.0, 0.0
@@ -176,7 +176,7 @@ class _State:
         if theta_losses:
             record["theta_loss"] = self._mean(theta_losses, "theta", epoch)
         probabilities = torch.softmax(self.theta.detach(), dim=-1)
-        expected = float(expected_latency_ms(probabilities, self.task.cost.fixed_ms, self.rows_ms))
+        expected = float(expected_latency_ms(probabilities, self.task.cost.fixed, self.rows_ms))
         if learn_theta and self.task.limit_ms is not None:
             violation = expected / self.task.limit_ms - 1
             self.multiplier = next_multiplier(violation, self.multiplier, method.penalty)
@@ -217,10 +217,10 @@ class _State:
         path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable=True)
         loss = self._cross_entropy(images, labels, path.to(self.device))
         if method.loss == "fbnet":
-            sampled_ms = expected_latency_ms(m, task.cost.fixed_ms, self.rows_ms)
+            sampled_ms = expected_latency_ms(m, task.cost.fixed, self.rows_ms)
             loss = fbnet_loss(loss, sampled_ms.to(self.device), method.alpha, method.beta)
         if task.limit_ms is not None:
-            mean_ms = expected_latency_ms(torch.softmax(self.theta, -1), task.cost.fixed_ms, self.rows_ms)
+            mean_ms = expected_latency_ms(torch.softmax(self.theta, -1), task.cost.fixed, self.rows_ms)
             violation = mean_ms / task.limit_ms - 1
             loss = loss + augmented_lagrangian(violation, self.multiplier, method.penalty).to(self.device)
         task.accelerator.backward(loss)

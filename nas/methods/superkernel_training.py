@@ -40,7 +40,7 @@ class Training(ABC):
         self.net = Superkernel(task.space, method.mode).to(self.device).to(memory_format=torch.channels_last)
         if method.zero_init_residual:
             zero_init_residuals(self.net)
-        self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows_ms]
+        self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows]
         self.multiplier, self.seconds = 0.0, 0.0
         self.optimizers = self._make_optimizers()
 
@@ -214,7 +214,7 @@ class DefaultTraining(Training):
     def _expected_ms(self) -> Tensor:
         """Expected latency over the table's exact entries, milliseconds."""
         rows = zip(self.net.probabilities(), self.rows_ms, strict=True)
-        return self.task.cost.fixed_ms + torch.stack([(p * ms).sum() for p, ms in rows]).sum()
+        return self.task.cost.fixed + torch.stack([(p * ms).sum() for p, ms in rows]).sum()
 
     def _weight_step(self, images: Tensor, labels: Tensor, path: tuple[int, ...]) -> Tensor:
         loss = self.cross_entropy(images, labels, path, self.method.label_smoothing)
@@ -292,7 +292,7 @@ class PaperTraining(Training):
             single_path_runtime_ms(found.kernel, found.width, grid, skip)
             for found, (grid, skip) in zip(indicators, self.tables, strict=True)
         ]
-        return self.task.cost.fixed_ms + torch.stack(blocks).sum()
+        return self.task.cost.fixed + torch.stack(blocks).sum()
 
 
 def dropout(count: int, keep_probability: float, noise: torch.Generator) -> Tensor:

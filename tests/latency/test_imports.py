@@ -13,6 +13,7 @@ from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.imports.positions import SINGLE_PATH_REST_MS
 from nas.latency.table import LatencyTable
+from search_spaces.additive import price
 from search_spaces.arch import Arch
 from search_spaces.fbnet import fbnet
 from search_spaces.layers import (
@@ -24,7 +25,6 @@ from search_spaces.layers import (
     SqueezeExcite,
 )
 from search_spaces.single_path import single_path
-from search_spaces.space import price
 
 DATA = Path(__file__).parents[1] / "data"
 LUT = DATA / "hwnasbench-fbnet" / "fbnet_cifar100_lut.json"

@@ -14,10 +14,11 @@ from nas.latency.device import Device
 from nas.latency.measure import Measurement
 from nas.latency.sample import spread_networks
 from nas.latency.table import LatencyTable, canonical, entries, merge, table_path
+from search_spaces.additive import price
 from search_spaces.costs import Shape
 from search_spaces.fbnet import fbnet
 from search_spaces.layers import InvertedResidual, Skip
-from search_spaces.space import LayerwiseSpace, price
+from search_spaces.space import LayerwiseSpace
 
 
 def measurement(ms: float) -> Measurement:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.derivation import argmax, best_under_budget, derive, log_probability, reachable, sample
-from search_spaces.space import price
+from search_spaces.additive import price
 
 
 def problem(seed: int, sizes: tuple[int, ...] = (4, 3, 5, 2, 4)) -> tuple[tuple, float, tuple]:

@@ -14,9 +14,10 @@ from nas import cards, checkpoint
 from nas.data.digits import digits
 from nas.derivation import best_under_budget, reachable
 from nas.engine import make_accelerator
-from nas.methods.base import AdditiveCost, SearchResult, Task
+from nas.methods.base import SearchResult, Task
 from nas.methods.dnas import DNAS, _State
 from search_spaces import LayerwiseSpace
+from search_spaces.additive import AdditiveCost
 from search_spaces.fbnet import fbnet
 
 CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
@@ -42,7 +43,7 @@ def task(folder: Path, share: float | None = 0.5, seed: int = 0) -> tuple[Task, 
     made = Task(
         space,
         DATA,
-        AdditiveCost(fixed, rows),
+        AdditiveCost.of_rows(fixed, rows),
         limit,
         seed,
         make_accelerator("cpu"),
@@ -122,7 +123,7 @@ def test_published_loss_runs_and_refuses_tables_below_a_millisecond(tmp_path: Pa
     problem, records = task(tmp_path, None)
     method(loss="fbnet").search(problem)
     assert all(np.isfinite(record["theta_loss"]) for record in records[1:])
-    tiny = AdditiveCost(0.01, tuple(row / 1e4 for row in problem.cost.rows_ms))
+    tiny = AdditiveCost.of_rows(0.01, tuple(row / 1e4 for row in problem.cost.rows))
     with pytest.raises(ValueError, match="needs LAT > 1 ms"):
         method(loss="fbnet").search(Task(**{**problem.__dict__, "cost": tiny}))
 
@@ -152,7 +153,7 @@ def test_result_is_within_the_budget(tmp_path: Path) -> None:
     problem, _ = task(tmp_path, 0.3)
     result = method().search(problem)
     assert problem.limit_ms is not None
-    (genotype,) = best_under_budget(result.probabilities, problem.cost.fixed_ms, problem.cost.rows_ms, problem.limit_ms)
+    (genotype,) = best_under_budget(result.probabilities, problem.cost.fixed, problem.cost.rows, problem.limit_ms)
     arch = problem.space.decode(genotype)
     assert sum(layer.cost(shape).macs / 1e4 + 1.1 for layer, shape in arch.walk()) <= problem.limit_ms
 

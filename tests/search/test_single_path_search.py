@@ -15,14 +15,14 @@ from nas import cards, checkpoint
 from nas.data.digits import digits
 from nas.derivation import best_under_budget, reachable
 from nas.engine import make_accelerator
-from nas.methods.base import AdditiveCost, SearchResult, Task
+from nas.methods.base import SearchResult, Task
 from nas.methods.single_path import SinglePath
 from nas.methods.superkernel_training import DefaultTraining, PaperTraining, draw, dropout
 from nas.superkernel import is_threshold
 from search_spaces import LayerwiseSpace
+from search_spaces.additive import AdditiveCost
 from search_spaces.fbnet import fbnet
 from search_spaces.single_path import single_path
-from search_spaces.space import price
 
 CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "single_path.yaml").read_text())
 FULL = digits(8)
@@ -56,7 +56,7 @@ def task(
     made = Task(
         space,
         DATA,
-        AdditiveCost(fixed, rows),
+        AdditiveCost.of_rows(fixed, rows),
         limit,
         seed,
         make_accelerator("cpu"),
@@ -177,7 +177,7 @@ def test_paper_mode_is_full_until_the_latency_counts(tmp_path: Path) -> None:
     assert state.net.decide() == tuple(
         block.nest.gene((True,), (True, True), False) for block in state.net.blocks
     )  # thresholds at 0: everything is used
-    low, high = reachable(problem.cost.fixed_ms, problem.cost.rows_ms)
+    low, high = reachable(problem.cost.fixed, problem.cost.rows)
     result = method(**PAPER).search(problem)
     assert records[0]["expected_latency_ms"] == pytest.approx(high, rel=1e-5)
     assert low <= records[-1]["expected_latency_ms"] <= high * (1 + 1e-6)
@@ -228,8 +228,8 @@ def test_result_is_within_the_budget(tmp_path: Path) -> None:
     result = method(epochs=2).search(problem)
     assert problem.limit_ms is not None
     cost = problem.cost
-    found = best_under_budget(result.probabilities, cost.fixed_ms, cost.rows_ms, problem.limit_ms, 3)
-    assert (price(np.array(found), cost.fixed_ms, cost.rows_ms) <= problem.limit_ms).all()
+    found = best_under_budget(result.probabilities, cost.fixed, cost.rows, problem.limit_ms, 3)
+    assert (cost(np.array(found)) <= problem.limit_ms).all()
     assert len(set(found)) == 3
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from search_spaces import fbnet
+from search_spaces.additive import price
 from search_spaces.arch import Arch
-from search_spaces.space import price
 
 DATA = Path(__file__).parents[1] / "data"
 

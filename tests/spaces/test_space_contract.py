@@ -9,10 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.network import Network
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
+from search_spaces.additive import price
 from search_spaces.fbnet import fbnet
 from search_spaces.layers import Classifier, ConvBNAct, Skip
 from search_spaces.single_path import single_path
-from search_spaces.space import price
 
 SPACES = {
     "fbnet 224": lambda: fbnet(),

@@ -12,8 +12,8 @@ import numpy as np
 
 from nas.files import write_json
 from nas.latency.device import cpu_model
+from search_spaces.additive import price
 from search_spaces.fbnet import fbnet
-from search_spaces.space import price
 
 HERE = Path(__file__).parent
 GENOTYPES, LOOPED, REPEATS = 2_000_000, 20_000, 7
