@@ -99,8 +99,8 @@ def best_under_budget(
 
     maximise `sum_i log p_i[g_i]` subject to `least <= fixed + sum_i rows[i][g_i] <= limit`, as a 0-1 programme (HiGHS);
     each further one excludes those found. Raises `ValueError` with the reachable range where the limit is unreachable;
-    gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the last
-    bit, `least` to the solver's 1e-6.
+    gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the
+    last bit, `least` to the solver's 1e-6.
     """
     low, high = reachable(fixed, rows)
     if not limit >= low:

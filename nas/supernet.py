@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nas.fused import FusionPlan, fused_mix, plan_fusion
 from nas.network import Network
-from search_spaces.modules import init_weights
+from search_spaces.modules import InvertedResidual, init_weights
 from search_spaces.space import LayerwiseSpace
 
 
@@ -106,8 +107,19 @@ def mix(
         return candidates[only](x)
     if plan is not None and len(active) == len(candidates):
         return fused_mix(x, candidates, plan, weights)
-    parts = [candidates[k](x) * weight for k, weight in zip(active, weights.unbind(), strict=True)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    if len(active) == 1:
+        return candidates[active[0]](x) * weights
+    total: Tensor | None = None
+    shortcut: Tensor | None = None  # the weight of x itself: identities, and the shortcuts of all residual blocks
+    for k, weight in zip(active, weights.unbind(), strict=True):
+        candidate: Any = candidates[k]
+        residual = isinstance(candidate, InvertedResidual) and candidate.has_residual
+        if residual or isinstance(candidate, nn.Identity):
+            shortcut = weight if shortcut is None else shortcut + weight
+        if not isinstance(candidate, nn.Identity):
+            part = candidate.branch(x) if residual else candidate(x)
+            total = part * weight if total is None else torch.addcmul(total, part, weight)
+    if shortcut is not None:
+        total = x * shortcut if total is None else torch.addcmul(total, x, shortcut)
+    assert total is not None
     return total

@@ -9,8 +9,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,18 @@ from nas.gumbel import draw_path, initial_theta
 from nas.latency.device import cpu_model
 from nas.memory import keep_freed_memory
 from nas.network import Network
-from nas.supernet import Supernet
+from nas.supernet import Supernet, mix
 from search_spaces import fbnet
 
 HERE = Path(__file__).parent
 BATCH = {32: 32, 224: 8}
 CLASSES = 100
+
+
+def plain_sum(x: Tensor, candidates: nn.ModuleList, plan: object, active: Sequence[int], weights: Tensor) -> Tensor:
+    """The mixture as public implementations write it."""
+    total: Tensor = sum(weights[i] * candidates[k](x) for i, k in enumerate(active))  # type: ignore[assignment]
+    return total
 
 
 def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Callable[[], Tensor]]]:
@@ -50,7 +57,7 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
         return run
 
     def supernet(
-        mode: str, fused: bool | None = None, channels_last: bool = True
+        mode: str, fused: bool | None = None, channels_last: bool = True, as_published: bool = False
     ) -> Callable[[], Callable[[], Tensor]]:
         def make() -> Callable[[], Tensor]:
             torch.manual_seed(0)
@@ -60,7 +67,8 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
 
             def forward() -> Tensor:
                 path, _ = draw_path(theta, 5.0, mode, noise, differentiable=False)
-                return module(x, path.to(device))
+                with mock.patch("nas.supernet.mix", plain_sum if as_published else mix):
+                    return module(x, path.to(device))
 
             return step(module, forward)
 
@@ -81,7 +89,8 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
         "soft_the_other_form": supernet("soft", fused=device.type != "cuda"),
         "top2": supernet("top2"),
         "hard": supernet("hard"),
-        "plain_loop": supernet("soft", fused=False, channels_last=False),
+        "plain_loop": supernet("soft", fused=False, channels_last=False, as_published=True),
+        "plain_loop_channels_last": supernet("soft", fused=False, as_published=True),
     }
 
 
@@ -100,6 +109,7 @@ def mac_ratios(resolution: int) -> dict[str, float]:
         "top2": (fixed + 2 * one) / plain,
         "hard": (fixed + one) / plain,
         "plain_loop": everything,
+        "plain_loop_channels_last": everything,
     }
 
 

@@ -1,0 +1,200 @@
+"""Time and memory of one training step: superkernels, their largest plain net, and the soft supernet of that space."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.files import write_json
+from nas.gumbel import draw_path, initial_theta
+from nas.latency.device import cpu_model
+from nas.memory import keep_freed_memory
+from nas.network import Network
+from nas.superkernel import Superkernel
+from nas.supernet import Supernet
+from search_spaces.single_path import single_path
+
+HERE = Path(__file__).parent
+BATCH = {32: 32, 224: 8}
+CLASSES = 100
+
+
+def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Callable[[], Tensor]]]:
+    """Makers of step functions: each call runs forward and backward, and returns the loss."""
+    space = single_path(resolution, CLASSES)
+    largest = [position.labels.index("k5_e6") for position in space.positions]
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randn(BATCH[resolution], 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+    images = images.to(device, memory_format=torch.channels_last)
+    labels = torch.arange(BATCH[resolution]).remainder(CLASSES).to(device)
+
+    def ready(module: nn.Module) -> nn.Module:
+        return module.to(device).to(memory_format=torch.channels_last).train()
+
+    def step(module: nn.Module, forward: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                logits = forward()
+            loss = F.cross_entropy(logits.float(), labels)
+            loss.backward()
+            module.zero_grad()
+            return loss.detach()
+
+        return run
+
+    def plain() -> Callable[[], Tensor]:
+        torch.manual_seed(0)
+        module = ready(Network(space.decode(largest)))
+        return step(module, lambda: module(images))
+
+    def masked(mode: str) -> Callable[[], Callable[[], Tensor]]:
+        """The whole superkernel under its indicators: the paper's step, and the default's threshold step."""
+
+        def make() -> Callable[[], Tensor]:
+            torch.manual_seed(0)
+            module = Superkernel(space, mode)  # type: ignore[arg-type]
+            ready(module)
+            if mode == "default":  # as a threshold step does: the weights get no gradients
+                for parameter in module.weights():
+                    parameter.requires_grad_(False)
+
+            def forward() -> Tensor:
+                logistic = torch.rand(module.num_decisions, generator=noise).logit(eps=1e-7).to(device)
+                return module(images, module.indicators(logistic if mode == "default" else None))
+
+            return step(module, forward)
+
+        return make
+
+    def sliced() -> Callable[[], Tensor]:
+        torch.manual_seed(0)
+        module = Superkernel(space)
+        ready(module)
+        sizes = [len(position.candidates) for position in space.positions]
+
+        def forward() -> Tensor:
+            path = [int(torch.randint(size, (), generator=noise)) for size in sizes]
+            return module(images, path)
+
+        return step(module, forward)
+
+    def soft() -> Callable[[], Tensor]:
+        torch.manual_seed(0)
+        module = Supernet(space)
+        ready(module)
+        theta = initial_theta([len(position.candidates) for position in space.positions])
+
+        def forward() -> Tensor:
+            path, _ = draw_path(theta, 5.0, "soft", noise, differentiable=False)
+            return module(images, path.to(device))
+
+        return step(module, forward)
+
+    return {
+        "plain_k5_e6": plain,
+        "paper": masked("paper"),
+        "default_weights": sliced,
+        "default_thresholds": masked("default"),
+        "soft_supernet": soft,
+    }
+
+
+def times_ms(resolution: int, repeats: int, device: torch.device) -> dict[str, list[float]]:
+    """Interleaved step times after two steps of warm-up each; sampled paths are timed four at a time."""
+    steps = {name: make() for name, make in variants(resolution, device).items()}
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(repeats + 2):
+        for name, step in steps.items():
+            count = 4 if name == "default_weights" else 1
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            began = time.perf_counter()
+            for _ in range(count):
+                step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if turn >= 2:
+                taken[name].append(1e3 * (time.perf_counter() - began) / count)
+    return taken
+
+
+def peak_mib(resolution: int, name: str, device: torch.device) -> float:
+    """Peak memory of three steps above that of the built network, in a process of its own (CPU) or as CUDA counts."""
+    if device.type == "cuda":
+        step = variants(resolution, device)[name]()
+        torch.cuda.reset_peak_memory_stats()
+        for _ in range(3):
+            step()
+        return torch.cuda.max_memory_allocated() / 2**20
+    command = [sys.executable, __file__, "--memory-of", name, "--resolution", str(resolution)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def memory_of(resolution: int, name: str) -> float:
+    step = variants(resolution, torch.device("cpu"))[name]()
+    before = high_water_kib()
+    for _ in range(3):
+        step()
+    return (high_water_kib() - before) / 1024
+
+
+def high_water_kib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resolution", type=int, choices=sorted(BATCH), nargs="*", default=sorted(BATCH))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--save", action="store_true", help="write results-<device>.json beside this file")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()  # as every training does
+    if options.memory_of:
+        print(memory_of(options.resolution[0], options.memory_of))
+        return
+    results: dict[str, object] = {
+        "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "repeats": options.repeats,
+    }
+    for resolution in options.resolution:
+        taken = times_ms(resolution, options.repeats, device)
+        medians = {name: statistics.median(values) for name, values in taken.items()}
+        memory = {name: peak_mib(resolution, name, device) for name in taken}
+        rows = {}
+        print(f"{resolution} pixels, batch {BATCH[resolution]}, {results['device']}, {options.threads} threads")
+        for name, values in taken.items():
+            ratio, share = medians[name] / medians["plain_k5_e6"], memory[name] / memory["plain_k5_e6"]
+            spread = {"min": min(values), "max": max(values)}
+            rows[name] = {"median": medians[name], **spread, "ratio": ratio, "peak_mib": memory[name], "memory": share}
+            print(
+                f"  {name:20s} {medians[name]:9.1f} ms ({min(values):.1f} to {max(values):.1f})  {ratio:5.2f} x"
+                f"  peak {memory[name]:7.0f} MiB  {share:5.2f} x"
+            )
+        results[f"{resolution}px"] = {"batch": BATCH[resolution], "ms": rows}
+    if options.save:
+        write_json(HERE / f"results-{device.type}.json", results)
+
+
+if __name__ == "__main__":
+    main()
