@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from experiments.benchmarks.stepping import Step, median_ms, memory_of, peak_mib, times_ms, training_step
 from nas.files import write_json
 from nas.gumbel import draw_path, initial_theta
 from nas.latency.device import cpu_model
@@ -26,11 +22,12 @@ from nas.supernet import Supernet
 from search_spaces.single_path import single_path
 
 HERE = Path(__file__).parent
+MODULE = "experiments.benchmarks.superkernel_step.run"
 BATCH = {32: 32, 224: 8}
 CLASSES = 100
 
 
-def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Callable[[], Tensor]]]:
+def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Step]]:
     """Makers of step functions: each call runs forward and backward, and returns the loss."""
     space = single_path(resolution, CLASSES)
     largest = [position.labels.index("k5_e6") for position in space.positions]
@@ -42,26 +39,15 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
     def ready(module: nn.Module) -> nn.Module:
         return module.to(device).to(memory_format=torch.channels_last).train()
 
-    def step(module: nn.Module, forward: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        def run() -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                logits = forward()
-            loss = F.cross_entropy(logits.float(), labels)
-            loss.backward()
-            module.zero_grad()
-            return loss.detach()
-
-        return run
-
-    def plain() -> Callable[[], Tensor]:
+    def plain() -> Step:
         torch.manual_seed(0)
         module = ready(Network(space.decode(largest)))
-        return step(module, lambda: module(images))
+        return training_step(module, lambda: module(images), labels)
 
-    def masked(mode: str) -> Callable[[], Callable[[], Tensor]]:
+    def masked(mode: str) -> Callable[[], Step]:
         """The whole superkernel under its indicators: the paper's step, and the default's threshold step."""
 
-        def make() -> Callable[[], Tensor]:
+        def make() -> Step:
             torch.manual_seed(0)
             module = Superkernel(space, mode)  # type: ignore[arg-type]
             ready(module)
@@ -73,11 +59,11 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
                 logistic = torch.rand(module.num_decisions, generator=noise).logit(eps=1e-7).to(device)
                 return module(images, module.indicators(logistic if mode == "default" else None))
 
-            return step(module, forward)
+            return training_step(module, forward, labels)
 
         return make
 
-    def sliced() -> Callable[[], Tensor]:
+    def sliced() -> Step:
         torch.manual_seed(0)
         module = Superkernel(space)
         ready(module)
@@ -87,9 +73,9 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
             path = [int(torch.randint(size, (), generator=noise)) for size in sizes]
             return module(images, path)
 
-        return step(module, forward)
+        return training_step(module, forward, labels)
 
-    def soft() -> Callable[[], Tensor]:
+    def soft() -> Step:
         torch.manual_seed(0)
         module = Supernet(space)
         ready(module)
@@ -99,7 +85,7 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
             path, _ = draw_path(theta, 5.0, "soft", noise, differentiable=False)
             return module(images, path.to(device))
 
-        return step(module, forward)
+        return training_step(module, forward, labels)
 
     return {
         "plain_k5_e6": plain,
@@ -108,50 +94,6 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], Ca
         "default_thresholds": masked("default"),
         "soft_supernet": soft,
     }
-
-
-def times_ms(resolution: int, repeats: int, device: torch.device) -> dict[str, list[float]]:
-    """Interleaved step times after two steps of warm-up each; sampled paths are timed four at a time."""
-    steps = {name: make() for name, make in variants(resolution, device).items()}
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats + 2):
-        for name, step in steps.items():
-            count = 4 if name == "default_weights" else 1
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-            for _ in range(count):
-                step()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn >= 2:
-                taken[name].append(1e3 * (time.perf_counter() - began) / count)
-    return taken
-
-
-def peak_mib(resolution: int, name: str, device: torch.device) -> float:
-    """Peak memory of three steps above that of the built network, in a process of its own (CPU) or as CUDA counts."""
-    if device.type == "cuda":
-        step = variants(resolution, device)[name]()
-        torch.cuda.reset_peak_memory_stats()
-        for _ in range(3):
-            step()
-        return torch.cuda.max_memory_allocated() / 2**20
-    command = [sys.executable, __file__, "--memory-of", name, "--resolution", str(resolution)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
-def memory_of(resolution: int, name: str) -> float:
-    step = variants(resolution, torch.device("cpu"))[name]()
-    before = high_water_kib()
-    for _ in range(3):
-        step()
-    return (high_water_kib() - before) / 1024
-
-
-def high_water_kib() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:
@@ -168,7 +110,7 @@ def main() -> None:
     if device.type == "cpu":
         keep_freed_memory()  # as every training does
     if options.memory_of:
-        print(memory_of(options.resolution[0], options.memory_of))
+        print(memory_of(variants(options.resolution[0], device), options.memory_of))
         return
     results: dict[str, object] = {
         "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
@@ -178,9 +120,10 @@ def main() -> None:
         "repeats": options.repeats,
     }
     for resolution in options.resolution:
-        taken = times_ms(resolution, options.repeats, device)
-        medians = {name: statistics.median(values) for name, values in taken.items()}
-        memory = {name: peak_mib(resolution, name, device) for name in taken}
+        makers = variants(resolution, device)
+        taken = times_ms(makers, options.repeats, device, sampled=("default_weights",))
+        medians = median_ms(taken)
+        memory = {name: peak_mib(MODULE, resolution, name, makers, device) for name in taken}
         rows = {}
         print(f"{resolution} pixels, batch {BATCH[resolution]}, {results['device']}, {options.threads} threads")
         for name, values in taken.items():
