@@ -84,3 +84,21 @@ def test_proof_figures() -> None:
     good = Proof.of(measured, measured * 1.01, (measured, measured), measured, fit_networks=3)
     assert good.faults == []
     assert good.margin == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_stated_error_covers_rows_that_had_to_be_raised(seed: int) -> None:
+    """Cheap blocks that cost nothing inside a network (they are fused) drive fitted rows below their least share."""
+    rng = np.random.default_rng(seed)
+    size = 12
+    isolated = np.concatenate([rng.uniform(0.3, 0.6, 6), np.full(6, 0.05)])
+    true = isolated * np.concatenate([np.full(6, 0.95), np.zeros(6)])
+    counts = np.zeros((40, size))
+    for row in counts:
+        np.add.at(row, rng.integers(0, 6, 4), 1)
+        np.add.at(row, rng.integers(6, size, 12), 1)
+    measured = (counts @ true) * (1 + 0.005 * rng.standard_normal(40))
+    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.concatenate([np.full(6, 5e3), np.full(6, 1e3)]))
+    fit = calibrate(rows, counts, measured)
+    error = 100 * np.abs((fit.offset_ms + counts @ fit.row_ms) / measured - 1).mean()
+    assert error <= fit.loo_mape_percent + 1e-9
