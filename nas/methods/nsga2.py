@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler, NSGAIISampler
 
-from nas.methods.optuna_proposal import OptunaProposal
+from nas.methods.optuna_proposal import Direction, OptunaProposal
 from nas.methods.proposal import Proposal
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
@@ -30,7 +30,8 @@ class NSGA2:
 
 class _NSGA2(OptunaProposal):
     def __init__(self, feasible: Feasible, seed: int, population_size: int) -> None:
-        super().__init__(feasible, seed, ["maximize"] + ["minimize"] * len(feasible.limits))
+        costs: list[Direction] = ["minimize"] * len(feasible.limits)
+        super().__init__(feasible, seed, ["maximize", *costs])
         self.population_size = population_size
 
     def _sampler(self, seed: int) -> BaseSampler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -17,6 +17,8 @@ from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 from search_spaces.space import Population
 
+Direction = Literal["maximize", "minimize"]
+
 DRAWS = 4  # suggestions per candidate before random ones fill up
 
 
@@ -27,7 +29,7 @@ class OptunaProposal(Proposal):
     suggestion, so that telling the same candidates again leads to the same suggestions.
     """
 
-    def __init__(self, feasible: Feasible, seed: int, directions: Sequence[str]) -> None:
+    def __init__(self, feasible: Feasible, seed: int, directions: Sequence[Direction]) -> None:
         super().__init__(feasible, seed)
         self.distributions: dict[str, BaseDistribution] = {
             f"{i:03d}": IntDistribution(0, len(v) - 1) if v.ordered else CategoricalDistribution(range(len(v)))

@@ -85,8 +85,14 @@ class Proposal(ABC):
         if left is not None:
             return self._new(left[rng.permutation(len(left))], count, besides)
         found = besides
-        for _ in range(ATTEMPTS):
-            drawn = self.feasible.sample(4 * count + 16, rng)
+        for attempt in range(ATTEMPTS):
+            if attempt < ATTEMPTS // 4:
+                drawn = self.feasible.sample(4 * count + 16, rng)
+            else:  # few networks are within the budgets: look beside those known to be
+                known = np.concatenate([self.feasible.anchor[None], self.told, found])
+                near = known[rng.integers(len(known), size=64 * (attempt + 1))]
+                near = self.space.mutate(near, rng, 1.5 / max(near.shape[1], 1))
+                drawn = near[self.feasible.mask(near)]
             found = np.concatenate([found, self._new(drawn, count + len(besides) - len(found), found)])
             if len(found) == count + len(besides):
                 break
