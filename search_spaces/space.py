@@ -92,7 +92,7 @@ class SearchSpace(ABC):
         seen = set()
         for term in self.terms:
             for genes in self._choices(term):
-                for step in term.walk(genes):
+                for step in term.walk(genes) if self.possible(term, genes) else ():
                     if step not in seen:
                         seen.add(step)
                         yield step
@@ -105,6 +105,9 @@ class SearchSpace(ABC):
         for term in self.terms:
             values = []
             for genes in self._choices(term):
+                if not self.possible(term, genes):
+                    values.append(math.inf)
+                    continue
                 steps = list(term.walk(genes))
                 for step in steps:
                     if step not in known:
@@ -116,6 +119,10 @@ class SearchSpace(ABC):
             else:
                 fixed += values[0]
         return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
+
+    def possible(self, term: Term, genes: Genotype) -> bool:
+        """Whether some arch of the space has `genes` in `term`; what is not possible has no row and costs infinity."""
+        return True
 
     def _choices(self, term: Term) -> Iterator[Genotype]:
         return itertools.product(*(range(len(self.variables[v])) for v in term.variables))

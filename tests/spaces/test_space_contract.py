@@ -14,6 +14,8 @@ from search_spaces.costs import Shape
 from search_spaces.fbnet import fbnet
 from search_spaces.fbnetv3_space import fbnetv3
 from search_spaces.layers import Classifier, ConvBNAct, Layer, Skip
+from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
 SPACES = {
@@ -30,6 +32,18 @@ SPACES = {
     "fbnetv3 224": lambda: fbnetv3(),
     "fbnetv3 224 and more": lambda: fbnetv3(resolutions=(224, 248, 272), channels="released"),
     "fbnetv3 16, gray": lambda: fbnetv3(16, 10, in_channels=1),
+    "mobilenetv2 224": lambda: mobilenetv2(resolutions=(96, 224)),
+    "mobilenetv2 16, gray": lambda: mobilenetv2(16, 10, in_channels=1),
+    "mobilenetv2_layerwise 224": lambda: mobilenetv2_layerwise(),
+    "mobilenetv2_layerwise 16, gray": lambda: mobilenetv2_layerwise(16, 10, in_channels=1),
+    "rexnet 224, linear": lambda: rexnet(resolutions=(192, 224)),
+    "rexnet 16, linear, gray": lambda: rexnet(16, 10, in_channels=1),
+    "rexnet 16, more choices": lambda: rexnet(
+        16, 10, widths=(0.25, 0.5), firsts=(8, 16), depths=(1, 1.5), squeezes=("none", "late"), acts=("rexnet", "silu")
+    ),
+    "rexnet 32, piecewise": lambda: rexnet(32, 10, channels="piecewise"),
+    "rexnet 32, free": lambda: rexnet(32, 10, channels="free", divisor=8),
+    "rexnet 32, monotone": lambda: rexnet(32, 10, channels="monotone", divisor=8),
 }
 
 
