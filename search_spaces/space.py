@@ -91,11 +91,16 @@ class SearchSpace(ABC):
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
         seen = set()
         for term in self.terms:
-            for genes in self._choices(term):
-                for step in term.walk(genes) if self.possible(term, genes) else ():
-                    if step not in seen:
-                        seen.add(step)
-                        yield step
+            for step in self.steps(term):
+                if step not in seen:
+                    seen.add(step)
+                    yield step
+
+    def steps(self, term: Term) -> Iterator[tuple[Layer, Shape]]:
+        """The (layer, input shape) pairs that `term` can contribute; some may come more than once."""
+        for genes in self._choices(term):
+            if self.possible(term, genes):
+                yield from term.walk(genes)
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
