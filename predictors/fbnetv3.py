@@ -119,7 +119,9 @@ class MLP:
         if card.tuned_steps:
             self.encoders = copy.deepcopy(self.pretrained.encoders).requires_grad_(True)
             parameters = [*self.head, *self.encoders.parameters()]
-            self._descend(parameters, card.tuned_lr, card.tuned_steps, lambda: self.encoders(architecture), recipe, wanted)
+            self._descend(
+                parameters, card.tuned_lr, card.tuned_steps, lambda: self.encoders(architecture), recipe, wanted
+            )
             self.encoders.requires_grad_(False)
 
     def predict(self, population: Population) -> tuple[Floats, Floats]:

@@ -31,8 +31,7 @@ class Encoders(nn.Module):
         self.first = nn.Parameter(torch.randn(inputs, members * widths[0], generator=rng) * (2 / max(inputs, 1)) ** 0.5)
         self.first_bias = nn.Parameter(torch.zeros(members * widths[0]))
         self.weights = nn.ParameterList(
-            torch.randn(members, a, b, generator=rng) * (2 / a) ** 0.5
-            for a, b in zip(widths, widths[1:], strict=False)
+            torch.randn(members, a, b, generator=rng) * (2 / a) ** 0.5 for a, b in zip(widths, widths[1:], strict=False)
         )
         self.biases = nn.ParameterList(torch.zeros(members, 1, b) for b in widths[1:])
 
