@@ -142,6 +142,12 @@ CURVES = (  # title, [(metric, legend)], the result's figure drawn as a referenc
     ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
     ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),
     ("search: temperature", [("temperature", "temperature")], None),
+    (
+        "search: validation accuracy, %",
+        [("validation_top1_percent", "candidate"), ("best_validation_top1_percent", "best so far")],
+        None,
+    ),
+    ("search: latency of candidates, ms", [("latency_ms", "estimated")], ("limit_latency_ms", "limit")),
     ("train: loss", [("train_loss", "training")], None),
     ("train: test accuracy, %", [("top1_percent", "top-1")], None),
 )
