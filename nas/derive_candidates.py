@@ -84,9 +84,7 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
     log(f"next: python -m nas.train arch={out / 'arch.json'}")
 
 
-def ranked(
-    folder: Path, config: dict[str, Any], feasible: Feasible, count: int
-) -> tuple[Population, Floats, str]:
+def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
     """The `count` best genotypes within the limits, their scores, and what these are (predicted or observed)."""
     assert isinstance(feasible.space, JointSpace)
     genotypes, scores = read_trials(folder, feasible.space)

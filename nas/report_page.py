@@ -153,6 +153,9 @@ CURVES = (  # title, [(metric, legend)], the result's figure drawn as a referenc
 )
 
 
+CANDIDATE_METRICS = {"validation_top1_percent", "latency_ms"}  # one record per candidate
+
+
 def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
     figures = []
     for title, names, reference in CURVES:
@@ -163,7 +166,8 @@ def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
             for name, legend in names
         ]
         line = (reference[1], result[reference[0]]) if reference and result.get(reference[0]) is not None else None
-        figures.append(charts.line_chart(title, series, "epoch", line))
+        step = "candidate" if any(name in CANDIDATE_METRICS for name, _ in names) else "epoch"
+        figures.append(charts.line_chart(title, series, step, line))
     if not any(figures):
         return ""
     return f"<h2>How it went</h2><div class='charts'>{''.join(figures)}</div>"
