@@ -9,8 +9,8 @@ import numpy as np
 from nas import cards
 from nas.cli import DictConfig, check_types, entry, plain, run_config
 from nas.data.card import data_of
-from nas.derive_candidates import derive_candidates
 from nas.derivation import How, derive, log_probability
+from nas.derive_candidates import derive_candidates
 from nas.files import write_json, write_text
 from nas.handover import read_probabilities
 from nas.latency.device import Device

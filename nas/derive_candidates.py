@@ -27,7 +27,7 @@ from search_spaces.space import Population
 def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any]) -> None:
     """Write the `count` best networks within the asked budgets, with their recipes, and show them.
 
-    A run with a predictor evolves candidates for the new budgets and ranks them, trained or not, by the predicted score;
+    A run with a predictor evolves candidates for the new budgets and ranks them, trained or not, by predicted score;
     another run offers the candidates it trained. Raises `ValueError` where the budget is out of reach, or where none of
     the trained candidates meets it.
     """

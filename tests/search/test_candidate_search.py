@@ -1,4 +1,4 @@
-"""The loop of candidate-by-candidate searches: what it finds does not depend on who trains, when, or how often it dies."""
+"""The loop of candidate-by-candidate searches: who trains, when, and how often it dies changes nothing."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_candidates_may_be_trained_for_fewer_epochs() -> None:
 
 
 def test_the_next_best_replaces_one_that_proves_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best is measured 30% over; the next one estimated below the lowered limit is taken, and kept in the folder."""
+    """The best is measured 30% over; the next one estimated below the lowered limit is taken, and stored."""
     cost = SPACE.cost(lambda layer, shape: layer.cost(shape).macs / 1e5)
     population = SPACE.sample(30, np.random.default_rng(0))
     estimates = cost(population)
