@@ -1,4 +1,4 @@
-"""Writes the figures of results files into a README, between its markers: tau, regret, and their intervals over seeds."""
+"""Writes the figures of results files into a README, between its markers: tau and regret with intervals over seeds."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,7 @@ def candidates(count: int, seed: int) -> Population:
 
 
 def test_every_predictor_has_a_card() -> None:
-    files = {path.stem for path in Path("predictors").glob("*.py")}
+    files = {path.stem for path in (CONF.parent / "predictors").glob("*.py")}
     assert {"fbnetv3", "process", "blend"} <= files & set(CARDS)
 
 
