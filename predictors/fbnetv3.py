@@ -1,10 +1,11 @@
-"""FBNetV3's predictor (arXiv 2006.02049, section 3): a pre-trained architecture encoder, the recipe joined behind it."""
+"""FBNetV3's predictor (arXiv 2006.02049, section 3): pre-trained architecture encoder, recipe joined behind it."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class FBNetV3:
     encoder: tuple[int, ...] = (128, 64, 32)
     head: tuple[int, ...] = (64,)
     frozen_steps: int = 200
-    tuned_steps: int = 0
+    tuned_steps: int = 100
     head_lr: float = 1e-2
     tuned_lr: float = 1e-3
     weight_decay: float = 1e-2
@@ -123,6 +124,7 @@ class MLP:
                 parameters, card.tuned_lr, card.tuned_steps, lambda: self.encoders(architecture), recipe, wanted
             )
             self.encoders.requires_grad_(False)
+        self._tabulate()
 
     def predict(self, population: Population) -> tuple[Floats, Floats]:
         if self.warp is None:
@@ -134,11 +136,30 @@ class MLP:
     def members_of(self, population: Population) -> Floats:
         """Each member's prediction on the warped scale: (members, n)."""
         parts = []
+        population = np.atleast_2d(population)
         with torch.no_grad():
             for start in range(0, len(population), CHUNK):
-                architecture, recipe = self._inputs(population[start : start + CHUNK])
-                parts.append(self._forward(self.encoders(architecture), recipe).numpy())
+                part = population[start : start + CHUNK]
+                genes = self.architecture.check(part[:, : self.genes])
+                recipe = torch.from_numpy(self.recipe.encode(part[:, self.genes :]).astype(np.float32))
+                parts.append(self._forward(self._embed(genes), recipe).numpy())
         return np.concatenate(parts, axis=1).astype(np.float64)
+
+    def _embed(self, genes: Population) -> Tensor:
+        """Embeddings (members, n, d): the first layer as a sum of one row per gene instead of a product with zeros."""
+        x = F.embedding_bag(torch.from_numpy(genes + self.offsets), self.rows, mode="sum")
+        x = x.add_(self.encoders.first_bias).relu_().view(len(genes), self.encoders.members, -1)
+        return self.encoders.deeper(x.transpose(0, 1))
+
+    def _tabulate(self) -> None:
+        """The first layer's output for every choice: `rows` (choices of all variables, members * width)."""
+        encoding, first = self.architecture, self.encoders.first
+        self.offsets = np.cumsum([0, *encoding.cardinalities[:-1]])
+        parts = [
+            torch.from_numpy(table.astype(np.float32)) @ first[torch.from_numpy(encoding.owner == v)]
+            for v, table in enumerate(encoding.tables)
+        ]
+        self.rows = torch.cat(parts).detach()
 
     def _inputs(self, population: Population) -> tuple[Tensor, Tensor]:
         population = np.atleast_2d(population)
@@ -151,15 +172,16 @@ class MLP:
         rng = torch.Generator().manual_seed(self.seed + 1)
         widths = (inputs, *self.card.head, 1)
         head: list[Tensor] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             head.append(torch.randn(self.card.members, a, b, generator=rng) * (2 / a) ** 0.5)
             head.append(torch.zeros(self.card.members, 1, b))
         return head
 
     def _forward(self, embedded: Tensor, recipe: Tensor) -> Tensor:
         x = (embedded - self.centre) / self.spread
-        if recipe.shape[1]:
-            x = torch.cat([x, (2 * recipe - 1).expand(len(x), -1, -1)], dim=2)
+        if recipe.shape[1]:  # both parts with the same sum of variances, whatever their numbers of columns
+            share = (x.shape[2] / recipe.shape[1]) ** 0.5
+            x = torch.cat([x, (share * (2 * recipe - 1)).expand(len(x), -1, -1)], dim=2) / 2**0.5
         for i in range(0, len(self.head), 2):
             x = torch.baddbmm(self.head[i + 1], x, self.head[i])
             x = x.relu_() if i + 2 < len(self.head) else x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Encoders(nn.Module):
         self.first = nn.Parameter(torch.randn(inputs, members * widths[0], generator=rng) * (2 / max(inputs, 1)) ** 0.5)
         self.first_bias = nn.Parameter(torch.zeros(members * widths[0]))
         self.weights = nn.ParameterList(
-            torch.randn(members, a, b, generator=rng) * (2 / a) ** 0.5 for a, b in zip(widths, widths[1:], strict=False)
+            torch.randn(members, a, b, generator=rng) * (2 / a) ** 0.5 for a, b in pairwise(widths)
         )
         self.biases = nn.ParameterList(torch.zeros(members, 1, b) for b in widths[1:])
 
@@ -49,18 +50,17 @@ class Encoders(nn.Module):
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How encoders learn the free statistics: Adam under a one-cycle learning rate, one pass over fresh samples.
+    """How encoders learn the free statistics: Adam under a one-cycle learning rate.
 
-    `samples`: architectures drawn; `batch_size`; `lr`: the highest. `passes`: over a pool, where there is one.
+    `samples`: architectures seen, each a fresh draw; from a pool, in shuffled passes. `lr`: the highest.
     """
 
-    samples: int = 100_000
-    batch_size: int = 4096
+    samples: int = 400_000
+    batch_size: int = 1024
     lr: float = 3e-3
-    passes: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("samples", "batch_size", "passes"):
+        for name in ("samples", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"pretraining.{name} must be at least 1, got {getattr(self, name)}")
         if not self.lr > 0:
@@ -69,7 +69,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Encoders, the share of the variance of each statistic they explain (R2 on the last batch), the architectures seen."""
+    """Encoders, the variance of each statistic they explain (R2 on the last batch), the number of samples seen."""
 
     encoders: Encoders
     r2: tuple[float, ...]
@@ -88,8 +88,8 @@ def pretrain(
 
     Architectures are drawn uniformly from the space, or from `pool`. The target of each statistic is its normal score
     among those drawn, so that orders of magnitude and heavy tails count alike; the loss is the mean squared error.
-    Departure: normal scores and one pass over many samples, where readings of the paper standardise the values of
-    10,000 architectures and pass over them ten times.
+    Departure: normal scores and fresh samples throughout, where a reading of the paper standardises the values of
+    10,000 architectures and passes over them ten times.
     """
     rng = np.random.default_rng([seed, 1])
     encoding = Encoding(variables)
@@ -98,7 +98,8 @@ def pretrain(
         rows = np.arange(len(drawn))
     else:
         drawn = encoding.check(pool)
-        rows = np.concatenate([rng.permutation(len(drawn)) for _ in range(how.passes)])
+        passes = -(-how.samples // len(drawn))
+        rows = np.concatenate([rng.permutation(len(drawn)) for _ in range(passes)])[: how.samples]
     raw = checked_statistics(statistics, drawn)
     quantiles = QuantileTransformer(
         n_quantiles=min(QUANTILES, len(raw)), output_distribution="normal", random_state=0, copy=False

@@ -1,4 +1,4 @@
-"""A Gaussian process that knows how genotypes are built: alike choices act alike, near positions too, effects add up."""
+"""A Gaussian process that knows how genotypes are built: like choices act alike, near positions too, effects add."""
 
 from __future__ import annotations
 
