@@ -31,7 +31,8 @@ check: $(STAMP)
 	@$(RUN) -m mypy
 
 bench: $(STAMP)
-	@for script in experiments/benchmarks/*/run.py; do echo "== $$script"; $(RUN) $$script $(ARGS) || exit 1; done
+	@for folder in experiments/benchmarks/*/; do name=$$(basename $$folder); test -f $$folder/run.py || continue; \
+	echo "== $$name"; $(RUN) -m experiments.benchmarks.$$name.run $(ARGS) || exit 1; done
 
 clean:
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -142,6 +142,36 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
     return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
 
 
+def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, y_label: str) -> str:
+    """Points to be cheap in x and high in y; of each group a line joins those that none of its others beats."""
+    points = [point for _, group in groups for point in group]
+    if not points:
+        return ""
+    frame = _Frame([x for x, _ in points], [y for _, y in points])
+    parts = [frame.axes(x_label)]
+    for index, (label, group) in enumerate(groups):
+        best = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front(group))
+        parts.append(f'<polyline class="line s{index % 3}" points="{best}"/>')
+        for x, y in group:
+            tip = f"{label}: {y_label} {number(y)} at {x_label} {number(x)}"
+            parts.append(
+                f'<circle class="dot s{index % 3}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.4">'
+                f"<title>{escape(tip)}</title></circle>"
+            )
+    legend = "".join(f'<span class="key s{i % 3}">{escape(label)}</span>' for i, (label, _) in enumerate(groups))
+    caption = f"<figcaption>{escape(title)} ({escape(y_label)}) {legend}</figcaption>"
+    return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
+
+
+def front(points: Points) -> list[tuple[float, float]]:
+    """The points with a larger y than every point of smaller or equal x, by rising x."""
+    kept: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or y > kept[-1][1]:
+            kept.append((x, y))
+    return kept
+
+
 def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> str:
     """Named milliseconds on one axis, with the reachable range as a bar. Labels never overlap: each has its own row."""
     width, row = 760, 24

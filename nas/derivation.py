@@ -92,12 +92,15 @@ def sample(
     return [tuple(int(g) for g in population[i]) for i in np.sort(first)[:count]]
 
 
-def best_under_budget(probabilities: Rows, fixed: float, rows: Rows, limit: float, count: int = 1) -> list[Genotype]:
-    """The `count` most probable genotypes whose additive cost is at most `limit`, best first, exactly.
+def best_under_budget(
+    probabilities: Rows, fixed: float, rows: Rows, limit: float, count: int = 1, least: float = -np.inf
+) -> list[Genotype]:
+    """The `count` most probable genotypes whose additive cost lies in `least..limit`, best first, exactly.
 
-    maximise `sum_i log p_i[g_i]` subject to `fixed + sum_i rows[i][g_i] <= limit`, as a 0-1 programme (HiGHS); each
-    further one excludes those found. Raises `ValueError` with the reachable range where the limit is unreachable; gives
-    fewer than `count` only where no more genotypes are within the limit.
+    maximise `sum_i log p_i[g_i]` subject to `least <= fixed + sum_i rows[i][g_i] <= limit`, as a 0-1 programme (HiGHS);
+    each further one excludes those found. Raises `ValueError` with the reachable range where the limit is unreachable;
+    gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the
+    last bit, `least` to the solver's 1e-6.
     """
     low, high = reachable(fixed, rows)
     if not limit >= low:
@@ -114,11 +117,12 @@ def best_under_budget(probabilities: Rows, fixed: float, rows: Rows, limit: floa
     found: list[Genotype] = []
     room = limit - fixed
     while len(found) < count:
+        unit = max(room, 1e-12) if np.isfinite(room) else float(cost.sum())
         solution = milp(
             -gain,
             integrality=np.ones(width),
             bounds=Bounds(0, 1),
-            constraints=[*constraints, LinearConstraint(cost[None, :] / max(room, 1e-12), -np.inf, 1.0)],
+            constraints=[*constraints, LinearConstraint(cost[None, :] / unit, (least - fixed) / unit, room / unit)],
             options={"mip_rel_gap": 0.0},
         )
         if solution.status == 2:  # infeasible: nothing is left within the limit
@@ -134,6 +138,6 @@ def best_under_budget(probabilities: Rows, fixed: float, rows: Rows, limit: floa
         chosen = np.zeros(width)
         chosen[offsets[:-1] + np.array(genotype)] = 1
         constraints.append(LinearConstraint(chosen[None, :], -np.inf, len(sizes) - 1))
-    if not found:  # the limit is the minimum to the last bits, below what the solver can tell apart
+    if not found and least <= low:  # the limit is the minimum to the last bits, below what the solver can tell apart
         found.append(tuple(int(row.argmin()) for row in rows))
     return found

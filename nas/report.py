@@ -1,9 +1,13 @@
 """One self-contained page about a finished run: what was asked, found and measured, how sure the search was of each
-layer, how training went, how far the latency table can be trusted, and how to repeat it."""
+layer, how training went, how far the latency table can be trusted, and how to repeat it. For a folder of runs (a
+sweep): their accuracy-latency front."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nas.cli import DictConfig, check_types, entry
+from nas.front_page import finished_runs, write_front
 from nas.progress import log
 from nas.report_page import write_report
 
@@ -12,8 +16,9 @@ from nas.report_page import write_report
 def main(cfg: DictConfig) -> None:
     check_types(cfg, {"run": str | None})
     if cfg.run is None:
-        raise ValueError("name the run directory: python -m nas.report run=runs/...")
-    log(f"written: {write_report(cfg.run)}")
+        raise ValueError("name the run directory, or a folder of runs: python -m nas.report run=runs/...")
+    alone = (Path(cfg.run) / "config.yaml").exists() or not finished_runs(cfg.run)
+    log(f"written: {write_report(cfg.run) if alone else write_front(cfg.run)}")
 
 
 if __name__ == "__main__":

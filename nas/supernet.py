@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from nas.fused import FusionPlan, fused_mix, plan_fusion
 from nas.network import Network
 from search_spaces.layers import LinearBottleneck
-from search_spaces.modules import init_weights
+from search_spaces.modules import InvertedResidual, init_weights
 from search_spaces.space import LayerwiseSpace
 
 
@@ -44,11 +45,13 @@ class Supernet(nn.Module):
     """All candidates of `space` side by side. Input: images (B, C, H, W) and a path; output: logits (B, classes).
 
     Searched layers must lie in the block stages; stem and head are fixed. With a one-hot path the result equals the
-    stand-alone network of that arch bit for bit, since the same modules run in the same order. A path that executes
-    every candidate runs in the fused form of `nas.fused` unless `fused=False`.
+    stand-alone network of that arch bit for bit, since the same modules run in the same order.
+
+    `fused`: whether a path that executes every candidate runs in the fused form of `nas.fused`; None: on CUDA only. On
+    a CPU one candidate after the other is quicker, its tensors fit the cache (`experiments/benchmarks/supernet_step`).
     """
 
-    def __init__(self, space: LayerwiseSpace, fused: bool = True) -> None:
+    def __init__(self, space: LayerwiseSpace, fused: bool | None = None) -> None:
         super().__init__()
         if any(len(slot) > 1 for stage in (space.slots[0], space.slots[-1]) for slot in stage):
             raise ValueError(f"a supernet searches the block stages only; {space.name} has choices in its stem or head")
@@ -62,17 +65,19 @@ class Supernet(nn.Module):
         self.slots = nn.ModuleList(
             nn.ModuleList(layer.build(shape) for layer in slot) for slot, shape in zip(slots, shapes, strict=True)
         )
-        self.plans = [plan_fusion(slot, shape) if fused else None for slot, shape in zip(slots, shapes, strict=True)]
+        self.fused = fused
+        self.plans = [plan_fusion(slot, shape) for slot, shape in zip(slots, shapes, strict=True)]
         init_weights(self)
 
     def forward(self, x: Tensor, path: PathWeights) -> Tensor:
+        fused = x.is_cuda if self.fused is None else self.fused
         x = self.ends.bn1(self.ends.conv_stem(x))
         position = 0
         for slot, plan in zip(self._slots(), self.plans, strict=True):
             if len(slot) == 1:
                 x = slot[0](x)
             else:
-                x = mix(x, slot, plan, path.active[position], path.weights[position])
+                x = mix(x, slot, plan if fused else None, path.active[position], path.weights[position])
                 position += 1
         if position != len(path.active):
             raise ValueError(f"{self.space.name} has {position} positions, the path has {len(path.active)}")
@@ -105,8 +110,19 @@ def mix(
         return candidates[only](x)
     if plan is not None and len(active) == len(candidates):
         return fused_mix(x, candidates, plan, weights)
-    parts = [candidates[k](x) * weight for k, weight in zip(active, weights.unbind(), strict=True)]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    if len(active) == 1:
+        return candidates[active[0]](x) * weights
+    total: Tensor | None = None
+    shortcut: Tensor | None = None  # the weight of x itself: identities, and the shortcuts of all residual blocks
+    for k, weight in zip(active, weights.unbind(), strict=True):
+        candidate: Any = candidates[k]
+        residual = isinstance(candidate, InvertedResidual) and candidate.has_residual
+        if residual or isinstance(candidate, nn.Identity):
+            shortcut = weight if shortcut is None else shortcut + weight
+        if not isinstance(candidate, nn.Identity):
+            part = candidate.branch(x) if residual else candidate(x)
+            total = part * weight if total is None else torch.addcmul(total, part, weight)
+    if shortcut is not None:
+        total = x * shortcut if total is None else torch.addcmul(total, x, shortcut)
+    assert total is not None
     return total

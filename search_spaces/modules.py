@@ -77,7 +77,10 @@ class InvertedResidual(nn.Module):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x
+        return self.branch(x) + x if self.has_residual else self.branch(x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The block without its shortcut."""
         if self.has_expand:
             x = self.bn1(self.conv_pw(x))
         if self.groups > 1:
@@ -86,7 +89,7 @@ class InvertedResidual(nn.Module):
         for depthwise in self.more_depthwise:
             x = depthwise(x)
         x = self.bn3(self.conv_pwl(self.se(x)))
-        return self.drop_path(x) + shortcut if self.has_residual else x
+        return self.drop_path(x) if self.has_residual else x
 
 
 class DepthwiseSeparable(nn.Module):

@@ -1,8 +1,9 @@
-"""Tables of the FBNet space on this machine, with their proofs: 224 and 32 pixels, ONNX Runtime and torch eager."""
+"""Tables of spaces on this machine, with their proofs: 224 and 32 pixels, ONNX Runtime and torch eager."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from pathlib import Path
@@ -13,11 +14,13 @@ from nas.latency.device import Device
 from nas.latency.plot import scatter
 from nas.latency.table import LatencyTable
 from search_spaces.fbnet import fbnet
+from search_spaces.single_path import single_path
 
 HERE = Path(__file__).parent
 EFFORT = Effort(
     fit_networks=64, held_out_networks=40, rounds=15, network_rounds=20, visit_ms=3.0, network_visit_ms=20.0
 )  # what `python -m nas.latency` does by default
+SPACES = {"fbnet": fbnet, "single_path": single_path}
 RUNTIMES, RESOLUTIONS = ("onnxruntime", "torch"), (224, 32)
 
 
@@ -40,19 +43,19 @@ def record(table: LatencyTable, seconds: float, load: float) -> dict[str, object
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--space", choices=list(SPACES), nargs="*", default=["fbnet"])
     parser.add_argument("--runtime", choices=RUNTIMES, nargs="*", default=list(RUNTIMES))
     parser.add_argument("--resolution", type=int, choices=RESOLUTIONS, nargs="*", default=list(RESOLUTIONS))
     parser.add_argument("--tables", type=Path, default=Path("latency_tables"))
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     arguments = parser.parse_args()
-    for runtime in arguments.runtime:
-        for resolution in arguments.resolution:
-            started = time.perf_counter()
-            device = Device(runtime=runtime)
-            table = build_table(fbnet(resolution), device, arguments.tables, effort=EFFORT, refresh=True)
-            name = f"fbnet-{resolution}-{runtime}"
-            results = read_json(arguments.out, "results") if arguments.out.exists() else {}
-            results[name] = record(table, time.perf_counter() - started, os.getloadavg()[0])
-            write_json(arguments.out, dict(sorted(results.items())))
-            scatter(table, arguments.out.parent / f"{name}.png")
-            print(name, table.proof.sentence() if table.proof else "", flush=True)
+    for space, runtime, resolution in itertools.product(arguments.space, arguments.runtime, arguments.resolution):
+        started = time.perf_counter()
+        device = Device(runtime=runtime)
+        table = build_table(SPACES[space](resolution), device, arguments.tables, effort=EFFORT, refresh=True)
+        name = f"{space}-{resolution}-{runtime}"
+        results = read_json(arguments.out, "results") if arguments.out.exists() else {}
+        results[name] = record(table, time.perf_counter() - started, os.getloadavg()[0])
+        write_json(arguments.out, dict(sorted(results.items())))
+        scatter(table, arguments.out.parent / f"{name}.png")
+        print(name, table.proof.sentence() if table.proof else "", flush=True)

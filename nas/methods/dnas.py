@@ -18,6 +18,7 @@ from nas.data import Split
 from nas.derivation import reachable
 from nas.gumbel import draw_path, initial_theta
 from nas.methods.base import SearchResult, Task
+from nas.methods.epochs import batches, mean_loss
 from nas.objectives import (
     augmented_lagrangian,
     check_fbnet_unit,
@@ -26,7 +27,7 @@ from nas.objectives import (
     next_multiplier,
     temperature_at,
 )
-from nas.seeding import derive_seed, generator, seed_global
+from nas.seeding import generator, seed_global
 from nas.supernet import Supernet
 from search_spaces.modules import zero_init_residuals
 
@@ -189,16 +190,7 @@ class _State:
         return record
 
     def _batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        method = self.method
-        for images, labels in split.batches(
-            method.batch_size,
-            seed=derive_seed(self.task.seed, "search", part),
-            epoch=epoch,
-            augment=method.augment,
-            drop_last=True,
-            device=self.device,
-        ):
-            yield images.contiguous(memory_format=torch.channels_last), labels
+        return batches(self.task, split, part, epoch, self.method.batch_size, self.method.augment)
 
     def _weight_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:
         # In the product CE * alpha * log(LAT)^beta the second factor only scales the weights' learning rate, by an
@@ -242,15 +234,8 @@ class _State:
         return F.cross_entropy(logits.float(), labels)
 
     def _mean(self, losses: list[Tensor], part: str, epoch: int) -> float:
-        values = torch.stack(losses).cpu()
-        bad = torch.nonzero(~torch.isfinite(values))
-        if len(bad):
-            raise ValueError(
-                f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
-                f"{int(bad[0]) + 1}; lower method.weight_lr ({self.method.weight_lr}) or raise "
-                f"method.temperature_floor; earlier epochs are kept in {self.task.checkpoint}"
-            )
-        return float(values.mean())
+        cure = f"lower method.weight_lr ({self.method.weight_lr}) or raise method.temperature_floor"
+        return mean_loss(self.task, losses, part, epoch, cure)
 
     def probabilities(self) -> tuple[np.ndarray, ...]:
         p = torch.softmax(self.theta.detach().double(), dim=-1).numpy()

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from nas import checkpoint as checkpoints
 from nas.data import Split
 from nas.methods.base import Task
+from nas.methods.epochs import batches, mean_loss
 from nas.objectives import augmented_lagrangian, next_multiplier, single_path_loss, single_path_runtime_ms
-from nas.seeding import derive_seed, generator, seed_global
+from nas.seeding import generator, seed_global
 from nas.superblock import Indicators
 from nas.superkernel import Superkernel
 from search_spaces.modules import zero_init_residuals
@@ -79,15 +80,7 @@ class Training(ABC):
         return lr
 
     def batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in split.batches(
-            self.method.batch_size,
-            seed=derive_seed(self.task.seed, "search", part),
-            epoch=epoch,
-            augment=self.method.augment,
-            drop_last=True,
-            device=self.device,
-        ):
-            yield images.contiguous(memory_format=torch.channels_last), labels
+        return batches(self.task, split, part, epoch, self.method.batch_size, self.method.augment)
 
     def cross_entropy(
         self, images: Tensor, labels: Tensor, path: tuple[int, ...] | list[Indicators], smoothing: float
@@ -97,15 +90,7 @@ class Training(ABC):
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
     def mean(self, losses: list[Tensor], part: str, epoch: int) -> float:
-        values = torch.stack(losses).cpu()
-        bad = torch.nonzero(~torch.isfinite(values))
-        if len(bad):
-            raise ValueError(
-                f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
-                f"{int(bad[0]) + 1}; lower method.weight_lr ({self.method.weight_lr}); earlier epochs are kept in "
-                f"{self.task.checkpoint}"
-            )
-        return float(values.mean())
+        return mean_loss(self.task, losses, part, epoch, f"lower method.weight_lr ({self.method.weight_lr})")
 
     @torch.no_grad()
     def probabilities(self) -> tuple[np.ndarray, ...]:

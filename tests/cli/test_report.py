@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.charts import line_chart, number, ruler, scatter_chart, share_bar, ticks
+from nas.charts import front, line_chart, number, ruler, scatter_chart, share_bar, ticks
+from nas.front_page import write_front
 from nas.handover import write_archs, write_probabilities
 from nas.latency.device import Device
 from nas.latency.proof import Proof
 from nas.latency.table import LatencyTable, Row, entries
+from nas.report import main as report
 from nas.report_page import report_html, write_report
 from nas.runs import Run
 from search_spaces.fbnet import fbnet
@@ -190,3 +192,24 @@ def test_charts_without_points() -> None:
     assert "polyline" in line_chart("x", [("a", [(1, 2.0)])], "epoch")
     assert "reach" not in ruler(None, [("measured", 1.0)])
     assert share_bar([("a", 0.25), ("b", 0.75)], 1).count("<rect") == 2
+
+
+def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
+    figures = [("fbnet", "dnas", 1.0, 90.0), ("fbnet", "dnas", 2.0, 89.0), ("fbnet", "random", 1.5, None)]
+    for i, (space, method, ms, top1) in enumerate(figures):
+        folder = tmp_path / "sweep" / str(i)
+        folder.mkdir(parents=True)
+        record = json.loads((run / "result.json").read_text())
+        record |= {"space": space, "method": method, "measured_latency_ms": ms, "top1_percent": top1}
+        (folder / "result.json").write_text(json.dumps(record))
+    report([f"run={tmp_path / 'sweep'}"])
+    page = Page((tmp_path / "sweep" / "front.html").read_text())
+    assert page.text.count("dnas") >= 3 and "random" in page.text  # the legend, and one row for each run
+    assert page.text.index("1.5") < page.text.index("89")
+    with pytest.raises(ValueError, match="holds no finished run"):
+        write_front(tmp_path / "nothing")
+
+
+def test_a_front_keeps_what_nothing_beats() -> None:
+    points = [(3.0, 5.0), (1.0, 2.0), (2.0, 2.0), (1.0, 1.0), (4.0, 4.0)]
+    assert front(points) == [(1.0, 2.0), (3.0, 5.0)]

@@ -34,6 +34,20 @@ def test_budget_is_exact(seed: int, share: float) -> None:
     assert (price(np.array(found), fixed, rows) <= limit).all()
 
 
+@pytest.mark.parametrize("limit_share", [0.5, 0.9, np.inf])
+def test_a_least_cost_is_kept_exactly_too(limit_share: float) -> None:
+    for seed in range(4):
+        probabilities, fixed, rows = problem(seed)
+        low, high = reachable(fixed, rows)
+        least, limit = low + 0.45 * (high - low), low + limit_share * (high - low)
+        within = brute_force(probabilities, fixed, rows, limit)
+        costs = price(np.array(within), fixed, rows)
+        expected = [genotype for genotype, ms in zip(within, costs, strict=True) if ms >= least]
+        assert expected
+        assert best_under_budget(probabilities, fixed, rows, limit, 3, least) == expected[:3]
+    assert best_under_budget(probabilities, fixed, rows, limit, 3, 1.1 * high) == []
+
+
 def test_budget_on_the_full_fbnet_size_never_exceeds_the_limit() -> None:
     for seed in range(5):
         probabilities, fixed, rows = problem(seed, (9,) * 22)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nas.gumbel import draw_path, initial_theta
-from nas.supernet import PathWeights, Supernet
+from nas.supernet import PathWeights, Supernet, mix
 from search_spaces import LayerwiseSpace
 from search_spaces.fbnet import fbnet
 
@@ -84,6 +84,21 @@ def test_a_path_of_another_length_is_refused(space: LayerwiseSpace) -> None:
         supernet(images(space, 2), PathWeights.one_hot([0]))
     with pytest.raises(ValueError, match="the path has"):
         supernet(images(space, 2), PathWeights.one_hot([0] * 23))
+
+
+@pytest.mark.parametrize("mode", ["soft", "top2", "hard"])
+def test_a_mixture_is_the_weighted_sum_of_its_candidates(space: LayerwiseSpace, mode: str) -> None:
+    """`mix` sums up the shortcuts apart from the branches; here each candidate runs as it is."""
+    torch.manual_seed(0)
+    supernet = perturbed(Supernet(space)).double().eval()
+    theta = initial_theta([len(position.candidates) for position in space.positions])
+    path, _ = draw_path(theta, 1.0, mode, torch.Generator().manual_seed(0), differentiable=True)
+    slots = [slot for slot in supernet.slots if len(slot) > 1]
+    for slot, position, active, weights in zip(slots, space.positions, path.active, path.weights, strict=True):
+        x = torch.randn(2, *position.shape, dtype=torch.float64)
+        weights = weights.double()
+        expected = sum(weights[i] * slot[k](x) for i, k in enumerate(active))
+        torch.testing.assert_close(mix(x, slot, None, active, weights), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -1,0 +1,23 @@
+"""Keeping freed memory in the process, which makes training steps on a CPU quicker."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let malloc keep what tensors free instead of giving it back to the system; whether the C library could be told.
+
+    A training step frees and takes back the same large blocks. By default glibc returns them to the system each time,
+    and the step pays for the pages again: a step of the soft FBNet supernet (32 pixels, batch 32, 3 GB of activations)
+    takes 2.3 s that way and 1.8 s otherwise. The process stays at its peak size. Other C libraries are left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
