@@ -1,6 +1,6 @@
 """Regret of search methods on NAS-Bench-Macro: every one of its 6,561 networks was trained, so nothing is trained here.
 
-python experiments/search_on_nas_bench_macro/run.py [--seeds 20] [--data FILE] [--out results.json]
+python experiments/search_on_nas_bench_macro/run.py [--seeds 20] [--only METHOD] [--data FILE] [--out results.json]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nas.methods.random import RandomSearch
 from nas.methods.regularized_evolution import RegularizedEvolution
 from nas.methods.tpe import TPE
 from predictors.baselines import GaussianProcess, RandomForest
+from predictors.process import StructuredProcess
 from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
 from search_spaces.budgets import Feasible, Limit
@@ -31,6 +32,7 @@ DATA = Path(__file__).parents[1] / "data" / "nas_bench_macro_cifar10.json"
 QUERIES = (50, 100, 200)
 FIRST_SEED = 100  # settings were chosen on seeds 0 to 9
 BATCH = 2
+GROWING = 0  # a batch of a tenth of what was told, at least 5: for predictors that take seconds to fit
 MACS_SHARE = 0.5  # of the reachable range, for the searches with a budget
 
 
@@ -103,6 +105,7 @@ METHODS: dict[str, tuple[Any, int]] = {  # method, candidates per batch
     "tpe": (TPE(startup_candidates=10), BATCH),
     "predictor (random forest)": (predictor_search(RandomForest(trees=60), 10), 5),
     "predictor (gaussian process)": (predictor_search(GaussianProcess(restarts=0), 10), BATCH),
+    "predictor (structured process)": (predictor_search(StructuredProcess(), 10), GROWING),
 }
 
 
@@ -120,7 +123,9 @@ def regrets(table: Table, name: str, limits: Sequence[Limit], seed: int) -> list
     feasible = Feasible(MacroSpace(), limits)
     proposal = start(method, feasible, table, seed)
     while len(proposal.told) < max(QUERIES):
-        rows = proposal.ask(min(batch, max(QUERIES) - len(proposal.told)))
+        told = len(proposal.told)
+        following = next(queries for queries in QUERIES if queries > told)  # no batch reaches over a count reported
+        rows = proposal.ask(min(batch or max(5, told // 10), following - told))
         proposal.tell(rows, table.accuracy[table.index(rows)])
     best = table.accuracy[feasible.mask(table.population)].max()
     return [float(best - proposal.scores[:queries].max()) for queries in QUERIES]
@@ -143,19 +148,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--only", choices=METHODS, help="one method; the others' figures in --out stay")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
     asked = parser.parse_args()
     table = Table(asked.data)
     cost = table.macs_cost()
     low, high = cost.reachable()
     limits = {"none": [], "macs": [Limit("macs", cost, low + MACS_SHARE * (high - low))]}
-    results: dict[str, Any] = {"seeds": [FIRST_SEED, FIRST_SEED + asked.seeds - 1], "regret_points": {}}
+    if asked.only and asked.out.exists():
+        results: dict[str, Any] = json.loads(asked.out.read_text())
+    else:
+        results = {}
+    results = {**results, "seeds": [FIRST_SEED, FIRST_SEED + asked.seeds - 1]}
     for budget, limit in limits.items():
-        for name in METHODS:
+        for name in [asked.only] if asked.only else METHODS:
             began = time.perf_counter()
             values = np.array([regrets(table, name, limit, FIRST_SEED + seed) for seed in range(asked.seeds)])
             found = {**summary(values), "seconds": time.perf_counter() - began, "each": values.tolist()}
-            results["regret_points"].setdefault(budget, {})[name] = found
+            results.setdefault("regret_points", {}).setdefault(budget, {})[name] = found
             cells = "  ".join(
                 f"{q}: {found[str(q)]['mean']:.4f} [{found[str(q)]['interval95'][0]:.4f}, "
                 f"{found[str(q)]['interval95'][1]:.4f}]"

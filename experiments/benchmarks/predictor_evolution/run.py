@@ -44,7 +44,7 @@ def problem() -> tuple[JointSpace, Any]:
     )
     space = JointSpace(fbnetv3(), recipes)
     rng = np.random.default_rng(0)
-    return space, space.cost(lambda layer, shape: 1e-6 * layer.cost(shape).macs**0.9 * rng.uniform(0.7, 1.3))
+    return space, space.cost(lambda layer, shape: 1e-6 * layer.cost(shape).macs ** 0.9 * rng.uniform(0.7, 1.3))
 
 
 def run() -> dict[str, Any]:
