@@ -27,7 +27,7 @@ import conf
 from nas import cards
 from nas.cards import check_type
 from nas.command_help import show_help
-from nas.composition import CONF, keys, nearest, settings, split, targets
+from nas.composition import CONF, keys, nearest, own_method, settings, split, targets
 from nas.mistakes import report
 from nas.runs import Run
 
@@ -46,14 +46,16 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
         @functools.wraps(function)
         def command(overrides: list[str] | None = None) -> None:
             arguments = sys.argv[1:] if overrides is None else list(overrides)
+            given = arguments
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             try:
+                arguments = own_method(config_name, arguments)
                 if {"-h", "--help"} & set(arguments):
                     show_help(config_name, function, settings(arguments))
                 else:
                     _run(config_name, function, arguments)
             except (Exception, KeyboardInterrupt) as error:
-                sys.exit(report(error, config_name, arguments, debug))
+                sys.exit(report(error, config_name, given, debug))
 
         return command
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import conf
@@ -25,7 +26,34 @@ def settings(arguments: list[str]) -> list[str]:
     return found
 
 
+def own_method(config_name: str, arguments: list[str]) -> list[str]:
+    """`arguments` of a search, with the method that the card of the given space names where none is given.
+
+    `arch=` leaves only recipes to search, which is the predictor's. A continued run and an experiment know their own.
+    Raises `ValueError` where several spaces of different methods are given at once.
+    """
+    given = {split(text)[0]: text.partition("=")[2].strip() for text in settings(arguments)}
+    if config_name != "search" or not {"space", "arch"} & set(given) or {"method", "resume", "experiment"} & set(given):
+        return arguments
+    if given.get("arch", "null") != "null":
+        return [*arguments, "method=predictor"]
+    if "space" not in given:
+        return arguments
+    folders = [Path(folder) for flag, folder in itertools.pairwise(arguments) if flag in ("--config-dir", "-cd")]
+    found = set()
+    for space in given["space"].split(","):
+        files = [folder / "space" / f"{space.strip()}.yaml" for folder in [*folders, CONF]]
+        card = next((file for file in files if file.exists()), None)
+        values = yaml.safe_load(card.read_text()) if card else None
+        found.add(values.get("method") if isinstance(values, dict) else None)
+    if len(found) > 1:
+        raise ValueError(f"the spaces {given['space']} have different methods of their own; give one: method=...")
+    (method,) = found
+    return [*arguments, f"method={method}"] if method else arguments
+
+
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    overrides = own_method(config_name, overrides)
     with hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
         return hydra.compose(config_name=config_name, overrides=overrides)
 

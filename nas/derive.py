@@ -10,6 +10,7 @@ from nas import cards
 from nas.cli import DictConfig, check_types, entry, plain, run_config
 from nas.data.card import data_of
 from nas.derivation import How, derive, log_probability
+from nas.derive_candidates import derive_candidates
 from nas.files import write_json, write_text
 from nas.handover import read_probabilities
 from nas.latency.device import Device
@@ -27,6 +28,8 @@ def main(cfg: DictConfig) -> None:
         {
             "run": str,
             "budget.latency_ms": float | None,
+            "budget.macs": int | None,
+            "budget.params": int | None,
             "budget.fraction": (float | None, 0, 1),
             "budget.margin": (float | None, 0),
             "how": How,
@@ -40,6 +43,12 @@ def main(cfg: DictConfig) -> None:
     check_budget(asked["budget"]["latency_ms"])
     folder = Path(asked["run"])
     config = plain(run_config(asked["run"]))
+    if hasattr(cards.build(config["method"], "method", {}), "start"):
+        derive_candidates(folder, config, asked)
+        return
+    for name in ("macs", "params"):
+        if asked["budget"][name] is not None:
+            raise ValueError(f"this run's method knows budget.latency_ms alone; leave out budget.{name}")
     space = space_of(config)
     probabilities = read_probabilities(folder, space)
     device: Device = cards.build(config["device"], "device", {})

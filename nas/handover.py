@@ -16,7 +16,7 @@ from nas.methods.base import SearchResult
 from nas.problem import Budget
 from nas.progress import log, phase
 from search_spaces.additive import AdditiveCost
-from search_spaces.space import Genotype, LayerwiseSpace
+from search_spaces.space import Genotype, LayerwiseSpace, Population, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,9 @@ def derive_and_measure(
     A network measured above `budget * (1 + tolerance)` is derived again with the limit lowered by the excess, `rounds`
     times at most; the fastest one seen is kept. The outcome is stored in `derived.json`, which a resumed run reads.
     """
-    path = folder / "derived.json"
-    if path.exists():
-        stored = read_json(path, "derived networks")
-        genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
-        return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
+    stored = _stored(folder, space)
+    if stored is not None:
+        return stored
     limit = budget.limit_ms if budget else None
     best: Derived | None = None
     with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
@@ -79,11 +77,75 @@ def derive_and_measure(
             log(f"measured {measured:.4g} ms for a budget of {budget.asked_ms:.4g} ms: deriving below {tighter:.4g} ms")
             limit = tighter
     assert best is not None
-    write_json(path, {**asdict(best), "genotypes": [list(g) for g in best.genotypes]})
-    return best
+    return _store(folder, best)
 
 
-def write_archs(folder: Path, space: LayerwiseSpace, genotypes: tuple[Genotype, ...]) -> list[Path]:
+def measure_ranked(
+    folder: Path,
+    space: SearchSpace,
+    ranked: Population,
+    cost: AdditiveCost,
+    budget: Budget | None,
+    device: Device,
+    count: int,
+    tolerance: float,
+    rounds: int,
+    seed: int,
+) -> Derived:
+    """The best of `ranked` (n, genes; best first) that also proves fast enough when measured, and the next `count - 1`.
+
+    One measured above `budget * (1 + tolerance)` gives way to the next whose estimate lies below the limit lowered by
+    the excess; `rounds` are measured at most, and the fastest one seen is kept where none is fast enough. The outcome
+    is stored in `derived.json`, which a resumed run reads.
+    """
+    stored = _stored(folder, space)
+    if stored is not None:
+        return stored
+    estimates = cost(ranked)
+    limit = budget.limit_ms if budget else np.inf
+    best: Derived | None = None
+    tried: set[int] = set()
+    with phase("measuring the best", rounds if budget else 1, "network") as advance:
+        for attempt in range(1, rounds + 1 if budget else 2):
+            open_ = [int(i) for i in np.flatnonzero(estimates <= limit) if i not in tried]
+            if not open_:
+                break
+            chosen = open_[0]
+            tried.add(chosen)
+            order = [chosen, *(i for i in open_[1:])][:count]
+            measured = measure_arch_fresh_ms(space.decode(ranked[chosen]), device, seed)
+            advance(1, f"{measured:.4g} ms measured, {estimates[chosen]:.4g} ms estimated")
+            genotypes = tuple(tuple(int(g) for g in ranked[i]) for i in order)
+            found = Derived(genotypes, float(estimates[chosen]), measured, attempt)
+            if best is None or found.measured_ms < best.measured_ms:
+                best = found
+            if budget is None or measured <= budget.asked_ms * (1 + tolerance):
+                break
+            limit = min(limit, estimates[chosen]) * budget.asked_ms / measured
+            log(f"measured {measured:.4g} ms for a budget of {budget.asked_ms:.4g} ms: next below {limit:.4g} ms")
+    if best is None:
+        low, high = float(estimates.min()), float(estimates.max())
+        raise ValueError(
+            f"no trained candidate is estimated within {limit:.4g} ms; they span {low:.4g} to {high:.4g} ms"
+        )
+    return _store(folder, best)
+
+
+def _stored(folder: Path, space: SearchSpace) -> Derived | None:
+    path = folder / "derived.json"
+    if not path.exists():
+        return None
+    stored = read_json(path, "derived networks")
+    genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
+    return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
+
+
+def _store(folder: Path, found: Derived) -> Derived:
+    write_json(folder / "derived.json", {**asdict(found), "genotypes": [list(g) for g in found.genotypes]})
+    return found
+
+
+def write_archs(folder: Path, space: SearchSpace, genotypes: tuple[Genotype, ...]) -> list[Path]:
     """`arch.json` for the first network, `arch-2.json`... for further ones."""
     paths = []
     for i, genotype in enumerate(genotypes, start=1):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nas import cards
+from nas.candidate import Order
 from nas.data import ImageData
+from nas.data.card import data_of
+from nas.models import resolve
 from search_spaces.additive import AdditiveCost
-from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.budgets import Limit, find_anchor
+from search_spaces.costs import Shape
+from search_spaces.joint import JointSpace, single
+from search_spaces.layers import Layer
+from search_spaces.recipe import Recipe
+from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 
@@ -17,6 +26,7 @@ FROM_DATA = ("resolution", "num_classes", "in_channels")
 def build_space(card: Mapping[str, Any], data: ImageData | None = None) -> SearchSpace:
     """The space of `card`. Keys left null take the data's value; without data, the space's own default."""
     values = {key: value for key, value in card.items() if not (key in FROM_DATA and value is None)}
+    values.pop("method", None)  # the space's own method, for the command line
     if data is not None:
         for key in FROM_DATA:
             if key in card:
@@ -29,6 +39,43 @@ def build_space(card: Mapping[str, Any], data: ImageData | None = None) -> Searc
     space = cards.build(values, "space", {})
     assert isinstance(space, SearchSpace)
     return space
+
+
+def problem_of(config: Mapping[str, Any], recipe: Recipe) -> tuple[ImageData, JointSpace]:
+    """The data of a search and the space of its candidates, from its resolved configuration.
+
+    With `arch` (a file, a model folder or a published name) only recipes are searched, for that network fitted to the
+    data. Raises `ValueError` where nothing is left to search.
+    """
+    recipes = cards.build(config["recipe_space"], "recipe_space", {"base": recipe})
+    if config["arch"]:
+        given = resolve(config["arch"]).arch
+        data = data_of(config["data"], given.resolution)
+        if not recipes.variables:
+            raise ValueError("arch= leaves only recipes to search; give a recipe_space, such as small_images")
+        fit = dataclasses.replace(given, resolution=data.resolution, in_channels=data.in_channels)
+        return data, JointSpace(single(fit.with_classes(data.num_classes)), recipes)
+    resolution = config["space"].get("resolution") or config["data"].get("resolution")
+    data = data_of({**config["data"], "resolution": resolution})
+    return data, JointSpace(build_space(config["space"], data), recipes)
+
+
+def order_maker(config: Mapping[str, Any], space: JointSpace) -> Callable[[str, Genotype], Order]:
+    """From a candidate (id, genotype) to the order that trains it."""
+
+    def make(candidate: str, genotype: Genotype) -> Order:
+        return Order(
+            arch=space.decode(genotype).to_dict(),
+            recipe=space.recipe(genotype).to_dict(),
+            data=dict(config["data"]),
+            validation_fraction=config["search"]["validation_fraction"],
+            seed=config["seed"],
+            candidate=candidate,
+            accelerator=config["accelerator"],
+            precision=config["precision"],
+        )
+
+    return make
 
 
 def layerwise(space: SearchSpace) -> LayerwiseSpace:
@@ -50,6 +97,23 @@ class Budget:
     margin: float
     low_ms: float
     high_ms: float
+
+
+def count_limits(space: SearchSpace, macs: int | None, params: int | None) -> list[Limit]:
+    """The budgets asked on multiply-adds and parameters, for one image. Raises `ValueError` for one out of reach."""
+    limits = []
+    for name, index, asked in (("macs", 1, macs), ("params", 0, params)):
+        if asked is None:
+            continue
+        if asked < 1:
+            raise ValueError(f"budget.{name} must be >= 1, got {asked}")
+        limits.append(Limit(name, space.cost(_price(index)), float(asked)))
+    find_anchor(limits, len(space.variables))
+    return limits
+
+
+def _price(index: int) -> Callable[[Layer, Shape], float]:
+    return lambda layer, shape: float(layer.cost(shape)[index])
 
 
 def resolve_budget(

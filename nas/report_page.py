@@ -142,9 +142,18 @@ CURVES = (  # title, [(metric, legend)], the result's figure drawn as a referenc
     ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
     ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),
     ("search: temperature", [("temperature", "temperature")], None),
+    (
+        "search: validation accuracy, %",
+        [("validation_top1_percent", "candidate"), ("best_validation_top1_percent", "best so far")],
+        None,
+    ),
+    ("search: latency of candidates, ms", [("latency_ms", "estimated")], ("limit_latency_ms", "limit")),
     ("train: loss", [("train_loss", "training")], None),
     ("train: test accuracy, %", [("top1_percent", "top-1")], None),
 )
+
+
+CANDIDATE_METRICS = {"validation_top1_percent", "latency_ms"}  # one record per candidate
 
 
 def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
@@ -157,7 +166,8 @@ def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
             for name, legend in names
         ]
         line = (reference[1], result[reference[0]]) if reference and result.get(reference[0]) is not None else None
-        figures.append(charts.line_chart(title, series, "epoch", line))
+        step = "candidate" if any(name in CANDIDATE_METRICS for name, _ in names) else "epoch"
+        figures.append(charts.line_chart(title, series, step, line))
     if not any(figures):
         return ""
     return f"<h2>How it went</h2><div class='charts'>{''.join(figures)}</div>"

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 from torch import nn
 
-from nas import cards, model_folder, training
+from nas import cards, model_folder, receipt, training
+from nas.candidate import search_recipe
+from nas.candidate_search import CandidateSettings, search_candidates
 from nas.cli import DictConfig, check_types, entry, plain
 from nas.data import ImageData
+from nas.data.card import data_of
 from nas.derivation import How
 from nas.engine import make_accelerator
-from nas.handover import Derived, derive_and_measure, write_archs, write_probabilities
+from nas.engines.base import Engine
+from nas.handover import derive_and_measure, measure_ranked, write_archs, write_probabilities
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable
 from nas.methods.base import SearchMethod, SearchResult, Task
-from nas.problem import Budget, build_space, check_budget, layerwise, resolve_budget
-from nas.progress import format_seconds, log, phase, table
+from nas.problem import Budget, check_budget, count_limits, layerwise, order_maker, problem_of, resolve_budget
+from nas.progress import log, phase
 from nas.report_page import write_report
 from nas.runs import Run
 from search_spaces.additive import AdditiveCost
-from search_spaces.arch import Arch
+from search_spaces.budgets import Feasible, Limit
+from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
-from search_spaces.space import LayerwiseSpace
+from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.zoo import FAMILIES
+
+SETTINGS = "nas.candidate_search.CandidateSettings"
 
 
 @entry("search")
@@ -34,6 +42,8 @@ def main(cfg: DictConfig) -> None:
         {
             "seed": int,
             "budget.latency_ms": float | None,
+            "budget.macs": int | None,
+            "budget.params": int | None,
             "budget.fraction": (float | None, 0, 1),
             "budget.margin": (float | None, 0),
             "budget.tolerance": (float, 0),
@@ -43,47 +53,78 @@ def main(cfg: DictConfig) -> None:
             "train.enabled": bool,
             "train.inherit": bool,
             "tables": str,
+            "arch": str | None,
         },
     )
     config = plain(cfg)
     check_budget(config["budget"]["latency_ms"])
     # everything that can be wrong in the input is found before a run directory exists
     accelerator = make_accelerator(config["accelerator"], config["precision"])
-    resolution = config["space"].get("resolution") or config["data"].get("resolution")
-    data: ImageData = cards.build({**config["data"], "resolution": resolution}, "data", {})
-    space = layerwise(build_space(config["space"], data))
-    device: Device = cards.build(config["device"], "device", {})
-    method: SearchMethod = cards.build(config["method"], "method", {})
     recipe: Recipe = cards.build(config["recipe"], "recipe", {})
+    data, space = problem_of(config, recipe)
+    device: Device = cards.build(config["device"], "device", {})
+    method: Any = cards.build(config["method"], "method", {})
+    one_by_one = hasattr(method, "start")
+    if not one_by_one:
+        _check_supernet(config, space)
+    engine: Engine = cards.build(config["engine"], "engine", {})
+    settings: CandidateSettings = cards.build({"_target_": SETTINGS, **config["search"]}, "search", {})
+    counts = count_limits(space, config["budget"]["macs"], config["budget"]["params"])
     names = {key: config[key]["_target_"].rpartition(".")[2].lower() for key in ("space", "method")}
+    if config["arch"]:
+        names["space"] = space.name
     with Run.open(config["run_dir"], config["resume"], f"{names['space']}-{names['method']}", config) as run:
-        latency_table = _table(run, space, device, config)
+        architectures = space.architectures
+        latency_table = _table(run, architectures, device, config)
         cost = latency_table.cost(space)
-        budget = _budget(cost, latency_table, config["budget"])
+        budget = _budget(cost, latency_table, config["budget"], bool(counts))
+        feasible = Feasible(space, ([Limit("latency_ms", cost, budget.limit_ms)] if budget else []) + counts)
         log(_intention(space, data, device, latency_table, budget))
-        result = _search(run, method, space, data, cost, budget, accelerator, config["seed"])
-        write_probabilities(run.path, space, result.probabilities)
-        derived = derive_and_measure(
-            run.path,
-            space,
-            result,
-            cost,
-            budget,
-            device,
-            **config["derive"],
-            tolerance=config["budget"]["tolerance"],
-            rounds=config["budget"]["rounds"],
-            seed=config["seed"],
-        )
-        arch = space.decode(derived.genotype)
+        handing = (config["derive"]["count"], config["budget"]["tolerance"], config["budget"]["rounds"], config["seed"])
+        trials: int | None = None
+        validation: float | None = None
+        inherit = None
+        if one_by_one:
+            base = search_recipe(recipe, settings.epochs)
+            order_of = order_maker(config, JointSpace(architectures, dataclasses.replace(space.recipes, base=base)))
+            found = search_candidates(run, method, feasible, order_of, engine, settings, config["seed"])
+            derived = measure_ranked(run.path, space, found.genotypes, cost, budget, device, *handing)
+            trials, seconds = len(found.genotypes), found.seconds
+            validation = float(found.scores[(found.genotypes == derived.genotype).all(axis=1)][0])
+        else:
+            searched = layerwise(architectures)
+            result = _search(run, method, searched, data, cost, budget, accelerator, config["seed"])
+            write_probabilities(run.path, searched, result.probabilities)
+            how = config["derive"]["how"]
+            derived = derive_and_measure(run.path, searched, result, cost, budget, device, how, *handing)
+            seconds, inherit = result.seconds, result.inherit if config["train"]["inherit"] else None
+        arch, recipe = space.decode(derived.genotype), space.recipe(derived.genotype)
         archs = write_archs(run.path, space, derived.genotypes)
+        run.write_json("recipe.json", recipe.to_dict())
         figures: dict[str, float] = {}
-        network = training.build_network(arch, recipe, seed=config["seed"])
-        if config["train"]["inherit"] and result.inherit is not None:
-            network.load_state_dict(result.inherit(derived.genotype).state_dict())
         if config["train"]["enabled"]:
+            network = training.build_network(arch, recipe, seed=config["seed"])
+            if inherit is not None:
+                network.load_state_dict(inherit(derived.genotype).state_dict())
+            if arch.resolution != data.resolution:  # a searched resolution: the images follow the network
+                data = data_of({**config["data"], "resolution": arch.resolution})
             figures = _train(run, network, data, recipe, accelerator, config["seed"])
-        record = _record(config, names, data, device, latency_table, budget, derived, arch, figures, result.seconds)
+        record = receipt.record(
+            config,
+            names,
+            data,
+            device,
+            latency_table,
+            budget,
+            derived,
+            arch,
+            recipe,
+            figures,
+            inherit is not None,
+            seconds,
+            trials,
+            validation,
+        )
         run.write_json("result.json", record)
         if figures:
             origin = f"Found by searching the {names['space']} space with {names['method']} for {device.key}."
@@ -93,14 +134,26 @@ def main(cfg: DictConfig) -> None:
                 data=data,
                 metrics=record,
                 recipe=recipe,
-                family=names["space"],
+                family=names["space"] if names["space"] in FAMILIES else None,
                 origin=origin,
             )
         write_report(run.path)
-        _show(run, space, derived, archs, record)
+        receipt.show(run.path, architectures if not space.recipes.variables else space, derived, archs, record)
 
 
-def _table(run: Run, space: LayerwiseSpace, device: Device, config: dict[str, Any]) -> LatencyTable:
+def _check_supernet(config: dict[str, Any], space: JointSpace) -> None:
+    """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
+    layerwise(space.architectures)
+    if space.recipes.variables:
+        raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")
+    for name in ("macs", "params"):
+        if config["budget"][name] is not None:
+            raise ValueError(
+                f"this method meets budget.latency_ms alone; budget.{name} needs method=predictor or random"
+            )
+
+
+def _table(run: Run, space: SearchSpace, device: Device, config: dict[str, Any]) -> LatencyTable:
     """The device's table, copied into the run: a resumed run prices with the very numbers it began with."""
     path = run.path / "table.json"
     if path.exists():
@@ -110,16 +163,19 @@ def _table(run: Run, space: LayerwiseSpace, device: Device, config: dict[str, An
     return found
 
 
-def _budget(cost: AdditiveCost, latency_table: LatencyTable, asked: dict[str, Any]) -> Budget | None:
+def _budget(cost: AdditiveCost, latency_table: LatencyTable, asked: dict[str, Any], others: bool) -> Budget | None:
+    """The latency budget; without one by name, `fraction` holds only where no other cost has a budget."""
     margin = latency_table.margin if asked["margin"] is None else asked["margin"]
-    return resolve_budget(cost, asked["latency_ms"], asked["fraction"], margin)
+    return resolve_budget(cost, asked["latency_ms"], None if others else asked["fraction"], margin)
 
 
 def _intention(
-    space: LayerwiseSpace, data: ImageData, device: Device, latency_table: LatencyTable, budget: Budget | None
+    space: JointSpace, data: ImageData, device: Device, latency_table: LatencyTable, budget: Budget | None
 ) -> str:
-    images = f"{data.in_channels}x{space.skeleton.resolution}x{space.skeleton.resolution}"
-    parts = [f"{space.name}: {space.size:.2g} networks on {data.name} ({images}, {data.num_classes} classes)"]
+    images = f"{data.in_channels}x{data.resolution}x{data.resolution}"
+    recipes = f" times {space.recipes.size:.2g} recipes" if space.recipes.variables else ""
+    networks = f"{space.architectures.size:.2g} networks{recipes}"
+    parts = [f"{space.name}: {networks} on {data.name} ({images}, {data.num_classes} classes)"]
     parts.append(f"device {device.key}")
     if latency_table.proof:
         parts.append(f"table: {latency_table.proof.sentence()}")
@@ -173,79 +229,6 @@ def _train(
             on_step=advance,
         )
     return figures
-
-
-def _record(
-    config: dict[str, Any],
-    names: dict[str, str],
-    data: ImageData,
-    device: Device,
-    latency_table: LatencyTable,
-    budget: Budget | None,
-    derived: Derived,
-    arch: Arch,
-    figures: dict[str, float],
-    search_seconds: float,
-) -> dict[str, Any]:
-    """`result.json`: what was asked, estimated and measured, and what it cost. Not applicable is null."""
-    inherited = config["train"]["enabled"] and config["train"]["inherit"]
-    return {
-        "space": names["space"],
-        "method": names["method"],
-        "data": data.name,
-        "seed": config["seed"],
-        "device": device.key,
-        "asked_latency_ms": budget.asked_ms if budget else None,
-        "estimated_latency_ms": derived.estimated_ms,
-        "measured_latency_ms": derived.measured_ms,
-        "limit_latency_ms": budget.limit_ms if budget else None,
-        "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,
-        "arch": arch.id,
-        "genotype": list(derived.genotype),
-        "params": arch.params,
-        "macs": arch.macs,
-        "activations": arch.activations,
-        "top1_percent": figures.get("top1_percent"),
-        "top5_percent": figures.get("top5_percent"),
-        "weights": ("inherited from the supernet" if inherited else "from scratch") if figures else None,
-        "search_seconds": search_seconds,
-        "train_seconds": figures.get("train_seconds"),
-        "table_proof": latency_table.proof.to_dict() if latency_table.proof else None,
-    }
-
-
-def _show(run: Run, space: LayerwiseSpace, derived: Derived, archs: list[Path], record: dict[str, Any]) -> None:
-    """The end of a run: chosen block per layer, the receipt, where the files are, what to type next."""
-    rows = []
-    for position, gene in zip(space.positions, derived.genotype, strict=True):
-        c, h, w = position.shape
-        layer = position.candidates[gene]
-        rows.append((position.name, layer.label, f"{c}x{h}x{w}", layer.out_shape(position.shape).channels))
-    table("chosen blocks", ("layer", "block", "input", "out"), rows)
-
-    def ms(key: str) -> str:
-        return "–" if record[key] is None else f"{record[key]:.4g} ms"
-
-    receipt = [
-        ("latency asked", ms("asked_latency_ms")),
-        ("latency estimated", ms("estimated_latency_ms")),
-        ("latency measured", ms("measured_latency_ms")),
-        ("parameters", f"{record['params']:,}"),
-        ("multiply-adds", f"{record['macs']:,}"),
-    ]
-    if record["top1_percent"] is not None:
-        receipt.append(("test accuracy", f"{record['top1_percent']:.2f}% top-1 on {record['data']}"))
-        receipt.append(("weights", record["weights"]))
-        receipt.append(("training took", format_seconds(record["train_seconds"])))
-    receipt.append(("search took", format_seconds(record["search_seconds"])))
-    table(f"result of {run.path}", ("", ""), receipt)
-    asked, measured = record["asked_latency_ms"], record["measured_latency_ms"]
-    if asked is not None and measured > asked:
-        log(f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; derive again with a smaller budget:")
-    log(f"files: {', '.join(str(path) for path in archs)}" + (f", {run.path}/model" if record["top1_percent"] else ""))
-    log(f"all of it on one page: {run.path}/report.html")
-    if asked is not None:
-        log(f"next: python -m nas.derive run={run.path} budget.latency_ms={0.8 * asked:.3g} count=3")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nas.fused import FusionPlan, fused_mix, plan_fusion
 from nas.network import Network
+from search_spaces.layers import LinearBottleneck
 from search_spaces.modules import InvertedResidual, init_weights
 from search_spaces.space import LayerwiseSpace
 
@@ -54,6 +55,8 @@ class Supernet(nn.Module):
         super().__init__()
         if any(len(slot) > 1 for stage in (space.slots[0], space.slots[-1]) for slot in stage):
             raise ValueError(f"a supernet searches the block stages only; {space.name} has choices in its stem or head")
+        if any(isinstance(layer, LinearBottleneck) for stage in space.slots for slot in stage for layer in slot):
+            raise ValueError(f"a supernet holds no linear_bottleneck blocks; give {space.name} inverted_residual ones")
         self.space = space
         self.ends = Network(space.skeleton)
         slots = [slot for stage in space.slots[1:-1] for slot in stage]

@@ -1,0 +1,1 @@
+"""Surrogates: from a genotype to how good the network will be, with an uncertainty. One model a file."""

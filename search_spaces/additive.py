@@ -60,11 +60,11 @@ class AdditiveCost:
 
     def cheapest(self) -> tuple[int, ...]:
         """A genotype of smallest cost, exactly."""
-        return _minimum(self.variables, self.tables, self.cardinalities)
+        return minimum(self.variables, self.tables, self.cardinalities)
 
     def dearest(self) -> tuple[int, ...]:
         """A genotype of largest cost, exactly."""
-        return _minimum(self.variables, tuple(-table for table in self.tables), self.cardinalities)
+        return minimum(self.variables, tuple(-table for table in self.tables), self.cardinalities)
 
 
 def price(population: NDArray[np.int64], fixed: float, rows: Sequence[Floats]) -> Floats:
@@ -72,7 +72,7 @@ def price(population: NDArray[np.int64], fixed: float, rows: Sequence[Floats]) -
     return AdditiveCost.of_rows(fixed, rows)(population)
 
 
-def _minimum(
+def minimum(
     variables: Sequence[tuple[int, ...]], tables: Sequence[Floats], cardinalities: Sequence[int]
 ) -> tuple[int, ...]:
     """Genes of a smallest sum of `tables`, by eliminating one variable after the other (min-sum)."""

@@ -59,35 +59,53 @@ class ComposedSpace(SearchSpace):
                 f"arch {arch.id} is not in {self.name}: it has {arch.in_channels} input channels and "
                 f"{len(arch.stages)} stages, the space {self.in_channels} and {self.terms[-1].stage + 1}"
             )
-        reached = [(0, 0)]
-        found = self._match(arch, 0, 0, {}, reached)
+        search = _Search(self, arch)
+        found = search.match(0, 0, {})
         if found is None:
-            stage, layer = reached[0]
+            stage, layer = search.reached
             raise ValueError(f"arch {arch.id} is not in {self.name}: it fits no further than stage {stage}, {layer=}")
         return found
 
-    def _match(
-        self, arch: Arch, index: int, matched: int, known: dict[int, int], reached: list[tuple[int, int]]
-    ) -> Genotype | None:
-        """Genes that continue `known` from term `index`, `matched` layers of whose stage are explained already.
 
-        `reached` collects how far the attempts came: (stage, layers explained).
-        """
-        if index == len(self.terms):
-            genes = tuple(known.get(v, 0) for v in range(len(self.variables)))
-            return genes if self.decode(genes) == arch else None
-        term = self.terms[index]
-        stage = arch.stages[term.stage]
-        last = index + 1 == len(self.terms) or self.terms[index + 1].stage != term.stage
+class _Search:
+    """The depth-first search of `encode` for genes that decode to `arch`."""
+
+    def __init__(self, space: ComposedSpace, arch: Arch) -> None:
+        self.space, self.arch = space, arch
+        self.shapes = [[shape for _, shape in stage] for stage in arch.walk_stages()]
+        self.reached = (0, 0)  # how far the attempts came: stage, layers explained
+        # what a term and those behind it still ask about
+        self.later: list[frozenset[int]] = [frozenset()]
+        for term in reversed(space.terms):
+            self.later.append(self.later[-1] | frozenset(term.variables))
+        self.later.reverse()
+        self.dead: set[tuple[int, int, tuple[tuple[int, int], ...]]] = set()  # starts that lead nowhere
+
+    def match(self, index: int, matched: int, known: dict[int, int]) -> Genotype | None:
+        """Genes that continue `known` from term `index`, `matched` layers of whose stage are explained already."""
+        space, terms = self.space, self.space.terms
+        if index == len(terms):
+            genes = tuple(known.get(v, 0) for v in range(len(space.variables)))
+            return genes if space.decode(genes) == self.arch else None
+        start = (index, matched, tuple(sorted((v, g) for v, g in known.items() if v in self.later[index])))
+        if start in self.dead:
+            return None
+        term = terms[index]
+        stage, shapes = self.arch.stages[term.stage], self.shapes[term.stage]
+        last = index + 1 == len(terms) or terms[index + 1].stage != term.stage
         open_variables = [v for v in term.variables if v not in known]
-        for genes in itertools.product(*(range(len(self.variables[v])) for v in open_variables)):
+        for genes in itertools.product(*(range(len(space.variables[v])) for v in open_variables)):
             trial = {**known, **dict(zip(open_variables, genes, strict=True))}
-            layers = term.layers(tuple(trial[v] for v in term.variables))
+            own = tuple(trial[v] for v in term.variables)
+            layers = term.layers(own)
             end = matched + len(layers)
             if stage[matched:end] != layers or (last and end != len(stage)):
                 continue
-            reached[0] = max(reached[0], (term.stage, end))
-            found = self._match(arch, index + 1, 0 if last else end, trial, reached)
+            if layers and term.shape(own) != shapes[matched]:
+                continue
+            self.reached = max(self.reached, (term.stage, end))
+            found = self.match(index + 1, 0 if last else end, trial)
             if found is not None:
                 return found
+        self.dead.add(start)
         return None

@@ -91,11 +91,16 @@ class SearchSpace(ABC):
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
         seen = set()
         for term in self.terms:
-            for genes in self._choices(term):
-                for step in term.walk(genes):
-                    if step not in seen:
-                        seen.add(step)
-                        yield step
+            for step in self.steps(term):
+                if step not in seen:
+                    seen.add(step)
+                    yield step
+
+    def steps(self, term: Term) -> Iterator[tuple[Layer, Shape]]:
+        """The (layer, input shape) pairs that `term` can contribute; some may come more than once."""
+        for genes in self._choices(term):
+            if self.possible(term, genes):
+                yield from term.walk(genes)
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
@@ -105,6 +110,9 @@ class SearchSpace(ABC):
         for term in self.terms:
             values = []
             for genes in self._choices(term):
+                if not self.possible(term, genes):
+                    values.append(math.inf)
+                    continue
                 steps = list(term.walk(genes))
                 for step in steps:
                     if step not in known:
@@ -116,6 +124,10 @@ class SearchSpace(ABC):
             else:
                 fixed += values[0]
         return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
+
+    def possible(self, term: Term, genes: Genotype) -> bool:
+        """Whether some arch of the space has `genes` in `term`; what is not possible has no row and costs infinity."""
+        return True
 
     def _choices(self, term: Term) -> Iterator[Genotype]:
         return itertools.product(*(range(len(self.variables[v])) for v in term.variables))

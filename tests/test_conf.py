@@ -23,6 +23,8 @@ OBJECT_CARDS = [card for card in CARDS if not card.startswith("experiment/")]
 def test_card_fits_its_target(card: str) -> None:
     values = yaml.safe_load((CONF / card).read_text())
     target = find_target(values.pop("_target_"), card)
+    if card.startswith("space/"):  # for the command line: the method a search of this space takes by default
+        assert f"{values.pop('method', 'dnas')}.yaml" in {path.name for path in (CONF / "method").iterdir()}
     known, types = parameters(target), argument_types(target)
     open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
     for key, value in values.items():

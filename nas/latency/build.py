@@ -19,7 +19,7 @@ from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
 from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
 from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
-from nas.network import Network
+from nas.network import build_network
 from nas.progress import log, phase
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
@@ -218,7 +218,7 @@ def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:
 
 
 def _net_workload(arch: Arch, device: Device) -> Workload:
-    return prepare(Network(arch), arch.input_shape, device)
+    return prepare(build_network(arch), arch.input_shape, device)
 
 
 def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:

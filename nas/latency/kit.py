@@ -29,7 +29,7 @@ from nas.latency.measure import REFERENCE, measurements
 from nas.latency.runtimes import onnx_model
 from nas.latency.standalone import Visit, Visits, usual_reference_ms
 from nas.latency.table import LatencyTable, entries, row_key
-from nas.network import Network
+from nas.network import build_network
 from nas.progress import phase
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
@@ -92,7 +92,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                 "device": device.to_dict(),
                 "seed": seed,
                 "effort": asdict(effort),
-                "reference": write("reference.onnx", Network(REFERENCE), REFERENCE.input_shape),
+                "reference": write("reference.onnx", build_network(REFERENCE), REFERENCE.input_shape),
                 "rows": [
                     write(
                         f"blocks/{i:04}.onnx",
@@ -107,7 +107,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                 "networks": [
                     write(
                         f"networks/{arch.id}.onnx",
-                        Network(arch),
+                        build_network(arch),
                         arch.input_shape,
                         key=f"net:{arch.id}",
                         params=arch.params,

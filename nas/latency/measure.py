@@ -11,7 +11,7 @@ from torch import nn
 from nas.latency.device import Device, pinned
 from nas.latency.runtimes import prepare, quiet
 from nas.latency.standalone import DISTURBED, Interleaved, Visit, Visits, Workload, usual_reference_ms
-from nas.network import Network
+from nas.network import build_network
 from search_spaces.arch import Arch
 from search_spaces.fbnet import published
 
@@ -62,7 +62,7 @@ def measurements(visits: Visits) -> dict[str, Measurement]:
 
 def reference_workload(device: Device) -> Workload:
     """`REFERENCE` on `device`."""
-    return prepare(Network(REFERENCE), REFERENCE.input_shape, device)
+    return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)
 
 
 def measure_arch_ms(
@@ -83,7 +83,7 @@ def measure_arch_ms(
     """
     device.check_local()
     if isinstance(arch_or_module, Arch):
-        module: nn.Module = Network(arch_or_module)
+        module: nn.Module = build_network(arch_or_module)
         shape: tuple[int, int, int] = arch_or_module.input_shape
     else:
         module = arch_or_module

@@ -14,8 +14,12 @@ import pytest
 from nas.latency import build
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
+from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable, entries, table_path
+from search_spaces.costs import Shape
 from search_spaces.fbnet import fbnet
+from search_spaces.layers import Layer
+from search_spaces.rexnet_space import rexnet
 
 SMALL = Effort(fit_networks=6, held_out_networks=4, rounds=2, network_rounds=2, visit_ms=0.3, network_visit_ms=2.0)
 SPACE = fbnet(16, num_classes=10, width=0.25, candidates=("k3_e1", "k5_e3", "skip"))
@@ -24,6 +28,7 @@ import sys
 from tests.latency.test_build import SMALL, SPACE
 from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.measure import measure_arch_ms
 table = build_table(SPACE, Device(), sys.argv[1], effort=SMALL)
 print(table.offset_ms)
 """
@@ -101,3 +106,17 @@ def test_two_at_once_make_one_table(tmp_path: Path) -> None:
 def test_too_little_effort_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be >= 2"):
         Effort(**{name: 1})
+
+
+def test_rexnets_are_measured_too(tmp_path: Path) -> None:
+    """Their networks have another layout; tables, their own networks and single measurements all take them."""
+    space = rexnet(16, 10, 1, widths=(0.2, 0.3, 0.4), firsts=(8, 16))
+    table = build_table(space, Device(), tmp_path, effort=SMALL)
+    assert len(table.rows_) == len(entries(space))
+    cheap, dear = (space.decode(genes) for genes in (space.cost(macs).cheapest(), space.cost(macs).dearest()))
+    assert table.estimate_ms(dear) > table.estimate_ms(cheap) > 0
+    assert measure_arch_ms(cheap, Device(), rounds=2, visit_ms=1.0).median_ms > 0
+
+
+def macs(layer: Layer, shape: Shape) -> float:
+    return layer.cost(shape).macs

@@ -19,6 +19,7 @@ from nas.methods.dnas import DNAS, _State
 from search_spaces import LayerwiseSpace
 from search_spaces.additive import AdditiveCost
 from search_spaces.fbnet import fbnet
+from search_spaces.from_card import from_card
 
 CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
 FULL = digits(8)
@@ -178,3 +179,20 @@ def test_checkpoint_of_another_space_is_refused(tmp_path: Path) -> None:
     other = Task(**{**problem.__dict__, "space": fbnet(8, 10, 1, width=0.25, head_channels=64)})
     with pytest.raises(ValueError, match="checkpoint of another search"):
         method().search(other)
+
+
+def test_a_space_written_as_yaml_is_searched(tmp_path: Path) -> None:
+    problem, records = task(tmp_path)
+    stages = [
+        {"channels": 8, "depth": 2, "blocks": [{"kind": "inverted_residual", "kernel_size": [3, 5]}, {"kind": "skip"}]}
+    ]
+    ends = {"stem": {"out_channels": 8, "kernel_size": 3}, "head": {"out_channels": 16}}
+    space = from_card(stages, **ends, resolution=8, num_classes=10, in_channels=1)
+    assert isinstance(space, LayerwiseSpace)
+    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4)
+    mine = dataclasses.replace(problem, space=space, cost=cost, limit_ms=None)
+    result = method().search(mine)
+    assert [len(row) for row in result.probabilities] == [3, 3]
+    assert len(records) == 3
+    assert result.inherit is not None
+    assert result.inherit((0, 2)).arch == space.decode((0, 2))

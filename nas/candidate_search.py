@@ -1,0 +1,242 @@
+"""The loop of methods that train candidate by candidate: propose a round, train it, tell its scores, and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from nas.candidate import Order, train_candidate
+from nas.engines.base import Engine, Workers
+from nas.files import read_json, write_json
+from nas.methods.predictor import PredictorProposal
+from nas.methods.proposal import Proposal
+from nas.progress import Advance, log, phase
+from nas.runs import Run
+from nas.trials import Claim, Outcome, TrialStore
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible
+from search_spaces.joint import JointSpace
+from search_spaces.space import Genotype, Population
+
+WAIT_SECONDS = 5.0  # between two signs of life of what is under way
+POLL_SECONDS = 1.0  # while only other processes train
+
+
+class CandidateMethod(Protocol):
+    """A method that proposes candidates, as a card."""
+
+    def start(self, feasible: Feasible, seed: int) -> Proposal: ...
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """`trials` candidates are trained, `batch` a round; then `finalists` of the best predicted, where the method has
+    a predictor. `epochs`: of a candidate's training (None: the recipe's). `validation_fraction` of the training images
+    score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
+    the run directory); `study`: its name there (None: the run directory's).
+    """
+
+    trials: int
+    batch: int
+    finalists: int
+    epochs: int | None
+    validation_fraction: float
+    attempts: int
+    storage: str | None
+    study: str | None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("trials", self.trials, 1), ("batch", self.batch, 1), ("epochs", self.epochs, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"search.{name} must be >= {least}, got {value}")
+        if self.finalists < 0:
+            raise ValueError(f"search.finalists must be >= 0, got {self.finalists}")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"search.validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Trained candidates, best first: `genotypes` (n, genes), validation `scores` (n,), percent; `seconds` it took."""
+
+    genotypes: Population
+    scores: Floats
+    seconds: float
+
+
+def search_candidates(
+    run: Run,
+    method: CandidateMethod,
+    feasible: Feasible,
+    order_of: Callable[[str, Genotype], Order],
+    engine: Engine,
+    settings: CandidateSettings,
+    seed: int,
+) -> Found:
+    """Run the search, or what is left of it. Raises `ValueError` where no candidate could be trained.
+
+    A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: engine,
+    number of workers and interruptions do not change what is found.
+    """
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    store = TrialStore(
+        settings.storage or f"sqlite:///{run.path / 'trials.db'}",
+        settings.study or run.path.name,
+        space.variables,
+        owner=str(run.path.resolve()),
+        attempts=settings.attempts,
+        seed=seed,
+    )
+    store.recover(restarted=True)
+    proposal = method.start(feasible, seed)
+    run.rewind("search", 0)  # logged anew from the trials
+    clock = _Clock(run.checkpoints / "search.json")
+    total = settings.trials + (settings.finalists if isinstance(proposal, PredictorProposal) else 0)
+    settled = len(store.outcomes())
+    with (
+        phase("training candidates", total, "candidate", completed=settled) as advance,
+        engine.open(train_candidate) as workers,
+    ):
+        number = 0
+        while len(proposal.told) < total:
+            final = len(proposal.told) >= settings.trials
+            candidates = store.round(number)
+            if candidates is None:
+                left = (total if final else settings.trials) - len(proposal.told)
+                rows = _propose(proposal, final, min(settings.batch, left) if not final else left)
+                if not len(rows):
+                    break
+                drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in rows]
+                store.add(number, drawn)
+                candidates = store.round(number) or drawn
+            _run_round(store, workers, number, len(candidates), order_of, advance)
+            outcomes = store.outcomes()
+            told = [outcomes[number, place] for place in range(len(candidates))]
+            proposal.tell(np.array([outcome.genotype for outcome in told]), [outcome.score for outcome in told])
+            _log(run, feasible, proposal, told)
+            clock.save()
+            number += 1
+    outcomes = store.outcomes()
+    store.close()
+    write_trials(run.path, feasible, [outcomes[key] for key in sorted(outcomes)])
+    best = proposal.best(len(proposal.told))
+    if not len(best):
+        reason = next((outcome.reason for outcome in outcomes.values() if outcome.reason), "unknown")
+        raise ValueError(f"none of {len(proposal.told)} candidates could be trained; the last reason: {reason}")
+    scores = np.sort(proposal.scores[np.isfinite(proposal.scores)])[::-1]
+    return Found(best, scores, clock.save())
+
+
+def _propose(proposal: Proposal, final: bool, count: int) -> Population:
+    if final and isinstance(proposal, PredictorProposal):
+        if len(np.unique(proposal.scores[np.isfinite(proposal.scores)])) < 2:
+            return proposal.ask(count)
+        return proposal.finalists(count)
+    return proposal.ask(count)
+
+
+def _run_round(
+    store: TrialStore,
+    workers: Workers,
+    number: int,
+    count: int,
+    order_of: Callable[[str, Genotype], Order],
+    advance: Advance,
+) -> None:
+    """Train, together with other processes, until every candidate of the round is settled."""
+    under_way: dict[int, Claim] = {}
+    while True:
+        while len(under_way) < workers.capacity and (claim := store.claim()) is not None:
+            workers.submit(claim.trial_id, order_of(claim.candidate, claim.genotype))
+            under_way[claim.trial_id] = claim
+        if not under_way:
+            outcomes = store.outcomes()
+            if all((number, place) in outcomes for place in range(count)):
+                return
+            store.recover()
+            time.sleep(POLL_SECONDS)
+            continue
+        store.alive(list(under_way.values()))
+        for done in workers.wait(WAIT_SECONDS):
+            claim = under_way.pop(done.key)
+            if done.error is None:
+                score = float(done.result["top1_percent"])
+                store.finish(claim, score, done.result)
+                advance(1, f"{score:.2f}% of the validation images")
+            else:
+                store.fail(claim, done.error)
+                log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
+                if claim.attempt >= store.attempts:
+                    advance(1)
+
+
+def _log(run: Run, feasible: Feasible, proposal: Proposal, told: list[Outcome]) -> None:
+    begin = len(proposal.told) - len(told)
+    for i, outcome in enumerate(told):
+        seen = proposal.scores[: begin + i + 1]
+        best = float(np.nanmax(seen)) if np.isfinite(seen).any() else None
+        run.log(
+            "search",
+            begin + i,
+            validation_top1_percent=None if np.isnan(outcome.score) else outcome.score,
+            best_validation_top1_percent=best,
+            **named_costs(feasible, outcome.genotype),
+            candidate=outcome.candidate,
+        )
+
+
+def named_costs(feasible: Feasible, genotype: Genotype) -> dict[str, float]:
+    """The budgeted costs of one genotype by name."""
+    costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
+    return {limit.name: float(cost) for limit, cost in zip(feasible.limits, costs, strict=True)}
+
+
+def write_trials(folder: Path, feasible: Feasible, outcomes: list[Outcome]) -> Path:
+    """`trials.json`: every candidate that was trained, its score and budgeted costs; what `nas.derive` reads."""
+    records = [
+        {
+            "candidate": outcome.candidate,
+            "round": outcome.round,
+            "genotype": list(outcome.genotype),
+            "validation_top1_percent": None if np.isnan(outcome.score) else outcome.score,
+            "costs": named_costs(feasible, outcome.genotype),
+            "figures": outcome.figures,
+            "reason": outcome.reason,
+        }
+        for outcome in outcomes
+    ]
+    return write_json(folder / "trials.json", records)
+
+
+def read_trials(folder: Path, space: JointSpace) -> tuple[Population, Floats]:
+    """Genotypes (n, genes) and scores (n,), NaN for failures, as `trials.json` has them, checked against `space`."""
+    path = folder / "trials.json"
+    records: Any = read_json(path, "trials of a search")
+    try:
+        genotypes = [space.check(record["genotype"]) for record in records]
+        scores = [record["validation_top1_percent"] for record in records]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold trials of {space.name}: {error}") from None
+    return (
+        np.array(genotypes, dtype=np.int64).reshape(len(genotypes), len(space.variables)),
+        np.array([np.nan if score is None else float(score) for score in scores]),
+    )
+
+
+class _Clock:
+    """Seconds the search took, over all resumed pieces."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.began = path, time.perf_counter()
+        self.before = float(read_json(path, "search clock")["seconds"]) if path.exists() else 0.0
+
+    def save(self) -> float:
+        seconds = self.before + time.perf_counter() - self.began
+        write_json(self.path, {"seconds": seconds})
+        return seconds

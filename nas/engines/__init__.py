@@ -1,0 +1,1 @@
+"""Where candidates are trained: processes on this machine, or a Ray cluster."""

@@ -1,0 +1,48 @@
+"""What an engine is: it runs one function on many orders and hands back what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Work = Callable[[Any], Any]
+"""A module-level function of one picklable order; its result is picklable too."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of one order: its result, or why there is none (`error`, one line)."""
+
+    key: int
+    result: Any = None
+    error: str | None = None
+
+
+class Workers(Protocol):
+    """Workers that are up. Orders are told apart by the keys they were submitted under."""
+
+    @property
+    def capacity(self) -> int:
+        """How many orders run at a time."""
+        ...
+
+    def submit(self, key: int, order: Any) -> None:
+        """Start `order`; at most `capacity` may be under way."""
+        ...
+
+    def wait(self, timeout_seconds: float) -> list[Done]:
+        """What ended since; waits for the first, but no longer than the timeout. A worker that died is an error."""
+        ...
+
+
+class Engine(Protocol):
+    """A card that brings up workers for one function; they are gone when the context ends."""
+
+    def open(self, work: Work) -> AbstractContextManager[Workers]: ...
+
+
+def describe(error: BaseException) -> str:
+    """`error` in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:1000]

@@ -1,0 +1,164 @@
+"""FBNetV3's search (arXiv 2006.02049): a predictor learns from trained candidates which ones to train next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import qmc
+
+from nas.methods.evolution import Evolution, Front, evolve
+from nas.methods.proposal import Proposal
+from nas.seeding import derive_seed, numpy_generator
+from predictors.base import Predictor, PredictorCard, Statistics
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible
+from search_spaces.costs import Shape
+from search_spaces.joint import JointSpace
+from search_spaces.layers import Layer
+from search_spaces.space import Population, SearchSpace, Variable
+
+
+class PredictorSearch:
+    """Stage 1, constrained iterative optimisation: `initial` candidates from a quasi-random pool within the budgets,
+    then again and again a predictor is fitted to all scores and the candidates of largest
+
+        mean + exploration * std * d / (d + diversity),   d = genes changed to the nearest one of the same batch
+
+    are trained. Candidates come from the pool of `pool_size`, from the neighbourhood of the best and from evolution
+    on that score; a space small enough is scored whole. Stage 2: evolution on the predicted mean alone
+    (`finalists`, `front`).
+
+    Departures: the paper takes the top predictions without an exploration term and keeps shrinking the pool;
+    `exploration=0, diversity=0` does the former.
+    """
+
+    def __init__(
+        self,
+        *,
+        predictor: PredictorCard,
+        initial: int,
+        pool_size: int,
+        exploration: float,
+        diversity: float,
+        acquisition_evaluations: int,
+        evolution: Evolution,
+    ) -> None:
+        for name, value, least in (("initial", initial, 2), ("pool_size", pool_size, 1)):
+            if value < least:
+                raise ValueError(f"{name} must be >= {least}, got {value}")
+        for name, number in (("exploration", exploration), ("diversity", diversity)):
+            if not number >= 0:
+                raise ValueError(f"{name} must be >= 0, got {number}")
+        self.predictor, self.initial, self.pool_size = predictor, initial, pool_size
+        self.exploration, self.diversity = exploration, diversity
+        self.acquisition = Evolution(evaluations=acquisition_evaluations, patience=4)
+        self.evolution = evolution
+
+    def start(self, feasible: Feasible, seed: int) -> PredictorProposal:
+        return PredictorProposal(feasible, seed, self, free_statistics(feasible.space))
+
+
+class PredictorProposal(Proposal):
+    """`PredictorSearch` in progress."""
+
+    def __init__(self, feasible: Feasible, seed: int, card: PredictorSearch, statistics: Statistics | None) -> None:
+        super().__init__(feasible, seed)
+        self.card = card
+        self.statistics = statistics
+        self.pool = quasi_random(feasible, card.pool_size, seed)
+
+    def _propose(self, count: int, rng: np.random.Generator) -> Population:
+        scored = np.isfinite(self.scores)
+        if scored.sum() < self.card.initial or len(np.unique(self.scores[scored])) < 2:
+            return self.pool
+        predictor = self.fitted()
+
+        def acquisition(population: Population) -> Floats:
+            mean, std = predictor.predict(population)
+            return mean + self.card.exploration * std
+
+        pool = self.unknown()
+        if pool is None:
+            best = self.best(self.card.initial)
+            front = evolve(self.feasible, acquisition, best, rng, self.card.acquisition)
+            near = self.feasible.repair(
+                self.space.mutate(np.repeat(best, 16, axis=0), rng, 2 / max(best.shape[1], 1)), rng
+            )
+            pool = np.concatenate([self.pool, near, *front.genotypes])
+            pool = self._new(pool, len(pool))
+        return pool[self._batch(pool, *predictor.predict(pool), count)]
+
+    def _batch(self, pool: Population, mean: Floats, std: Floats, count: int) -> np.ndarray:
+        """Indices of the batch in `pool`, taken one after the other."""
+        nearest = np.full(len(pool), np.inf)
+        taken: list[int] = []
+        for _ in range(min(count, len(pool))):
+            spread = nearest / (nearest + self.card.diversity) if taken else np.ones(len(pool))
+            value = mean + self.card.exploration * std * spread
+            value[taken] = -np.inf
+            taken.append(int(value.argmax()))
+            nearest = np.minimum(nearest, np.maximum((pool != pool[taken[-1]]).sum(axis=1), 1e-9))
+        return np.array(taken, dtype=np.int64)
+
+    def fitted(self) -> Predictor:
+        """The predictor of all scores told so far. Raises `ValueError` where fewer than two differ."""
+        scored = np.isfinite(self.scores)
+        arch_variables, recipe_variables = variables_of(self.space)
+        predictor = self.card.predictor.build(
+            variables=arch_variables,
+            recipe_variables=recipe_variables,
+            statistics=self.statistics,
+            seed=derive_seed(self.seed, "predictor") % 2**31,
+        )
+        predictor.fit(self.told[scored], self.scores[scored])
+        return predictor
+
+    def finalists(self, count: int) -> Population:
+        """The `count` genotypes of highest predicted score within the budgets that were not trained yet."""
+        front = self.front(self.feasible.maxima[None])
+        chosen = self._new(front.genotypes[0], count)
+        self._known |= {row.tobytes() for row in chosen}
+        return chosen
+
+    def front(self, maxima: Floats) -> Front:
+        """Evolution on the predicted mean under each row of `maxima` (budgets, limits)."""
+        predictor = self.fitted()
+        rng = numpy_generator(self.seed, "front", len(self.told))
+        start = self.best(self.card.evolution.population_size)
+        return evolve(self.feasible, lambda p: predictor.predict(p)[0], start, rng, self.card.evolution, maxima)
+
+
+def quasi_random(feasible: Feasible, count: int, seed: int) -> Population:
+    """At least `count` points of a scrambled Sobol sequence, in its order, those beyond a budget repaired: (n, genes).
+
+    Points within the budgets come first, so that repaired ones serve only where the budgets are tight.
+    """
+    cardinalities = feasible.space.cardinalities
+    if not len(cardinalities):
+        return np.zeros((1, 0), dtype=np.int64)
+    sobol = qmc.Sobol(len(cardinalities), rng=numpy_generator(seed, "quasi-random"))
+    points = sobol.random_base2(max(int(np.ceil(np.log2(count))), 1))
+    pool = np.minimum((points * cardinalities).astype(np.int64), cardinalities - 1)
+    within = feasible.mask(pool)
+    repaired = feasible.repair(pool[~within], numpy_generator(seed, "quasi-random repair"))
+    return np.concatenate([pool[within], repaired])
+
+
+def variables_of(space: SearchSpace) -> tuple[Sequence[Variable], Sequence[Variable]]:
+    """The variables of the architecture and of the recipe."""
+    genes = space.arch_genes if isinstance(space, JointSpace) else len(space.variables)
+    return space.variables[:genes], space.variables[genes:]
+
+
+def free_statistics(space: SearchSpace) -> Statistics | None:
+    """Logarithms of MACs, parameters and activations of architecture genes; None without architecture variables."""
+    arch_space = space.architectures if isinstance(space, JointSpace) else space
+    if not arch_space.variables:
+        return None
+    costs = [arch_space.cost(_price(index)) for index in range(3)]
+    return lambda population: np.log(np.stack([cost(population) for cost in costs], axis=1))
+
+
+def _price(index: int) -> Callable[[Layer, Shape], float]:
+    return lambda layer, shape: float(layer.cost(shape)[index])

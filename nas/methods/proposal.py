@@ -1,0 +1,99 @@
+"""Search methods that propose candidates one batch at a time: ask for genotypes, tell how good they were."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from nas.seeding import numpy_generator
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible
+from search_spaces.space import Population
+
+ATTEMPTS = 40  # draws of new genotypes before a space too large to list counts as exhausted
+
+
+class Proposal(ABC):
+    """One search in progress. Scores are higher-is-better; NaN says that a candidate failed.
+
+    `ask` gives distinct genotypes within the budgets that were never asked or told before, fewer than wanted only where
+    no more are found. What it draws is a function of the seed and of what was told, so a search is continued by
+    telling a new object what the old one was told, in that order.
+    """
+
+    def __init__(self, feasible: Feasible, seed: int) -> None:
+        self.feasible, self.space, self.seed = feasible, feasible.space, seed
+        self.told: Population = np.zeros((0, len(self.space.variables)), dtype=np.int64)
+        self.scores: Floats = np.zeros(0)
+        self._known: set[bytes] = set()
+        self._all = feasible.enumerate()
+
+    def ask(self, count: int) -> Population:
+        """Up to `count` new genotypes: (n, genes)."""
+        if count < 1:
+            raise ValueError(f"count of candidates to ask must be >= 1, got {count}")
+        rng = numpy_generator(self.seed, "ask", len(self._known))
+        chosen = self._new(self._propose(count, rng), count)
+        if len(chosen) < count:
+            chosen = np.concatenate([chosen, self._fill(count - len(chosen), chosen, rng)])
+        self._known |= {row.tobytes() for row in chosen}
+        return chosen
+
+    def tell(self, population: Population, scores: Sequence[float] | Floats) -> None:
+        """Report the scores of candidates: (n, genes), (n,)."""
+        population = np.ascontiguousarray(np.atleast_2d(population), dtype=np.int64)
+        values = np.asarray(scores, dtype=np.float64)
+        if len(population) != len(values):
+            raise ValueError(f"{len(population)} candidates were told with {len(values)} scores")
+        self.told = np.concatenate([self.told, population])
+        self.scores = np.concatenate([self.scores, values])
+        self._known |= {row.tobytes() for row in population}
+
+    @abstractmethod
+    def _propose(self, count: int, rng: np.random.Generator) -> Population:
+        """Genotypes within the budgets, best first; those known already are dropped by the caller."""
+
+    def best(self, count: int = 1) -> Population:
+        """The `count` best genotypes told so far, best first; failed ones are left out."""
+        order = np.argsort(-self.scores, kind="stable")
+        return self.told[order[np.isfinite(self.scores[order])]][:count]
+
+    def unknown(self) -> Population | None:
+        """All genotypes within the budgets not asked or told yet; None for a space too large to list."""
+        if self._all is None:
+            return None
+        return self._all[[row.tobytes() not in self._known for row in self._all]]
+
+    def _new(self, population: Population, count: int, besides: Population | None = None) -> Population:
+        """The first `count` rows that are neither known nor in `besides` nor repeated."""
+        seen = set() if besides is None else {row.tobytes() for row in np.ascontiguousarray(besides)}
+        keep = []
+        for i, row in enumerate(np.ascontiguousarray(population, dtype=np.int64)):
+            key = row.tobytes()
+            if key not in seen and key not in self._known:
+                seen.add(key)
+                keep.append(i)
+                if len(keep) == count:
+                    break
+        return np.asarray(population, dtype=np.int64)[keep].reshape(len(keep), self.told.shape[1])
+
+    def _fill(self, count: int, besides: Population, rng: np.random.Generator) -> Population:
+        """`count` random new genotypes, where a method ran out of its own."""
+        left = self.unknown()
+        if left is not None:
+            return self._new(left[rng.permutation(len(left))], count, besides)
+        found = besides
+        for attempt in range(ATTEMPTS):
+            if attempt < ATTEMPTS // 4:
+                drawn = self.feasible.sample(4 * count + 16, rng)
+            else:  # few networks are within the budgets: look beside those known to be
+                known = np.concatenate([self.feasible.anchor[None], self.told, found])
+                near = known[rng.integers(len(known), size=64 * (attempt + 1))]
+                near = self.space.mutate(near, rng, 1.5 / max(near.shape[1], 1))
+                drawn = near[self.feasible.mask(near)]
+            found = np.concatenate([found, self._new(drawn, count + len(besides) - len(found), found)])
+            if len(found) == count + len(besides):
+                break
+        return found[len(besides) :]

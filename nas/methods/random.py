@@ -1,0 +1,24 @@
+"""Random search: what every other method has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.methods.proposal import Proposal
+from search_spaces.budgets import Feasible
+from search_spaces.space import Population
+
+
+class RandomSearch:
+    """Genotypes drawn uniformly; with budgets, draws that are too dear are repaired (`Feasible.repair`)."""
+
+    def start(self, feasible: Feasible, seed: int) -> Proposal:
+        return _Random(feasible, seed)
+
+
+class _Random(Proposal):
+    def _propose(self, count: int, rng: np.random.Generator) -> Population:
+        left = self.unknown()
+        if left is not None:
+            return left[rng.permutation(len(left))[:count]]
+        return self.feasible.sample(count, rng)

@@ -1,0 +1,182 @@
+"""Budgets on additive costs, several at once, and the genotypes that meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array, csr_array, vstack
+
+from search_spaces.additive import AdditiveCost, Floats
+from search_spaces.space import Population, SearchSpace
+
+ENUMERABLE = 100_000  # spaces up to this size are listed rather than sampled
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`cost(genotype) <= limit`; `name` is what the cost is called, with its unit (`latency_ms`, `macs`, `params`)."""
+
+    name: str
+    cost: AdditiveCost
+    limit: float
+
+
+class Feasible:
+    """The genotypes of `space` within every one of `limits` (none: all of them).
+
+    `anchor` is one of them, as cheap as possible; a genotype that is too dear is repaired by taking over genes of the
+    anchor, in random order, until it fits. Raises `ValueError` with the reachable range where nothing fits.
+    """
+
+    def __init__(self, space: SearchSpace, limits: Sequence[Limit] = ()) -> None:
+        self.space, self.limits = space, tuple(limits)
+        self.maxima = np.array([limit.limit for limit in self.limits])
+        self.anchor = find_anchor(self.limits, len(space.variables))
+
+    def costs(self, population: Population) -> Floats:
+        """(n, limits): the cost of each genotype under each limit."""
+        return np.stack([limit.cost(population) for limit in self.limits], axis=1) if self.limits else _none(population)
+
+    def mask(self, population: Population) -> NDArray[np.bool_]:
+        """(n,): which genotypes are within all limits."""
+        return np.asarray((self.costs(population) <= self.maxima).all(axis=1))
+
+    def repair(self, population: Population, rng: np.random.Generator) -> Population:
+        """A copy of `population` (n, genes) in which every genotype is within all limits."""
+        if not self.limits:
+            return population.copy()
+        return repair(population, self, np.broadcast_to(self.maxima, (len(population), len(self.limits))), rng)
+
+    def sample(self, count: int, rng: np.random.Generator) -> Population:
+        """`count` genotypes within the limits, not necessarily distinct: uniform draws, repaired where too dear."""
+        return self.repair(self.space.sample(count, rng), rng)
+
+    def enumerate(self) -> Population | None:
+        """All genotypes within the limits, in lexicographic order; None for a space too large to list."""
+        if self.space.size > ENUMERABLE:
+            return None
+        sizes = tuple(int(n) for n in self.space.cardinalities)
+        everything = np.indices(sizes).reshape(len(sizes), -1).T if sizes else np.zeros((1, 0))
+        population = np.ascontiguousarray(everything, dtype=np.int64)
+        return population[self.mask(population)]
+
+
+def _none(population: Population) -> Floats:
+    return np.zeros((len(population), 0))
+
+
+def repair(
+    population: Population,
+    feasible: Feasible,
+    maxima: Floats,
+    rng: np.random.Generator,
+    anchors: Population | None = None,
+) -> Population:
+    """`population` with each row i brought within `maxima[i]` (n, limits), by genes of its anchor in random order.
+
+    `anchors`: (n, genes), a genotype within the row's maxima; by default `feasible.anchor` for all.
+    """
+    population = population.copy()
+    anchors = np.broadcast_to(feasible.anchor, population.shape) if anchors is None else anchors
+    over = np.flatnonzero(~(feasible.costs(population) <= maxima).all(axis=1))
+    order = rng.random((len(over), population.shape[1])).argsort(axis=1)
+    for step in range(population.shape[1]):
+        if not len(over):
+            break
+        genes = order[:, step]
+        population[over, genes] = anchors[over, genes]
+        still = ~(feasible.costs(population[over]) <= maxima[over]).all(axis=1)
+        over, order = over[still], order[still]
+    return population
+
+
+def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
+    """A genotype within all `limits`, exactly: the cheapest for one limit, an integer programme for several.
+
+    Raises `ValueError` naming the first limit below its reachable range, or by how much several limits together miss.
+    """
+    if not limits:
+        return np.zeros(genes, dtype=np.int64)
+    for limit in limits:
+        low, high = limit.cost.reachable()
+        if not limit.limit >= low:
+            raise ValueError(
+                f"budget {limit.name}={limit.limit:.6g} is out of reach: networks of this space take {low:.6g} to "
+                f"{high:.6g}"
+            )
+    excess = np.inf
+    best = np.zeros(genes, dtype=np.int64)
+    for candidate in (np.array(limit.cost.cheapest(), dtype=np.int64) for limit in limits):
+        found = max(float(limit.cost(candidate[None])[0] / limit.limit) for limit in limits)
+        if found < excess:
+            best, excess = candidate, found
+    if excess > 1:
+        best = _least_excess(limits, genes)
+        excess = max(float(limit.cost(best[None])[0] / limit.limit) for limit in limits)
+    if excess > 1:
+        names = " and ".join(f"{limit.name}={limit.limit:.6g}" for limit in limits)
+        raise ValueError(
+            f"no network meets {names} together, though each alone is within reach; the closest one needs "
+            f"{100 * (excess - 1):.2g}% more; raise one of them by that"
+        )
+    return best
+
+
+def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
+    """The genotype that minimises `max_k cost_k / limit_k`, as a mixed-integer programme (HiGHS).
+
+    Binary x[v, c] chooses c for variable v; z[t, e] >= 0 chooses entry e of term t, tied to x by its marginals; the
+    objective is the largest share. All costs come from one space, so their terms coincide.
+    """
+    sizes = limits[0].cost.cardinalities
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+    terms = sorted({genes_ for limit in limits for genes_ in limit.cost.variables})
+    starts: dict[tuple[int, ...], int] = {}
+    width = int(offsets[-1])
+    for variables in terms:
+        starts[variables] = width
+        width += int(np.prod([sizes[v] for v in variables]))
+    width += 1  # the largest share
+    blocks, low, high = [], [], []
+    for v, size in enumerate(sizes):
+        columns = np.arange(offsets[v], offsets[v] + size)
+        blocks.append(csr_array((np.ones(size), (np.zeros(size, dtype=int), columns)), shape=(1, width)))
+        low.append(1.0)
+        high.append(1.0)
+    for variables in terms:
+        index = np.indices([sizes[v] for v in variables]).reshape(len(variables), -1)
+        entries = starts[variables] + np.arange(index.shape[1])
+        for axis, v in enumerate(variables):
+            rows = np.concatenate([index[axis], np.arange(sizes[v])])
+            columns = np.concatenate([entries, offsets[v] + np.arange(sizes[v])])
+            values = np.concatenate([np.ones(len(entries)), -np.ones(sizes[v])])
+            blocks.append(coo_array((values, (rows, columns)), shape=(sizes[v], width)).tocsr())
+            low += [0.0] * sizes[v]
+            high += [0.0] * sizes[v]
+    for limit in limits:
+        row = np.zeros(width)
+        for variables, table in zip(limit.cost.variables, limit.cost.tables, strict=True):
+            row[starts[variables] : starts[variables] + table.size] += table.reshape(-1) / limit.limit
+        row[-1] = -1.0
+        blocks.append(csr_array(row[None]))
+        low.append(-np.inf)
+        high.append(-limit.cost.fixed / limit.limit)
+    objective = np.zeros(width)
+    objective[-1] = 1.0
+    integrality = np.zeros(width)
+    integrality[: offsets[-1]] = 1
+    upper = np.ones(width)
+    upper[-1] = np.inf
+    solution = milp(
+        objective,
+        integrality=integrality,
+        bounds=Bounds(np.zeros(width), upper),
+        constraints=LinearConstraint(vstack(blocks).tocsr(), low, high),
+    )
+    if solution.x is None:
+        raise RuntimeError(f"the integer programme ended without an answer: {solution.message}")
+    return np.array([int(solution.x[offsets[v] : offsets[v + 1]].argmax()) for v in range(genes)], dtype=np.int64)

@@ -1,0 +1,115 @@
+"""Writing down a space by what its variables decide: choices, values that follow from them, and a chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.composed import ComposedSpace
+from search_spaces.costs import Shape
+from search_spaces.layers import Classifier, Layer
+from search_spaces.space import Genotype, Term, Variable
+
+Genes = Mapping[int, int] | Sequence[int]  # gene of each variable, by its index
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value that `variables` (indices, none for a constant) decide: `value(genes)`, `genes[v]` being v's gene."""
+
+    variables: tuple[int, ...]
+    value: Callable[[Genes], Any]
+
+
+def constant(value: Any) -> Choice:
+    """A value that nothing decides."""
+    return Choice((), lambda genes: value)
+
+
+def combine(function: Callable[..., Any], *choices: Choice) -> Choice:
+    """`function` of the values of `choices`."""
+    variables = tuple(dict.fromkeys(v for choice in choices for v in choice.variables))
+    return Choice(variables, lambda genes: function(*(choice.value(genes) for choice in choices)))
+
+
+class Chain:
+    """A space being written down from stem to classifier; each run of layers becomes a term of it.
+
+    The chain remembers which channels and which total stride reach the next run, so that shapes are never stated
+    twice. `resolutions`: input pixels to choose from.
+    """
+
+    def __init__(self, name: str, resolutions: Sequence[int], in_channels: int) -> None:
+        self.name, self.in_channels = name, in_channels
+        self.variables: list[Variable] = []
+        self.terms: list[Term] = []
+        self.resolution = self.choice("resolution", resolutions)
+        self.channels = constant(in_channels)
+        self.total_stride, self.stage, self.pooled = 1, 0, False
+
+    def choice(self, name: str, options: Sequence[Any], ordered: bool = True) -> Choice:
+        """One of `options`: a new variable called `name`, or a constant where there is one option.
+
+        Raises `ValueError` for no options or repeated ones.
+        """
+        if not options or len(set(options)) != len(options):
+            raise ValueError(f"{self.name}: {name} needs a list of different choices, got {list(options)}")
+        if len(options) == 1:
+            return constant(options[0])
+        index, values = len(self.variables), tuple(options)
+        self.variables.append(Variable(name, values, ordered))
+        return Choice((index,), lambda genes: values[genes[index]])
+
+    def run(self, layers: Choice, out_channels: Choice | None = None, stride: int = 1) -> None:
+        """Append `layers` (a choice of tuples of layers, possibly empty) of total `stride` to the open stage.
+
+        `out_channels`: of the last of them; None where the run keeps the channels.
+        """
+        before = 0 if self.pooled else self.total_stride
+        shape = combine(lambda side, channels: _shape(side, channels, before), self.resolution, self.channels)
+        self.terms.append(_term(self.stage, layers, shape))
+        self.channels = self.channels if out_channels is None else out_channels
+        self.total_stride *= stride
+
+    def layer(self, layer: Choice, out_channels: Choice | None = None, stride: int = 1) -> None:
+        """Append one layer, as `run` does."""
+        self.run(combine(lambda built: (built,), layer), out_channels, stride)
+
+    def next_stage(self) -> None:
+        """What follows belongs to the next stage."""
+        self.stage += 1
+
+    def pool(self) -> None:
+        """The last layer pooled: what follows sees 1x1 maps."""
+        self.pooled = True
+
+    def space(self, num_classes: int) -> ComposedSpace:
+        """The finished space, closed by a classifier."""
+        self.layer(constant(Classifier(num_classes)))
+        resolution = self.resolution
+        return ComposedSpace(
+            self.name, self.variables, self.terms, lambda genotype: int(resolution.value(genotype)), self.in_channels
+        )
+
+
+def repeated(layer: Layer, count: int) -> tuple[Layer, ...]:
+    """`count` times the same layer: the further blocks of a stage."""
+    return (layer,) * count
+
+
+def _shape(resolution: int, channels: int, total_stride: int) -> Shape:
+    """Shape behind `total_stride` with "same" padding (0: behind a pooling)."""
+    side = -(-resolution // total_stride) if total_stride else 1
+    return Shape(channels, side, side)
+
+
+def _term(stage: int, layers: Choice, shape: Choice) -> Term:
+    variables = combine(lambda *_: None, layers, shape).variables
+
+    def named(genes: Genotype) -> dict[int, int]:
+        return dict(zip(variables, genes, strict=True))
+
+    return Term(
+        stage, variables, lambda genes: tuple(layers.value(named(genes))), lambda genes: shape.value(named(genes))
+    )

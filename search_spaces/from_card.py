@@ -1,0 +1,203 @@
+"""A space written as yaml: stages of candidate blocks, checked before anything is computed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
+from search_spaces.choices import Chain, Choice, combine, constant, repeated
+from search_spaces.composed import ComposedSpace
+from search_spaces.layers import Classifier, ConvBNAct, Layer, layer_from_dict
+from search_spaces.space import LayerwiseSpace, SearchSpace
+
+STAGE_KEYS = ("name", "channels", "depth", "stride", "blocks")
+MAX_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a card: its choices of channels and depth, the stride of its first block, its candidates."""
+
+    name: str
+    channels: tuple[int, ...]
+    depths: tuple[int, ...]
+    stride: int
+    blocks: tuple[Mapping[str, Any], ...]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its shape is decided."""
+        return len(self.channels) == len(self.depths) == 1
+
+
+def from_card(
+    stages: Sequence[Mapping[str, Any]],
+    stem: Mapping[str, Any],
+    head: Mapping[str, Any],
+    name: str = "from_card",
+    resolution: int = 224,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    max_macs: int | None = None,
+) -> SearchSpace:
+    """The space of a card.
+
+    `stem` and `head`: a convolution each, as the fields of `conv_bn_act`; a classifier closes the network. Each of
+    `stages` has `channels` and `depth`, a number or a list of choices; `stride`, of its first block; and `blocks`, its
+    candidates, whose fields may be lists: every combination is a candidate.
+
+    Where no stage has choices of channels or depth, every block is a position with all candidates (skips only where the
+    shape stays): a `LayerwiseSpace`, which supernets search. Else all blocks of a stage share one candidate: a
+    `ComposedSpace`.
+
+    Raises `ValueError` in one line that names the stage and the cure: unknown keys and kinds, values out of range,
+    candidates that are equal or cannot have that shape, maps that vanish, nothing to choose, more than `MAX_ROWS` rows
+    of a latency table, and no network within `max_macs` multiply-adds.
+    """
+    parsed = [_stage(i, stage) for i, stage in enumerate(stages)]
+    if not parsed:
+        raise ValueError("space.stages is empty; list at least one stage")
+    names = [stage.name for stage in parsed]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ValueError(f"two stages are called {twice[0]!r}; give each a name of its own")
+    kinds = {fields["kind"] for stage in parsed for fields in stage.blocks} - {"skip"}
+    if "linear_bottleneck" in kinds and len(kinds) > 1:
+        stage = next(s for s in parsed if any(f["kind"] not in ("linear_bottleneck", "skip") for f in s.blocks))
+        others = ", ".join(sorted(kinds - {"linear_bottleneck"}))
+        raise ValueError(
+            f"stage {stage.name!r}: linear_bottleneck does not mix with {others} in one network; use it in all stages "
+            "or in none"
+        )
+    if not any(stage.channels[1:] or stage.depths[1:] or stage.blocks[1:] for stage in parsed):
+        raise ValueError(f"stage {names[0]!r} and all others offer one choice only; give a list somewhere to search")
+    ends = [_end("stem", stem), _end("head", head)]
+    build = _layerwise if all(stage.fixed for stage in parsed) else _composed
+    space = build(name, resolution, num_classes, in_channels, ends, parsed)
+    _check(space, ["the stem", *(f"stage {n!r}" for n in names), "the head"], max_macs)
+    return space
+
+
+def _stage(index: int, stage: Any) -> Stage:
+    where = f"stage {index + 1}"
+    if not isinstance(stage, Mapping):
+        raise ValueError(f"{where} must be a mapping with {', '.join(STAGE_KEYS)}, got {stage!r}")
+    where = f"stage {stage.get('name', index + 1)!r}"
+    for key in stage:
+        if key not in STAGE_KEYS:
+            raise ValueError(f"{where} has no key {key!r}; {nearest(str(key), STAGE_KEYS)}")
+    for key in ("channels", "depth", "blocks"):
+        if key not in stage:
+            raise ValueError(f"{where} has no {key}; add {key}: ...")
+    stride = stage.get("stride", 1)
+    if stride not in (1, 2):
+        raise ValueError(f"{where}: stride must be 1 or 2, got {stride!r}; split a larger one over two stages")
+    blocks = stage["blocks"]
+    if isinstance(blocks, str | Mapping) or not isinstance(blocks, Sequence) or not blocks:
+        raise ValueError(f"{where}: blocks must be a list of at least one candidate, got {blocks!r}")
+    channels, depths = (_counts(where, key, stage[key]) for key in ("channels", "depth"))
+    try:
+        found = candidates(blocks)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if all(is_skip(fields) for fields in found):
+        raise ValueError(f"{where}: its only candidate is skip; add a block or drop the stage")
+    return Stage(str(stage.get("name", f"stage{index + 1}")), channels, depths, stride, tuple(found))
+
+
+def _counts(where: str, key: str, value: Any) -> tuple[int, ...]:
+    """A number or a list of choices, ascending."""
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    good = all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in values)
+    if not values or not good or len(set(values)) != len(values):
+        raise ValueError(f"{where}: {key} must be a whole number >= 1 or a list of different ones, got {value!r}")
+    return tuple(sorted(values))
+
+
+def _end(name: str, fields: Any) -> ConvBNAct:
+    try:
+        layer = layer_from_dict({"kind": "conv_bn_act", **fields} if isinstance(fields, Mapping) else fields)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if not isinstance(layer, ConvBNAct):
+        raise ValueError(f"{name}: must be a conv_bn_act layer, got {layer.kind}; drop its kind")
+    return layer
+
+
+def _layerwise(
+    name: str, resolution: int, num_classes: int, in_channels: int, ends: Sequence[ConvBNAct], stages: Sequence[Stage]
+) -> LayerwiseSpace:
+    stem, head = ends
+    slots: list[list[list[Layer]]] = [[[stem]]]
+    before = stem.out_channels
+    for stage in stages:
+        (channels,), (depth,) = stage.channels, stage.depths
+        slots.append([])
+        for i in range(depth):
+            stride = stage.stride if i == 0 else 1
+            keeps = stride == 1 and before == channels
+            blocks = [fields for fields in stage.blocks if keeps or not is_skip(fields)]
+            slots[-1].append([make_layer(fields, channels, stride) for fields in blocks])
+            before = channels
+    slots.append([[head], [Classifier(num_classes)]])
+    return LayerwiseSpace(name, resolution, slots, in_channels)
+
+
+def _composed(
+    name: str, resolution: int, num_classes: int, in_channels: int, ends: Sequence[ConvBNAct], stages: Sequence[Stage]
+) -> ComposedSpace:
+    stem, head = ends
+    chain = Chain(name, (resolution,), in_channels)
+    chain.layer(constant(stem), constant(stem.out_channels), stem.stride)
+    for stage in stages:
+        if any(is_skip(fields) for fields in stage.blocks):
+            raise ValueError(
+                f"stage {stage.name!r}: skip needs fixed channels and depths in all stages; drop it, and let depth "
+                f"choose how many blocks there are"
+            )
+        chain.next_stage()
+        width = chain.choice(f"{stage.name}.channels", stage.channels)
+        labels = [make_layer(fields, 8, 1).label for fields in stage.blocks]
+        which = chain.choice(f"{stage.name}.block", range(len(labels)), ordered=False)
+        chain.layer(_block(stage, stage.stride, which, width), width, stage.stride)
+        if stage.depths[-1] > 1:
+            depth = chain.choice(f"{stage.name}.depth", stage.depths)
+            chain.run(combine(lambda layer, n: repeated(layer, n - 1), _block(stage, 1, which, width), depth))
+    chain.next_stage()
+    chain.layer(constant(head), constant(head.out_channels), head.stride)
+    return chain.space(num_classes)
+
+
+def _block(stage: Stage, stride: int, which: Choice, width: Choice) -> Choice:
+    return combine(lambda k, c: make_layer(stage.blocks[k], c, stride), which, width)
+
+
+def _check(space: SearchSpace, names: Sequence[str], max_macs: int | None) -> None:
+    """Walk every layer at every shape that can reach it, and the cheapest network."""
+    rows = 0
+    for term in space.terms:
+        where = names[term.stage]
+        rows += prod(len(space.variables[v]) for v in term.variables)
+        if rows > MAX_ROWS:
+            raise ValueError(f"{where}: its choices take the latency table above {MAX_ROWS} rows; list fewer channels")
+        for layer, shape in space.steps(term):
+            stride = getattr(layer, "stride", 1)
+            if stride > 1 and min(shape.height, shape.width) == 1:
+                raise ValueError(
+                    f"{where}: stride {stride} on a map of 1x1 pixels; use larger images (resolution) or stride 1"
+                )
+            for conv in layer.convs(shape):
+                if conv.in_channels % conv.groups or conv.out_channels % conv.groups:
+                    raise ValueError(
+                        f"{where}: {layer.label} has {conv.groups} groups, which do not divide {conv.in_channels} and "
+                        f"{conv.out_channels} channels; use channels that are multiples of {conv.groups}"
+                    )
+    low, high = space.cost(lambda layer, shape: layer.cost(shape).macs).reachable()
+    if max_macs is not None and low > max_macs:
+        raise ValueError(
+            f"no network of {names[1]} to {names[-2]} has at most max_macs={max_macs:,} multiply-adds, they have "
+            f"{low:,.0f} to {high:,.0f}; use fewer channels or a larger max_macs"
+        )

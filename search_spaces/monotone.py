@@ -1,0 +1,74 @@
+"""Spaces in which some choices never fall: their genes are read in ascending order."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.additive import AdditiveCost, Floats, minimum
+from search_spaces.arch import Arch
+from search_spaces.composed import ComposedSpace
+from search_spaces.costs import Shape
+from search_spaces.layers import Layer
+from search_spaces.space import Genotype, Term
+
+
+class MonotoneSpace(ComposedSpace):
+    """`space` with the genes of `rising` (variables of equal choices) sorted before a genotype is read.
+
+    So every genotype is a network whose choices rise, every such network is a genotype, and genes can still be drawn,
+    moved and mixed one by one. `encode` gives the sorted genotype. `size` counts genotypes, not networks.
+    """
+
+    def __init__(self, space: ComposedSpace, rising: Sequence[int]) -> None:
+        choices = {space.variables[v].choices for v in rising}
+        if len(choices) != 1:
+            raise ValueError(f"{space.name}: choices that rise together must be the same for all, got {choices}")
+        self.__dict__.update(space.__dict__)
+        self.rising = tuple(rising)
+
+    def decode(self, genotype: Sequence[int]) -> Arch:
+        return super().decode(self.ascending(np.array([self.check(genotype)]))[0])
+
+    def ascending(self, population: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`population` (n, variables) with the rising genes of every row sorted."""
+        population = np.array(population)
+        population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
+        return population
+
+    def possible(self, term: Term, genes: Genotype) -> bool:
+        """Whether the rising genes of `term` rise."""
+        own = [gene for v, gene in sorted(zip(term.variables, genes, strict=True)) if v in self.rising]
+        return all(a <= b for a, b in itertools.pairwise(own))
+
+    def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
+        return MonotoneCost(**_fields(super().cost(price, fixed)), rising=self.rising)
+
+
+@dataclass(frozen=True)
+class MonotoneCost(AdditiveCost):
+    """An `AdditiveCost` that sorts the genes of `rising` first; falling combinations cost infinity in its tables."""
+
+    rising: tuple[int, ...] = ()
+
+    def __call__(self, population: NDArray[np.int64]) -> Floats:
+        population = np.array(np.atleast_2d(population))
+        population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
+        return super().__call__(population)
+
+    def cheapest(self) -> Genotype:
+        return minimum(self.variables, self.tables, self.cardinalities)
+
+    def dearest(self) -> Genotype:
+        tables = tuple(np.where(np.isfinite(table), -table, np.inf) for table in self.tables)
+        return minimum(self.variables, tables, self.cardinalities)
+
+
+def _fields(cost: AdditiveCost) -> dict[str, Any]:
+    return {field.name: getattr(cost, field.name) for field in dataclasses.fields(cost)}

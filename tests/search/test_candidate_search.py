@@ -1,0 +1,185 @@
+"""The loop of candidate-by-candidate searches: who trains, when, and how often it dies changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.candidate import Order, search_recipe, train_candidate
+from nas.candidate_search import CandidateSettings, Found, read_trials, search_candidates
+from nas.engines.base import Done, Work
+from nas.engines.local import LocalEngine
+from nas.handover import measure_ranked
+from nas.latency.device import Device
+from nas.methods.evolution import Evolution
+from nas.methods.predictor import PredictorSearch
+from nas.methods.random import RandomSearch
+from nas.problem import Budget, count_limits
+from nas.runs import Run, read_metrics
+from predictors.baselines import RandomForest
+from search_spaces.budgets import Feasible
+from search_spaces.fbnet import fbnet
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
+from search_spaces.space import Genotype
+
+BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
+ARCHS = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
+SPACE = JointSpace(ARCHS, recipe_space(BASE, lr=[0.01, 0.02]))
+SETTINGS = CandidateSettings(
+    trials=8, batch=3, finalists=2, epochs=None, validation_fraction=0.2, attempts=2, storage=None, study=None
+)
+METHOD = PredictorSearch(
+    predictor=RandomForest(trees=10),
+    initial=4,
+    pool_size=64,
+    exploration=1.0,
+    diversity=1.0,
+    acquisition_evaluations=200,
+    evolution=Evolution(evaluations=500, population_size=16, children=32),
+)
+
+
+def order_of(candidate: str, genotype: Genotype) -> Order:
+    arch, recipe = SPACE.decode(genotype), SPACE.recipe(genotype)
+    card = {"_target_": "nas.data.digits.digits", "resolution": None}
+    return Order(arch.to_dict(), recipe.to_dict(), card, 0.2, 0, candidate, "cpu", "no")
+
+
+class Pretended:
+    """An engine whose results follow from the order alone; newest first, failing and dying where it is told to."""
+
+    def __init__(self, workers: int = 1, fail_first: bool = False, die_after: int | None = None) -> None:
+        self.capacity, self.fail_first, self.die_after = workers, fail_first, die_after
+        self.orders: list[tuple[int, Order]] = []
+        self.seen: list[str] = []
+
+    @contextlib.contextmanager
+    def open(self, work: Work) -> Iterator[Pretended]:
+        assert work is train_candidate
+        yield self
+
+    def submit(self, key: int, order: Order) -> None:
+        self.orders.append((key, order))
+
+    def wait(self, timeout_seconds: float) -> list[Done]:
+        if self.die_after == len(self.seen):
+            raise KeyboardInterrupt
+        key, order = self.orders.pop()
+        self.seen.append(order.candidate)
+        if self.fail_first and self.seen.count(order.candidate) == 1:
+            return [Done(key, error="ValueError: diverged")]
+        return [Done(key, {"top1_percent": int(order.candidate[:6], 16) % 9973 / 100, "epochs": 1})]
+
+
+def search(folder: Path, engine: Any, resume: bool = False, method: Any = METHOD, **changes: Any) -> Found:
+    limits = count_limits(SPACE, 600_000, None)
+    name = {"run_dir": None if resume else str(folder), "resume": str(folder) if resume else None}
+    with Run.open(name["run_dir"], name["resume"], "x", {}) as run:
+        settings = dataclasses.replace(SETTINGS, **changes)
+        return search_candidates(run, method, Feasible(SPACE, limits), order_of, engine, settings, 0)
+
+
+def test_what_is_found_does_not_depend_on_the_engine(tmp_path: Path) -> None:
+    one = search(tmp_path / "one", Pretended())
+    three = search(tmp_path / "three", Pretended(workers=3))
+    np.testing.assert_array_equal(one.genotypes, three.genotypes)
+    assert len(one.genotypes) == 10 and (np.diff(one.scores) <= 0).all()
+    genotypes, scores = read_trials(tmp_path / "one", SPACE)
+    assert len(np.unique(genotypes, axis=0)) == 10 and np.isfinite(scores).all()
+    macs = [record["costs"]["macs"] for record in json.loads((tmp_path / "one" / "trials.json").read_text())]
+    assert macs == [SPACE.decode(g).macs for g in genotypes] and max(macs) <= 600_000
+    steps = [record["step"] for record in read_metrics(tmp_path / "one")]
+    assert steps == list(range(10))
+
+
+@pytest.mark.parametrize("moment", [0, 2, 7, 9])
+def test_an_interrupted_search_goes_on_and_ends_the_same(moment: int, tmp_path: Path) -> None:
+    expected = search(tmp_path / "whole", Pretended())
+    engine = Pretended(workers=2, die_after=moment)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "part", engine)
+    rest = Pretended(workers=2)
+    found = search(tmp_path / "part", rest, resume=True)
+    np.testing.assert_array_equal(found.genotypes, expected.genotypes)
+    assert sorted(engine.seen + rest.seen) == sorted(set(engine.seen + rest.seen))  # nothing was trained twice
+    records = [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "part")]
+    assert records == [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "whole")]
+
+
+def test_failures_are_tried_again(tmp_path: Path) -> None:
+    engine = Pretended(fail_first=True)
+    found = search(tmp_path / "run", engine)
+    np.testing.assert_array_equal(found.genotypes, search(tmp_path / "fine", Pretended()).genotypes)
+    assert len(engine.seen) == 20
+    with pytest.raises(ValueError, match="none of 8 candidates could be trained; the last reason: ValueError: div"):
+        search(tmp_path / "bad", Pretended(fail_first=True), method=RandomSearch(), attempts=1)
+
+
+def test_a_real_training_is_the_same_in_another_process() -> None:
+    genotype = (0,) * len(SPACE.variables)
+    order = order_of("abc", genotype)
+    here = train_candidate(order)
+    with LocalEngine(workers=1).open(train_candidate) as workers:
+        workers.submit(1, order)
+        done = workers.wait(120)
+    assert done[0].error is None
+    for key in ("top1_percent", "loss", "train_loss"):
+        assert done[0].result[key] == here[key]
+    assert train_candidate(dataclasses.replace(order, candidate="other"))["train_loss"] != here["train_loss"]
+
+
+def test_candidates_may_be_trained_for_fewer_epochs() -> None:
+    recipe = Recipe(epochs=10, batch_size=32, lr=0.1, warmup_epochs=2)
+    assert search_recipe(recipe, None) == recipe
+    assert search_recipe(recipe, 5) == dataclasses.replace(recipe, epochs=5)
+    assert search_recipe(recipe, 2).warmup_epochs == pytest.approx(0.2)
+
+
+def test_the_next_best_replaces_one_that_proves_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best is measured 30% over; the next one estimated below the lowered limit is taken, and stored."""
+    cost = SPACE.cost(lambda layer, shape: layer.cost(shape).macs / 1e5)
+    population = SPACE.sample(30, np.random.default_rng(0))
+    estimates = cost(population)
+    slowdown = {SPACE.decode(population[0]).id: 1.3}
+    monkeypatch.setattr(
+        "nas.handover.measure_arch_fresh_ms",
+        lambda arch, device, seed: slowdown.get(arch.id, 1.0) * cost(np.array([SPACE.encode(arch, BASE)]))[0],
+    )
+    asked = float(estimates[0])
+    budget = Budget(asked, asked, 0.0, *cost.reachable())
+    found = measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
+    fits = np.flatnonzero(estimates <= asked / 1.3)
+    np.testing.assert_array_equal(found.genotype, population[fits[0]])
+    assert found.rounds == 2 and found.measured_ms <= asked and len(found.genotypes) == 2
+    again = measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
+    assert again == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 0}, "search.trials must be >= 1, got 0"),
+        ({"batch": 0}, "search.batch must be >= 1, got 0"),
+        ({"finalists": -1}, "search.finalists must be >= 0, got -1"),
+        ({"validation_fraction": 1.0}, "between 0 and 1, got 1.0"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SETTINGS, **changes)
+
+
+def test_count_budgets_are_checked() -> None:
+    with pytest.raises(ValueError, match="budget macs=10 is out of reach: networks of this space take"):
+        count_limits(SPACE, 10, None)
+    with pytest.raises(ValueError, match=r"budget\.params must be >= 1, got 0"):
+        count_limits(SPACE, None, 0)
