@@ -70,9 +70,8 @@ def main(cfg: DictConfig) -> None:
     engine: Engine = cards.build(config["engine"], "engine", {})
     settings: CandidateSettings = cards.build({"_target_": SETTINGS, **config["search"]}, "search", {})
     counts = count_limits(space, config["budget"]["macs"], config["budget"]["params"])
-    names = {key: config[key]["_target_"].rpartition(".")[2].lower() for key in ("space", "method")}
-    if config["arch"]:
-        names["space"] = space.name
+    # a method is one file, called what its card is called
+    names = {"space": space.name, "method": config["method"]["_target_"].split(".")[-2]}
     with Run.open(config["run_dir"], config["resume"], f"{names['space']}-{names['method']}", config) as run:
         architectures = space.architectures
         latency_table = _table(run, architectures, device, config)

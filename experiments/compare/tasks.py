@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from nas.candidate import Order, train_candidate
-from search_spaces.budgets import Feasible, Limit
 
 from experiments import nas_bench_macro
 from nas import training
+from nas.candidate import Order, train_candidate
 from nas.data.card import data_of
 from nas.engine import make_accelerator
 from search_spaces.additive import AdditiveCost, Floats
+from search_spaces.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, Population, SearchSpace
 
