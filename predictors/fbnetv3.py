@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -187,7 +187,15 @@ class MLP:
             x = x.relu_() if i + 2 < len(self.head) else x
         return x.squeeze(2)
 
-    def _descend(self, parameters, lr, steps, embed, recipe, wanted) -> None:  # type: ignore[no-untyped-def]
+    def _descend(
+        self,
+        parameters: Sequence[Tensor],
+        lr: float,
+        steps: int,
+        embed: Callable[[], Tensor],
+        recipe: Tensor,
+        wanted: Tensor,
+    ) -> None:
         """`steps` of AdamW on the Huber loss, the learning rate falling to zero along a cosine."""
         for parameter in parameters:
             parameter.requires_grad_(True)
