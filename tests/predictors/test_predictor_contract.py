@@ -110,6 +110,18 @@ def test_pretrained_encoders_are_reused_unchanged() -> None:
     assert any((a != b).any() for a, b in zip(before, tuned, strict=True))
 
 
+def test_the_folded_head_computes_what_was_trained() -> None:
+    for head in ((), (16,), (16, 8)):
+        predictor = card("fbnetv3", head=list(head)).build(
+            variables=ARCHITECTURE, recipe_variables=RECIPE, statistics=macs_and_params
+        )
+        train = candidates(60, 1)
+        predictor.fit(train, accuracy(train))
+        architecture, recipe = predictor._inputs(train)
+        trained = predictor._forward(predictor.encoders(architecture), recipe).numpy()
+        np.testing.assert_allclose(predictor.members_of(train), trained, atol=2e-4)
+
+
 def test_blend_weighs_what_predicts_and_forgets_what_does_not() -> None:
     train = candidates(100, 1)
     blend = card("blend", equality=0.0).build(variables=ARCHITECTURE, recipe_variables=RECIPE)
