@@ -183,3 +183,18 @@ def test_count_budgets_are_checked() -> None:
         count_limits(SPACE, 10, None)
     with pytest.raises(ValueError, match=r"budget\.params must be >= 1, got 0"):
         count_limits(SPACE, None, 0)
+
+
+def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one trained before it died is not trained by the other, which finds what a single search finds."""
+    shared = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "study": "common"}
+    expected = search(tmp_path / "alone", Pretended())
+    one, other, back = Pretended(die_after=5), Pretended(), Pretended()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "one", one, **shared)
+    monkeypatch.setattr("nas.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
+    found = search(tmp_path / "other", other, **shared)
+    again = search(tmp_path / "one", back, resume=True, **shared)
+    assert back.seen == [] and len(one.seen) + len(other.seen) == 10
+    for result in (found, again):
+        np.testing.assert_array_equal(result.genotypes, expected.genotypes)
