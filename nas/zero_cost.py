@@ -67,7 +67,7 @@ def synflow(network: nn.Module, images: Tensor) -> float:
     parameters = [p.requires_grad_(True) for p in network.parameters()]
     total = network(torch.ones_like(images[:1], dtype=torch.float64)).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    flow = sum(float((p * g).abs().sum()) for p, g in zip(parameters, gradients, strict=True) if g is not None)
+    flow = sum(float((p.detach() * g).abs().sum()) for p, g in zip(parameters, gradients, strict=True) if g is not None)
     return math.log(flow) if flow > 0 else -math.inf
 
 

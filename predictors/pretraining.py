@@ -8,15 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from sklearn.preprocessing import QuantileTransformer
 from torch import Tensor, nn
 
 from predictors.base import Statistics
 from predictors.encoding import Encoding
-from predictors.features import checked_statistics
+from predictors.scores import NormalScores
 from search_spaces.space import Population, Variable
-
-QUANTILES = 1000
 
 
 class Encoders(nn.Module):
@@ -100,11 +97,7 @@ def pretrain(
         drawn = encoding.check(pool)
         passes = -(-how.samples // len(drawn))
         rows = np.concatenate([rng.permutation(len(drawn)) for _ in range(passes)])[: how.samples]
-    raw = checked_statistics(statistics, drawn)
-    quantiles = QuantileTransformer(
-        n_quantiles=min(QUANTILES, len(raw)), output_distribution="normal", random_state=0, copy=False
-    )
-    scores = torch.from_numpy(np.clip(quantiles.fit_transform(raw), -3, 3).astype(np.float32))
+    scores = torch.from_numpy(NormalScores(statistics, drawn).of_reference.astype(np.float32))
     head = torch.zeros(encoders.members, encoders.widths[-1], scores.shape[1], requires_grad=True)
     bias = torch.zeros(encoders.members, 1, scores.shape[1], requires_grad=True)
     batches = [rows[start : start + how.batch_size] for start in range(0, len(rows), how.batch_size)]

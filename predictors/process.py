@@ -88,7 +88,10 @@ class Process:
         self.encoding = Encoding(everything, "onehot")
         kinds = list(dict.fromkeys((v.choices, v.ordered) for v in everything if len(v) > 1))
         self.kinds = len(kinds)
-        owner, kind, choice, value = [], [], [], []
+        owner: list[int] = []
+        kind: list[int] = []
+        choice: list[int] = []
+        value: list[float] = []
         for i, v in enumerate(everything):
             if len(v) > 1:
                 owner += [i] * len(v)

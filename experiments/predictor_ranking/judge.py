@@ -37,10 +37,11 @@ def judge(
     sizes: Sequence[int],
     seeds: int,
     path: Path,
+    only: Sequence[str] | None = None,
     k: int = 10,
 ) -> None:
     """Kendall's tau, Spearman's rho, top-k regret and seconds per fit, for each contestant, training size and seed,
-    into `path`; contestants already there are not run again.
+    into `path`; contestants already there are not run again, and none but `only` where that is given.
 
     Every contestant sees the same training sets. Encoders are pre-trained once per contestant, without targets, from
     seed 0; everything else of a run follows its seed.
@@ -59,8 +60,11 @@ def judge(
         if file["seeds"] != seeds or file["table"] != table.name:
             raise ValueError(f"{path} holds {file['seeds']} seeds of {file['table']}; remove it to run others")
     records = file["contestants"]
+    unknown = sorted(set(only or ()) - set(contestants))
+    if unknown:
+        raise ValueError(f"there is no contestant {unknown[0]!r}; one of {', '.join(contestants)}")
     for name, contestant in contestants.items():
-        if name in records:
+        if name in records or (only and name not in only):
             continue
         given = table.look_up(contestant.statistics)
         common = {"variables": table.variables, "statistics": given, "pool": table.pool}

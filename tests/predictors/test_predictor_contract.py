@@ -17,6 +17,7 @@ from search_spaces.space import Population, Variable
 CARDS = sorted(path.stem for path in (CONF / "predictor").glob("*.yaml"))
 ARCHITECTURE = tuple(Variable(f"layer{i}", ("skip", "k3", "k5")) for i in range(6))
 RECIPE = (Variable("lr", (0.001, 0.003, 0.01, 0.03, 0.1), ordered=True), Variable("ema", ("off", "on")))
+OURS = ("blend", "fbnetv3", "process")
 WORTH = np.array([0.0, 1.0, 1.3])
 
 
@@ -35,9 +36,10 @@ def card(name: str, **changes: Any) -> Any:
     values = yaml.safe_load((CONF / "predictor" / f"{name}.yaml").read_text())
     small = {"_target_": "predictors.pretraining.Pretraining", "samples": 20000, "batch_size": 500}
     if name == "fbnetv3":
-        values |= {"members": 3, "pretraining": small}
+        values |= {"members": 3, "frozen_steps": 100, "pretraining": small}
     if name == "blend":
-        values["fbnetv3"] |= {"members": 3, "pretraining": small}
+        values["fbnetv3"] |= {"members": 3, "frozen_steps": 60, "pretraining": small}
+        values["folds"] = 3
         values["forest"]["trees"] = 30
     return build(values | changes, f"predictor={name}", {})
 
@@ -63,7 +65,7 @@ def test_learns_repeats_and_keeps_shapes(name: str) -> None:
     mean, std = predictor.predict(rest)
     assert mean.shape == std.shape == (400,)
     assert np.isfinite(mean).all() and (std >= 0).all() and std.max() > 0
-    assert kendall_tau(mean, accuracy(rest)) > 0.55
+    assert kendall_tau(mean, accuracy(rest)) > (0.6 if name in OURS else 0.45)  # lines miss the rate's best value
     assert abs(mean.mean() - accuracy(rest).mean()) < 3  # the targets' own unit
     again = made(name)
     again.fit(candidates(30, 5), accuracy(candidates(30, 5)))  # forgotten by the next fit
@@ -106,6 +108,18 @@ def test_pretrained_encoders_are_reused_unchanged() -> None:
         np.testing.assert_array_equal(old.numpy(), new.numpy())
     tuned = [p for p in predictor.encoders.parameters()]
     assert any((a != b).any() for a, b in zip(before, tuned, strict=True))
+
+
+def test_the_folded_head_computes_what_was_trained() -> None:
+    for head in ((), (16,), (16, 8)):
+        predictor = card("fbnetv3", head=list(head)).build(
+            variables=ARCHITECTURE, recipe_variables=RECIPE, statistics=macs_and_params
+        )
+        train = candidates(60, 1)
+        predictor.fit(train, accuracy(train))
+        architecture, recipe = predictor._inputs(train)
+        trained = predictor._forward(predictor.encoders(architecture), recipe).numpy()
+        np.testing.assert_allclose(predictor.members_of(train), trained, atol=2e-4)
 
 
 def test_blend_weighs_what_predicts_and_forgets_what_does_not() -> None:

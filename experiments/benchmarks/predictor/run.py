@@ -42,6 +42,7 @@ def run(threads: int) -> dict[str, object]:
     fits: dict[str, float] = {}
     for name, predictor in (
         ("fbnetv3", card.build(variables=space.variables, pretrained=pretrained)),
+        ("fbnetv3, 4 members", FBNetV3(members=4, pretraining=None).build(variables=space.variables)),
         ("structured process", StructuredProcess().build(variables=space.variables, statistics=statistics)),
     ):
         started = time.perf_counter()
