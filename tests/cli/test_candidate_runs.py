@@ -31,6 +31,7 @@ SMALL = [
     "search.epochs=1",
     "method.initial=3",
     "method.acquisition_evaluations=200",
+    "predictor=random_forest",
     "predictor.trees=10",
 ]
 
