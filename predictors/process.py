@@ -17,6 +17,7 @@ from predictors.warping import Warp
 from search_spaces.space import Population, Variable
 
 CHUNK = 8192  # candidates compared with the training set at a time
+FARTHEST = 4.0  # prior deviations a kernel parameter may lie from its median
 JITTER = 1e-6
 ORDINAL_LENGTH = 0.35  # of the kernel between scaled ordered choices in [0, 1]
 
@@ -134,8 +135,15 @@ class Process:
             assert log.grad is not None
             return float(loss.detach()), log.grad.numpy()
 
+        # a line search that runs far out meets kernels that are singular in double precision
+        reach = FARTHEST * deviation
         found = minimize(
-            negative_evidence, median.numpy(), jac=True, method="L-BFGS-B", options={"maxiter": self.card.iterations}
+            negative_evidence,
+            median.numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip((median - reach).tolist(), (median + reach).tolist(), strict=True)),
+            options={"maxiter": self.card.iterations},
         )
         self.log = torch.from_numpy(found.x)
         with torch.no_grad():

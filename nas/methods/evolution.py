@@ -28,7 +28,7 @@ class Evolution:
     """
 
     population_size: int = 96
-    children: int = 192
+    children: int = 768
     evaluations: int = 50_000
     mutations: float = 1.0
     patience: int = 10

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,3 +187,64 @@ def test_count_budgets_are_checked() -> None:
         count_limits(SPACE, 10, None)
     with pytest.raises(ValueError, match=r"budget\.params must be >= 1, got 0"):
         count_limits(SPACE, None, 0)
+
+
+def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one trained before it died is not trained by the other, which finds what a single search finds."""
+    shared = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "study": "common"}
+    expected = search(tmp_path / "alone", Pretended())
+    one, other, back = Pretended(die_after=5), Pretended(), Pretended()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "one", one, **shared)
+    monkeypatch.setattr("nas.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
+    found = search(tmp_path / "other", other, **shared)
+    again = search(tmp_path / "one", back, resume=True, **shared)
+    assert back.seen == [] and len(one.seen) + len(other.seen) == 10
+    for result in (found, again):
+        np.testing.assert_array_equal(result.genotypes, expected.genotypes)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path) -> None:
+    """Two nodes on this machine, one killed after two trials: all end, the lost one again, with the local result."""
+    pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
+    from ray.cluster_utils import Cluster
+
+    from nas.engines.ray import RayEngine
+
+    settings: dict[str, Any] = {"method": RandomSearch(), "trials": 8, "batch": 4, "attempts": 3}
+    local = search(tmp_path / "local", LocalEngine(workers=1), **settings)
+    memory = 100_000_000  # bytes of each node's object store
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": memory},
+    )
+    try:
+        second = cluster.add_node(num_cpus=1, object_store_memory=memory)
+        cluster.wait_for_nodes()
+
+        def kill_one() -> None:
+            database = f"file:{tmp_path / 'ray' / 'trials.db'}?mode=ro"
+            done = 0
+            while done < 2:
+                time.sleep(0.2)
+                with contextlib.suppress(sqlite3.Error), sqlite3.connect(database, uri=True) as trials:
+                    done = trials.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+            cluster.remove_node(second, allow_graceful=False)
+
+        killer = threading.Thread(target=kill_one, daemon=True)
+        killer.start()
+        found = search(tmp_path / "ray", RayEngine(address=cluster.address, workers=2), **settings)
+        killer.join(60)
+    finally:
+        cluster.shutdown()
+    np.testing.assert_array_equal(found.genotypes, local.genotypes)
+    np.testing.assert_array_equal(found.scores, local.scores)
+    states = trial_states(tmp_path / "ray" / "trials.db")
+    assert states["COMPLETE"] == 8 and states["RUNNING"] == states["WAITING"] == 0
+
+
+def trial_states(path: Path) -> collections.Counter[str]:
+    with sqlite3.connect(path) as database:
+        return collections.Counter(state for (state,) in database.execute("select state from trials"))

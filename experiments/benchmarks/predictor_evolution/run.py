@@ -24,7 +24,7 @@ from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 
 HERE = Path(__file__).parent
-EVALUATIONS, TRAINED, REPEATS = 50_000, 200, 5
+EVALUATIONS, TRAINED, REPEATS = 50_000, 200, 3
 PREDICTORS = {
     "random forest": RandomForest(),
     "gaussian process": GaussianProcess(restarts=0),
