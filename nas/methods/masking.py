@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -19,9 +20,11 @@ from nas.gumbel import draw_path, initial_theta
 from nas.masking import MaskedNetwork
 from nas.methods.base import SearchResult, Task
 from nas.methods.epochs import batches, mean_loss
+from nas.network import Network
 from nas.objectives import augmented_lagrangian, next_multiplier, temperature_at
 from nas.seeding import generator, seed_global
 from search_spaces.modules import zero_init_residuals
+from search_spaces.space import Genotype
 
 FORMAT = "nas.masking"
 
@@ -99,7 +102,8 @@ class Masking:
             state.seconds += time.perf_counter() - began
             state.save(epoch + 1)
             task.on_epoch(epoch, record)
-        return SearchResult(state.probabilities(), state.seconds, state.masked.slice)
+        inherit = cast(Callable[[Genotype], Network], state.masked.slice)  # ReXNets have the same interface
+        return SearchResult(state.probabilities(), state.seconds, inherit)
 
 
 class _State:
