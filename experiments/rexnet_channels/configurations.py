@@ -22,7 +22,7 @@ REPEATS = tuple(repeats for repeats, *_ in REXNET_STAGES)
 BLOCKS = sum(REPEATS)
 STRIDES = (1, 1, 2, 1, 1, 2)  # with a stem of stride 2, 16-pixel images end as 2x2 maps
 RESOLUTION, STEM = 16, 16
-MACS, PARAMS = 3_000_000, 300_000
+MACS, PARAMS = 3_000_000, 420_000  # lines that meet both grow 3 to 6 times
 TOLERANCE = 0.03
 FAMILIES = ("linear", "piecewise", "free", "stepped")
 POSITIONS = np.linspace(0.0, 1.0, BLOCKS)
@@ -44,7 +44,9 @@ class Configuration:
         return build(self.channels, self.last, self.squeeze, self.act, num_classes)
 
 
-def build(channels: tuple[int, ...], last: int, squeeze: str, act: str, num_classes: int = 10) -> Arch:
+def build(
+    channels: tuple[int, ...], last: int, squeeze: str = "late", act: str = "rexnet", num_classes: int = 10
+) -> Arch:
     """A ReXNet for small gray images with `channels` behind its blocks and a last convolution of `last` channels."""
     se = SqueezeExcite(SE_RATIO, of="expanded", divisor=1, norm=True)
     behind_expand, behind_depthwise = ACTS[act]
@@ -89,7 +91,7 @@ def draw_curve(family: str, rng: np.random.Generator) -> Curve:
     raise ValueError(f"unknown family {family!r}; one of {', '.join(FAMILIES)}")
 
 
-def fit(curve: Curve, squeeze: str = "late", act: str = "rexnet") -> tuple[tuple[int, ...], int] | None:
+def fit(curve: Curve) -> tuple[tuple[int, ...], int] | None:
     """`curve` scaled, and a last convolution, such that MACs and parameters are the targets to 3%; None where none is.
 
     The factor is solved for the MACs, the last convolution for the parameters, a few times in turn.
@@ -98,20 +100,20 @@ def fit(curve: Curve, squeeze: str = "late", act: str = "rexnet") -> tuple[tuple
     channels: tuple[int, ...] = ()
     for _ in range(4):
         try:
-            scale = brentq(partial(_macs_beyond, curve, last, squeeze, act), 2.0, 80.0, xtol=1e-3)
+            scale = brentq(partial(_macs_beyond, curve, last), 2.0, 80.0, xtol=1e-3)
         except ValueError:  # the target lies outside of the bracket
             return None
         channels = _scaled(curve, scale)
         per_channel = channels[-1] + 2 + 10
-        spare = PARAMS - build(channels, last, squeeze, act).params
+        spare = PARAMS - build(channels, last).params
         last = max(32, last + round(spare / per_channel))
-    arch = build(channels, last, squeeze, act)
+    arch = build(channels, last)
     inside = abs(arch.macs / MACS - 1) <= TOLERANCE and abs(arch.params / PARAMS - 1) <= TOLERANCE
     return (channels, last) if inside and last <= 2048 else None
 
 
-def _macs_beyond(curve: Curve, last: int, squeeze: str, act: str, scale: float) -> float:
-    return build(_scaled(curve, scale), last, squeeze, act).macs - MACS
+def _macs_beyond(curve: Curve, last: int, scale: float) -> float:
+    return build(_scaled(curve, scale), last).macs - MACS
 
 
 def _scaled(curve: Curve, scale: float) -> tuple[int, ...]:
@@ -135,20 +137,21 @@ def _stream(family: str, seed: int) -> Iterator[Configuration]:
 
 
 def factorial() -> list[Configuration]:
-    """Two curves, with and without squeeze-and-excitation, SiLU or ReLU6: MACs and parameters equal again.
+    """Two curves, with and without squeeze-and-excitation, SiLU or ReLU6.
 
-    `line`: growth of 8 times the first channels, `steps`: the same end in six equal factors.
+    `line`: first channels to five times as many, `steps`: the same ends in six stages of equal factors. The two are of
+    equal cost with squeezes; without, the same channels have fewer parameters, since nothing replaces the squeezes.
     """
     curves = {
-        "line": 1.0 + 8.0 * POSITIONS,
-        "steps": np.repeat(9.0 ** np.linspace(0.0, 1.0, len(REPEATS)), REPEATS),
+        "line": 1.0 + 4.0 * POSITIONS,
+        "steps": np.repeat(5.0 ** np.linspace(0.0, 1.0, len(REPEATS)), REPEATS),
     }
     found = []
     for name, curve in curves.items():
-        for squeeze in ("none", "late"):
-            for act in ("relu6", "rexnet"):
-                fitted = fit(curve, squeeze, act)
-                if fitted is None:
-                    raise ValueError(f"the curve {name} meets the targets at no scale; change MACS or PARAMS")
-                found.append(Configuration(name, 0, *fitted, squeeze, act))
+        fitted = fit(curve)
+        if fitted is None:
+            raise ValueError(f"the curve {name} meets the targets at no scale; change MACS or PARAMS")
+        found += [
+            Configuration(name, 0, *fitted, squeeze, act) for squeeze in ("none", "late") for act in ("relu6", "rexnet")
+        ]
     return found
