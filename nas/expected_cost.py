@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.additive import AdditiveCost
+from search_spaces.additive import AdditiveCost, merged_tables
 
 
 class ExpectedCost:
@@ -28,11 +28,8 @@ class ExpectedCost:
                 "expected costs need genes that are chosen independently; this space sorts them (monotone)"
             )
         self.fixed = cost.fixed
-        merged: dict[tuple[int, ...], Tensor] = {}
-        for variables, table in zip(cost.variables, cost.tables, strict=True):
-            values = torch.from_numpy(np.ascontiguousarray(table, dtype=np.float64))
-            merged[variables] = merged[variables] + values if variables in merged else values
-        self.tables = merged
+        tables = {variables: np.ascontiguousarray(table) for variables, table in merged_tables(cost).items()}
+        self.tables = {variables: torch.from_numpy(table).double() for variables, table in tables.items()}
 
     def __call__(self, probabilities: Sequence[Tensor]) -> Tensor:
         """The expectation, a float64 scalar; `probabilities[v]`: (choices of gene v,)."""

@@ -37,10 +37,9 @@ def write(
 
     Figures follow from the arch: parameters, multiply-adds (GMACs) and activations (output elements of convolutions
     and linear layers) for one image of the arch's resolution. `metrics` and `recipe` list what is known of the run;
-    `family` (a key of `search_spaces.zoo.FAMILIES`) gives paper and citation.
+    `family`, where it is a key of `search_spaces.zoo.FAMILIES`, gives paper and citation; a network of a user's own
+    space has neither.
     """
-    if family is not None and family not in FAMILIES:
-        raise ValueError(f"unknown family {family!r}; one of {', '.join(FAMILIES)}")
     arch = network.arch
     parts = [_front_matter(pretrained_cfg["license"], dataset), f"# Model card for {name}"]
     parts.append(origin or "An image classification network, found or trained under a latency budget.")
@@ -55,7 +54,7 @@ def write(
         f"- **Exactly:** {arch.params:,} parameters, {arch.macs:,} MACs, {arch.activations:,} activations, "
         f"{arch.in_channels} input channels, {arch.num_classes} classes; arch id `{arch.id}`",
     ]
-    if family:
+    if family in FAMILIES:
         stats.append(f"- **Paper:** {FAMILIES[family].paper}: https://arxiv.org/abs/{FAMILIES[family].arxiv}")
     if dataset:
         stats.append(f"- **Dataset:** {dataset}")
@@ -66,7 +65,7 @@ def write(
     if recipe is not None:
         parts.append("## Recipe\n" + "\n".join(f"- {key}: {value}" for key, value in recipe.to_dict().items()))
     parts.append(_usage(name, network))
-    if family:
+    if family in FAMILIES:
         parts.append(_citation(family))
     return "\n\n".join(parts) + "\n"
 

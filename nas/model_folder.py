@@ -94,8 +94,8 @@ def write(
     """Write `network` to `folder`: weights, `arch.json`, model card, and `config.json` last. Returns the folder.
 
     `data` (an `ImageData`) gives class names, mean and standard deviation; `metrics`, `recipe`, `origin` (one sentence
-    on how the network came about) and `family` (a key of `search_spaces.zoo.FAMILIES`, for the citation) go into the
-    card.
+    on how the network came about) and `family` (a space's name; those of `search_spaces.zoo.FAMILIES` have a citation)
+    go into the card.
     """
     folder = Path(folder)
     if not network.num_classes:

@@ -72,6 +72,14 @@ def price(population: NDArray[np.int64], fixed: float, rows: Sequence[Floats]) -
     return AdditiveCost.of_rows(fixed, rows)(population)
 
 
+def merged_tables(cost: AdditiveCost) -> dict[tuple[int, ...], Floats]:
+    """The tables of `cost` by their variables, those of the same variables added."""
+    merged: dict[tuple[int, ...], Floats] = {}
+    for variables, table in zip(cost.variables, cost.tables, strict=True):
+        merged[variables] = merged[variables] + table if variables in merged else table
+    return merged
+
+
 def minimum(
     variables: Sequence[tuple[int, ...]], tables: Sequence[Floats], cardinalities: Sequence[int]
 ) -> tuple[int, ...]:

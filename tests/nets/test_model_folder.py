@@ -242,5 +242,9 @@ def test_folder_options(saved: Path, tmp_path: Path) -> None:
         model_folder.write(tmp_path, create_model(discovered(), num_classes=0))
     with pytest.raises(ValueError, match="it is no model folder"):
         nas.create_model(tmp_path)
-    with pytest.raises(ValueError, match="unknown family 'vgg'"):
-        model_folder.write(tmp_path, create_model(discovered()), family="vgg")
+
+
+def test_a_network_of_ones_own_space_has_no_paper(tmp_path: Path) -> None:
+    for family, cited in (("fbnet", True), ("my_space", False)):
+        folder = model_folder.write(tmp_path / family, create_model(discovered()), family=family)
+        assert ("@misc" in (folder / "README.md").read_text()) == cited

@@ -150,7 +150,7 @@ def test_expected_cost_is_the_mean_over_all_networks() -> None:
         (lambda: from_stages({"channels": [8, 16]}, kind="inverted_residual", groups=2), "grouped convolutions"),
         (lambda: mobilenetv2(16, 10, 1, widths=(0.5,), depths=(1,), kernels=(3,), expansions=(6,)), "no choices of ch"),
         (
-            lambda: from_stages({}, kind="inverted_residual", expand_ratio=1.3, expand_at_1=False),
+            lambda: from_stages({"channels": [8, 64]}, kind="inverted_residual", expand_ratio=1.1, expand_at_1=False),
             "some widths have an expansion and others none",
         ),
     ],

@@ -1,0 +1,95 @@
+"""The most probable genotypes within a budget where choices are priced together: an exact integer programme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
+
+from search_spaces.additive import AdditiveCost, merged_tables
+from search_spaces.space import Genotype
+
+TIGHTER = 1e-6  # the solver's tolerance, by which a limit is tightened where it let a genotype through
+
+
+def most_probable_within(
+    probabilities: Sequence[NDArray[np.float64]], cost: AdditiveCost, limit: float, count: int = 1
+) -> list[Genotype]:
+    """The `count` most probable genotypes with `cost(g) <= limit`, best first, exactly; genes are independent.
+
+    maximise `sum_v log p_v[g_v]` subject to `fixed + sum_t tables_t[g] <= limit`, as a 0-1 programme (HiGHS): a binary
+    x[v, k] per choice and, per term of several variables, a weight y[t, a, b, ...] >= 0 per combination whose sums over
+    all variables but one are that variable's x, so that y is the one combination that x chose. Each further genotype
+    excludes those found; fewer than `count` come back only where no more are within the limit. Raises `ValueError` with
+    the reachable range where no genotype is.
+    """
+    low, high = cost.reachable()
+    if not limit >= low:
+        raise ValueError(f"budget {limit:.4g} is out of reach; networks of this space take {low:.4g} to {high:.4g}")
+    tables = merged_tables(cost)
+    sizes = np.array(cost.cardinalities)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    binaries = int(offsets[-1])
+    total = binaries + sum(table.size for table in tables.values())
+    price = np.zeros(total)
+    rows, columns, values, bounds = _one_each(sizes, offsets)
+    start = binaries
+    for variables, table in tables.items():
+        if len(variables) == 1:
+            price[offsets[variables[0]] : offsets[variables[0]] + table.size] += table
+        else:
+            price[start : start + table.size] = table.ravel()
+            index = np.arange(table.size).reshape(table.shape)
+            for axis, v in enumerate(variables):
+                marginals = np.moveaxis(index, axis, 0).reshape(table.shape[axis], -1)
+                for k, members in enumerate(marginals):
+                    row = len(bounds)
+                    rows += [row] * (len(members) + 1)
+                    columns += [*(start + members).tolist(), int(offsets[v]) + k]
+                    values += [1.0] * len(members) + [-1.0]
+                    bounds.append(0.0)
+        start += table.size
+    matrix = coo_array((values, (rows, columns)), shape=(len(bounds), total)).tocsr()
+    gain = np.zeros(total)
+    gain[:binaries] = np.concatenate([np.log(np.clip(p, 1e-300, None)) for p in probabilities])
+    constraints = [LinearConstraint(matrix, bounds, bounds)]
+    integrality = np.zeros(total)
+    integrality[:binaries] = 1
+    found: list[Genotype] = []
+    room = limit - cost.fixed
+    unit = max(float(np.abs(price).max()), 1e-12)
+    while len(found) < count:
+        solution = milp(
+            -gain,
+            integrality=integrality,
+            bounds=Bounds(0, 1),
+            constraints=[*constraints, LinearConstraint(price[None, :] / unit, -np.inf, room / unit)],
+            options={"mip_rel_gap": 0.0},
+        )
+        if solution.status == 2:  # infeasible: nothing is left within the limit
+            break
+        if solution.x is None:
+            raise RuntimeError(f"the integer programme ended without an answer: {solution.message}")
+        chosen = solution.x[:binaries]
+        genotype = tuple(int(chosen[a : a + n].argmax()) for a, n in zip(offsets[:-1], sizes, strict=True))
+        if cost(np.array([genotype]))[0] > limit:
+            room -= TIGHTER * abs(room)
+            continue
+        found.append(genotype)
+        taken = np.zeros(total)
+        taken[offsets[:-1] + np.array(genotype)] = 1
+        constraints.append(LinearConstraint(taken[None, :], -np.inf, len(sizes) - 1))
+    if not found:  # the limit is the minimum to the last bits, below what the solver can tell apart
+        found.append(cost.cheapest())
+    return found
+
+
+def _one_each(
+    sizes: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[list[int], list[int], list[float], list[float]]:
+    """Rows, columns and values of `sum_k x[v, k] = 1` for every variable, and the right-hand sides."""
+    rows = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    return rows, list(range(int(offsets[-1]))), [1.0] * int(offsets[-1]), [1.0] * len(sizes)
