@@ -21,20 +21,37 @@ HOWS = ("budget", "argmax", "sample")
 
 
 def derive(
-    probabilities: Rows, fixed: float, rows: Rows, limit: float | None, how: str, count: int, seed: int
+    probabilities: Rows,
+    fixed: float,
+    rows: Rows,
+    limit: float | None,
+    how: str,
+    count: int,
+    seed: int,
+    use: float = 0.0,
 ) -> list[Genotype]:
     """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
 
     `how`: `budget` (exact, `best_under_budget`), `argmax` (one network; refused where it exceeds the limit) or `sample`
-    (from P(theta), ordered by probability). `limit` None: no limit.
+    (from P(theta), ordered by probability). `limit` None: no limit. `use`: the share of the limit (or of the largest
+    cost, where that is smaller) that networks derived by `budget` cost at least, as long as there are such networks.
     """
+    if not 0 <= use < 1:
+        raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
     if how not in HOWS:
         raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
     if count < 1:
         raise ValueError(f"count of networks to derive must be >= 1, got {count}")
     bound = np.inf if limit is None else limit
     if how == "budget":
-        return best_under_budget(probabilities, fixed, rows, bound, count)
+        if limit is None or not use:
+            return best_under_budget(probabilities, fixed, rows, bound, count)
+        least = use * min(bound, reachable(fixed, rows)[1])
+        found = best_under_budget(probabilities, fixed, rows, bound, count, least)
+        if len(found) < count:  # then cheaper ones too
+            cheaper = best_under_budget(probabilities, fixed, rows, bound, count)
+            found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
+        return found
     if how == "sample":
         found = sample(probabilities, count, numpy_generator(seed, "derive"), fixed, rows, bound)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))

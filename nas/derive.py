@@ -34,6 +34,7 @@ def main(cfg: DictConfig) -> None:
             "budget.margin": (float | None, 0),
             "how": How,
             "count": (int, 1),
+            "use": (float, 0, 1),
             "measure": bool,
             "seed": int,
             "out": str | None,
@@ -60,7 +61,8 @@ def main(cfg: DictConfig) -> None:
     margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
     budget = resolve_budget(cost, latency_ms, fraction, margin)
     limit = budget.limit_ms if budget else None
-    genotypes = derive(probabilities, cost.fixed, cost.rows, limit, asked["how"], asked["count"], asked["seed"])
+    how, count, seed, use = (asked[key] for key in ("how", "count", "seed", "use"))
+    genotypes = derive(probabilities, cost.fixed, cost.rows, limit, how, count, seed, use)
     estimates = cost(np.array(genotypes))
     measured: list[float | None] = [None] * len(genotypes)
     if asked["measure"]:

@@ -44,6 +44,7 @@ def derive_and_measure(
     budget: Budget | None,
     device: Device,
     how: str,
+    use: float,
     count: int,
     tolerance: float,
     rounds: int,
@@ -61,7 +62,7 @@ def derive_and_measure(
     best: Derived | None = None
     with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
         for attempt in range(1, rounds + 1 if budget else 2):
-            genotypes = tuple(derive(result.probabilities, cost.fixed, cost.rows, limit, how, count, seed))
+            genotypes = tuple(derive(result.probabilities, cost.fixed, cost.rows, limit, how, count, seed, use))
             estimated = float(cost(np.array(genotypes[:1]))[0])
             measured = measure_arch_fresh_ms(space.decode(genotypes[0]), device, seed)
             advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")

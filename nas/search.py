@@ -50,6 +50,7 @@ def main(cfg: DictConfig) -> None:
             "budget.rounds": (int, 1),
             "derive.how": How,
             "derive.count": (int, 1),
+            "derive.use": (float, 0, 1),
             "train.enabled": bool,
             "train.inherit": bool,
             "tables": str,
@@ -94,8 +95,8 @@ def main(cfg: DictConfig) -> None:
             searched = layerwise(architectures)
             result = _search(run, method, searched, data, cost, budget, accelerator, config["seed"])
             write_probabilities(run.path, searched, result.probabilities)
-            how = config["derive"]["how"]
-            derived = derive_and_measure(run.path, searched, result, cost, budget, device, how, *handing)
+            how = (config["derive"]["how"], config["derive"]["use"])
+            derived = derive_and_measure(run.path, searched, result, cost, budget, device, *how, *handing)
             seconds, inherit = result.seconds, result.inherit if config["train"]["inherit"] else None
         arch, recipe = space.decode(derived.genotype), space.recipe(derived.genotype)
         archs = write_archs(run.path, space, derived.genotypes)

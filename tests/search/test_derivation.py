@@ -48,6 +48,23 @@ def test_a_least_cost_is_kept_exactly_too(limit_share: float) -> None:
     assert best_under_budget(probabilities, fixed, rows, limit, 3, 1.1 * high) == []
 
 
+def test_a_share_of_the_budget_is_used_where_it_can_be() -> None:
+    probabilities, fixed, rows = problem(3)
+    low, high = reachable(fixed, rows)
+    limit = low + 0.6 * (high - low)
+    costs = price(np.array(derive(probabilities, fixed, rows, limit, "budget", 5, 0, use=0.9)), fixed, rows)
+    assert ((costs >= 0.9 * limit - 1e-6) & (costs <= limit)).all()
+    # a limit beyond everything: the share is one of the dearest network
+    costs = price(np.array(derive(probabilities, fixed, rows, 10 * high, "budget", 1, 0, use=0.9)), fixed, rows)
+    assert 0.9 * high - 1e-6 <= costs[0] <= high
+    # nothing costs that much, and fewer than asked do: cheaper ones follow
+    uniform = (np.array([0.5, 0.5]),)
+    assert derive(uniform, 0.0, (np.array([1.0, 5.0]),), 4.0, "budget", 1, 0, use=0.9) == [(0,)]
+    assert derive(uniform, 0.0, (np.array([1.0, 5.0]),), 5.0, "budget", 2, 0, use=0.9) == [(1,), (0,)]
+    with pytest.raises(ValueError, match="use must be"):
+        derive(uniform, 0.0, (np.array([1.0, 5.0]),), 4.0, "budget", 1, 0, use=1.0)
+
+
 def test_budget_on_the_full_fbnet_size_never_exceeds_the_limit() -> None:
     for seed in range(5):
         probabilities, fixed, rows = problem(seed, (9,) * 22)
