@@ -21,6 +21,7 @@ from search_spaces.recipe import Recipe
 class Order:
     """One training as plain data. `data`: a resolved data card; `validation_fraction` of its training images score the
     candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
+    `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too.
     """
 
     arch: dict[str, Any]
@@ -31,13 +32,16 @@ class Order:
     candidate: str
     accelerator: str
     precision: str
+    stop_epoch: int | None = None
+    curve: bool = False
 
 
 def train_candidate(order: Order) -> dict[str, Any]:
     """Train on the search's training images and evaluate on its validation images; the test split is not looked at.
 
-    Returns `top1_percent, top5_percent, loss` (validation), `train_loss, train_seconds, epochs`. Seeded by the search
-    and the candidate alone. Raises `ValueError` where the loss diverges.
+    Returns `top1_percent, top5_percent, loss` (validation), `train_loss, train_seconds, epochs` (trained) and, where
+    asked for, `curve`: validation top-1 percent after each epoch. Seeded by the search and the candidate alone, so that
+    a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
     """
     arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
     card = {**order.data, "resolution": arch.resolution}  # searched resolutions: the images follow the candidate
@@ -45,8 +49,20 @@ def train_candidate(order: Order) -> dict[str, Any]:
     seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
     accelerator = make_accelerator(order.accelerator, order.precision)
-    figures = training.train(network, data, recipe, seed=seed, accelerator=accelerator, phase="candidate")
-    return {**figures, "epochs": recipe.epochs}
+    curve: list[float] = []
+    figures = training.train(
+        network,
+        data,
+        recipe,
+        seed=seed,
+        accelerator=accelerator,
+        on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if order.curve else None,
+        evaluate_every=1 if order.curve else 0,
+        stop_epoch=order.stop_epoch,
+        phase="candidate",
+    )
+    epochs = recipe.epochs if order.stop_epoch is None else order.stop_epoch
+    return {**figures, "epochs": epochs} | ({"curve": curve} if order.curve else {})
 
 
 def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nas import early_stopping
 from nas.candidate import Order, train_candidate
+from nas.early_stopping import Stop
 from nas.engines.base import Engine, Workers
 from nas.files import read_json, write_json
 from nas.methods.predictor import PredictorProposal
@@ -18,6 +20,7 @@ from nas.methods.proposal import Proposal
 from nas.progress import Advance, log, phase
 from nas.runs import Run
 from nas.trials import Claim, Outcome, TrialStore
+from predictors.early_stopping import FEWEST
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace
@@ -38,7 +41,8 @@ class CandidateSettings:
     """`trials` candidates are trained, `batch` a round; then `finalists` of the best predicted, where the method has
     a predictor. `epochs`: of a candidate's training (None: the recipe's). `validation_fraction` of the training images
     score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
-    the run directory); `study`: its name there (None: the run directory's).
+    the run directory); `study`: its name there (None: the run directory's). `stop_correlation`: how well an epoch must
+    rank the first batch for later candidates to stop there (None: all train in full); see `nas.early_stopping`.
     """
 
     trials: int
@@ -49,6 +53,7 @@ class CandidateSettings:
     attempts: int
     storage: str | None
     study: str | None
+    stop_correlation: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (("trials", self.trials, 1), ("batch", self.batch, 1), ("epochs", self.epochs, 1)):
@@ -58,6 +63,16 @@ class CandidateSettings:
             raise ValueError(f"search.finalists must be >= 0, got {self.finalists}")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"search.validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        if self.stop_correlation is not None:
+            if not 0 < self.stop_correlation <= 1:
+                raise ValueError(
+                    f"search.stop_correlation must be above 0 and at most 1, got {self.stop_correlation:g}"
+                )
+            if self.trials <= FEWEST:
+                raise ValueError(
+                    f"search.stop_correlation needs a first batch of {FEWEST} trained in full and others after it: "
+                    f"search.trials must be > {FEWEST}, got {self.trials}"
+                )
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,9 @@ def search_candidates(
         owner=str(run.path.resolve()),
         attempts=settings.attempts,
         seed=seed,
+        stop_correlation=settings.stop_correlation,
     )
+    stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
     store.recover(restarted=True)
     proposal = method.start(feasible, seed)
     run.rewind("search", 0)  # logged anew from the trials
@@ -115,16 +132,28 @@ def search_candidates(
                 drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in rows]
                 store.add(number, drawn)
                 candidates = store.round(number) or drawn
-            _run_round(store, workers, number, len(candidates), order_of, advance)
+            _run_round(
+                store, workers, number, len(candidates), order_of, advance, settings.stop_correlation is not None
+            )
             outcomes = store.outcomes()
-            told = [outcomes[number, place] for place in range(len(candidates))]
+            if settings.stop_correlation is not None and stop is None:
+                stop = _decide(store, number + 1, settings.stop_correlation)
+                if stop is not None and number > 0:  # what was told so far counts at the chosen epoch too
+                    proposal, number = method.start(feasible, seed), 0
+                    run.rewind("search", 0)
+                    continue
+            told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(len(candidates))]
             proposal.tell(np.array([outcome.genotype for outcome in told]), [outcome.score for outcome in told])
             _log(run, feasible, proposal, told)
             clock.save()
             number += 1
     outcomes = store.outcomes()
     store.close()
-    write_trials(run.path, feasible, [outcomes[key] for key in sorted(outcomes)])
+    if settings.stop_correlation is not None and stop is None:
+        log(
+            f"no early stopping: fewer than {FEWEST} candidates that end with different accuracies; all trained in full"
+        )
+    write_trials(run.path, feasible, [early_stopping.comparable(outcomes[key], stop) for key in sorted(outcomes)])
     best = proposal.best(len(proposal.told))
     if not len(best):
         reason = next((outcome.reason for outcome in outcomes.values() if outcome.reason), "unknown")
@@ -141,6 +170,18 @@ def _propose(proposal: Proposal, final: bool, count: int) -> Population:
     return proposal.ask(count)
 
 
+def _decide(store: TrialStore, rounds: int, threshold: float) -> Stop | None:
+    """What another process decided, else what `rounds` finished rounds justify; kept with the trials."""
+    stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
+    if stop is None:
+        stop = early_stopping.decide(store.outcomes(), rounds, threshold)
+        if stop is not None:
+            store.note(early_stopping.NOTE, early_stopping.to_dict(stop))
+    if stop is not None:
+        log(stop.sentence())
+    return stop
+
+
 def _run_round(
     store: TrialStore,
     workers: Workers,
@@ -148,12 +189,17 @@ def _run_round(
     count: int,
     order_of: Callable[[str, Genotype], Order],
     advance: Advance,
+    stopping: bool,
 ) -> None:
     """Train, together with other processes, until every candidate of the round is settled."""
     under_way: dict[int, Claim] = {}
     while True:
         while len(under_way) < workers.capacity and (claim := store.claim()) is not None:
-            workers.submit(claim.trial_id, order_of(claim.candidate, claim.genotype))
+            order = order_of(claim.candidate, claim.genotype)
+            if stopping:  # asked anew each time: another process may have decided, and begun the next round
+                stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
+                order = early_stopping.ordered(order, stop, claim.round)
+            workers.submit(claim.trial_id, order)
             under_way[claim.trial_id] = claim
         if not under_way:
             outcomes = store.outcomes()

@@ -36,10 +36,12 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
     device: Device = cards.build(config["device"], "device", {})
     latency_table = LatencyTable.load(folder / "table.json", space.architectures, device)
     cost = latency_table.cost(space)
-    counts = count_limits(space, asked["budget"]["macs"], asked["budget"]["params"])
-    latency_ms, fraction = asked["budget"]["latency_ms"], asked["budget"]["fraction"]
-    if latency_ms is None and fraction is None and not counts:
-        latency_ms, fraction = config["budget"]["latency_ms"], config["budget"]["fraction"]
+    names = ("latency_ms", "fraction", "macs", "params")
+    given = asked["budget"] if any(asked["budget"][name] is not None for name in names) else config["budget"]
+    latency_ms, fraction, macs, params = (given[name] for name in names)
+    counts = count_limits(space, macs, params)
+    if counts and given is not asked["budget"]:  # the run's own fraction holds only where no other cost has a budget
+        fraction = None
     margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
     budget = resolve_budget(cost, latency_ms, fraction, margin)
     limits = ([Limit("latency_ms", cost, budget.limit_ms)] if budget else []) + counts
@@ -50,8 +52,9 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
             for i, genotype in enumerate(found):
                 measured[i] = measure_arch_ms(space.decode(genotype), device, seed=asked["seed"]).median_ms
                 advance(1, f"{measured[i]:.4g} ms")
-    name = "derived" if budget is None else f"derived-{budget.asked_ms:.4g}ms"
-    out = Path(asked["out"]) if asked["out"] else folder / name
+    parts = [f"{budget.asked_ms:.4g}ms"] if budget else []
+    parts += [f"{limit.limit:.0f}{limit.name}" for limit in counts]
+    out = Path(asked["out"]) if asked["out"] else folder / "-".join(["derived", *parts])
     rows, records = [], []
     for i, (genotype, score, estimate, time_ms) in enumerate(
         zip(found.tolist(), scores.tolist(), cost(found).tolist(), measured, strict=True), start=1

@@ -14,6 +14,7 @@ from nas.cli import DictConfig, check_types, entry, plain
 from nas.data import ImageData
 from nas.data.card import data_of
 from nas.derivation import How
+from nas.early_stopping import check_equal_lengths
 from nas.engine import make_accelerator
 from nas.engines.base import Engine
 from nas.handover import derive_and_measure, measure_ranked, write_archs, write_probabilities
@@ -25,6 +26,7 @@ from nas.problem import Budget, check_budget, count_limits, order_maker, problem
 from nas.progress import log, phase
 from nas.report_page import write_report
 from nas.runs import Run
+from nas.storage import check_storage
 from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.joint import JointSpace
@@ -70,6 +72,13 @@ def main(cfg: DictConfig) -> None:
         _check_supernet(config, space, method)
     engine: Engine = cards.build(config["engine"], "engine", {})
     settings: CandidateSettings = cards.build({"_target_": SETTINGS, **config["search"]}, "search", {})
+    base = recipe
+    if one_by_one:
+        base = search_recipe(recipe, settings.epochs)
+        if settings.stop_correlation is not None:
+            check_equal_lengths(dataclasses.replace(space.recipes, base=base))
+        if settings.storage is not None:
+            check_storage(settings.storage)
     counts = count_limits(space, config["budget"]["macs"], config["budget"]["params"])
     # a method is one file, called what its card is called
     names = {"space": space.name, "method": config["method"]["_target_"].split(".")[-2]}
@@ -85,7 +94,6 @@ def main(cfg: DictConfig) -> None:
         validation: float | None = None
         inherit = None
         if one_by_one:
-            base = search_recipe(recipe, settings.epochs)
             order_of = order_maker(config, JointSpace(architectures, dataclasses.replace(space.recipes, base=base)))
             found = search_candidates(run, method, feasible, order_of, engine, settings, config["seed"])
             derived = measure_ranked(run.path, space, found.genotypes, cost, budget, device, *handing)

@@ -52,6 +52,7 @@ def train(
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     on_step: Callable[[int], None] | None = None,
     evaluate_every: int = 0,
+    stop_epoch: int | None = None,
     phase: str = "train",
 ) -> dict[str, float]:
     """Train `network` in place on `data.train` and return its figures on `data.test`.
@@ -60,7 +61,8 @@ def train(
     from it, and on the CPU ends bit for bit where an uninterrupted run ends. `on_epoch(epoch, record)` gets each
     finished epoch (from 0), `on_step(steps)` each piece of steps done. The test split is looked at every
     `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result, or their
-    moving average where the recipe keeps one.
+    moving average where the recipe keeps one. `stop_epoch`: the training ends after so many epochs, at the learning
+    rate the whole recipe has there: bit for bit where the whole training stood (None: the whole recipe).
 
     Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`; the seconds are those of training epochs,
     over all resumed pieces. Raises `ValueError` where data and network do not fit, where the checkpoint is damaged or
@@ -68,12 +70,15 @@ def train(
     """
     accelerator = make_accelerator("cpu") if accelerator is None else accelerator
     _check_fit(network, data, recipe, accelerator)
+    epochs = recipe.epochs if stop_epoch is None else stop_epoch
+    if not 1 <= epochs <= recipe.epochs:
+        raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")
     run = _Training(network, data, recipe, seed, accelerator, phase)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
     if checkpoint is not None and resume and Path(checkpoint).exists():
         progress = run.restore(Path(checkpoint))
     try:
-        for epoch in range(progress["epoch"], recipe.epochs):
+        for epoch in range(progress["epoch"], epochs):
             began = time.perf_counter()
             loss = run.epoch(epoch, on_step)
             seconds = progress["seconds"] + time.perf_counter() - began
@@ -81,7 +86,7 @@ def train(
             if checkpoint is not None:
                 run.save(Path(checkpoint), progress)
             record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": seconds}
-            if evaluate_every and ((epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs):
+            if evaluate_every and ((epoch + 1) % evaluate_every == 0 or epoch + 1 == epochs):
                 record |= evaluate(run.result, data.test, accelerator=accelerator)
             if on_epoch is not None:
                 on_epoch(epoch, record)

@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,6 +19,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from nas.storage import lock_file, unusable
 from search_spaces.space import Genotype, Variable
 
 GRACE_SECONDS = 300.0  # a running trial without a sign of life for this long belongs to a process that is gone
@@ -27,13 +27,14 @@ GRACE_SECONDS = 300.0  # a running trial without a sign of life for this long be
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial this process is to run: its number, the candidate, and which attempt it is (from 1)."""
+    """A trial this process is to run: its number, the candidate and its round, and which attempt it is (from 1)."""
 
     trial_id: int
     number: int
     candidate: str
     genotype: Genotype
     attempt: int
+    round: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,15 @@ class TrialStore:
     """
 
     def __init__(
-        self, storage: str, study: str, variables: Sequence[Variable], *, owner: str, attempts: int, seed: int
+        self,
+        storage: str,
+        study: str,
+        variables: Sequence[Variable],
+        *,
+        owner: str,
+        attempts: int,
+        seed: int,
+        stop_correlation: float | None = None,
     ) -> None:
         if attempts < 1:
             raise ValueError(f"search.attempts must be >= 1, got {attempts}")
@@ -72,7 +81,7 @@ class TrialStore:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             url = sqlalchemy.engine.make_url(storage)
-            self._lock = _lock_file(url)
+            self._lock = lock_file(url)
             with self._exclusive():
                 connect = {"connect_args": {"timeout": 120}} if url.get_backend_name() == "sqlite" else {}
                 self.storage = RDBStorage(storage, engine_kwargs=connect)
@@ -80,11 +89,11 @@ class TrialStore:
                     storage=self.storage, study_name=study, direction="maximize", load_if_exists=True
                 )
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"search.storage={storage!r} cannot be opened: {reason}") from None
+            raise unusable(storage, error) from None
         finally:
             optuna.logging.set_verbosity(verbosity)
-        self._check({"variables": [[v.name, len(v)] for v in variables], "seed": seed})
+        names = [[v.name, len(v)] for v in variables]
+        self._check({"variables": names, "seed": seed, "stop_correlation": stop_correlation})
 
     def _check(self, identity: dict[str, Any]) -> None:
         """Refuse a study of another search, whose candidates would be misread."""
@@ -96,6 +105,18 @@ class TrialStore:
                 raise ValueError(
                     f"study {self.study.study_name!r} belongs to a search with another {key}; name another search.study"
                 )
+
+    # -- what holds for the whole search
+
+    def note(self, key: str, value: dict[str, Any]) -> None:
+        """Keep plain data with the search, for every process that shares it."""
+        self.study.set_user_attr(key, value)
+
+    def noted(self, key: str) -> dict[str, Any] | None:
+        """What any process kept under `key`; None where none did."""
+        self.storage.remove_session()
+        found = self.study.user_attrs.get(key)
+        return None if found is None else dict(found)
 
     # -- candidates
 
@@ -130,10 +151,8 @@ class TrialStore:
                     continue
                 self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
                 self.storage.set_trial_user_attr(trial._trial_id, "alive", time.time())
-                attributes = trial.user_attrs
-                return Claim(
-                    trial._trial_id, trial.number, attributes["candidate"], _genotype(trial), attributes["attempt"]
-                )
+                name, attempt, round_ = (trial.user_attrs[key] for key in ("candidate", "attempt", "round"))
+                return Claim(trial._trial_id, trial.number, name, _genotype(trial), attempt, round_)
         return None
 
     def alive(self, claims: Sequence[Claim]) -> None:
@@ -258,11 +277,3 @@ def _superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
 
 def _genotype(trial: FrozenTrial) -> Genotype:
     return tuple(int(gene) for gene in trial.user_attrs["genotype"])
-
-
-def _lock_file(url: sqlalchemy.engine.URL) -> Path | None:
-    if url.get_backend_name() != "sqlite" or not url.database:
-        return None
-    path = Path(url.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".lock")
