@@ -33,6 +33,8 @@ from nas.runs import Run
 
 Command = Callable[[DictConfig], None]
 
+NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
+
 
 def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
     """Make a function of a `DictConfig` a command configured by `conf/<config_name>.yaml`.
@@ -107,6 +109,8 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
             known = [name for name in keys(cfg) if name != key]
             raise ValueError(f"there is no key {key!r}; {nearest(key, known)}")
         default = OmegaConf.select(defaults, key)
+        if key in NULLABLE and OmegaConf.select(cfg, key) is None:
+            continue
         if card is None and default is not None and not OmegaConf.is_config(default):
             check_type(OmegaConf.select(cfg, key), type(default), key)
     for key in ("run_dir", "resume"):  # a folder may be called 5
