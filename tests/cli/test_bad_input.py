@@ -86,6 +86,7 @@ CASES = [
     ("search space.candidates=[k9_e1]", ["k9_e1"]),
     ("search derive.count=0", ["derive.count must be at least 1, got 0"]),
     ("search budget.fraction=1.5", ["budget.fraction must be at most 1, got 1.5"]),
+    ("search budget.fraction=null derive.count=0", ["derive.count must be at least 1, got 0"]),
     ("search budget.margin=-0.1", ["budget.margin must be at least 0"]),
     ("search data=imagefolder data.root=nowhere", ["nowhere"]),
     ("search data=imagefolder", ["data"]),
