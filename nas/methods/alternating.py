@@ -1,0 +1,208 @@
+"""Steps of weights and of theta in turn, on two parts of the training data (FBNet, arXiv 1812.03443, section 3.3)."""
+
+# Annotations are evaluated here: `nas.cards` resolves postponed ones in the module of the subclass.
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas import checkpoint as checkpoints
+from nas.data import Split
+from nas.gumbel import initial_theta
+from nas.methods.base import Task
+from nas.methods.epochs import batches, mean_loss
+from nas.methods.gradient import GradientSearch
+from nas.objectives import augmented_lagrangian, next_multiplier, temperature_at
+from nas.seeding import generator, seed_global
+from search_spaces.modules import zero_init_residuals
+
+
+@dataclass(kw_only=True)
+class Alternating(GradientSearch):
+    """Hyper-parameters of the weights' optimiser, of theta's (Adam) and of the Gumbel-softmax temperature.
+
+    The temperature of an epoch: `nas.objectives.temperature_at`.
+    """
+
+    weight_optimizer: Literal["sgd", "adamw"]
+    theta_lr: float
+    theta_betas: list[float]
+    theta_weight_decay: float
+    temperature: float
+    temperature_decay: float
+    temperature_floor: float
+
+    positive: ClassVar[tuple[str, ...]] = (
+        "batch_size",
+        "weight_lr",
+        "theta_lr",
+        "temperature",
+        "temperature_floor",
+        "penalty",
+    )
+
+    def train(self, task: Task, state: "AlternatingState") -> None:
+        """All epochs that `state` has not seen, on the two parts of the training data."""
+        parts = task.data.split_train(self.weight_fraction, task.seed)
+        self.run(task, state, lambda epoch: state.epoch(epoch, *parts))
+
+
+class AlternatingState(ABC):
+    """Everything that changes during a search, and its checkpoint.
+
+    `network` as built, before any move; `sizes[v]`: choices of variable v; theta: (variables, most choices), -inf where
+    a variable has no such choice. `identity`: the checkpoint's format and the space it belongs to; `network_key`: the
+    name of the network's weights in it.
+    """
+
+    network_key: ClassVar[str]
+
+    def __init__(
+        self, method: Alternating, task: Task, network: nn.Module, sizes: Sequence[int], identity: dict[str, str]
+    ) -> None:
+        self.method, self.task, self.sizes, self.identity = method, task, sizes, identity
+        self.device = task.accelerator.device
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)
+        if method.zero_init_residual:
+            zero_init_residuals(network)
+        self.weights = list(network.parameters())
+        self.theta = initial_theta(sizes).requires_grad_()
+        self.multiplier, self.seconds = 0.0, 0.0
+        self.weight_optimizer: torch.optim.Optimizer
+        if method.weight_optimizer == "adamw":
+            self.weight_optimizer = torch.optim.AdamW(
+                self.weights, method.weight_lr, weight_decay=method.weight_decay, fused=True
+            )
+        else:
+            self.weight_optimizer = torch.optim.SGD(
+                self.weights, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay, fused=True
+            )
+        betas = (method.theta_betas[0], method.theta_betas[1])
+        self.theta_optimizer = torch.optim.Adam(
+            [self.theta], method.theta_lr, betas=betas, weight_decay=method.theta_weight_decay
+        )
+
+    @abstractmethod
+    def _loss(
+        self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, differentiable: bool
+    ) -> Tensor:
+        """The loss of one batch on a drawn path, without the budget's term; `differentiable`: in theta."""
+
+    @abstractmethod
+    def _expected_cost(self) -> Tensor:
+        """The expected cost under softmax(theta), a scalar in the unit of the task's limit."""
+
+    @abstractmethod
+    def _entropy(self) -> float:
+        """Mean entropy of softmax(theta), nats."""
+
+    @abstractmethod
+    def probabilities(self) -> tuple[np.ndarray, ...]:
+        """softmax(theta), (choices,) of each variable, in double precision."""
+
+    def epoch(self, epoch: int, weight_split: Split, theta_split: Split) -> dict[str, float]:
+        """One pass over both parts of the data; returns the figures of the epoch."""
+        method, task = self.method, self.task
+        seed_global(task.seed, "search", epoch)
+        noise = generator(task.seed, "gumbel", epoch)
+        temperature = temperature_at(epoch, method.temperature, method.temperature_decay, method.temperature_floor)
+        lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
+        for group in self.weight_optimizer.param_groups:
+            group["lr"] = lr
+        learn_theta = epoch >= method.warmup_epochs
+        weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
+        theta_steps = theta_split.num_batches(method.batch_size, drop_last=True) if learn_theta else 0
+        theta_batches = self._batches(theta_split, "theta", epoch)
+        self.network.train()
+        weight_losses: list[Tensor] = []
+        theta_losses: list[Tensor] = []
+        for step, batch in enumerate(self._batches(weight_split, "weights", epoch)):
+            weight_losses.append(self._weight_step(*batch, temperature, noise))
+            # spread theta_steps evenly over weight_steps
+            while len(theta_losses) < (step + 1) * theta_steps // weight_steps:
+                theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise))
+        cure = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
+        record = {"temperature": temperature, "lr": lr}
+        record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, cure)
+        if theta_losses:
+            record["theta_loss"] = mean_loss(task, theta_losses, "theta", epoch, cure)
+        with torch.no_grad():
+            expected = float(self._expected_cost())
+        if learn_theta and task.limit_ms is not None:
+            self.multiplier = next_multiplier(expected / task.limit_ms - 1, self.multiplier, method.penalty)
+        return record | {
+            "expected_latency_ms": expected,
+            "theta_entropy": self._entropy(),
+            "multiplier": self.multiplier,
+        }
+
+    def _batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches(self.task, split, part, epoch, self.method.batch_size, self.method.augment)
+
+    def _weight_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:
+        loss = self._loss(images, labels, temperature, noise, differentiable=False)
+        self.task.accelerator.backward(loss)
+        self.weight_optimizer.step()
+        self.weight_optimizer.zero_grad()
+        return loss.detach()
+
+    def _theta_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:
+        for weight in self.weights:
+            weight.requires_grad_(False)
+        loss = self._loss(images, labels, temperature, noise, differentiable=True)
+        if self.task.limit_ms is not None:
+            violation = self._expected_cost() / self.task.limit_ms - 1
+            term = augmented_lagrangian(violation, self.multiplier, self.method.penalty)
+            loss = loss + term.float().to(self.device)
+        self.task.accelerator.backward(loss)
+        # cells without a choice hold -inf: neither gradient nor weight decay may touch them
+        assert self.theta.grad is not None
+        absent = torch.isinf(self.theta.detach())
+        self.theta.grad.masked_fill_(absent, 0.0)
+        self.theta_optimizer.step()
+        with torch.no_grad():
+            self.theta.masked_fill_(absent, -torch.inf)
+        self.theta_optimizer.zero_grad()
+        for weight in self.weights:
+            weight.requires_grad_(True)
+        return loss.detach()
+
+    def _cross_entropy(self, images: Tensor, labels: Tensor, path: Any) -> Tensor:
+        with self.task.accelerator.autocast():
+            logits = self.network(images, path)
+        return F.cross_entropy(logits.float(), labels)
+
+    def save(self, epochs_done: int) -> None:
+        state = {
+            **self.identity,
+            "epochs_done": epochs_done,
+            "theta": self.theta.detach(),
+            "multiplier": self.multiplier,
+            "seconds": self.seconds,
+            self.network_key: self.network.state_dict(),
+            "weight_optimizer": self.weight_optimizer.state_dict(),
+            "theta_optimizer": self.theta_optimizer.state_dict(),
+        }
+        checkpoints.save(self.task.checkpoint, state)
+
+    def restore(self) -> int:
+        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
+        path = self.task.checkpoint
+        if not path.exists():
+            return 0
+        state = checkpoints.load(path)
+        if any(state.get(key) != value for key, value in self.identity.items()):
+            raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
+        with torch.no_grad():
+            self.theta.copy_(state["theta"])
+        self.multiplier, self.seconds = float(state["multiplier"]), float(state["seconds"])
+        self.network.load_state_dict(state[self.network_key])
+        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
+        self.theta_optimizer.load_state_dict(state["theta_optimizer"])
+        return int(state["epochs_done"])

@@ -1,0 +1,67 @@
+"""What the searches that train weights and choices by gradient share: hyper-parameters, their checks, the epochs."""
+
+# Annotations are evaluated here: `nas.cards` resolves postponed ones in the module of the subclass.
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from nas import checkpoint as checkpoints
+from nas.methods.base import Task
+
+
+class State(Protocol):
+    """Everything that changes during a search."""
+
+    seconds: float
+
+    def restore(self) -> int:
+        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
+        ...
+
+    def save(self, epochs_done: int) -> None: ...
+
+
+@dataclass(kw_only=True)
+class GradientSearch:
+    """Hyper-parameters of the weights, of the two parts of the data and of the budget.
+
+    `weight_fraction`: of the training images, for the weights. `penalty`: of the budget's augmented Lagrangian.
+    `augment`: a policy of `nas.data.AUGMENTS`. Raises `ValueError` for a value outside its range.
+    """
+
+    epochs: int
+    warmup_epochs: int
+    batch_size: int
+    weight_fraction: float
+    weight_lr: float
+    weight_momentum: float
+    weight_decay: float
+    zero_init_residual: bool
+    penalty: float
+    augment: str | None
+
+    positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "penalty")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(f"warmup_epochs must lie in 0..epochs-1, got {self.warmup_epochs} of {self.epochs} epochs")
+        if not 0 < self.weight_fraction < 1:
+            raise ValueError(f"weight_fraction must lie between 0 and 1, got {self.weight_fraction}")
+        for name in self.positive:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+
+    def finished(self, checkpoint: Path) -> int:
+        """Epochs done in `checkpoint`; 0 where there is none."""
+        return int(checkpoints.load(checkpoint)["epochs_done"]) if checkpoint.exists() else 0
+
+    def run(self, task: Task, state: State, epoch: Callable[[int], dict[str, float]]) -> None:
+        """The epochs that `state` has not seen, each timed, kept in the checkpoint and reported."""
+        for index in range(state.restore(), self.epochs):
+            began = time.perf_counter()
+            record = epoch(index)
+            state.seconds += time.perf_counter() - began
+            state.save(index + 1)
+            task.on_epoch(index, record)
