@@ -79,9 +79,9 @@ class AlternatingState(ABC):
             self.weight_optimizer = torch.optim.AdamW(
                 self.weights, method.weight_lr, weight_decay=method.weight_decay, fused=True
             )
-        else:
+        else:  # torch's fused SGD fails where a path gives gradients to weights that have no momentum yet
             self.weight_optimizer = torch.optim.SGD(
-                self.weights, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay, fused=True
+                self.weights, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay
             )
         betas = (method.theta_betas[0], method.theta_betas[1])
         self.theta_optimizer = torch.optim.Adam(

@@ -67,7 +67,8 @@ class Training(ABC):
             return torch.optim.AdamW(groups, method.weight_lr, fused=True)
         if method.weight_optimizer == "rmsproptf":
             return RMSpropTF(groups, method.weight_lr, alpha=0.9, eps=1e-3, momentum=method.weight_momentum)
-        return torch.optim.SGD(groups, method.weight_lr, method.weight_momentum, fused=True)
+        # torch's fused SGD fails where a path gives gradients to weights that have no momentum yet
+        return torch.optim.SGD(groups, method.weight_lr, method.weight_momentum)
 
     def learning_rate(self, epoch: int, step: int, steps: int) -> float:
         """Of step `step` of `steps` in `epoch`, set in the weights' optimiser."""

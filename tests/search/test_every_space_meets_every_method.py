@@ -53,8 +53,8 @@ PROPOSALS: dict[str, dict[str, Any]] = {
 EPOCHS = {"epochs": 2, "warmup_epochs": 1, "batch_size": 40}
 SUPERNETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dnas, soft": ("dnas", {"mode": "soft"}),
-    "dnas, hard": ("dnas", {"mode": "hard"}),
-    "single_path": ("single_path", {}),
+    "dnas, hard": ("dnas", {"mode": "hard", "weight_optimizer": "sgd"}),
+    "single_path": ("single_path", {"weight_optimizer": "sgd"}),
     "masking": ("masking", {}),
 }
 FULL = digits(8)
