@@ -19,9 +19,9 @@ from scipy import stats
 import conf
 from nas import cards, training
 from nas.data.torchvision import fashion_mnist
-from nas.derivation import best_under_budget
 from nas.engine import make_accelerator
 from nas.files import write_text
+from nas.integer_programme import best_under_budget
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
@@ -78,7 +78,7 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
     result = cards.build(card, "method", {}).search(task)
     found = {}
     for derived, least in (("at the limit", (1 - TOLERANCE) * limit), ("free", -np.inf)):
-        (genotype,) = best_under_budget(result.probabilities, cost.fixed, cost.rows, limit, 1, least)
+        (genotype,) = best_under_budget(result.probabilities, cost, limit, 1, least)
         found[derived] = {"genotype": list(genotype), "estimated_ms": float(cost(np.array([genotype]))[0])}
     probable = float(np.mean([row.max() for row in result.probabilities]))
     return {

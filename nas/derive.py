@@ -16,9 +16,9 @@ from nas.handover import read_probabilities
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
-from nas.problem import build_space, check_budget, layerwise, resolve_budget
+from nas.problem import build_space, check_budget, resolve_budget
 from nas.progress import log, phase, table
-from search_spaces.space import LayerwiseSpace
+from search_spaces.space import SearchSpace
 
 
 @entry("derive")
@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> None:
     budget = resolve_budget(cost, latency_ms, fraction, margin)
     limit = budget.limit_ms if budget else None
     how, count, seed, use = (asked[key] for key in ("how", "count", "seed", "use"))
-    genotypes = derive(probabilities, cost.fixed, cost.rows, limit, how, count, seed, use)
+    genotypes = derive(probabilities, cost, limit, how, count, seed, use)
     estimates = cost(np.array(genotypes))
     measured: list[float | None] = [None] * len(genotypes)
     if asked["measure"]:
@@ -100,10 +100,10 @@ def main(cfg: DictConfig) -> None:
     log(f"next: python -m nas.train arch={out / 'arch.json'} data={data_name(config)}")
 
 
-def space_of(config: dict) -> LayerwiseSpace:
+def space_of(config: dict) -> SearchSpace:
     """The space a run searched, rebuilt from its configuration."""
     resolution = config["space"].get("resolution") or config["data"].get("resolution")
-    return layerwise(build_space(config["space"], data_of(config["data"], resolution)))
+    return build_space(config["space"], data_of(config["data"], resolution))
 
 
 def data_name(config: dict) -> str:

@@ -16,7 +16,8 @@ from nas.methods.base import SearchResult
 from nas.problem import Budget
 from nas.progress import log, phase
 from search_spaces.additive import AdditiveCost
-from search_spaces.space import Genotype, LayerwiseSpace, Population, SearchSpace
+from search_spaces.arch import Arch
+from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Derived:
 
 def derive_and_measure(
     folder: Path,
-    space: LayerwiseSpace,
+    space: SearchSpace,
     result: SearchResult,
     cost: AdditiveCost,
     budget: Budget | None,
@@ -62,7 +63,7 @@ def derive_and_measure(
     best: Derived | None = None
     with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
         for attempt in range(1, rounds + 1 if budget else 2):
-            genotypes = tuple(derive(result.probabilities, cost.fixed, cost.rows, limit, how, count, seed, use))
+            genotypes = tuple(derive(result.probabilities, cost, limit, how, count, seed, use))
             estimated = float(cost(np.array(genotypes[:1]))[0])
             measured = measure_arch_fresh_ms(space.decode(genotypes[0]), device, seed)
             advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")
@@ -155,26 +156,34 @@ def write_archs(folder: Path, space: SearchSpace, genotypes: tuple[Genotype, ...
     return paths
 
 
-def write_probabilities(folder: Path, space: LayerwiseSpace, probabilities: Rows) -> Path:
-    """`theta.json`: P(candidate) for each position; what `nas.derive` and the report read."""
+def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows) -> Path:
+    """`theta.json`: P(choice) of each variable; what `nas.derive` and the report read."""
     positions = [
-        {"name": position.name, "labels": list(position.labels), "probabilities": [float(p) for p in row]}
-        for position, row in zip(space.positions, probabilities, strict=True)
+        {"name": variable.name, "labels": _labels(variable), "probabilities": [float(p) for p in row]}
+        for variable, row in zip(space.variables, probabilities, strict=True)
     ]
-    return write_json(folder / "theta.json", {"space": space.skeleton.id, "positions": positions})
+    return write_json(folder / "theta.json", {"space": _first(space).id, "positions": positions})
 
 
-def read_probabilities(folder: Path, space: LayerwiseSpace) -> tuple[np.ndarray, ...]:
+def read_probabilities(folder: Path, space: SearchSpace) -> tuple[np.ndarray, ...]:
     """The probabilities that `write_probabilities` stored, checked against `space`."""
     path = folder / "theta.json"
     data: dict[str, Any] = read_json(path, "search outcome (theta.json)")
     positions = data.get("positions")
-    if not isinstance(positions, list) or len(positions) != len(space.positions):
+    if not isinstance(positions, list) or len(positions) != len(space.variables):
         raise ValueError(f"{path} is not the outcome of a search of {space.name}")
     rows = []
-    for stored, position in zip(positions, space.positions, strict=True):
+    for stored, variable in zip(positions, space.variables, strict=True):
         row = np.array(stored.get("probabilities"), dtype=np.float64)
-        if stored.get("labels") != list(position.labels) or row.shape != (len(position.candidates),):
-            raise ValueError(f"{path}: position {position.name} does not fit {space.name}")
+        if stored.get("labels") != _labels(variable) or row.shape != (len(variable),):
+            raise ValueError(f"{path}: position {variable.name} does not fit {space.name}")
         rows.append(row)
     return tuple(rows)
+
+
+def _labels(variable: Variable) -> list[str]:
+    return [str(choice) for choice in variable.choices]
+
+
+def _first(space: SearchSpace) -> Arch:
+    return space.decode((0,) * len(space.variables))

@@ -18,7 +18,7 @@ from search_spaces.costs import Shape
 from search_spaces.joint import JointSpace, single
 from search_spaces.layers import Layer
 from search_spaces.recipe import Recipe
-from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
+from search_spaces.space import Genotype, SearchSpace
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 
@@ -76,13 +76,6 @@ def order_maker(config: Mapping[str, Any], space: JointSpace) -> Callable[[str, 
         )
 
     return make
-
-
-def layerwise(space: SearchSpace) -> LayerwiseSpace:
-    """`space`, which must be layer-wise: supernets need candidates of equal output shape per position."""
-    if not isinstance(space, LayerwiseSpace):
-        raise ValueError(f"this method needs a layer-wise space (such as fbnet); {space.name} is not one")
-    return space
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable
 from nas.methods.base import SearchMethod, SearchResult, Task
-from nas.problem import Budget, check_budget, count_limits, layerwise, order_maker, problem_of, resolve_budget
+from nas.problem import Budget, check_budget, count_limits, order_maker, problem_of, resolve_budget
 from nas.progress import log, phase
 from nas.report_page import write_report
 from nas.runs import Run
@@ -31,7 +31,7 @@ from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
-from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.space import SearchSpace
 from search_spaces.zoo import FAMILIES
 
 SETTINGS = "nas.candidate_search.CandidateSettings"
@@ -69,7 +69,7 @@ def main(cfg: DictConfig) -> None:
     method: Any = cards.build(config["method"], "method", {})
     one_by_one = hasattr(method, "start")
     if not one_by_one:
-        _check_supernet(config, space)
+        _check_supernet(config, space, method)
     engine: Engine = cards.build(config["engine"], "engine", {})
     settings: CandidateSettings = cards.build({"_target_": SETTINGS, **config["search"]}, "search", {})
     base = recipe
@@ -100,11 +100,10 @@ def main(cfg: DictConfig) -> None:
             trials, seconds = len(found.genotypes), found.seconds
             validation = float(found.scores[(found.genotypes == derived.genotype).all(axis=1)][0])
         else:
-            searched = layerwise(architectures)
-            result = _search(run, method, searched, data, cost, budget, accelerator, config["seed"])
-            write_probabilities(run.path, searched, result.probabilities)
+            result = _search(run, method, architectures, data, cost, budget, accelerator, config["seed"])
+            write_probabilities(run.path, architectures, result.probabilities)
             how = (config["derive"]["how"], config["derive"]["use"])
-            derived = derive_and_measure(run.path, searched, result, cost, budget, device, *how, *handing)
+            derived = derive_and_measure(run.path, architectures, result, cost, budget, device, *how, *handing)
             seconds, inherit = result.seconds, result.inherit if config["train"]["inherit"] else None
         arch, recipe = space.decode(derived.genotype), space.recipe(derived.genotype)
         archs = write_archs(run.path, space, derived.genotypes)
@@ -149,9 +148,9 @@ def main(cfg: DictConfig) -> None:
         receipt.show(run.path, architectures if not space.recipes.variables else space, derived, archs, record)
 
 
-def _check_supernet(config: dict[str, Any], space: JointSpace) -> None:
+def _check_supernet(config: dict[str, Any], space: JointSpace, method: SearchMethod) -> None:
     """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
-    layerwise(space.architectures)
+    method.check(space.architectures)
     if space.recipes.variables:
         raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")
     for name in ("macs", "params"):
@@ -198,7 +197,7 @@ def _intention(
 def _search(
     run: Run,
     method: SearchMethod,
-    space: LayerwiseSpace,
+    space: SearchSpace,
     data: ImageData,
     cost: AdditiveCost,
     budget: Budget | None,

@@ -16,10 +16,10 @@ from nas.engine import make_accelerator
 from search_spaces.recipe import Recipe
 
 HERE = Path(__file__).parent
-TRAIN_IMAGES, TEST_IMAGES = 1500, 5000
+TRAIN_IMAGES, TEST_IMAGES = 1000, 4000
 PER_FAMILY, SEEDS = 26, (0, 1, 2)
 RECIPE = Recipe(
-    epochs=6,
+    epochs=5,
     batch_size=32,
     lr=0.01,
     optimizer="adamw",

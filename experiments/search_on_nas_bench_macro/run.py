@@ -1,6 +1,6 @@
 """Regret of search methods on NAS-Bench-Macro: every one of its 6,561 networks was trained, so nothing is trained here.
 
-python experiments/search_on_nas_bench_macro/run.py [--seeds 20] [--only METHOD] [--data FILE] [--out results.json]
+python -m experiments.search_on_nas_bench_macro.run [--seeds 20] [--only METHOD] [--data FILE] [--out results.json]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import nas_bench_macro
 from nas.files import write_json
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorProposal, PredictorSearch
@@ -21,14 +22,13 @@ from nas.methods.proposal import Proposal
 from nas.methods.random import RandomSearch
 from nas.methods.regularized_evolution import RegularizedEvolution
 from nas.methods.tpe import TPE
+from predictors.base import Statistics
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess
-from search_spaces.additive import AdditiveCost, Floats
-from search_spaces.arch import Arch
+from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.space import Genotype, Population, SearchSpace, Term, Variable
+from search_spaces.space import Population
 
-DATA = Path(__file__).parents[1] / "data" / "nas_bench_macro_cifar10.json"
 QUERIES = (50, 100, 200)
 FIRST_SEED = 100  # settings were chosen on seeds 0 to 9
 BATCH = 2
@@ -36,55 +36,14 @@ GROWING = 0  # a batch of a tenth of what was told, at least 5: for predictors t
 MACS_SHARE = 0.5  # of the reachable range, for the searches with a budget
 
 
-class MacroSpace(SearchSpace):
-    """Eight layers of three blocks each, as the table names them; its networks are looked up, not built."""
+def statistics(table: nas_bench_macro.Table) -> Statistics:
+    """Logarithms of multiply-adds and parameters: (n, 2)."""
 
-    name = "nas_bench_macro"
+    def of(population: Population) -> Floats:
+        rows = table.index(population)
+        return np.log(np.stack([table.macs[rows], table.params[rows]], axis=1))
 
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        return tuple(Variable(f"layer{i}", ("identity", "k3_e3", "k5_e6")) for i in range(8))
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        return ()
-
-    def decode(self, genotype: Sequence[int]) -> Arch:
-        raise ValueError("networks of NAS-Bench-Macro are looked up in its table, not built")
-
-    def encode(self, arch: Arch) -> Genotype:
-        raise ValueError("networks of NAS-Bench-Macro are looked up in its table, not built")
-
-
-class Table:
-    """The benchmark: mean test accuracy (percent, three seeds), MACs and parameters of every genotype."""
-
-    def __init__(self, path: Path) -> None:
-        data: dict[str, Any] = json.loads(path.read_text())
-        names = sorted(data)
-        self.population = np.array([[int(c) for c in name] for name in names])
-        self.accuracy = np.array([data[name]["mean_acc"] for name in names])
-        self.macs, self.params = (np.array([float(data[n][key]) for n in names]) for key in ("flops", "params"))
-
-    def index(self, population: Population) -> np.ndarray:
-        return population @ 3 ** np.arange(7, -1, -1)
-
-    def statistics(self, population: Population) -> Floats:
-        rows = self.index(population)
-        return np.log(np.stack([self.macs[rows], self.params[rows]], axis=1))
-
-    def macs_cost(self) -> AdditiveCost:
-        """The MACs as a sum over layers, checked to be exactly that."""
-        rows = []
-        base = self.macs[0]
-        for layer in range(8):
-            single = np.zeros((3, 8), dtype=np.int64)
-            single[:, layer] = np.arange(3)
-            rows.append(self.macs[self.index(single)] - base)
-        cost = AdditiveCost.of_rows(float(base), rows)
-        if not np.array_equal(cost(self.population), self.macs):
-            raise ValueError("the MACs of this table are not sums over layers")
-        return cost
+    return of
 
 
 def predictor_search(predictor: Any, initial: int) -> PredictorSearch:
@@ -109,18 +68,18 @@ METHODS: dict[str, tuple[Any, int]] = {  # method, candidates per batch
 }
 
 
-def start(method: Any, feasible: Feasible, table: Table, seed: int) -> Proposal:
+def start(method: Any, feasible: Feasible, table: nas_bench_macro.Table, seed: int) -> Proposal:
     if isinstance(method, PredictorSearch):
-        return PredictorProposal(feasible, seed, method, table.statistics)
+        return PredictorProposal(feasible, seed, method, statistics(table))
     found = method.start(feasible, seed)
     assert isinstance(found, Proposal)
     return found
 
 
-def regrets(table: Table, name: str, limits: Sequence[Limit], seed: int) -> list[float]:
+def regrets(table: nas_bench_macro.Table, name: str, limits: Sequence[Limit], seed: int) -> list[float]:
     """Best accuracy within the budget minus the best one found, in points, after each of `QUERIES`."""
     method, batch = METHODS[name]
-    feasible = Feasible(MacroSpace(), limits)
+    feasible = Feasible(nas_bench_macro.space(), limits)
     proposal = start(method, feasible, table, seed)
     while len(proposal.told) < max(QUERIES):
         told = len(proposal.told)
@@ -147,12 +106,12 @@ def summary(values: np.ndarray) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=nas_bench_macro.DATA)
     parser.add_argument("--only", choices=METHODS, help="one method; the others' figures in --out stay")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
     asked = parser.parse_args()
-    table = Table(asked.data)
-    cost = table.macs_cost()
+    table = nas_bench_macro.Table(asked.data)
+    cost = nas_bench_macro.space().cost(lambda layer, shape: float(layer.cost(shape).macs))
     low, high = cost.reachable()
     limits = {"none": [], "macs": [Limit("macs", cost, low + MACS_SHARE * (high - low))]}
     if asked.only and asked.out.exists():

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from nas.data import ImageData
 from nas.network import Network
 from search_spaces.additive import AdditiveCost
-from search_spaces.space import Genotype, LayerwiseSpace
+from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 
 
 @dataclass(frozen=True)
 class Task:
     """One search problem: data, cost, limit, and where to keep state. `limit_ms` None means no budget."""
 
-    space: LayerwiseSpace
+    space: SearchSpace
     data: ImageData
     cost: AdditiveCost
     limit_ms: float | None
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`probabilities[i]`: P(candidate) at position i; `seconds` the search took, over all resumed pieces.
+    """`probabilities[v]`: P(choice) of variable v; `seconds` the search took, over all resumed pieces.
 
     `inherit(genotype)`: that network with the search's weights.
     """
@@ -43,10 +43,21 @@ class SearchResult:
     inherit: Callable[[Genotype], Network] | None = None
 
 
+def layerwise(space: SearchSpace) -> LayerwiseSpace:
+    """`space`, which must be layer-wise: supernets need candidates of equal output shape per position."""
+    if not isinstance(space, LayerwiseSpace):
+        raise ValueError(f"this method needs a layer-wise space (such as fbnet); {space.name} is not one")
+    return space
+
+
 class SearchMethod(Protocol):
     """One search algorithm over `epochs` rounds. `search` continues from `task.checkpoint` where that file exists."""
 
     epochs: int
+
+    def check(self, space: SearchSpace) -> None:
+        """Raise `ValueError` where this method cannot search `space`."""
+        ...
 
     def search(self, task: Task) -> SearchResult: ...
 

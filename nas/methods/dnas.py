@@ -15,9 +15,8 @@ from torch import Tensor
 
 from nas import checkpoint as checkpoints
 from nas.data import Split
-from nas.derivation import reachable
 from nas.gumbel import draw_path, initial_theta
-from nas.methods.base import SearchResult, Task
+from nas.methods.base import SearchResult, Task, layerwise
 from nas.methods.epochs import batches, mean_loss
 from nas.objectives import (
     augmented_lagrangian,
@@ -30,6 +29,7 @@ from nas.objectives import (
 from nas.seeding import generator, seed_global
 from nas.supernet import Supernet
 from search_spaces.modules import zero_init_residuals
+from search_spaces.space import SearchSpace
 
 FORMAT = "nas.dnas"
 
@@ -97,6 +97,10 @@ class DNAS:
         self.loss, self.alpha, self.beta, self.penalty = loss, alpha, beta, penalty
         self.augment = augment
 
+    def check(self, space: SearchSpace) -> None:
+        """Raise `ValueError` for a space that is not layer-wise."""
+        layerwise(space)
+
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""
         return int(checkpoints.load(checkpoint)["epochs_done"]) if checkpoint.exists() else 0
@@ -104,7 +108,7 @@ class DNAS:
     def search(self, task: Task) -> SearchResult:
         """Train supernet and theta. Raises `ValueError` where the loss is no longer finite; the last epoch is kept."""
         if self.loss == "fbnet":
-            check_fbnet_unit(reachable(task.cost.fixed, task.cost.rows)[0])
+            check_fbnet_unit(task.cost.reachable()[0])
         state = _State(self, task)
         weight_split, theta_split = task.data.split_train(self.weight_fraction, task.seed)
         for epoch in range(state.restore(), self.epochs):
@@ -123,11 +127,12 @@ class _State:
         self.method, self.task = method, task
         self.device = task.accelerator.device
         seed_global(task.seed, "supernet")
-        self.supernet = Supernet(task.space).to(self.device).to(memory_format=torch.channels_last)
+        self.space = layerwise(task.space)
+        self.supernet = Supernet(self.space).to(self.device).to(memory_format=torch.channels_last)
         if method.zero_init_residual:
             zero_init_residuals(self.supernet)
         self.parameters = list(self.supernet.parameters())
-        sizes = [len(position.candidates) for position in task.space.positions]
+        sizes = [len(position.candidates) for position in self.space.positions]
         self.theta = initial_theta(sizes).requires_grad_()
         self.rows_ms = torch.zeros_like(self.theta)
         for i, row in enumerate(task.cost.rows):
@@ -246,7 +251,7 @@ class _State:
             self.task.checkpoint,
             {
                 "format": FORMAT,
-                "space": self.task.space.skeleton.id,
+                "space": self.space.skeleton.id,
                 "epochs_done": epochs_done,
                 "theta": self.theta.detach(),
                 "multiplier": self.multiplier,
@@ -263,7 +268,7 @@ class _State:
         if not path.exists():
             return 0
         state = checkpoints.load(path)
-        if state.get("format") != FORMAT or state.get("space") != self.task.space.skeleton.id:
+        if state.get("format") != FORMAT or state.get("space") != self.space.skeleton.id:
             raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
         with torch.no_grad():
             self.theta.copy_(state["theta"])

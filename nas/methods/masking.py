@@ -23,8 +23,9 @@ from nas.methods.epochs import batches, mean_loss
 from nas.network import Network
 from nas.objectives import augmented_lagrangian, next_multiplier, temperature_at
 from nas.seeding import generator, seed_global
+from nas.width_plan import width_plan
 from search_spaces.modules import zero_init_residuals
-from search_spaces.space import Genotype
+from search_spaces.space import Genotype, SearchSpace
 
 FORMAT = "nas.masking"
 
@@ -84,6 +85,10 @@ class Masking:
         self.temperature, self.temperature_decay = temperature, temperature_decay
         self.temperature_floor, self.penalty = temperature_floor, penalty
 
+    def check(self, space: SearchSpace) -> None:
+        """Raise `ValueError` for a space that decides more than widths."""
+        width_plan(space)
+
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""
         return int(checkpoints.load(checkpoint)["epochs_done"]) if checkpoint.exists() else 0
@@ -91,7 +96,7 @@ class Masking:
     def search(self, task: Task) -> SearchResult:
         """Train the masked network and theta; `probabilities[v]` are those of variable v's choices.
 
-        `nas.width_derivation` takes them to networks within a budget. Raises `ValueError` where the space decides more
+        `nas.integer_programme` takes them to networks within a budget. Raises `ValueError` where the space decides more
         than widths, and where the loss is no longer finite; the last epoch is kept.
         """
         state = _State(self, task)

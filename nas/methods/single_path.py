@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from nas import checkpoint as checkpoints
-from nas.methods.base import SearchResult, Task
+from nas.methods.base import SearchResult, Task, layerwise
 from nas.methods.superkernel_training import DefaultTraining, PaperTraining
+from nas.nesting import nest_of
 from nas.superblock import Mode
+from search_spaces.space import SearchSpace
 
 
 class SinglePath:
@@ -79,6 +81,11 @@ class SinglePath:
         self.latency_weight, self.penalty = latency_weight, penalty
         self.keep_probability, self.label_smoothing = keep_probability, label_smoothing
         self.augment = augment
+
+    def check(self, space: SearchSpace) -> None:
+        """Raise `ValueError` for a space that is not layer-wise or whose candidates do not nest."""
+        for position in layerwise(space).positions:
+            nest_of(position)
 
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nas import checkpoint as checkpoints
 from nas.data import Split
-from nas.methods.base import Task
+from nas.methods.base import Task, layerwise
 from nas.methods.epochs import batches, mean_loss
 from nas.objectives import augmented_lagrangian, next_multiplier, single_path_loss, single_path_runtime_ms
 from nas.seeding import generator, seed_global
@@ -38,7 +38,8 @@ class Training(ABC):
         self.method, self.task = method, task
         self.device = task.accelerator.device
         seed_global(task.seed, "superkernel")
-        self.net = Superkernel(task.space, method.mode).to(self.device).to(memory_format=torch.channels_last)
+        self.space = layerwise(task.space)
+        self.net = Superkernel(self.space, method.mode).to(self.device).to(memory_format=torch.channels_last)
         if method.zero_init_residual:
             zero_init_residuals(self.net)
         self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows]
@@ -105,7 +106,7 @@ class Training(ABC):
 
     def identity(self) -> list[str]:
         """What a checkpoint must share with this search."""
-        space = self.task.space
+        space = self.space
         candidates = [label for position in space.positions for label in position.labels]
         return [FORMAT, self.method.mode, space.skeleton.id, *candidates]
 

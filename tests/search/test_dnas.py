@@ -12,8 +12,8 @@ import yaml
 import conf
 from nas import cards, checkpoint
 from nas.data.digits import digits
-from nas.derivation import best_under_budget, reachable
 from nas.engine import make_accelerator
+from nas.integer_programme import best_under_budget
 from nas.methods.base import SearchResult, Task
 from nas.methods.dnas import DNAS, _State
 from search_spaces import LayerwiseSpace
@@ -37,14 +37,14 @@ def method(**changes: Any) -> DNAS:
 
 def task(folder: Path, share: float | None = 0.5, seed: int = 0) -> tuple[Task, list[dict[str, float]]]:
     space = small_space()
-    fixed, rows = space.rows(lambda layer, shape: layer.cost(shape).macs / 1e4 + 1.1)
-    low, high = reachable(fixed, rows)
+    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4 + 1.1)
+    low, high = cost.reachable()
     limit = None if share is None else low + share * (high - low)
     records: list[dict[str, float]] = []
     made = Task(
         space,
         DATA,
-        AdditiveCost.of_rows(fixed, rows),
+        cost,
         limit,
         seed,
         make_accelerator("cpu"),
@@ -154,7 +154,7 @@ def test_result_is_within_the_budget(tmp_path: Path) -> None:
     problem, _ = task(tmp_path, 0.3)
     result = method().search(problem)
     assert problem.limit_ms is not None
-    (genotype,) = best_under_budget(result.probabilities, problem.cost.fixed, problem.cost.rows, problem.limit_ms)
+    (genotype,) = best_under_budget(result.probabilities, problem.cost, problem.limit_ms)
     arch = problem.space.decode(genotype)
     assert sum(layer.cost(shape).macs / 1e4 + 1.1 for layer, shape in arch.walk()) <= problem.limit_ms
 

@@ -13,14 +13,13 @@ import yaml
 import conf
 from nas import cards, checkpoint
 from nas.data.digits import digits
-from nas.derivation import best_under_budget, reachable
 from nas.engine import make_accelerator
+from nas.integer_programme import best_under_budget
 from nas.methods.base import SearchResult, Task
 from nas.methods.single_path import SinglePath
 from nas.methods.superkernel_training import DefaultTraining, PaperTraining, draw, dropout
 from nas.superkernel import is_threshold
 from search_spaces import LayerwiseSpace
-from search_spaces.additive import AdditiveCost
 from search_spaces.fbnet import fbnet
 from search_spaces.single_path import single_path
 
@@ -49,14 +48,14 @@ def task(
     folder: Path, share: float | None = 0.5, seed: int = 0, space: LayerwiseSpace | None = None
 ) -> tuple[Task, list[dict[str, float]]]:
     space = small_space() if space is None else space
-    fixed, rows = space.rows(lambda layer, shape: layer.cost(shape).macs / 1e4)
-    low, high = reachable(fixed, rows)
+    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4)
+    low, high = cost.reachable()
     limit = None if share is None else low + share * (high - low)
     records: list[dict[str, float]] = []
     made = Task(
         space,
         DATA,
-        AdditiveCost.of_rows(fixed, rows),
+        cost,
         limit,
         seed,
         make_accelerator("cpu"),
@@ -177,7 +176,7 @@ def test_paper_mode_is_full_until_the_latency_counts(tmp_path: Path) -> None:
     assert state.net.decide() == tuple(
         block.nest.gene((True,), (True, True), False) for block in state.net.blocks
     )  # thresholds at 0: everything is used
-    low, high = reachable(problem.cost.fixed, problem.cost.rows)
+    low, high = problem.cost.reachable()
     result = method(**PAPER).search(problem)
     assert records[0]["expected_latency_ms"] == pytest.approx(high, rel=1e-5)
     assert low <= records[-1]["expected_latency_ms"] <= high * (1 + 1e-6)
@@ -228,7 +227,7 @@ def test_result_is_within_the_budget(tmp_path: Path) -> None:
     result = method(epochs=2).search(problem)
     assert problem.limit_ms is not None
     cost = problem.cost
-    found = best_under_budget(result.probabilities, cost.fixed, cost.rows, problem.limit_ms, 3)
+    found = best_under_budget(result.probabilities, cost, problem.limit_ms, 3)
     assert (cost(np.array(found)) <= problem.limit_ms).all()
     assert len(set(found)) == 3
 

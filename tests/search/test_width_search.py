@@ -16,9 +16,9 @@ import conf
 from nas import cards, checkpoint
 from nas.data.digits import digits
 from nas.engine import make_accelerator
+from nas.integer_programme import best_under_budget
 from nas.methods.base import SearchResult, Task
 from nas.methods.masking import Masking
-from nas.width_derivation import most_probable_within
 from search_spaces.additive import AdditiveCost
 from search_spaces.mobilenetv2_space import mobilenetv2
 from search_spaces.rexnet_space import rexnet
@@ -108,7 +108,7 @@ def test_inherited_networks_are_points_of_the_space(tmp_path: Path) -> None:
     result = method().search(problem)
     assert result.inherit is not None
     assert problem.limit_ms is None
-    (genotype,) = most_probable_within(result.probabilities, problem.cost, np.inf)
+    (genotype,) = best_under_budget(result.probabilities, problem.cost, np.inf)
     assert genotype == tuple(int(row.argmax()) for row in result.probabilities)
     assert result.inherit(genotype).arch == problem.space.decode(genotype)
 
@@ -149,12 +149,12 @@ def test_the_choice_within_a_budget_is_exact(seed: int) -> None:
         limit = float(np.quantile(prices, share))
         inside = np.flatnonzero(prices <= limit)
         best = inside[np.argsort(-gain[inside])][:3]
-        found = most_probable_within(probabilities, cost, limit, count=3)
+        found = best_under_budget(probabilities, cost, limit, count=3)
         assert found == [tuple(row) for row in every[best].tolist()]
 
 
 def test_a_budget_out_of_reach_is_refused_with_the_range() -> None:
     cost = macs(widths_of("mobilenetv2"))
     low, _ = cost.reachable()
-    with pytest.raises(ValueError, match="out of reach; networks of this space take"):
-        most_probable_within([np.ones(n) / n for n in cost.cardinalities], cost, 0.9 * low)
+    with pytest.raises(ValueError, match="out of reach; this space spans"):
+        best_under_budget([np.ones(n) / n for n in cost.cardinalities], cost, 0.9 * low)

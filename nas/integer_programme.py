@@ -1,4 +1,4 @@
-"""The most probable genotypes within a budget where choices are priced together: an exact integer programme."""
+"""The most probable genotypes within a budget, exactly: an integer programme."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from search_spaces.space import Genotype
 TIGHTER = 1e-6  # the solver's tolerance, by which a limit is tightened where it let a genotype through
 
 
-def most_probable_within(
-    probabilities: Sequence[NDArray[np.float64]], cost: AdditiveCost, limit: float, count: int = 1
+def best_under_budget(
+    probabilities: Sequence[NDArray[np.float64]],
+    cost: AdditiveCost,
+    limit: float,
+    count: int = 1,
+    least: float = -np.inf,
 ) -> list[Genotype]:
-    """The `count` most probable genotypes with `cost(g) <= limit`, best first, exactly; genes are independent.
+    """The `count` most probable genotypes with `least <= cost(g) <= limit`, best first, exactly; genes are independent.
 
-    maximise `sum_v log p_v[g_v]` subject to `fixed + sum_t tables_t[g] <= limit`, as a 0-1 programme (HiGHS): a binary
-    x[v, k] per choice and, per term of several variables, a weight y[t, a, b, ...] >= 0 per combination whose sums over
-    all variables but one are that variable's x, so that y is the one combination that x chose. Each further genotype
-    excludes those found; fewer than `count` come back only where no more are within the limit. Raises `ValueError` with
-    the reachable range where no genotype is.
+    maximise `sum_v log p_v[g_v]` subject to `least <= fixed + sum_t tables_t[g] <= limit`, as a 0-1 programme (HiGHS):
+    a binary x[v, k] per choice and, per term of several variables, a weight y[t, a, b, ...] >= 0 per combination whose
+    sums over all variables but one are that variable's x, so that y is the one combination that x chose. Each further
+    genotype excludes those found. Raises `ValueError` with the reachable range where the limit (ms) is unreachable;
+    gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the
+    last bit, `least` to the solver's 1e-6.
     """
     low, high = cost.reachable()
     if not limit >= low:
-        raise ValueError(f"budget {limit:.4g} is out of reach; networks of this space take {low:.4g} to {high:.4g}")
+        raise ValueError(f"latency budget {limit:.4g} ms is out of reach; this space spans {low:.4g} to {high:.4g} ms")
     tables = merged_tables(cost)
     sizes = np.array(cost.cardinalities)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -60,13 +65,16 @@ def most_probable_within(
     integrality[:binaries] = 1
     found: list[Genotype] = []
     room = limit - cost.fixed
-    unit = max(float(np.abs(price).max()), 1e-12)
     while len(found) < count:
+        unit = max(room, 1e-12) if np.isfinite(room) else max(float(np.abs(price).sum()), 1e-12)
         solution = milp(
             -gain,
             integrality=integrality,
             bounds=Bounds(0, 1),
-            constraints=[*constraints, LinearConstraint(price[None, :] / unit, -np.inf, room / unit)],
+            constraints=[
+                *constraints,
+                LinearConstraint(price[None, :] / unit, (least - cost.fixed) / unit, room / unit),
+            ],
             options={"mip_rel_gap": 0.0},
         )
         if solution.status == 2:  # infeasible: nothing is left within the limit
@@ -82,7 +90,7 @@ def most_probable_within(
         taken = np.zeros(total)
         taken[offsets[:-1] + np.array(genotype)] = 1
         constraints.append(LinearConstraint(taken[None, :], -np.inf, len(sizes) - 1))
-    if not found:  # the limit is the minimum to the last bits, below what the solver can tell apart
+    if not found and least <= low:  # the limit is the minimum to the last bits, below what the solver can tell apart
         found.append(cost.cheapest())
     return found
 
