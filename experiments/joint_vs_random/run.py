@@ -161,9 +161,14 @@ def collect(root: str, out: Path) -> None:
             mine = [r for r in records if (r["method"], r["seed"]) == (method, seed)]
             searched = [r for r in mine if r["kind"] == "search"]
             found = searched[0] if searched else add(search(root, out, table, method, seed))
+            finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
             for recipe in ("own", "common"):
-                if not any(r["kind"] == "final" and r["recipe"] == recipe for r in mine):
-                    add(final(root, found, recipe == "own"))
+                if recipe in finals:
+                    continue
+                if method == "architecture" and finals:  # its own recipe is the common one
+                    add({**finals["own"], "recipe": recipe})
+                else:
+                    finals[recipe] = add(final(root, found, recipe == "own"))
 
 
 def report(file: Path) -> None:
@@ -179,11 +184,14 @@ def report(file: Path) -> None:
         found = [r for r in records if r["kind"] == "search" and r["method"] == method and r["seed"] in seeds]
         finals = [np.array([top1[method, recipe, seed] for seed in seeds]) for recipe in ("own", "common")]
         cells = [
-            f"{values.mean():.2f} ± {values.std(ddof=1):.2f} ({', '.join(f'{v:.2f}' for v in values)})"
+            f"{values.mean():.2f} ({', '.join(f'{v:.2f}' for v in values)})"
             for values in (np.array([r["validation_top1_percent"] for r in found]), *finals)
         ]
         means = [np.mean([r[key] for r in found]) for key in ("estimated_latency_ms", "measured_latency_ms", "macs")]
         print(f"| {method} | {' | '.join(cells)} | {means[0]:.3f} | {means[1]:.3f} | {means[2] / 1e6:.2f} |")
+    if len(seeds) < 2:
+        print(f"{len(seeds)} of {len(SEEDS)} seeds are finished: no spread yet")
+        return
     for method in METHODS[:2]:
         for recipe in ("own", "common"):
             mean, half = mean_interval([top1[method, recipe, s] - top1["random", recipe, s] for s in seeds])
