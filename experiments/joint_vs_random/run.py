@@ -1,0 +1,220 @@
+"""Joint predictor search, architecture-only search and random search: equal trainings, equal budget (see README.md)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+import conf
+from experiments.equal_latency import mean_interval
+from nas import cards, training
+from nas.candidate import Order
+from nas.candidate_search import CandidateSettings, search_candidates
+from nas.data.card import data_of
+from nas.engine import make_accelerator
+from nas.engines.local import LocalEngine
+from nas.files import write_text
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.fresh import measure_arch_fresh_ms
+from nas.latency.table import LatencyTable
+from nas.problem import resolve_budget
+from nas.runs import Run
+from search_spaces.budgets import Feasible, Limit
+from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
+from search_spaces.space import Genotype, SearchSpace
+
+RESOLUTION = 16
+SEARCH_IMAGES, VALIDATION_IMAGES, TRAIN_IMAGES, TEST_IMAGES = 600, 1000, 1000, 5000
+SEEDS = (0, 1, 2)
+TRAININGS, FINALISTS = 24, 4  # candidate trainings of a search, the finalists among them
+FRACTION = 0.3  # of the reachable latency range
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=32,
+    lr=0.01,
+    optimizer="adamw",
+    weight_decay=0.02,
+    warmup_epochs=0.5,
+    label_smoothing=0.1,
+    augment="shift",
+    zero_init_residual=True,
+)
+FINAL_EPOCHS = 6
+METHODS = ("joint", "architecture", "random")
+
+
+def architectures() -> SearchSpace:
+    """FBNetV3's space, narrow and shallow enough for trainings of seconds."""
+    return fbnetv3(RESOLUTION, 10, 1, width=0.25, depth=0.25, head_channels=256)
+
+
+def space_of(method: str) -> JointSpace:
+    """What `method` searches: archs with recipes, or archs alone under `RECIPE`."""
+    grids = {} if method == "architecture" else _card("recipe_space/small_images")
+    grids.pop("_target_", None)
+    return JointSpace(architectures(), recipe_space(RECIPE, **grids))
+
+
+def _card(name: str) -> dict[str, Any]:
+    card: dict[str, Any] = yaml.safe_load((Path(conf.__file__).parent / f"{name}.yaml").read_text())
+    return card
+
+
+def method_of(method: str) -> Any:
+    """The search method: random search, or the predictor card with a smaller first batch."""
+    if method == "random":
+        return cards.build(_card("method/random"), "method", {})
+    card = _card("method/predictor") | {"predictor": _card("predictor/process"), "initial": 8}
+    return cards.build(card, "method", {})
+
+
+def images(root: str, train: int, test: int) -> dict[str, Any]:
+    return {
+        "_target_": "nas.data.arrays.npz",
+        "root": root,
+        "resolution": RESOLUTION,
+        "train_limit": train,
+        "test_limit": test,
+    }
+
+
+def search(root: str, out: Path, table: LatencyTable, method: str, seed: int) -> dict[str, Any]:
+    """The best of `TRAININGS` candidates by validation accuracy; the test images are not looked at."""
+    space = space_of(method)
+    cost = table.cost(space)
+    budget = resolve_budget(cost, None, FRACTION, table.margin)
+    assert budget is not None
+    held_out = VALIDATION_IMAGES / (SEARCH_IMAGES + VALIDATION_IMAGES)
+
+    def order_of(candidate: str, genotype: Genotype) -> Order:
+        arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
+        card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
+        return Order(arch, recipe, card, held_out, seed, candidate, "cpu", "no")
+
+    finalists = 0 if method == "random" else FINALISTS
+    settings = CandidateSettings(TRAININGS - finalists, 4, finalists, None, held_out, 1, None, None)
+    folder = out / f"{method}-{seed}"
+    new = not (folder / "config.yaml").exists()
+    with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
+        feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
+        found = search_candidates(run, method_of(method), feasible, order_of, LocalEngine(workers=1), settings, seed)
+    genotype = found.genotypes[0]
+    return {
+        "kind": "search",
+        "method": method,
+        "seed": seed,
+        "trainings": TRAININGS,
+        "genotype": genotype.tolist(),
+        "recipe": space.recipe(genotype).to_dict(),
+        "validation_top1_percent": float(found.scores[0]),
+        "failed": TRAININGS - len(found.scores),
+        "asked_latency_ms": budget.asked_ms,
+        "limit_latency_ms": budget.limit_ms,
+        "estimated_latency_ms": float(cost(genotype[None])[0]),
+        "measured_latency_ms": measure_arch_fresh_ms(space.decode(genotype), Device(), seed=seed),
+        "macs": space.decode(genotype).macs,
+        "params": space.decode(genotype).params,
+        "search_seconds": found.seconds,
+    }
+
+
+def final(root: str, found: dict[str, Any], own: bool) -> dict[str, Any]:
+    """The network found, trained anew on `TRAIN_IMAGES` with its own or the common recipe, on the test images."""
+    arch = space_of(found["method"]).decode(found["genotype"])
+    recipe = Recipe.from_dict(found["recipe"]) if own else RECIPE
+    recipe = dataclasses.replace(recipe, epochs=FINAL_EPOCHS, warmup_epochs=1.0)
+    network = training.build_network(arch, recipe, seed=found["seed"])
+    data = data_of(images(root, TRAIN_IMAGES, TEST_IMAGES))
+    figures = training.train(network, data, recipe, seed=found["seed"], accelerator=make_accelerator("cpu"))
+    names = {"kind": "final", "method": found["method"], "seed": found["seed"], "recipe": "own" if own else "common"}
+    return {**names, "top1_percent": figures["top1_percent"], "train_seconds": figures["train_seconds"]}
+
+
+def collect(root: str, out: Path) -> None:
+    """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
+    out.mkdir(parents=True, exist_ok=True)
+    device, space, file = Device(), architectures(), out / "results.jsonl"
+    if not (out / "table.json").exists():
+        build_table(space, device, out / "tables").save(out / "table.json")
+    table = LatencyTable.load(out / "table.json", space, device)
+    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def add(record: dict[str, Any]) -> dict[str, Any]:
+        records.append(record)
+        write_text(file, "".join(json.dumps(r) + "\n" for r in records))
+        print(json.dumps(record), flush=True)
+        return record
+
+    for seed in SEEDS:
+        for method in METHODS:
+            mine = [r for r in records if (r["method"], r["seed"]) == (method, seed)]
+            searched = [r for r in mine if r["kind"] == "search"]
+            found = searched[0] if searched else add(search(root, out, table, method, seed))
+            finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
+            for recipe in ("own", "common"):
+                if recipe in finals:
+                    continue
+                if method == "architecture" and finals:  # its own recipe is the common one
+                    add({**finals["own"], "recipe": recipe})
+                else:
+                    finals[recipe] = add(final(root, found, recipe == "own"))
+
+
+def report(file: Path) -> None:
+    """Print the table of `results.jsonl`, and the methods' differences to random search, paired by seed."""
+    records: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
+    seeds = [s for s in SEEDS if sum(r["kind"] == "final" and r["seed"] == s for r in records) == 2 * len(METHODS)]
+    top1 = {(r["method"], r["recipe"], r["seed"]): r["top1_percent"] for r in records if r["kind"] == "final"}
+    print(
+        "| search | validation % | test %, own recipe | test %, common recipe | estimated ms | measured ms | MACs (M) |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for method in METHODS:
+        found = [r for r in records if r["kind"] == "search" and r["method"] == method and r["seed"] in seeds]
+        finals = [np.array([top1[method, recipe, seed] for seed in seeds]) for recipe in ("own", "common")]
+        cells = [
+            f"{values.mean():.2f} ({', '.join(f'{v:.2f}' for v in values)})"
+            for values in (np.array([r["validation_top1_percent"] for r in found]), *finals)
+        ]
+        means = [np.mean([r[key] for r in found]) for key in ("estimated_latency_ms", "measured_latency_ms", "macs")]
+        print(f"| {method} | {' | '.join(cells)} | {means[0]:.3f} | {means[1]:.3f} | {means[2] / 1e6:.2f} |")
+    if len(seeds) < 2:
+        print(f"{len(seeds)} of {len(SEEDS)} seeds are finished: no spread yet")
+        return
+    for method in METHODS[:2]:
+        for recipe in ("own", "common"):
+            mean, half = mean_interval([top1[method, recipe, s] - top1["random", recipe, s] for s in seeds])
+            print(
+                f"{method} minus random, {recipe} recipe: {mean:+.2f} ± {half:.2f} (95% t-interval, {len(seeds)} seeds)"
+            )
+
+
+def main() -> None:
+    """The command line: run what is missing, or `--report`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="Fashion-MNIST as .npz: x_train, y_train, x_test, y_test")
+    parser.add_argument("--out", type=Path, default=Path("runs/joint_vs_random"), help="table, trials, results")
+    parser.add_argument("--report", type=Path, help="print the table of this results.jsonl instead")
+    options = parser.parse_args()
+    if options.report:
+        report(options.report)
+    elif options.data:
+        torch.set_num_threads(1)
+        collect(options.data, options.out)
+    else:
+        parser.error("--data (to run) or --report (to read) is needed")
+
+
+if __name__ == "__main__":
+    main()
