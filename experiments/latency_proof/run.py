@@ -14,13 +14,16 @@ from nas.latency.device import Device
 from nas.latency.plot import scatter
 from nas.latency.table import LatencyTable
 from search_spaces.fbnet import fbnet
+from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.mobilenetv2_space import mobilenetv2
+from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
 HERE = Path(__file__).parent
 EFFORT = Effort(
     fit_networks=128, held_out_networks=40, rounds=15, network_rounds=20, visit_ms=3.0, network_visit_ms=20.0
 )  # what `python -m nas.latency` does by default
-SPACES = {"fbnet": fbnet, "single_path": single_path}
+SPACES = {"fbnet": fbnet, "single_path": single_path, "fbnetv3": fbnetv3, "mobilenetv2": mobilenetv2, "rexnet": rexnet}
 RUNTIMES, RESOLUTIONS = ("onnxruntime", "torch"), (224, 32)
 
 
