@@ -44,6 +44,8 @@ def main(cfg: DictConfig) -> None:
     check_budget(asked["budget"]["latency_ms"])
     folder = Path(asked["run"])
     config = plain(run_config(asked["run"]))
+    if not config.get("method"):
+        raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
     if hasattr(cards.build(config["method"], "method", {}), "start"):
         derive_candidates(folder, config, asked)
         return

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from nas.checkpoint import save_weights
+from nas.composition import compose
 from nas.handover import write_archs, write_probabilities
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable, Row, entries
@@ -66,6 +68,7 @@ def _finished_run(run: Path, space: object) -> None:
         "space": {"_target_": "search_spaces.fbnet.fbnet", **SPACE},
         "data": {"_target_": "nas.data.digits.digits", "resolution": 16},
         "device": {"_target_": "nas.latency.device.Device"},
+        "method": OmegaConf.to_container(compose("search", ["method=dnas"])["method"]),
         "budget": {"latency_ms": None, "fraction": 0.5},
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config))
