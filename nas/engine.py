@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 
-from nas.memory import keep_freed_memory
-
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -14,8 +12,7 @@ PRECISIONS = ("no", "bf16", "fp16")
 def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accelerator:
     """The Accelerate object for `accelerator` (`auto` takes a CUDA device where one is usable) and mixed `precision`.
 
-    On the CPU the process keeps freed memory from then on (`nas.memory`). Several GPUs: start the command with
-    `accelerate launch`. Raises `ValueError` for a device or precision that
+    Several GPUs: start the command with `accelerate launch`. Raises `ValueError` for a device or precision that
     cannot be used here.
     """
     if accelerator not in ACCELERATORS:
@@ -28,8 +25,6 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accele
     cpu = accelerator == "cpu" or not usable
     if cpu and precision == "fp16":
         raise ValueError("precision fp16 needs a CUDA device; on the CPU use precision no or bf16")
-    if cpu:
-        keep_freed_memory()
     made = Accelerator(cpu=cpu, mixed_precision=precision)
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")

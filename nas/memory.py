@@ -15,6 +15,7 @@ def keep_freed_memory() -> bool:
     A training step frees and takes back the same large blocks. By default glibc returns them to the system each time,
     and the step pays for the pages again: a step of the soft FBNet supernet (32 pixels, batch 32, 3 GB of activations)
     takes 2.3 s that way and 1.8 s otherwise. The process stays at its peak size. Other C libraries are left alone.
+    Called where training begins, not before: a latency table is measured by malloc's own rules, as networks are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -20,6 +20,7 @@ from nas import checkpoint as checkpoints
 from nas import network as networks
 from nas.data import ImageData, Split
 from nas.engine import make_accelerator
+from nas.memory import keep_freed_memory
 from nas.optim import make_optimizer, make_scheduler
 from nas.seeding import derive_seed, seed_global
 from search_spaces.arch import Arch
@@ -73,6 +74,8 @@ def train(
     epochs = recipe.epochs if stop_epoch is None else stop_epoch
     if not 1 <= epochs <= recipe.epochs:
         raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     run = _Training(network, data, recipe, seed, accelerator, phase)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
     if checkpoint is not None and resume and Path(checkpoint).exists():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -12,6 +16,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from nas.files import write_json
+from nas.latency.device import cpu_model
+from nas.memory import keep_freed_memory
 
 Step = Callable[[], Tensor]
 Makers = Mapping[str, Callable[[], Step]]
@@ -79,6 +87,67 @@ def memory_of(makers: Makers, name: str) -> float:
     for _ in range(3):
         step()
     return (high_water_kib() - before) / 1024
+
+
+def bench(
+    module: str,
+    description: str | None,
+    variants: Callable[[int, torch.device], Makers],
+    batch: Mapping[int, int],
+    *,
+    sampled: tuple[str, ...],
+    mac_ratios: Callable[[int], Mapping[str, float]] | None = None,
+) -> None:
+    """The command line of a step benchmark; the first of `variants(resolution, device)` is what the others compare to.
+
+    `module`: the name it runs under, `python -m module`; `batch`: images a step by resolution; results go beside it.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--resolution", type=int, choices=sorted(batch), nargs="*", default=sorted(batch))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--save", action="store_true", help="write results-<device>.json beside the script")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()  # as every training does
+    if options.memory_of:
+        print(memory_of(variants(options.resolution[0], device), options.memory_of))
+        return
+    results: dict[str, object] = {
+        "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "repeats": options.repeats,
+    }
+    for resolution in options.resolution:
+        makers = variants(resolution, device)
+        taken = times_ms(makers, options.repeats, device, sampled)
+        medians = median_ms(taken)
+        memory = {name: peak_mib(module, resolution, name, makers, device) for name in taken}
+        first, rows = next(iter(taken)), {}
+        print(f"{resolution} pixels, batch {batch[resolution]}, {results['device']}, {options.threads} threads")
+        for name, values in taken.items():
+            ratio, share = medians[name] / medians[first], memory[name] / memory[first]
+            spread = {"median": medians[name], "min": min(values), "max": max(values)}
+            rows[name] = {**spread, "ratio": ratio, "peak_mib": memory[name], "memory": share}
+            macs = ""
+            if mac_ratios is not None:
+                rows[name]["mac_ratio"] = mac_ratios(resolution)[name]
+                macs = f" (MACs {rows[name]['mac_ratio']:.2f} x)"
+            print(
+                f"  {name:26s} {medians[name]:9.1f} ms ({min(values):.1f} to {max(values):.1f})"
+                f"  {ratio:5.2f} x {first}{macs}  peak {memory[name]:7.0f} MiB  {share:5.2f} x"
+            )
+        results[f"{resolution}px"] = {"batch": batch[resolution], "ms": rows}
+    if options.save:
+        spec = importlib.util.find_spec(module)
+        assert spec is not None and spec.origin is not None
+        write_json(Path(spec.origin).with_name(f"results-{device.type}.json"), results)
 
 
 def high_water_kib() -> int:

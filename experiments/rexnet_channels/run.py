@@ -9,26 +9,16 @@ from pathlib import Path
 
 import torch
 
+from experiments import equal_latency
 from experiments.rexnet_channels.configurations import Configuration, configurations, factorial
 from nas import training
 from nas.data.arrays import npz
 from nas.engine import make_accelerator
-from search_spaces.recipe import Recipe
 
 HERE = Path(__file__).parent
 TRAIN_IMAGES, TEST_IMAGES = 1000, 4000
 PER_FAMILY, SEEDS = 26, (0, 1, 2)
-RECIPE = Recipe(
-    epochs=5,
-    batch_size=32,
-    lr=0.01,
-    optimizer="adamw",
-    weight_decay=0.02,
-    warmup_epochs=1,
-    label_smoothing=0.1,
-    augment="shift",
-    zero_init_residual=True,
-)
+RECIPE = dataclasses.replace(equal_latency.RECIPE, epochs=5)
 
 
 def jobs() -> list[tuple[str, Configuration, int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from nas import checkpoint as checkpoints
+from nas.memory import keep_freed_memory
 from nas.methods.base import Task
 
 
@@ -59,6 +60,8 @@ class GradientSearch:
 
     def run(self, task: Task, state: State, epoch: Callable[[int], dict[str, float]]) -> None:
         """The epochs that `state` has not seen, each timed, kept in the checkpoint and reported."""
+        if task.accelerator.device.type == "cpu":
+            keep_freed_memory()
         for index in range(state.restore(), self.epochs):
             began = time.perf_counter()
             record = epoch(index)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
-from experiments.benchmarks.stepping import Step, median_ms, memory_of, peak_mib, times_ms, training_step
-from nas.files import write_json
+from experiments.benchmarks.stepping import Step, bench, training_step
 from nas.gumbel import draw_path, initial_theta
-from nas.latency.device import cpu_model
-from nas.memory import keep_freed_memory
 from nas.network import Network
 from nas.supernet import Supernet, mix
 from search_spaces import fbnet
 
-HERE = Path(__file__).parent
-MODULE = "experiments.benchmarks.supernet_step.run"
 BATCH = {32: 32, 224: 8}
 CLASSES = 100
 
@@ -98,47 +89,12 @@ def mac_ratios(resolution: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resolution", type=int, choices=sorted(BATCH), nargs="*", default=sorted(BATCH))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--save", action="store_true", help="write results-<device>.json beside this file")
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory()  # as every training does
-    if options.memory_of:
-        print(memory_of(variants(options.resolution[0], device), options.memory_of))
-        return
-    results: dict[str, object] = {
-        "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "repeats": options.repeats,
-    }
-    for resolution in options.resolution:
-        makers = variants(resolution, device)
-        taken, ratios = times_ms(makers, options.repeats, device, sampled=("hard", "top2")), mac_ratios(resolution)
-        medians, rows = median_ms(taken), {}
-        print(f"{resolution} pixels, batch {BATCH[resolution]}, {results['device']}, {options.threads} threads")
-        for name, values in taken.items():
-            ratio = medians[name] / medians["fbnet_c"]
-            memory = peak_mib(MODULE, resolution, name, makers, device)
-            spread = {"median": medians[name], "min": min(values), "max": max(values)}
-            rows[name] = {**spread, "ratio": ratio, "mac_ratio": ratios[name], "peak_mib": memory}
-            print(
-                f"  {name:26s} {medians[name]:9.1f} ms ({min(values):.1f} to {max(values):.1f})  {ratio:5.2f} x FBNet-C"
-                f" (MACs {ratios[name]:.2f} x)  peak {memory:7.0f} MiB"
-            )
-        results[f"{resolution}px"] = {"batch": BATCH[resolution], "ms": rows}
-    if options.save:
-        write_json(HERE / f"results-{device.type}.json", results)
-
-
 if __name__ == "__main__":
-    main()
+    bench(
+        "experiments.benchmarks.supernet_step.run",
+        __doc__,
+        variants,
+        BATCH,
+        sampled=("hard", "top2"),
+        mac_ratios=mac_ratios,
+    )
