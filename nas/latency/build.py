@@ -31,7 +31,9 @@ from search_spaces.space import SearchSpace
 class Effort:
     """How much is measured: networks to calibrate on and to prove with, visits per row and per network.
 
-    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two.
+    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks
+    are so large that their visits would take more than about `network_minutes` in all, they get fewer rounds, at least
+    six.
     """
 
     fit_networks: int = 24
@@ -40,11 +42,14 @@ class Effort:
     network_rounds: int = 8
     visit_ms: float = 3.0
     network_visit_ms: float = 15.0
+    network_minutes: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be >= 2, got {getattr(self, name)}")
+        if not self.network_minutes > 0:
+            raise ValueError(f"network_minutes must be > 0, got {self.network_minutes}")
 
 
 def build_table(
@@ -121,8 +126,9 @@ def _build(
                         ready[f"net:{arch.id}"] = _net_workload(arch, device)
                         advance()
                 done = {key: turns for key, turns in visits.items() if key in ready}
-                with _phase("timing whole networks", len(group), effort.network_rounds, done) as advance:
-                    watch.run(ready, advance, _say)
+                plan = watch.plan(ready, effort.network_minutes * len(group) / len(networks))
+                with _phase("timing whole networks", len(group), plan.rounds, done) as advance:
+                    watch.run(ready, advance, _say, plan)
             times |= measurements(watch.visits)
             environment = {**here, "pinned": bound, "reference_ms": usual_reference_ms(watch.visits)}
     finally:

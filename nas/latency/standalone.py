@@ -33,6 +33,7 @@ Workload = Callable[[int], "list[float]"]
 STRETCH_MS = 200.0  # time between two runs of the reference
 DISTURBED = 1.10  # a stretch whose reference exceeds the run's usual one by this factor is measured again
 RETRIES = 3
+LEAST_ROUNDS = 6  # that a limit on time leaves
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
 BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
@@ -122,6 +123,14 @@ def usual_reference_ms(visits: Visits) -> float:
     return statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many calls a visit to each workload times, and how many rounds are made."""
+
+    calls: Mapping[str, int]
+    rounds: int
+
+
 @dataclass
 class Interleaved:
     """Visits by workload and round, filled by `run` and possibly begun by an earlier, interrupted process.
@@ -136,22 +145,36 @@ class Interleaved:
     record: Callable[[str, int, Visit], None] = lambda key, turn, visit: None
     visits: Visits = field(default_factory=dict)
 
+    def plan(self, workloads: Mapping[str, Workload], most_minutes: float = math.inf) -> Plan:
+        """The visits that `run` makes: all rounds, or as many as `most_minutes` allow, at least `LEAST_ROUNDS`."""
+        calls: dict[str, int] = {}
+        round_ms = 0.0
+        for key, workload in workloads.items():
+            workload(1)
+            ms = max(workload(1)[0], 1e-4)
+            calls[key] = max(2, min(50, math.ceil(self.visit_ms / ms)))
+            round_ms += (1 + calls[key]) * ms
+        affordable = int(min(60e3 * most_minutes / max(round_ms, 1e-4), self.rounds))
+        return Plan(calls, min(self.rounds, max(LEAST_ROUNDS, affordable)))
+
     def run(
         self,
         workloads: Mapping[str, Workload],
         advance: Callable[[], None] = lambda: None,
         repeating: Callable[[int], None] = lambda count: None,
+        plan: Plan | None = None,
     ) -> None:
         """Visit each of `workloads` in every round that lacks it, then again where the machine was disturbed.
 
-        `repeating` is told how many visits are made again, at most half of all.
+        `repeating` is told how many visits are made again, at most half of all. `plan`: that of these workloads.
         """
-        calls = {key: self._calls(workload) for key, workload in workloads.items()}
-        for turn in range(self.rounds):
+        plan = plan or self.plan(workloads)
+        calls = plan.calls
+        for turn in range(plan.rounds):
             todo = [key for key in sorted(workloads) if turn not in self.visits.get(key, {})]
             random.Random(f"{self.seed}/order/{turn}").shuffle(todo)
             self._stretches([(key, turn) for key in todo], workloads, calls, advance)
-        left = self.rounds * len(workloads) // 2
+        left = plan.rounds * len(workloads) // 2
         for _ in range(RETRIES):
             again = self._disturbed(workloads)[:left]
             if not again:
@@ -171,15 +194,11 @@ class Interleaved:
         ]
         return [(key, turn) for _, key, turn in sorted(found, reverse=True)]
 
-    def _calls(self, workload: Workload) -> int:
-        workload(1)
-        return max(2, min(50, math.ceil(self.visit_ms / max(workload(1)[0], 1e-4))))
-
     def _stretches(
         self,
         order: list[tuple[str, int]],
         workloads: Mapping[str, Workload],
-        calls: dict[str, int],
+        calls: Mapping[str, int],
         advance: Callable[[], None],
     ) -> None:
         stretch: list[tuple[str, int, float]] = []
@@ -319,16 +338,16 @@ def main(folder: Path) -> None:
         journal = Journal(folder / "results.jsonl", header)
         reference = _graph(folder, device, kit["reference"])
         print(f"rows: {len(kit['rows'])}, whole networks: {len(kit['networks'])}; stop and start again at will")
-        for group, entries, rounds, visit_ms in (
-            ("row:", kit["rows"], effort["rounds"], effort["visit_ms"]),
-            ("net:", kit["networks"], effort["network_rounds"], effort["network_visit_ms"]),
+        for group, entries, rounds, visit_ms, minutes in (
+            ("row:", kit["rows"], effort["rounds"], effort["visit_ms"], math.inf),
+            ("net:", kit["networks"], effort["network_rounds"], effort["network_visit_ms"], effort["network_minutes"]),
         ):
             visits = {key: turns for key, turns in journal.visits.items() if key.startswith(group)}
             watch = Interleaved(kit["seed"], rounds, visit_ms, reference, journal.record, visits)
             for part in _parts(entries):
-                watch.run(
-                    {e["key"]: _graph(folder, device, e) for e in part}, _Counter(group, len(part) * rounds), _say
-                )
+                ready = {e["key"]: _graph(folder, device, e) for e in part}
+                plan = watch.plan(ready, minutes * len(part) / len(entries))
+                watch.run(ready, _Counter(group, len(part) * plan.rounds), _say, plan)
             journal.visits.update(watch.visits)
         journal.close()
         made = {

@@ -10,7 +10,7 @@ import torch
 
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms, measurements
-from nas.latency.standalone import Interleaved, Journal, Visit
+from nas.latency.standalone import LEAST_ROUNDS, Interleaved, Journal, Visit
 from nas.network import Network
 from search_spaces.fbnet import fbnet
 
@@ -52,6 +52,22 @@ def test_every_round_visits_all_in_a_new_order() -> None:
     assert len({tuple(order) for order in rounds}) > 1
     result = measurements(run.visits)["a"]
     assert (result.median_ms, result.spread_ms, result.count, result.disturbed) == (5.0, 0.0, 8, 0)
+
+
+@pytest.mark.parametrize(("minutes", "rounds"), [(2.0, 20), (0.015, 10), (0.001, LEAST_ROUNDS)])
+def test_limit_on_time_leaves_out_rounds_but_no_workload(minutes: float, rounds: int) -> None:
+    machine = Machine()
+    workloads = {key: machine.workload(key, 10.0) for key in "abc"}  # 3 x (1 + 2) calls: 90 ms a round
+    run = watch(machine, rounds=20)
+    plan = run.plan(workloads, minutes)
+    assert (plan.rounds, dict(plan.calls)) == (rounds, dict.fromkeys("abc", 2))
+    run.run(workloads, plan=plan)
+    assert {key: len(turns) for key, turns in run.visits.items()} == dict.fromkeys("abc", rounds)
+
+
+def test_limit_on_time_adds_no_rounds() -> None:
+    machine = Machine()
+    assert watch(machine, rounds=2).plan({"a": machine.workload("a", 1.0)}, 1e-6).rounds == 2
 
 
 def test_disturbed_stretch_is_measured_again() -> None:
