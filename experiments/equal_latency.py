@@ -35,7 +35,7 @@ from search_spaces.recipe import Recipe
 
 RESOLUTION = 16
 TRAIN_IMAGES, TEST_IMAGES = 1000, 5000
-SEEDS, RANDOM_NETWORKS = (0, 1, 2), 10
+RANDOM_NETWORKS = 10  # for each seed
 TOLERANCE = 0.03  # networks that are compared lie within this below the limit, by the table
 FRACTION = 0.5  # of the reachable latency range
 RECIPE = Recipe(
@@ -115,7 +115,7 @@ def train(root: str, arch_json: str, seed: int) -> dict[str, float]:
     return training.train(network, data, RECIPE, seed=seed, accelerator=make_accelerator("cpu"))
 
 
-def collect(setting: Setting, root: str, out: Path, processes: int) -> None:
+def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
     out.mkdir(parents=True, exist_ok=True)
     device, space = Device(), setting.space()
@@ -133,7 +133,7 @@ def collect(setting: Setting, root: str, out: Path, processes: int) -> None:
 
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         done = {(r["method"], r["seed"]) for r in records if r["kind"] == "search"}
-        wanted = [(name, seed) for seed in SEEDS for name in setting.methods if (name, seed) not in done]
+        wanted = [(name, seed) for seed in range(seeds) for name in setting.methods if (name, seed) not in done]
         for future in [pool.submit(search, setting, root, str(out), *which) for which in wanted]:
             add({"kind": "search", **future.result()})
         jobs: list[tuple[str, int, int, Arch]] = []
@@ -142,7 +142,7 @@ def collect(setting: Setting, root: str, out: Path, processes: int) -> None:
             if found["method"] in setting.free:
                 jobs.append((f"{found['method']}, free", 0, found["seed"], space.decode(found["free"]["genotype"])))
         made = setting.hand_made(device, _limit(cost)) if setting.hand_made else {}
-        for seed in SEEDS:
+        for seed in range(seeds):
             jobs += [("random", i, seed, space.decode(g)) for i, g in enumerate(random_networks(cost, space, seed))]
             jobs += [(name, 0, seed, arch) for name, arch in made.items()]
         trained = {(r["name"], r["index"], r["seed"]) for r in records if r["kind"] == "training"}
@@ -216,12 +216,13 @@ def main(setting: Setting, description: str | None, default_out: str) -> None:
     parser.add_argument("--data", help="fashion_mnist.npz or the folder of torchvision's FashionMNIST")
     parser.add_argument("--out", type=Path, default=Path(default_out))
     parser.add_argument("--processes", type=int, default=2, help="single-threaded worker processes")
+    parser.add_argument("--seeds", type=int, default=3, help="searches, each with its random networks")
     parser.add_argument("--report", type=Path, help="print the table of this results.jsonl instead")
     options = parser.parse_args()
     if options.report:
         report(setting, options.report)
     elif options.data:
         torch.set_num_threads(1)
-        collect(setting, options.data, options.out, options.processes)
+        collect(setting, options.data, options.out, options.processes, options.seeds)
     else:
         parser.error("--data (to run) or --report (to read) is needed")
