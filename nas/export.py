@@ -147,12 +147,12 @@ def _latency(
     shape = (batch_size, *network.arch.input_shape)
     with quiet(device):
         if chosen.name == "onnx":
-            workload = onnx_workload(path.read_bytes(), shape, device.threads, device.processor)
+            copies = onnx_workload(path.read_bytes(), shape, device.threads, device.processor)
         else:
             images = image(shape)
-            workload = timed(lambda: run(images), device.threads)
+            copies = [timed(lambda: run(images), device.threads)]
         watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
-        watch.run({"file": workload})
+        watch.run({"file": copies})
     found = measurements(watch.visits)["file"]
     runtime = f"{device.name}-{device.runtime if chosen.name == 'onnx' else chosen.name}"
     return {

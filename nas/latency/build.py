@@ -17,7 +17,7 @@ from nas.latency.measure import Measurement, measurements, reference_workload
 from nas.latency.proof import Proof
 from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
-from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
+from nas.latency.standalone import Copies, Interleaved, Journal, Visits, capacity, locked, usual_reference_ms
 from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
 from nas.network import build_network
 from nas.progress import log, phase
@@ -184,10 +184,8 @@ def assemble(
     row_ms = np.array([grain(ms) for ms in calibration.row_ms])
     offset_ms = grain(calibration.offset_ms)
     raw, estimates = counts @ isolated.ms, offset_ms + counts @ row_ms
-    halves = tuple(np.array([np.median(time.samples[half::2]) for _, time, _ in nets]) for half in (0, 1))
-    proof = Proof.of(
-        raw[~fit], estimates[~fit], (halves[0][~fit], halves[1][~fit]), measured[~fit], fit_networks=int(fit.sum())
-    )
+    halves = np.array([time.halves_ms for _, time, _ in nets])[~fit].T
+    proof = Proof.of(raw[~fit], estimates[~fit], (halves[0], halves[1]), measured[~fit], fit_networks=int(fit.sum()))
     table = LatencyTable(
         space,
         device,
@@ -218,12 +216,12 @@ def _network_record(
     }
 
 
-def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:
+def _row_workload(row: tuple[Layer, Shape], device: Device) -> Copies:
     layer, shape = row
     return prepare(layer.build(shape), shape, device)
 
 
-def _net_workload(arch: Arch, device: Device) -> Workload:
+def _net_workload(arch: Arch, device: Device) -> Copies:
     return prepare(build_network(arch), arch.input_shape, device)
 
 

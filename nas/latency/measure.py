@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -23,35 +24,43 @@ MIN_CALM = 3
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Median over visits, half the interquartile range of the visits, timed calls in all, and the visits' times.
+    """Median over visits, half the interquartile range of the visits, timed calls in all, and the halves' medians.
 
-    Visits that remained disturbed after they were tried again are left out (`disturbed` says how many), unless fewer
-    than three others are left. `reference_ms` is the median time of the reference workload around the rest.
+    `halves_ms` are those of even and of odd rounds, which were made on different copies of what was timed. Visits that
+    remained disturbed after they were tried again are left out (`disturbed` says how many), unless fewer than three
+    others are left. `reference_ms` is the median time of the reference workload around the rest.
     """
 
     median_ms: float
     spread_ms: float
     count: int
-    samples: tuple[float, ...]
+    halves_ms: tuple[float, float]
     reference_ms: float = math.nan
     disturbed: int = 0
 
     @staticmethod
-    def of(visits: list[Visit], usual_reference_ms: float = math.inf) -> Measurement:
-        calm = [visit for visit in visits if visit.reference_ms <= DISTURBED * usual_reference_ms]
-        if len(calm) < min(MIN_CALM, len(visits)):
-            calm = sorted(visits, key=lambda visit: visit.reference_ms)[:MIN_CALM]
-        disturbed, visits = len(visits) - len(calm), calm
-        times = tuple(visit.ms for visit in visits)
+    def of(visits: Sequence[Visit], usual_reference_ms: float = math.inf) -> Measurement:
+        """`visits`: one a round, in their order."""
+        halves = [_calm(visits[half::2] or visits, usual_reference_ms) for half in (0, 1)]
+        calm = _calm(visits, usual_reference_ms)
+        times = [visit.ms for visit in calm]
         quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
         return Measurement(
             statistics.median(times),
             (quartiles[2] - quartiles[0]) / 2,
-            sum(visit.calls for visit in visits),
-            times,
-            statistics.median(visit.reference_ms for visit in visits),
-            disturbed,
+            sum(visit.calls for visit in calm),
+            (statistics.median(v.ms for v in halves[0]), statistics.median(v.ms for v in halves[1])),
+            statistics.median(visit.reference_ms for visit in calm),
+            len(visits) - len(calm),
         )
+
+
+def _calm(visits: Sequence[Visit], usual_reference_ms: float) -> Sequence[Visit]:
+    """The visits on a machine that was left alone; the three that were so most where there are fewer."""
+    calm = [visit for visit in visits if visit.reference_ms <= DISTURBED * usual_reference_ms]
+    if len(calm) < min(MIN_CALM, len(visits)):
+        return sorted(visits, key=lambda visit: visit.reference_ms)[:MIN_CALM]
+    return calm
 
 
 def measurements(visits: Visits) -> dict[str, Measurement]:
@@ -62,7 +71,7 @@ def measurements(visits: Visits) -> dict[str, Measurement]:
 
 def reference_workload(device: Device) -> Workload:
     """`REFERENCE` on `device`."""
-    return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)
+    return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)[0]
 
 
 def measure_arch_ms(

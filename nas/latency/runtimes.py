@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 from collections.abc import Iterator
@@ -9,22 +10,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nas.latency.device import Device
-from nas.latency.standalone import Workload, image, onnx_workload, timed
+from nas.latency.standalone import LOADS, Copies, Workload, image, onnx_workload, timed
 
 if TYPE_CHECKING:
     import onnx
     from torch import nn
 
 
-def prepare(module: nn.Module, input_shape: tuple[int, int, int], device: Device) -> Workload:
-    """`module` in eval mode, ready to be timed for `device` on batches of images of `input_shape`."""
+def prepare(module: nn.Module, input_shape: tuple[int, int, int], device: Device) -> Copies:
+    """`module` in eval mode, loaded `LOADS` times, to be timed for `device` on batches of images of `input_shape`."""
     shape = (device.batch_size, *input_shape)
     if device.runtime == "onnxruntime":
         model = onnx_model(module, shape, device.dtype)
         return onnx_workload(model.SerializeToString(), shape, device.threads, device.processor)
-    if device.processor == "cuda":
-        return _cuda_workload(module, shape, device)
-    return _torch_workload(module, shape, device)
+    load = _cuda_workload if device.processor == "cuda" else _torch_workload
+    return [load(copy.deepcopy(module), shape, device) for _ in range(LOADS)]
 
 
 def onnx_model(module: nn.Module, shape: tuple[int, ...], dtype: str) -> onnx.ModelProto:

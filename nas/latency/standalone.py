@@ -2,8 +2,8 @@
 
 Every workload is visited once a round, in an order shuffled anew each round, so that slow drift of the machine hits all
 alike. A fixed reference workload runs before and after each stretch of visits; visits of a stretch in which the
-reference was slow are made again. A workload's time is the median over its visits, each visit being the median of a few
-calls behind one untimed call.
+reference was slow are made again. What is timed is loaded several times, and visits take turns among these copies. Its
+time is the median over its visits, each visit being the median of a few calls behind one untimed call.
 
 This file is part of the package, and it is also the script `measure.py` of a kit: beside a `kit.json` it measures the
 kit's graphs and writes `results.json`. It can be stopped and started again at any time.
@@ -19,7 +19,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ import numpy as np
 
 Workload = Callable[[int], "list[float]"]
 """`workload(n)` runs one batch n times and returns the n times in milliseconds."""
+Copies = Sequence[Workload]
+"""One workload, loaded as many times: what lies where in memory differs, and with it the time (3% for small nets)."""
 
 STRETCH_MS = 200.0  # time between two runs of the reference
 DISTURBED = 1.10  # a stretch whose reference exceeds the run's usual one by this factor is measured again
@@ -36,7 +38,8 @@ RETRIES = 3
 LEAST_ROUNDS = 6  # that a limit on time leaves
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
-BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
+LOADS = 4  # copies of what is timed; even, so that the halves of a noise ceiling share none
+BYTES_PER_PARAM = 12 * LOADS  # a weight, its packed copy, and activations beside them
 
 # -- timing
 
@@ -71,8 +74,12 @@ def image(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def onnx_workload(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str = "cpu") -> Workload:
+def onnx_workload(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str = "cpu") -> Copies:
     """An ONNX model under ONNX Runtime: full graph optimisation, bound buffers, so that only execution is timed."""
+    return [_onnx_session(model, shape, threads, processor) for _ in range(LOADS)]
+
+
+def _onnx_session(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str) -> Workload:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -114,7 +121,7 @@ def capacity() -> int:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         free = 4 * 2**30  # a system that does not say
-    return max(50_000_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
+    return max(12_500_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
 
 
 def usual_reference_ms(visits: Visits) -> float:
@@ -145,13 +152,13 @@ class Interleaved:
     record: Callable[[str, int, Visit], None] = lambda key, turn, visit: None
     visits: Visits = field(default_factory=dict)
 
-    def plan(self, workloads: Mapping[str, Workload], most_minutes: float = math.inf) -> Plan:
+    def plan(self, workloads: Mapping[str, Copies], most_minutes: float = math.inf) -> Plan:
         """The visits that `run` makes: all rounds, or as many as `most_minutes` allow, at least `LEAST_ROUNDS`."""
         calls: dict[str, int] = {}
         round_ms = 0.0
-        for key, workload in workloads.items():
-            workload(1)
-            ms = max(workload(1)[0], 1e-4)
+        for key, (first, *_) in workloads.items():
+            first(1)
+            ms = max(first(1)[0], 1e-4)
             calls[key] = max(2, min(50, math.ceil(self.visit_ms / ms)))
             round_ms += (1 + calls[key]) * ms
         affordable = int(min(60e3 * most_minutes / max(round_ms, 1e-4), self.rounds))
@@ -159,7 +166,7 @@ class Interleaved:
 
     def run(
         self,
-        workloads: Mapping[str, Workload],
+        workloads: Mapping[str, Copies],
         advance: Callable[[], None] = lambda: None,
         repeating: Callable[[int], None] = lambda count: None,
         plan: Plan | None = None,
@@ -183,7 +190,7 @@ class Interleaved:
             repeating(len(again))
             self._stretches(again, workloads, calls, lambda: None)
 
-    def _disturbed(self, workloads: Mapping[str, Workload]) -> list[tuple[str, int]]:
+    def _disturbed(self, workloads: Mapping[str, Copies]) -> list[tuple[str, int]]:
         """The disturbed visits to `workloads`, the worst first."""
         limit = DISTURBED * usual_reference_ms(self.visits)
         found = [
@@ -197,7 +204,7 @@ class Interleaved:
     def _stretches(
         self,
         order: list[tuple[str, int]],
-        workloads: Mapping[str, Workload],
+        workloads: Mapping[str, Copies],
         calls: Mapping[str, int],
         advance: Callable[[], None],
     ) -> None:
@@ -205,8 +212,9 @@ class Interleaved:
         spent = 0.0
         before = self._reference_ms() if order else 0.0
         for i, (key, turn) in enumerate(order):
-            workloads[key](1)
-            times = workloads[key](calls[key])
+            copy = workloads[key][turn % len(workloads[key])]
+            copy(1)
+            times = copy(calls[key])
             stretch.append((key, turn, statistics.median(times)))
             spent += sum(times)
             if spent >= STRETCH_MS or i == len(order) - 1:
@@ -336,7 +344,7 @@ def main(folder: Path) -> None:
     header = {"kit": kit["id"], "cpu": here["cpu"], "onnxruntime": here["onnxruntime"]}
     with locked(folder / "results.lock", print):
         journal = Journal(folder / "results.jsonl", header)
-        reference = _graph(folder, device, kit["reference"])
+        reference = _graph(folder, device, kit["reference"])[0]
         print(f"rows: {len(kit['rows'])}, whole networks: {len(kit['networks'])}; stop and start again at will")
         for group, entries, rounds, visit_ms, minutes in (
             ("row:", kit["rows"], effort["rounds"], effort["visit_ms"], math.inf),
@@ -365,7 +373,7 @@ def main(folder: Path) -> None:
     print(f"done: {folder / 'results.json'}")
 
 
-def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Workload:
+def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Copies:
     return onnx_workload(str(folder / entry["file"]), tuple(entry["shape"]), device["threads"], device["processor"])
 
 

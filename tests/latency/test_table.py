@@ -22,7 +22,7 @@ from search_spaces.space import LayerwiseSpace
 
 
 def measurement(ms: float) -> Measurement:
-    return Measurement(ms, 0.01 * ms, 10, (ms * 0.99, ms * 1.01, ms, ms))
+    return Measurement(ms, 0.01 * ms, 10, (ms * 0.995, ms * 1.005))
 
 
 def made_table(space: LayerwiseSpace, seed: int = 0) -> LatencyTable:
