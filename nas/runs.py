@@ -24,15 +24,15 @@ from nas.files import write_json, write_text
 from nas.latency.device import cpu_model
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
-_OWN_FILES = {"config.yaml", "env.json", "metrics.jsonl", ".lock", "checkpoints", "tensorboard"}
+_BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json"}  # the table is a copy
 
 
 class Run:
     """A locked run directory: `config.yaml`, `env.json`, `metrics.jsonl`, `checkpoints/`, `tensorboard/` and results.
 
     Open it with `Run.open` and use it as a context manager. The lock belongs to the process and is released by the
-    operating system however that ends, so a killed run can be continued at once. A new run that fails before
-    anything was logged, saved or written leaves no directory.
+    operating system however that ends, so a killed run can be continued at once. A new run that fails before any
+    work of its own was logged, saved or written (a copied latency table is none) leaves no directory.
     """
 
     def __init__(self, path: Path, lock: IO[str], resumed: bool) -> None:
@@ -175,7 +175,7 @@ class Run:
 
     def _is_blank(self) -> bool:
         entries = {entry.name for entry in self.path.iterdir()}
-        return entries <= _OWN_FILES - {"metrics.jsonl", "tensorboard"} and not any(self.checkpoints.iterdir())
+        return entries <= _BEFORE_ANY_WORK and not any(self.checkpoints.iterdir())
 
     def __enter__(self) -> Self:
         return self
