@@ -18,7 +18,7 @@ from nas.methods.predictor import PredictorProposal
 from nas.problem import count_limits, problem_of, resolve_budget
 from nas.progress import log, phase, table
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit
+from search_spaces.budgets import Feasible, Limit, figure
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import Population
@@ -99,7 +99,7 @@ def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int)
     within = feasible.mask(genotypes) & np.isfinite(scores)
     if not within.any():
         spans = "; ".join(
-            f"{limit.name} {costs.min():.4g} to {costs.max():.4g} (asked {limit.limit:.4g})"
+            f"{limit.name} {figure(costs.min())} to {figure(costs.max())} (asked {figure(limit.limit)})"
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
         raise ValueError(
