@@ -15,6 +15,7 @@ from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
 from nas.methods.predictor import PredictorProposal
+from nas.next_command import train_command
 from nas.problem import count_limits, problem_of, resolve_budget
 from nas.progress import log, phase, table
 from search_spaces.additive import Floats
@@ -84,7 +85,7 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
     table(title, ("file", f"{origin}, %", "estimated ms", "measured ms", "params", "MACs"), rows)
     if len(found) < asked["count"]:
         log(f"NOTE: {asked['count']} were asked; there are no more than these {len(found)} within the budget")
-    log(f"next: python -m nas.train arch={out / 'arch.json'}")
+    log(train_command(out / "arch.json", config, space.recipe(found[0].tolist())))
 
 
 def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
