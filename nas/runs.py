@@ -106,6 +106,16 @@ class Run:
             raise ValueError(f"{file} is damaged: it holds no settings")
         return config
 
+    @staticmethod
+    def read_command(path: str | Path) -> str | None:
+        """The command that began a run, such as `search`; None where its directory does not say."""
+        try:
+            words = json.loads((Path(path) / "env.json").read_text())["command"].split()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        names = [word.removeprefix("nas.") for word in words if word.startswith("nas.")]
+        return names[0] if names else None
+
     # -- metrics
 
     def log(self, phase: str, step: int, **values: float | int | str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,7 @@ def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("hello", ["'hello' is no setting", "key=value"]),
         ("data.root=a(b", ["cannot be read", "quote"]),
         ("seed=1,2", ["seed=1,2 gives several values", "seed=[1,2]", "--multirun"]),
+        ("recipe.mixup=0.2", ["does not list recipe.mixup", "+recipe.mixup=0.2"]),
         ("resume=5", ["5 is not a run directory"]),
         ("resume=nowhere", ["nowhere is not a run directory"]),
     ],
@@ -165,6 +167,20 @@ def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> N
     config.write_text("a: [1\n")
     status, text = attempt(["resume=r"], body)
     assert status == 2 and "damaged" in text and text.count("\n") == 1
+
+
+def test_a_run_is_continued_by_the_command_that_began_it(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+
+    attempt(["run_dir=r"], body)
+    file = Path("r/env.json")
+    environment = json.loads(file.read_text())
+    for command, status in (("search", 0), ("train", 2)):
+        file.write_text(json.dumps(environment | {"command": f"python -m nas.{command} run_dir=r"}))
+        assert attempt(["resume=r"], body)[0] == status
+    assert "a run of nas.train; continue it with: python -m nas.train resume=r\n" in attempt(["resume=r"], body)[1]
 
 
 def test_sweep_gives_every_job_its_own_run_directory(attempt: Callable[..., Outcome]) -> None:
