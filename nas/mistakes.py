@@ -69,6 +69,8 @@ def _message(error: BaseException, config_name: str, arguments: list[str]) -> st
         return str(error).splitlines()[0] + "; see --help"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory: {error or 'no details'}; a smaller batch size or resolution needs less"
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return f"{error.filename} cannot be used: {error.strerror.lower()}; give another path"
     return str(error) or type(error).__name__
 
 

@@ -99,7 +99,8 @@ class Run:
         try:
             config = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise ValueError(f"{path} is not a run directory (it has no config.yaml)") from None
+            why = "it has no config.yaml" if Path(path).exists() else "there is no such folder"
+            raise ValueError(f"{path} is not a run directory ({why})") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{file} is damaged: {' '.join(str(error).split())}") from None
         if not isinstance(config, dict):

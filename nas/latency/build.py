@@ -44,7 +44,7 @@ class Effort:
     def __post_init__(self) -> None:
         for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
             if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be >= 2, got {getattr(self, name)}")
+                raise ValueError(f"effort.{name} must be >= 2, got {getattr(self, name)}")
 
 
 def build_table(

@@ -127,7 +127,7 @@ CASES = [
     ("derive run=run budget.latency_ms=0.0001", ["reach", "0.0001"]),
     ("derive run=run count=0", ["count"]),
     ("derive run=run how=best", ["how must be one of", "argmax"]),
-    ("report run=nowhere", ["nowhere is not a run directory"]),
+    ("report run=nowhere", ["nowhere is not a run directory (there is no such folder)"]),
     ("report run=run", ["run/result.json"]),
     ("zoo sort=size", ["size", "params"]),
     ("zoo filter=alexnet", ["alexnet"]),

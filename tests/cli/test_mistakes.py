@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nas.cli import DictConfig, check_types, entry, instantiate, plain, run_config, typed
+from nas.files import write_text
 from nas.runs import Run
 
 Outcome = tuple[int, str]
@@ -200,6 +201,13 @@ def test_a_mistake_in_a_sweep(attempt: Callable[..., Outcome]) -> None:
         raise ValueError("bad value")
 
     assert attempt(["--multirun", "seed=1,2"], body) == (2, "error: bad value\n")
+
+
+def test_a_file_that_cannot_be_written_is_named(attempt: Callable[..., Outcome]) -> None:
+    """The file that was asked for, not the temporary one beside it, and no errno."""
+    Path("taken").write_text("")
+    status, text = attempt([], lambda cfg: write_text("taken/net.json", "x"))
+    assert (status, text) == (2, "error: taken/net.json cannot be used: not a directory; give another path\n")
 
 
 def test_instantiate_and_typed(attempt: Callable[..., Outcome]) -> None:
