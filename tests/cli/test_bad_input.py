@@ -80,6 +80,8 @@ CASES = [
     ("search budget.latency_ms=fast", ["budget.latency_ms must be a number", "'fast'"]),
     ("search method.epochs=0", ["epochs"]),
     ("search method.mode=softer", ["method.mode must be one of", "soft"]),
+    ("search method.epochs=0", ["method.epochs must be >= 1, got 0"]),
+    ("search method.epochs=1", ["got 2 of 1 epochs", "method.warmup_epochs=0 at most"]),
     ("search recipe.optimizer=sdg", ["sdg", "sgd"]),
     ("search recipe.lr=-1", ["lr"]),
     ("search device.threads=1000", ["threads=1000", "cores"]),
