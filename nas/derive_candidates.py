@@ -78,8 +78,8 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
                 "macs": arch.macs,
             }
         )
-        shown = "–" if time_ms is None else f"{time_ms:.4g}"
-        rows.append((path, f"{score:.2f}", f"{estimate:.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+        shown = "–" if time_ms is None else f"{time_ms:#.4g}"
+        rows.append((path, f"{score:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
     write_json(out / "derived.json", records)
     title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
     table(title, ("file", f"{origin}, %", "estimated ms", "measured ms", "params", "MACs"), rows)
