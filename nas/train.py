@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -185,9 +186,10 @@ def show(path: Path, arch: Arch, data: str, figures: dict[str, float]) -> None:
         ("multiply-adds", f"{arch.macs:,}"),
         ("training took", format_seconds(figures["train_seconds"])),
         ("model folder", f"{path}/model"),
-        ("next", f"python -m nas.evaluate arch={path}/model {data}"),
     ]
     table(f"result of {path}", ("", ""), rows)
+    # not in the table, whose cells are folded where a terminal is narrow
+    log(" ".join(["next: python -m nas.evaluate", shlex.quote(f"arch={path}/model"), data]))
 
 
 if __name__ == "__main__":
