@@ -9,7 +9,9 @@ from html import escape
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 380, 220
+WIDE, TALL = 880, 360  # a chart that has the page to itself
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
+HUES = 8  # colours in the style sheet; further groups take them again, as rings
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -32,14 +34,31 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def count(value: int) -> str:
+    """`value` with three significant digits and a unit: 88, 18.4 k, 5.57 M."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= 0.9995 * size:  # what rounds to 1000 takes the next unit
+            return f"{value / size:.3g} {unit}"
+    return str(value)
+
+
 class _Frame:
     """The plotting area: data to pixels, axes with ticks."""
 
-    def __init__(self, xs: Sequence[float], ys: Sequence[float], square: bool = False) -> None:
-        self.width = HEIGHT + LEFT if square else WIDTH
+    def __init__(
+        self,
+        xs: Sequence[float],
+        ys: Sequence[float],
+        square: bool = False,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+        x_padding: float = 0.0,
+    ) -> None:
+        self.width, self.height = (HEIGHT + LEFT, HEIGHT) if square else size
+        self.wide = self.width == WIDE
+        self.bottom = self.height - BOTTOM - (12 if self.wide else 0)  # phones show the text of wide charts larger
         if square:
             xs = ys = [*xs, *ys]
-        self.x_low, self.x_high = _padded(xs, 0.0 if not square else 0.06)
+        self.x_low, self.x_high = _padded(xs, 0.06 if square else x_padding)
         self.y_low, self.y_high = _padded(ys, 0.06)
 
     def x(self, value: float) -> float:
@@ -48,7 +67,7 @@ class _Frame:
 
     def y(self, value: float) -> float:
         share = (value - self.y_low) / (self.y_high - self.y_low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
+        return self.bottom - share * (self.bottom - TOP)
 
     def axes(self, x_label: str, whole_x: bool = False) -> str:
         parts = []
@@ -56,21 +75,24 @@ class _Frame:
             y = self.y(tick)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{self.width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(tick)}</text>')
-        for tick in ticks(self.x_low, self.x_high):
+        below = self.bottom + (20 if self.wide else 15)
+        for tick in ticks(self.x_low, self.x_high, 8 if self.wide else 4):
             if whole_x and tick != round(tick):
                 continue
             parts.append(
-                f'<text class="tick" x="{self.x(tick):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">'
-                f"{number(tick)}</text>"
+                f'<text class="tick" x="{self.x(tick):.1f}" y="{below}" text-anchor="middle">{number(tick)}</text>'
             )
         middle = (LEFT + self.width - RIGHT) / 2
-        parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>')
+        parts.append(
+            f'<text class="tick" x="{middle}" y="{self.height - 3}" text-anchor="middle">{escape(x_label)}</text>'
+        )
         return "".join(parts)
 
     def svg(self, content: str, title: str) -> str:
+        fit = 'class="wide"' if self.wide else f'style="max-width:{self.width}px"'
         return (
-            f'<svg role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {self.width} {HEIGHT}" '
-            f'style="max-width:{self.width}px">{content}</svg>'
+            f'<svg role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {self.width} {self.height}" '
+            f"{fit}>{content}</svg>"
         )
 
 
@@ -147,20 +169,25 @@ def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, 
     points = [point for _, group in groups for point in group]
     if not points:
         return ""
-    frame = _Frame([x for x, _ in points], [y for _, y in points])
+    frame = _Frame([x for x, _ in points], [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
     parts = [frame.axes(x_label)]
     for index, (label, group) in enumerate(groups):
         best = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front(group))
-        parts.append(f'<polyline class="line s{index % 3}" points="{best}"/>')
+        parts.append(f'<polyline class="line {_hue(index)}" points="{best}"/>')
         for x, y in group:
             tip = f"{label}: {y_label} {number(y)} at {x_label} {number(x)}"
             parts.append(
-                f'<circle class="dot s{index % 3}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.4">'
+                f'<circle class="dot {_hue(index)}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="4">'
                 f"<title>{escape(tip)}</title></circle>"
             )
-    legend = "".join(f'<span class="key s{i % 3}">{escape(label)}</span>' for i, (label, _) in enumerate(groups))
-    caption = f"<figcaption>{escape(title)} ({escape(y_label)}) {legend}</figcaption>"
+    legend = "".join(f'<span class="key {_hue(i)}">{escape(label)}</span>' for i, (label, _) in enumerate(groups))
+    caption = f"<figcaption>{escape(title)} {legend}</figcaption>"
     return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
+
+
+def _hue(index: int) -> str:
+    """The classes that give group `index` a look no other of the first 2 * `HUES` groups has."""
+    return f"s{index % HUES}" + (" ring" if index >= HUES else "")
 
 
 def front(points: Points) -> list[tuple[float, float]]:
@@ -194,7 +221,7 @@ def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]])
     labels = []  # above all lines, so that none crosses a label
     for index, (label, value) in enumerate(marks):
         y = 16 + row * index
-        left = x(value) > 0.72 * width
+        left = x(value) > 0.6 * width  # phones show labels larger
         anchor, shift = ("end", -8) if left else ("start", 8)
         parts.append(f'<line class="mark m{index}" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y - 8}" y2="{base}"/>')
         parts.append(f'<circle class="mark m{index}" cx="{x(value):.1f}" cy="{base}" r="4.5"/>')

@@ -119,13 +119,18 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
         cfg.run_dir = HydraConfig.get().runtime.output_dir
     if cfg.get("resume"):
-        return _resumed(cfg, [key for key, _ in overrides])
+        return _resumed(cfg, [key for key, _ in overrides], config_name)
     return cfg
 
 
-def _resumed(cfg: DictConfig, given: list[str]) -> DictConfig:
+def _resumed(cfg: DictConfig, given: list[str], config_name: str) -> DictConfig:
     """The configuration of the run `cfg.resume`. Keys given again must agree with it, so that nothing is mixed."""
     stored = run_config(cfg.resume, known=targets(cfg))
+    began = Run.read_command(cfg.resume)
+    if began not in (None, config_name):
+        raise ValueError(
+            f"{cfg.resume} is a run of nas.{began}; continue it with: python -m nas.{began} resume={cfg.resume}"
+        )
     for key in given:
         if key in ("resume", "debug", "run_dir"):
             continue

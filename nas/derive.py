@@ -16,6 +16,7 @@ from nas.handover import read_probabilities
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
+from nas.next_command import train_command
 from nas.problem import build_space, check_budget, resolve_budget
 from nas.progress import log, phase, table
 from search_spaces.space import SearchSpace
@@ -92,25 +93,21 @@ def main(cfg: DictConfig) -> None:
                 "macs": arch.macs,
             }
         )
-        shown = "–" if time_ms is None else f"{time_ms:.4g}"
-        rows.append((path, f"{likelihood:.2f}", f"{estimate:.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+        shown = "–" if time_ms is None else f"{time_ms:#.4g}"
+        rows.append((path, f"{likelihood:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
     write_json(out / "derived.json", records)
     title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
     table(title, ("file", "log P", "estimated ms", "measured ms", "params", "MACs"), rows)
     if len(genotypes) < asked["count"]:
         log(f"NOTE: {asked['count']} were asked; the budget admits no more than these {len(genotypes)}")
-    log(f"next: python -m nas.train arch={out / 'arch.json'} data={data_name(config)}")
+    recipe = cards.build(config["recipe"], "recipe", {}) if config.get("recipe") else None
+    log(train_command(out / "arch.json", config, recipe))
 
 
 def space_of(config: dict) -> SearchSpace:
     """The space a run searched, rebuilt from its configuration."""
     resolution = config["space"].get("resolution") or config["data"].get("resolution")
     return build_space(config["space"], data_of(config["data"], resolution))
-
-
-def data_name(config: dict) -> str:
-    """The card of a run's data, as its loader is called."""
-    return str(config["data"]["_target_"]).rpartition(".")[2]
 
 
 if __name__ == "__main__":

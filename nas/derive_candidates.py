@@ -15,10 +15,11 @@ from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
 from nas.methods.predictor import PredictorProposal
+from nas.next_command import train_command
 from nas.problem import count_limits, problem_of, resolve_budget
 from nas.progress import log, phase, table
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit
+from search_spaces.budgets import Feasible, Limit, figure
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import Population
@@ -77,14 +78,14 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
                 "macs": arch.macs,
             }
         )
-        shown = "–" if time_ms is None else f"{time_ms:.4g}"
-        rows.append((path, f"{score:.2f}", f"{estimate:.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+        shown = "–" if time_ms is None else f"{time_ms:#.4g}"
+        rows.append((path, f"{score:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
     write_json(out / "derived.json", records)
     title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
     table(title, ("file", f"{origin}, %", "estimated ms", "measured ms", "params", "MACs"), rows)
     if len(found) < asked["count"]:
         log(f"NOTE: {asked['count']} were asked; there are no more than these {len(found)} within the budget")
-    log(f"next: python -m nas.train arch={out / 'arch.json'}")
+    log(train_command(out / "arch.json", config, space.recipe(found[0].tolist())))
 
 
 def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
@@ -99,7 +100,7 @@ def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int)
     within = feasible.mask(genotypes) & np.isfinite(scores)
     if not within.any():
         spans = "; ".join(
-            f"{limit.name} {costs.min():.4g} to {costs.max():.4g} (asked {limit.limit:.4g})"
+            f"{limit.name} {figure(costs.min())} to {figure(costs.max())} (asked {figure(limit.limit)})"
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
         raise ValueError(

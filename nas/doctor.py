@@ -20,8 +20,7 @@ REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "ac
 OPTIONAL = {
     "ray": "many candidates over many machines",
     "executorch": "export to ExecuTorch",
-    "ai_edge_torch": "export to LiteRT",
-    "onnxruntime_extensions": "more ONNX operators",
+    "litert_torch": "export to LiteRT",
 }
 MIN_FREE_GB = 2.0
 
@@ -101,8 +100,8 @@ def machine() -> list[Finding]:
     found: list[Finding] = [("python", "ok", platform.python_version(), platform.platform())]
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS")
-    note = f"OMP_NUM_THREADS={limit}" if limit else ""
-    found.append(("processor", "ok", f"{usable} of {os.cpu_count()} cores", f"{cpu_model()} {note}".strip()))
+    note = f"; OMP_NUM_THREADS={limit}" if limit else ""
+    found.append(("processor", "ok", f"{usable} of {os.cpu_count()} cores", cpu_model() + note))
     memory = psutil.virtual_memory()
     found.append(("memory", "ok", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free", ""))
     load = os.getloadavg()[0]

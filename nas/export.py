@@ -206,22 +206,26 @@ def main(cfg: DictConfig) -> None:
     write_json(path.with_name(path.name + ".json"), report)
     for line in summary(report):
         log(line)
+    log(f"written: {path}, and this report as {path}.json")
 
 
 def summary(report: dict[str, Any]) -> list[str]:
     """The report in words."""
-    lines = [f"{report['bytes'] / 1e6:.2f} MB, batch {report['batch']}"]
+    batch = "for any batch size" if report["batch"] == "dynamic" else f"for batches of {report['batch']}"
+    lines = [f"{report['bytes'] / 1e6:.2f} MB, {batch}"]
     for key, what in (("random", "random images"), ("real", "test images")):
         part = report[key]
         if part is not None:
-            line = f"{part['images']} {what}: largest difference {part['max_difference']:.2g} of logits up to "
-            line += f"{part['largest_logit']:.3g}"
+            line = f"compared with torch on {part['images']} {what}: largest difference {part['max_difference']:.2g}, "
+            line += f"logits up to {part['largest_logit']:.3g}"
             if "top1_percent" in part:
-                line += f"; top-1 {part['top1_percent']:.2f} %, the same class on {part['same_top1_percent']:.2f} %"
+                line += f"; top-1 {part['top1_percent']:.2f}%, the same class on {part['same_top1_percent']:.2f}%"
             lines.append(line)
     latency = report["latency"]
     if latency is not None:
-        lines.append(f"{latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({latency['device']})")
+        lines.append(
+            f"latency measured: {latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({latency['device']})"
+        )
     return lines
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from nas import charts
-from nas.charts import number
+from nas.charts import count, number
 from nas.files import read_json, write_text
 from nas.report_page import NOTHING, STYLE
 
@@ -26,43 +27,64 @@ def write_front(folder: str | Path) -> Path:
 
 
 def front_html(folder: str | Path) -> str:
-    """The page as text; it loads nothing. One chart per data set, then all runs by latency."""
+    """The page as text; it loads nothing. A chart and a table for each data set and device: those alone compare."""
     found = finished_runs(folder)
     if not found:
         raise ValueError(f"{folder} holds no finished run (a folder with result.json); give a run or a folder of runs")
     rows = [{**read_json(run / "result.json", "result"), "run": os.path.relpath(run, folder)} for run in found]
-    rows.sort(key=lambda row: (str(row["data"]), row["measured_latency_ms"] or 0.0))
-    figures = "".join(_chart(data, [row for row in rows if row["data"] == data]) for data in _distinct(rows, "data"))
-    title = f"{len(rows)} runs of {Path(folder).name}"
+    rows.sort(key=lambda row: (str(row["data"]), str(row["device"]), row["measured_latency_ms"] or 0.0))
+    parts: dict[tuple[str, str | None], list[Row]] = {}
+    for row in rows:
+        parts.setdefault((row["data"], row["device"]), []).append(row)
+    sections = "".join(_section(data, device, part) for (data, device), part in parts.items())
+    title = f"{len(rows)} run{'s' if len(rows) > 1 else ''} of {Path(folder).absolute().name}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n<h1>{escape(title)}</h1>"
-        f"<div class='panel'>{figures}</div>{_table(rows)}</main></body></html>\n"
+        f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n<h1>{escape(title)}</h1>{sections}"
+        "</main></body></html>\n"
     )
 
 
-def _distinct(rows: list[Row], key: str) -> list[Any]:
-    return list(dict.fromkeys(row[key] for row in rows))
+def _section(data: str, device: str | None, rows: list[Row]) -> str:
+    chart = _chart(rows)
+    note = (
+        "<p>Top-1 accuracy on the test split, %, over measured latency. Of each colour a line joins the networks that "
+        "no other of it beats; point at a dot to read it.</p>"
+    )
+    head = f"{data} on {device}" if device else f"{data}, no latency measured"
+    return f"<h2>{escape(head)}</h2>{note + chart if chart else ''}{_table(rows)}"
 
 
-def _chart(data: str, rows: list[Row]) -> str:
-    """Accuracy over measured latency, a colour for each space and method."""
+def _chart(rows: list[Row]) -> str:
+    """Accuracy over measured latency, a colour for each space and method. Empty where no row has both."""
     groups: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row["measured_latency_ms"] is not None and row["top1_percent"] is not None:
             name = f"{row['space']}, {row['method']}" if row["space"] else "trained alone"
             groups.setdefault(name, []).append((row["measured_latency_ms"], row["top1_percent"]))
-    return charts.front_chart(f"Front on {data}", list(groups.items()), "measured ms", "top-1 %")
+    return charts.front_chart("top-1 %", list(groups.items()), "measured latency, ms", "top-1 %")
+
+
+WORDS = ("run", "space", "method")
+FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {  # key of a result: its heading, and how a value is shown
+    "seed": ("seed", str),
+    "asked_latency_ms": ("asked ms", number),
+    "estimated_latency_ms": ("estimated ms", number),
+    "measured_latency_ms": ("measured ms", number),
+    "params": ("params", count),
+    "macs": ("MACs", count),
+    "top1_percent": ("top-1 %", "{:.2f}".format),
+}
 
 
 def _table(rows: list[Row]) -> str:
-    names = ("run", "space", "method", "seed", "asked ms", "estimated ms", "measured ms", "params", "MACs", "top-1 %")
-    keys = ("asked_latency_ms", "estimated_latency_ms", "measured_latency_ms", "params", "macs", "top1_percent")
     lines = []
     for row in rows:
-        words = [str(row[key]) if row[key] is not None else NOTHING for key in ("run", "space", "method", "seed")]
-        figures = [NOTHING if row[key] is None else number(row[key]) for key in keys]
-        lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in [*words, *figures]) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        words = [NOTHING if row[key] is None else str(row[key]) for key in WORDS]
+        figures = [NOTHING if row[key] is None else show(row[key]) for key, (_, show) in FIGURES.items()]
+        cells = [f"<td>{escape(cell)}</td>" for cell in words] + [f"<td class='n'>{escape(c)}</td>" for c in figures]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    head = "".join(f"<th>{name}</th>" for name in WORDS)
+    head += "".join(f"<th class='n'>{heading}</th>" for heading, _ in FIGURES.values())
+    return f"<div class='panel'><table><tr>{head}</tr>{''.join(lines)}</table></div>"

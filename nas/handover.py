@@ -61,7 +61,7 @@ def derive_and_measure(
         return stored
     limit = budget.limit_ms if budget else None
     best: Derived | None = None
-    with phase("deriving and measuring", rounds if budget else 1, "network") as advance:
+    with phase("deriving and measuring", None, "network") as advance:  # often the first one is good
         for attempt in range(1, rounds + 1 if budget else 2):
             genotypes = tuple(derive(result.probabilities, cost, limit, how, count, seed, use))
             estimated = float(cost(np.array(genotypes[:1]))[0])
@@ -107,7 +107,7 @@ def measure_ranked(
     limit = budget.limit_ms if budget else np.inf
     best: Derived | None = None
     tried: set[int] = set()
-    with phase("measuring the best", rounds if budget else 1, "network") as advance:
+    with phase("measuring the best", None, "network") as advance:
         for attempt in range(1, rounds + 1 if budget else 2):
             open_ = [int(i) for i in np.flatnonzero(estimates <= limit) if i not in tried]
             if not open_:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
+import yaml
 from omegaconf import DictConfig
 
+from nas import cards
 from nas.cli import entry, plain
+from nas.command_help import options
+from nas.composition import CONF
 from nas.latency.table import entries
 from nas.problem import build_space
 from nas.progress import log, table
@@ -38,10 +45,11 @@ def stage_rows(space: SearchSpace) -> list[tuple[str, str, str, int]]:
 
 def figures(space: SearchSpace) -> list[tuple[str, str]]:
     """Size, table rows, and the smallest and largest multiply-adds and parameters, exactly."""
-    kind = "layer-wise: all methods" if isinstance(space, LayerwiseSpace) else "several layers a choice: no supernet"
+    kind = "one layer a choice" if isinstance(space, LayerwiseSpace) else "several layers a choice"
     found = [
         ("kind", kind),
-        ("genotypes", f"{space.size:.4g}"),
+        ("methods", ", ".join(methods_for(space))),
+        ("genotypes", f"{space.size:,}" if space.size < 1e9 else f"{space.size:.4g}"),
         ("rows of a latency table", f"{len(entries(space)):,}"),
     ]
     for index, name in enumerate(("parameters", "multiply-adds")):
@@ -50,12 +58,27 @@ def figures(space: SearchSpace) -> list[tuple[str, str]]:
     return found
 
 
+def methods_for(space: SearchSpace) -> list[str]:
+    """The cards of the methods that can search `space` as it is."""
+    found = []
+    for name in options("method"):
+        card = yaml.safe_load((CONF / "method" / f"{name}.yaml").read_text())
+        if hasattr(cards.find_target(card["_target_"]), "check"):  # a supernet; the others search every space
+            try:
+                cards.build(card, "method", {}).check(space)
+            except ValueError:
+                continue
+        found.append(name)
+    return found
+
+
 @entry("inspect")
 def main(cfg: DictConfig) -> None:
     space = build_space(plain(cfg)["space"])
     table(f"{space.name}: stages", ("stage", "input shapes", "decided by (choices)", "rows"), stage_rows(space))
     table(space.name, ("", ""), figures(space))
-    log(f"next: python -m nas.latency space=... measures the {len(entries(space)):,} rows on a device")
+    again = shlex.join(["python", "-m", "nas.latency", *sys.argv[1:]])
+    log(f"next, to measure its {len(entries(space)):,} rows: {again}")
 
 
 if __name__ == "__main__":

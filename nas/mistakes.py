@@ -9,8 +9,10 @@ import sys
 import traceback
 
 from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from nas import cards
 from nas.composition import CONF, compose, keys, nearest, split
 
 USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
@@ -67,6 +69,8 @@ def _message(error: BaseException, config_name: str, arguments: list[str]) -> st
         return str(error).splitlines()[0] + "; see --help"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory: {error or 'no details'}; a smaller batch size or resolution needs less"
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return f"{error.filename} cannot be used: {error.strerror.lower()}; give another path"
     return str(error) or type(error).__name__
 
 
@@ -79,6 +83,18 @@ def _unknown_card(error: MissingConfigException) -> str:
     return f"unknown {group}={card}; the options are {', '.join(options)}" + (
         f" (did you mean {near[0]}?)" if near else ""
     )
+
+
+def _takes(cfg: DictConfig, key: str) -> bool:
+    """Whether what the card above `key` builds has an argument of that name, listed in the card or not."""
+    card, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, card) if card else None
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        return False
+    try:
+        return name in cards.parameters(cards.find_target(node["_target_"]))
+    except ValueError:
+        return False
 
 
 def _bad_override(error: HydraException, config_name: str, arguments: list[str]) -> str:
@@ -95,9 +111,12 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
             continue
         groups = [a for a in arguments if "." not in split(a)[0] and (CONF / split(a)[0]).is_dir() and a != argument]
         try:
-            known = keys(compose(config_name, groups))
+            composed = compose(config_name, groups)
         except HydraException:
             continue
+        known = keys(composed)
+        if key not in known and _takes(composed, key):
+            return f"the card in use does not list {key}; add it with a plus sign: +{argument}"
         if key not in known:
             return f"there is no key {key!r}; {nearest(key, known)}"
     if text.startswith("Ambiguous value"):

@@ -126,8 +126,11 @@ def _bar(description: str, total: int | None, unit: str, completed: int) -> Iter
 def _lines(description: str, total: int | None, unit: str, completed: int) -> Iterator[Advance]:
     start = last = time.monotonic()
     done = completed
-    units = f" {unit}s" if unit else ""
     of_total = f"/{total}" if total is not None else ""
+
+    def so_far() -> str:
+        units = f" {unit}{'' if done == 1 and total in (None, 1) else 's'}" if unit else ""
+        return f"{done}{of_total}{units}"
 
     def advance(amount: int = 1, note: str = "") -> None:
         nonlocal done, last
@@ -140,7 +143,7 @@ def _lines(description: str, total: int | None, unit: str, completed: int) -> It
         if total is not None and done > completed:
             seconds = (total - done) * (now - start) / (done - completed)
             left = f", about {format_seconds(seconds)} left"
-        _print_plain(f"{description}: {done}{of_total}{units}{left}{f' ({note})' if note else ''}")
+        _print_plain(f"{description}: {so_far()}{left}{f' ({note})' if note else ''}")
 
     _screen.open_phases += 1
     try:
@@ -149,7 +152,7 @@ def _lines(description: str, total: int | None, unit: str, completed: int) -> It
         _screen.open_phases -= 1
     if _screen.open_phases and time.monotonic() - start < PLAIN_INTERVAL_SECONDS:
         return  # short, and inside another phase that reports
-    _print_plain(f"{description}: {done}{of_total}{units} in {format_seconds(time.monotonic() - start)}")
+    _print_plain(f"{description}: {so_far()} in {format_seconds(time.monotonic() - start)}")
 
 
 def _print_plain(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,19 @@ def show(path: Path, space: SearchSpace, derived: Derived, archs: list[Path], fo
     receipt.append(("search took", format_seconds(found["search_seconds"])))
     table(f"result of {path}", ("", ""), receipt)
     asked, measured = found["asked_latency_ms"], found["measured_latency_ms"]
-    if asked is not None and measured > asked:
-        log(f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; derive again with a smaller budget:")
     log(f"files: {', '.join(str(arch) for arch in archs)}" + (f", {path}/model" if found["top1_percent"] else ""))
     log(f"all of it on one page: {path}/report.html")
-    if asked is not None:
-        log(f"next: python -m nas.derive run={path} budget.latency_ms={0.8 * asked:.3g} count=3")
+    if asked is not None and measured > asked:
+        log(f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; a smaller budget leaves more room")
+    log(" ".join(["next: python -m nas.derive", shlex.quote(f"run={path}"), *another_budget(found), "count=3"]))
+
+
+def another_budget(found: dict[str, Any]) -> list[str]:
+    """A setting of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach."""
+    if found["trials"] is not None and found["method"] != "predictor":
+        return []  # it knows the candidates it trained: more of them within its own budget
+    if found["asked_latency_ms"] is None:
+        return ["budget.fraction=0.3"]
+    low, high = found["reachable_latency_ms"]
+    tighter = float(f"{0.8 * found['asked_latency_ms']:.3g}")
+    return [f"budget.latency_ms={tighter if tighter > low else (low + high) / 2:.3g}"]

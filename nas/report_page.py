@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from nas import charts
-from nas.charts import number
+from nas.charts import count, number
 from nas.files import read_json, write_text
 from nas.latency.table import LatencyTable
 from nas.progress import format_seconds
@@ -56,12 +57,13 @@ def _title(result: dict[str, Any]) -> str:
 
 def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
     device = f"device {result['device']}, " if result["device"] else ""
-    where = f"{device}seed {result['seed']}, {environment['time']}"
+    began = datetime.strptime(environment["time"], "%Y-%m-%dT%H:%M:%S%z").strftime("%Y-%m-%d %H:%M %Z")
+    where = f"{device}seed {result['seed']}, {began}"
     cards = [
         (_ms(result["measured_latency_ms"]), "measured latency"),
         (_percent(result["top1_percent"]), f"test accuracy on {result['data']}"),
-        (_count(result["params"]), "parameters"),
-        (_count(result["macs"]), "multiply-adds"),
+        (count(result["params"]), "parameters"),
+        (count(result["macs"]), "multiply-adds"),
         (_seconds(result["search_seconds"]), "search"),
         (_seconds(result["train_seconds"]), "training"),
     ]
@@ -92,6 +94,8 @@ def _latency(result: dict[str, Any]) -> str:
         if estimated is not None:
             error = 100 * (estimated / measured - 1)
             sentence += f" The estimate was {abs(error):.1f}% {'above' if error > 0 else 'below'} the measurement."
+    if result.get("reachable_latency_ms"):
+        sentence += " The grey bar is what networks of this space can take."
     return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
 
 
@@ -114,7 +118,7 @@ def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> 
         cells = [
             f"<td>{name}</td><td><b>{escape(layer.label)}</b></td>",
             f"<td>{_shape(shape)} → {_shape(layer.out_shape(shape))}</td>",
-            f"<td class='n'>{_count(cost.params)}</td><td class='n'>{_count(cost.macs)}</td>",
+            f"<td class='n'>{count(cost.params)}</td><td class='n'>{count(cost.macs)}</td>",
         ]
         if table:
             bar = f"<span class='bar' style='width:{100 * ms / longest:.1f}px'></span>"
@@ -228,10 +232,3 @@ def _percent(value: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return NOTHING if value is None else format_seconds(value)
-
-
-def _count(value: int) -> str:
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return str(value)

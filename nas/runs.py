@@ -24,15 +24,15 @@ from nas.files import write_json, write_text
 from nas.latency.device import cpu_model
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
-_OWN_FILES = {"config.yaml", "env.json", "metrics.jsonl", ".lock", "checkpoints", "tensorboard"}
+_BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json"}  # the table is a copy
 
 
 class Run:
     """A locked run directory: `config.yaml`, `env.json`, `metrics.jsonl`, `checkpoints/`, `tensorboard/` and results.
 
     Open it with `Run.open` and use it as a context manager. The lock belongs to the process and is released by the
-    operating system however that ends, so a killed run can be continued at once. A new run that fails before
-    anything was logged, saved or written leaves no directory.
+    operating system however that ends, so a killed run can be continued at once. A new run that fails before any
+    work of its own was logged, saved or written (a copied latency table is none) leaves no directory.
     """
 
     def __init__(self, path: Path, lock: IO[str], resumed: bool) -> None:
@@ -99,12 +99,23 @@ class Run:
         try:
             config = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise ValueError(f"{path} is not a run directory (it has no config.yaml)") from None
+            why = "it has no config.yaml" if Path(path).exists() else "there is no such folder"
+            raise ValueError(f"{path} is not a run directory ({why})") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{file} is damaged: {' '.join(str(error).split())}") from None
         if not isinstance(config, dict):
             raise ValueError(f"{file} is damaged: it holds no settings")
         return config
+
+    @staticmethod
+    def read_command(path: str | Path) -> str | None:
+        """The command that began a run, such as `search`; None where its directory does not say."""
+        try:
+            words = json.loads((Path(path) / "env.json").read_text())["command"].split()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        names = [word.removeprefix("nas.") for word in words if word.startswith("nas.")]
+        return names[0] if names else None
 
     # -- metrics
 
@@ -175,7 +186,7 @@ class Run:
 
     def _is_blank(self) -> bool:
         entries = {entry.name for entry in self.path.iterdir()}
-        return entries <= _OWN_FILES - {"metrics.jsonl", "tensorboard"} and not any(self.checkpoints.iterdir())
+        return entries <= _BEFORE_ANY_WORK and not any(self.checkpoints.iterdir())
 
     def __enter__(self) -> Self:
         return self

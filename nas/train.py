@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -20,6 +21,7 @@ from nas.engine import make_accelerator
 from nas.files import write_text
 from nas.models import resolve
 from nas.network import FlatNetwork, Network
+from nas.next_command import data_settings
 from nas.progress import format_seconds, log, phase, table
 from nas.runs import Run
 from search_spaces import zoo
@@ -71,7 +73,7 @@ def main(cfg: DictConfig) -> None:
             origin=f"Trained on {data.name} for {recipe.epochs} epochs.",
         )
         run.write_json("result.json", record)
-        show(path, arch, data, figures)
+        show(path, arch, data_settings(config["data"]), figures)
 
 
 @contextmanager
@@ -177,17 +179,17 @@ def result(config: dict[str, Any], arch: Arch, data: ImageData, figures: dict[st
     }
 
 
-def show(path: Path, arch: Arch, data: ImageData, figures: dict[str, float]) -> None:
-    same = "" if data.name == "digits" else " and the same data=..."
+def show(path: Path, arch: Arch, data: str, figures: dict[str, float]) -> None:
     rows = [
         ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
         ("training took", format_seconds(figures["train_seconds"])),
         ("model folder", f"{path}/model"),
-        ("next", f"python -m nas.evaluate arch={path}/model{same}"),
     ]
     table(f"result of {path}", ("", ""), rows)
+    # not in the table, whose cells are folded where a terminal is narrow
+    log(" ".join(["next: python -m nas.evaluate", shlex.quote(f"arch={path}/model"), data]))
 
 
 if __name__ == "__main__":

@@ -16,18 +16,19 @@ from nas.progress import log, table
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
-# Column, its heading on screen, and how a value is shown there.
+# Column, its heading on screen, and how a value is shown there. The family is part of every name, and sources are
+# listed below the table, so that it fits a terminal of 80 characters.
 COLUMNS: dict[str, tuple[str, Any]] = {
     "name": ("name", str),
     "family": ("family", str),
     "params": ("params M", lambda value: f"{value / 1e6:.3f}"),
     "macs": ("MACs M", lambda value: f"{value / 1e6:.1f}"),
-    "activations": ("activations M", lambda value: f"{value / 1e6:.2f}"),
-    "resolution": ("image px", str),
+    "activations": ("acts M", lambda value: f"{value / 1e6:.2f}"),
+    "resolution": ("px", str),
     "top1_percent": ("top-1 %", lambda value: f"{value:.2f}"),
     "top1_resolution": ("at px", str),
     "latency_ms": ("latency ms", lambda value: f"{value:.2f}"),
-    "source": ("source of top-1", str),
+    "source": ("from", str),
 }
 FORMATS = ("table", "json")
 
@@ -99,11 +100,17 @@ def main(cfg: DictConfig) -> None:
     if format == "json":
         print(json.dumps(found, indent=1))
         return
-    shown = {key: COLUMNS[key] for key in COLUMNS if key != "latency_ms" or tables}
-    cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in found]
+    priced = any(row["latency_ms"] is not None for row in found)
+    shown = {key: COLUMNS[key] for key in COLUMNS if key != "family" and (key != "latency_ms" or priced)}
+    sources = list(dict.fromkeys(row["source"] for row in found if row["source"]))
+    marked = [row | {"source": row["source"] and f"[{sources.index(row['source']) + 1}]"} for row in found]
+    cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in marked]
     table(f"{len(found)} published networks", [heading for heading, _ in shown.values()], cells)
-    if not tables:
-        log(f"no latency table of {device.key} in {cfg.tables}; python -m nas.latency builds one")
+    log("params, MACs and activations in millions, for one image of px x px; top-1 at the size `at px`, from")
+    for number, source in enumerate(sources, start=1):
+        log(f"  [{number}] {source}")
+    if not priced:
+        log(f"no latency table of {device.key} in {cfg.tables} prices these; `python -m nas.latency` builds FBNet's")
 
 
 if __name__ == "__main__":

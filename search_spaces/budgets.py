@@ -105,8 +105,8 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         low, high = limit.cost.reachable()
         if not limit.limit >= low:
             raise ValueError(
-                f"budget {limit.name}={limit.limit:.6g} is out of reach: networks of this space take {low:.6g} to "
-                f"{high:.6g}"
+                f"budget {limit.name}={figure(limit.limit)} is out of reach: networks of this space take {figure(low)} "
+                f"to {figure(high)}"
             )
     excess = np.inf
     best = np.zeros(genes, dtype=np.int64)
@@ -118,12 +118,17 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         best = _least_excess(limits, genes)
         excess = max(float(limit.cost(best[None])[0] / limit.limit) for limit in limits)
     if excess > 1:
-        names = " and ".join(f"{limit.name}={limit.limit:.6g}" for limit in limits)
+        names = " and ".join(f"{limit.name}={figure(limit.limit)}" for limit in limits)
         raise ValueError(
             f"no network meets {names} together, though each alone is within reach; the closest one needs "
             f"{100 * (excess - 1):.2g}% more; raise one of them by that"
         )
     return best
+
+
+def figure(value: float) -> str:
+    """`value` as a budget is typed: counts in full, milliseconds with six significant digits."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
 def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:

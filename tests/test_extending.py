@@ -51,7 +51,9 @@ def test_the_page_has_its_commands() -> None:
 def test_inspecting_runs(line: str, folder: Path) -> None:
     said = run(line, folder)
     assert "rows of a latency table" in said
-    assert "layer-wise: all methods" in said
+    assert "one layer a choice" in said
+    assert "dnas, nsga2, predictor, random, regularized_evolution, single_path, tpe" in said  # masking needs widths
+    assert f"rows: {line.replace('nas.inspect', 'nas.latency')}" in said  # pasted, the next command works
 
 
 @pytest.mark.slow

@@ -74,6 +74,9 @@ def _read_folder(dataset: Any, root: str, train: bool) -> Part:
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         reason = "is no folder" if not Path(root).is_dir() else f"holds no complete {dataset.__name__}"
         detail = "" if "not found" in str(error).lower() else f" ({str(error).splitlines()[0]})"
+        files = sorted(Path(root).glob("*.npz")) if Path(root).is_dir() else []
+        if len(files) == 1:
+            raise ValueError(f"data.root={root} {reason}{detail}; for the file in it: data.root={files[0]}") from None
         raise ValueError(
             f"data.root={root} {reason}{detail}; on a machine with a network, get it once with: python -c "
             f"\"import torchvision; torchvision.datasets.{dataset.__name__}('{root}', download=True)\", or give an "

@@ -96,7 +96,7 @@ def _given(config: dict[str, Any], key: str) -> str:
 def show(table: LatencyTable, path: Path, seconds: float) -> None:
     """Print the proof, draw its plot beside the table, and say where both are."""
     progress.log(
-        f"{len(table.rows_)} rows, {table.offset_ms:.4g} ms beside them; calibration: "
+        f"{len(table.rows_)} rows, and {table.offset_ms:.4g} ms that every network takes; calibration: "
         f"{table.calibration.get('model', 'none')}"
     )
     for note in table.calibration.get("notes", []):

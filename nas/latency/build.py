@@ -47,9 +47,9 @@ class Effort:
     def __post_init__(self) -> None:
         for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
             if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be >= 2, got {getattr(self, name)}")
+                raise ValueError(f"effort.{name} must be >= 2, got {getattr(self, name)}")
         if not self.network_minutes > 0:
-            raise ValueError(f"network_minutes must be > 0, got {self.network_minutes}")
+            raise ValueError(f"effort.network_minutes must be > 0, got {self.network_minutes}")
 
 
 def build_table(

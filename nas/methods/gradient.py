@@ -46,8 +46,13 @@ class GradientSearch:
     positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "penalty")
 
     def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"method.epochs must be >= 1, got {self.epochs}")
         if not 0 <= self.warmup_epochs < self.epochs:
-            raise ValueError(f"warmup_epochs must lie in 0..epochs-1, got {self.warmup_epochs} of {self.epochs} epochs")
+            raise ValueError(
+                f"warmup_epochs must lie in 0..epochs-1, got {self.warmup_epochs} of {self.epochs} epochs; "
+                f"give more method.epochs, or method.warmup_epochs={self.epochs - 1} at most"
+            )
         if not 0 < self.weight_fraction < 1:
             raise ValueError(f"weight_fraction must lie between 0 and 1, got {self.weight_fraction}")
         for name in self.positive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nas.cli import DictConfig, check_types, entry, instantiate, plain, run_config, typed
+from nas.files import write_text
 from nas.runs import Run
 
 Outcome = tuple[int, str]
@@ -50,6 +52,7 @@ def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("hello", ["'hello' is no setting", "key=value"]),
         ("data.root=a(b", ["cannot be read", "quote"]),
         ("seed=1,2", ["seed=1,2 gives several values", "seed=[1,2]", "--multirun"]),
+        ("recipe.mixup=0.2", ["does not list recipe.mixup", "+recipe.mixup=0.2"]),
         ("resume=5", ["5 is not a run directory"]),
         ("resume=nowhere", ["nowhere is not a run directory"]),
     ],
@@ -167,6 +170,20 @@ def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> N
     assert status == 2 and "damaged" in text and text.count("\n") == 1
 
 
+def test_a_run_is_continued_by_the_command_that_began_it(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+
+    attempt(["run_dir=r"], body)
+    file = Path("r/env.json")
+    environment = json.loads(file.read_text())
+    for command, status in (("search", 0), ("train", 2)):
+        file.write_text(json.dumps(environment | {"command": f"python -m nas.{command} run_dir=r"}))
+        assert attempt(["resume=r"], body)[0] == status
+    assert "a run of nas.train; continue it with: python -m nas.train resume=r\n" in attempt(["resume=r"], body)[1]
+
+
 def test_sweep_gives_every_job_its_own_run_directory(attempt: Callable[..., Outcome]) -> None:
     paths: list[Path] = []
 
@@ -184,6 +201,13 @@ def test_a_mistake_in_a_sweep(attempt: Callable[..., Outcome]) -> None:
         raise ValueError("bad value")
 
     assert attempt(["--multirun", "seed=1,2"], body) == (2, "error: bad value\n")
+
+
+def test_a_file_that_cannot_be_written_is_named(attempt: Callable[..., Outcome]) -> None:
+    """The file that was asked for, not the temporary one beside it, and no errno."""
+    Path("taken").write_text("")
+    status, text = attempt([], lambda cfg: write_text("taken/net.json", "x"))
+    assert (status, text) == (2, "error: taken/net.json cannot be used: not a directory; give another path\n")
 
 
 def test_instantiate_and_typed(attempt: Callable[..., Outcome]) -> None:

@@ -48,6 +48,16 @@ def test_unknown_total_and_failure(clock: Clock, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == ""
 
 
+def test_one_of_an_unknown_number_is_singular(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search measures as many networks as it takes, up to a limit: `1/3 networks` would look broken off."""
+    for count in (1, 2):
+        with phase("measuring", None, "network") as advance:
+            for _ in range(count):
+                advance()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("measuring: 1 network in ") and second.startswith("measuring: 2 networks in ")
+
+
 def test_short_inner_phases_say_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with phase("outer", 2) as advance:
         for _ in range(2):

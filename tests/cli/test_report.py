@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.charts import front, line_chart, number, ruler, scatter_chart, share_bar, ticks
+import nas
+from nas.charts import count, front, front_chart, line_chart, number, ruler, scatter_chart, share_bar, ticks
 from nas.front_page import write_front
 from nas.handover import write_archs, write_probabilities
 from nas.latency.device import Device
@@ -102,12 +103,14 @@ def test_all_of_the_run_is_on_the_page(run: Path) -> None:
         "stage1.0",
         "k3_e1",
         "1 min 15 s",
+        "The grey bar is what networks of this space can take",
     ):
         assert words in page.text, words
     assert page.text.count("k3_e1") >= 22
     assert "search: loss" in page.text and "train: loss" not in page.text
     assert "held-out networks" in page.text
     assert "nan" not in text.lower().replace("nano", "")
+    assert re.search(r"seed 0, \d{4}-\d\d-\d\d \d\d:\d\d UTC", page.text)
 
 
 def test_nothing_is_loaded_or_run(run: Path) -> None:
@@ -186,6 +189,20 @@ def test_numbers() -> None:
     ]  # fmt: skip
 
 
+def test_counts_have_a_unit() -> None:
+    values = (0, 88, 999, 18_432, 999_499, 999_999, 5_572_200, 1_269_900_000)
+    assert [count(v) for v in values] == ["0", "88", "999", "18.4 k", "999 k", "1 M", "5.57 M", "1.27 G"]
+
+
+def test_every_group_of_a_front_has_a_look_of_its_own() -> None:
+    names = [f"method {i}" for i in range(12)]
+    page = front_chart("x", [(name, [(1.0, 2.0), (2.0, 3.0)]) for name in names], "ms", "top-1 %")
+    keys = re.findall(r'class="key ([^"]+)"', page)
+    assert len(set(keys)) == len(keys) == 12
+    style = (Path(nas.__file__).parent / "report_page.css").read_text()
+    assert all(f".{name} " in style or f".{name}:" in style for key in keys for name in key.split())
+
+
 def test_charts_without_points() -> None:
     assert line_chart("x", [("a", [])], "epoch") == ""
     assert scatter_chart("x", [("a", [])], "ms", 0.1) == ""
@@ -206,8 +223,27 @@ def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
     page = Page((tmp_path / "sweep" / "front.html").read_text())
     assert page.text.count("dnas") >= 3 and "random" in page.text  # the legend, and one row for each run
     assert page.text.index("1.5") < page.text.index("89")
+    assert count(record["params"]) in page.text and "e+0" not in page.text
     with pytest.raises(ValueError, match="holds no finished run"):
         write_front(tmp_path / "nothing")
+
+
+def test_a_front_compares_runs_of_one_data_set_and_device_alone(run: Path, tmp_path: Path) -> None:
+    for i, device in enumerate(["phone-onnxruntime-fp32-b1-t1", "local-onnxruntime-fp32-b1-t1"]):
+        (tmp_path / str(i)).mkdir()
+        record = json.loads((run / "result.json").read_text()) | {"device": device, "top1_percent": 90.0}
+        (tmp_path / str(i) / "result.json").write_text(json.dumps(record))
+    text = write_front(tmp_path).read_text()
+    assert text.count("<svg") == 2 and "digits on phone-onnxruntime-fp32-b1-t1" in Page(text).text
+
+
+def test_a_front_of_untrained_networks_is_a_table_alone(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.json").write_bytes((run / "result.json").read_bytes())
+    body = write_front(tmp_path).read_text().split("</style>")[1]
+    assert (
+        "<figure" not in body and "<svg" not in body and "'panel'></div>" not in body and "no other of it" not in body
+    )
 
 
 def test_a_front_keeps_what_nothing_beats() -> None:

@@ -141,8 +141,10 @@ def test_refused_directories(tmp_path: Path) -> None:
 def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     for path in (tmp_path / "r", tmp_path / "new" / "er" / "r", tmp_path / "mine" / "r"):
-        with pytest.raises(ValueError, match="unreachable"), start(path):
+        with pytest.raises(ValueError, match="unreachable") as caught, start(path) as run:
+            run.write_json("table.json", {})  # what the budget is judged by
             raise ValueError("unreachable budget")
+        assert not getattr(caught.value, "__notes__", [])  # nothing to resume
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
     with pytest.raises(ValueError, match="late"), start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)

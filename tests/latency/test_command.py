@@ -78,7 +78,7 @@ def test_import_of_a_public_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["action=import", "format=xml"], "format must be one of csv, text"),
         (["device.runtime=tflite"], "unknown runtime 'tflite'; one of onnxruntime, torch"),
         (["device.thread=2"], "device.thread"),
-        (["effort.rounds=0"], "rounds must be >= 2"),
+        (["effort.rounds=0"], "effort.rounds must be >= 2"),
         (["space.width=-1"], "width must be > 0"),
         (["unit=hours"], "unit must be one of"),
     ],

@@ -94,6 +94,8 @@ def test_help_learns_and_proves_a_table() -> None:
     assert min(row.ms for row in table.rows_) >= 0
     with pytest.raises(ValueError, match=r"give source=\.\.\., one of 1080ti_1"):
         read("help", HELP)
+    with pytest.raises(ValueError, match="it has no 'titan'; give source="):
+        read("help", HELP, source="titan")
     with pytest.raises(ValueError, match="layer 1 has the candidates"):
         read("help", HELP, space=fbnet(32, candidates=("k3_e1", "skip")), source="fpga")
     with pytest.raises(ValueError, match="not HELP's FBNet data"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     assert report["real"]["top1_percent"] == pytest.approx(top1)
     assert 0 < report["latency"]["median_ms"] < 1000
     words = summary(report)
-    assert "batch dynamic" in words[0] and "256 test images" in words[2] and "ms" in words[3]
+    assert "for any batch size" in words[0] and "compared with torch on 256 test images" in words[2]
+    assert re.match(r"latency measured: [\d.]+ ms \+- [\d.e-]+ \(local-onnxruntime-fp32-b1-t1\)$", words[3])
     assert json.loads(json.dumps(report)) == report
 
 

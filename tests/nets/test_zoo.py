@@ -50,6 +50,17 @@ def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.Cap
     assert command.tables_of(tmp_path, Device()) == []
     main([f"tables={tmp_path}", "device.name=desk", "filter=fbnetc_100"])
     assert "latency ms" in capsys.readouterr().out
+    main([f"tables={tmp_path}", "device.name=desk", "filter=rexnet"])  # a column of dashes would say nothing
+    shown = capsys.readouterr().out
+    assert "latency ms" not in shown and "desk-onnxruntime-fp32-b1-t1" in shown
+
+
+def test_the_table_fits_a_terminal(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([f"tables={tmp_path}"])
+    shown = capsys.readouterr().out
+    assert max(len(line.rstrip()) for line in shown.splitlines() if line.startswith("│")) <= 80
+    sources = {figures.source for figures in zoo.FIGURES.values()}
+    assert all(f"] {source}" in shown for source in sources) and f"[{len(sources)}]" in shown
 
 
 def test_command(capsys: pytest.CaptureFixture[str], tmp_path) -> None:

@@ -79,3 +79,15 @@ def test_small_spaces_are_listed_and_large_ones_are_not() -> None:
     found = Feasible(space).enumerate()
     assert found is not None
     assert found.tolist() == [[a, b] for a in range(2) for b in range(3)]
+
+
+def test_a_refused_count_is_said_in_full() -> None:
+    """The range can be typed back as a budget: rounded to 3.97958e+06 its lower end would be out of reach itself."""
+    space = fbnet(16, num_classes=10, in_channels=1, width=0.5)
+    cost = space.cost(lambda layer, shape: float(layer.cost(shape)[1]))
+    low, high = cost.reachable()
+    with pytest.raises(
+        ValueError, match=f"macs=10 is out of reach: networks of this space take {low:.0f} to {high:.0f}$"
+    ):
+        find_anchor([Limit("macs", cost, 10.0)], len(space.variables))
+    find_anchor([Limit("macs", cost, low)], len(space.variables))

@@ -317,3 +317,9 @@ def test_gzip_left_over_is_not_mistaken_for_an_npz(tmp_path: Path) -> None:
         file.write(b"x" * 100)
     with pytest.raises(ValueError, match=r"a.npz is not a readable .npz file"):
         npz(str(tmp_path / "a.npz"))
+
+
+def test_a_folder_that_holds_one_npz_file_is_answered_with_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "fashion.npz", x_train=np.zeros((2, 28, 28), np.uint8))
+    with pytest.raises(ValueError, match=r"for the file in it: data\.root=.*fashion\.npz$"):
+        fashion_mnist(str(tmp_path))

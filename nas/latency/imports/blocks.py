@@ -152,4 +152,4 @@ def _row(layer: Layer, shape: Shape, row: dict[str, float]) -> Row:
 
 
 def _table(name: str, device: Device, rows: list[Row]) -> LatencyTable:
-    return LatencyTable(name, device, tuple(rows), 0.0, None, {"model": "none: imported", "notes": []})
+    return LatencyTable(name, device, tuple(rows), 0.0, None, {"model": "none (imported)", "notes": []})

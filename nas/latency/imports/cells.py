@@ -81,7 +81,7 @@ def table_of_positions(
     fixed = [(same, shape) for layer, shape in space.fixed() if (same := canonical(layer, shape)) is not None]
     rows += [Row(*key, 0.0, 0.0, 0, 0.0) for key in dict.fromkeys(fixed) if key not in groups]
     table = LatencyTable(
-        space.name, device, tuple(rows), grain(offset_ms), None, {"model": "none: imported", "notes": notes}
+        space.name, device, tuple(rows), grain(offset_ms), None, {"model": "none (imported)", "notes": notes}
     )
     table.check(space)
     return table

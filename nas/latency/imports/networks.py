@@ -30,7 +30,8 @@ def read_help(
         with np.load(path, allow_pickle=False) as data:
             names = [name.removeprefix("lat_") for name in data.files if name.startswith("lat_")]
             if source not in names:
-                raise ValueError(f"give source=..., one of {', '.join(sorted(names))}")
+                given = "" if source is None else f"it has no {source!r}; "
+                raise ValueError(f"{given}give source=..., one of {', '.join(sorted(names))}")
             times = data[f"lat_{source}"].astype(np.float64) * milliseconds(unit or "ms")
             archs, ops = data["archs"].astype(np.int64), [str(op) for op in data["ops"]]
     except (OSError, KeyError, EOFError) as error:

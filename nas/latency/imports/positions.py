@@ -110,7 +110,8 @@ def read_hwnasbench(
             raise ValueError(f"the file states {data['units']!r}, unit={unit} contradicts it")
         factor = milliseconds(data["units"])
         if source not in data["devices"]:
-            raise ValueError(f"give source=..., one of {', '.join(data['devices'])}")
+            given = "" if source is None else f"it has no {source!r}; "
+            raise ValueError(f"{given}give source=..., one of {', '.join(data['devices'])}")
         ops, layers, chosen = data["ops"], data["layers"], data["devices"][source]
         times, base = chosen["table_ms"], float(chosen["base_ms"])
         if not len(times) == len(layers) == len(layered.positions):
