@@ -17,11 +17,15 @@ from search_spaces.additive import price
 from search_spaces.costs import Shape
 from search_spaces.fbnet import fbnet
 from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.joint import JointSpace
 from search_spaces.layers import Classifier, ConvBNAct, Layer, Skip
 from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
 from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
+RECIPES = recipe_space(Recipe(epochs=1, batch_size=8, lr=0.1), lr=[0.1, 0.2])
 SPACES = {
     "fbnet 224": lambda: fbnet(),
     "fbnet 96, width 0.35": lambda: fbnet(96, width=0.35),
@@ -48,6 +52,8 @@ SPACES = {
     "rexnet 32, piecewise": lambda: rexnet(32, 10, channels="piecewise"),
     "rexnet 32, free": lambda: rexnet(32, 10, channels="free", divisor=8),
     "rexnet 32, monotone": lambda: rexnet(32, 10, channels="monotone", divisor=8),
+    "fbnetv3 16 with recipes": lambda: JointSpace(fbnetv3(16, 10), RECIPES),
+    "rexnet 32, monotone, with recipes": lambda: JointSpace(rexnet(32, 10, channels="monotone", divisor=8), RECIPES),
 }
 
 
