@@ -14,11 +14,11 @@ from nas.network import build_network
 from nas.problem import build_space
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
 from search_spaces.additive import price
-from search_spaces.costs import Shape
+from search_spaces.costs import Count
 from search_spaces.fbnet import fbnet
 from search_spaces.fbnetv3_space import fbnetv3
 from search_spaces.joint import JointSpace
-from search_spaces.layers import Classifier, ConvBNAct, Layer, Skip
+from search_spaces.layers import Classifier, ConvBNAct, Skip
 from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
@@ -95,20 +95,17 @@ def test_arithmetic_equals_the_modules_own_count(space: SearchSpace) -> None:
 
 def test_prices_are_what_archs_cost(space: SearchSpace) -> None:
     population = space.sample(20, np.random.default_rng(2))
-    for index in range(3):
-
-        def figure(layer: Layer, shape: Shape, index: int = index) -> float:
-            return layer.cost(shape)[index]
-
-        expected = [space.decode(genotype).cost[index] for genotype in population]
-        cost = space.cost(figure)
+    counts: tuple[Count, ...] = ("params", "macs", "activations")
+    for what in counts:
+        expected = [getattr(space.decode(genotype), what) for genotype in population]
+        cost = space.count(what)
         np.testing.assert_array_equal(cost(population), expected)
         low, high = cost.reachable()
         assert low <= min(expected) and max(expected) <= high
-        assert low == space.decode(cost.cheapest()).cost[index]
-        assert high == space.decode(cost.dearest()).cost[index]
+        assert low == getattr(space.decode(cost.cheapest()), what)
+        assert high == getattr(space.decode(cost.dearest()), what)
         if isinstance(space, LayerwiseSpace):
-            np.testing.assert_array_equal(price(population, *space.rows(figure)), expected)
+            np.testing.assert_array_equal(price(population, cost.fixed, cost.rows), expected)
 
 
 def test_table_entries_cover_every_arch_once(space: SearchSpace) -> None:
