@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from scipy import stats
 
-import conf
+from experiments import records
 from nas import cards, training
+from nas.composition import card_values
 from nas.data.torchvision import fashion_mnist
 from nas.engine import make_accelerator
-from nas.files import write_text
 from nas.integer_programme import best_under_budget
 from nas.latency.build import build_table
 from nas.latency.device import Device
@@ -72,7 +71,7 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
     cost = LatencyTable.load(Path(out) / "table.json", space).cost(space)
     limit = _limit(cost)
     kind, changes = setting.methods[name]
-    card = yaml.safe_load((Path(conf.__file__).parent / "method" / f"{kind}.yaml").read_text()) | changes
+    card = card_values(f"method/{kind}") | changes
     checkpoint = Path(out) / f"search-{name.replace(' ', '-')}-{seed}.pt"
     task = Task(space, data, cost, limit, seed, make_accelerator("cpu"), checkpoint, lambda epoch, record: None)
     result = cards.build(card, "method", {}).search(task)
@@ -124,20 +123,20 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
     table = LatencyTable.load(out / "table.json", space, device)
     cost = table.cost(space)
     file = out / "results.jsonl"
-    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    finished = records.finished(file)
 
     def add(record: dict[str, Any]) -> None:
-        records.append(record)
-        write_text(file, "".join(json.dumps(r) + "\n" for r in records))
+        finished.append(record)
+        records.write(file, finished)
         print(json.dumps(record), flush=True)
 
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        done = {(r["method"], r["seed"]) for r in records if r["kind"] == "search"}
+        done = {(r["method"], r["seed"]) for r in finished if r["kind"] == "search"}
         wanted = [(name, seed) for seed in range(seeds) for name in setting.methods if (name, seed) not in done]
         for future in [pool.submit(search, setting, root, str(out), *which) for which in wanted]:
             add({"kind": "search", **future.result()})
         jobs: list[tuple[str, int, int, Arch]] = []
-        for found in (r for r in records if r["kind"] == "search"):
+        for found in (r for r in finished if r["kind"] == "search"):
             jobs.append((found["method"], 0, found["seed"], space.decode(found["at the limit"]["genotype"])))
             if found["method"] in setting.free:
                 jobs.append((f"{found['method']}, free", 0, found["seed"], space.decode(found["free"]["genotype"])))
@@ -145,7 +144,7 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
         for seed in range(seeds):
             jobs += [("random", i, seed, space.decode(g)) for i, g in enumerate(random_networks(cost, space, seed))]
             jobs += [(name, 0, seed, arch) for name, arch in made.items()]
-        trained = {(r["name"], r["index"], r["seed"]) for r in records if r["kind"] == "training"}
+        trained = {(r["name"], r["index"], r["seed"]) for r in finished if r["kind"] == "training"}
         # by index first, so that an early look is balanced over seeds
         jobs = sorted((job for job in jobs if job[:3] not in trained), key=lambda job: (job[1], job[2]))
         times = {job[:3]: measure_arch_ms(job[3], device).median_ms for job in jobs}
@@ -181,8 +180,7 @@ def mean_interval(values: list[float]) -> tuple[float, float]:
 
 def report(setting: Setting, file: Path) -> None:
     """Print the table of `results.jsonl`, and what each method gains over the random networks of its seed."""
-    records: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
-    runs = [record for record in records if record["kind"] == "training"]
+    runs = [record for record in records.read(file) if record["kind"] == "training"]
     print("| networks | trainings | measured ms | MACs (M) | top-1 %, mean and 95% interval | best | worst |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in dict.fromkeys(record["name"] for record in runs):

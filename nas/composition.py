@@ -58,6 +58,12 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
         return hydra.compose(config_name=config_name, overrides=overrides)
 
 
+def card_values(name: str) -> dict[str, Any]:
+    """What the card `conf/<name>.yaml` says, as it is written; `card_values("method/dnas")`."""
+    values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return values
+
+
 def split(override: str) -> tuple[str, bool | None]:
     """The key of an override, and whether it is added (`+key=1`); None for a deletion (`~key`)."""
     key = override.partition("=")[0].strip()

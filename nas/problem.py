@@ -14,9 +14,8 @@ from nas.data.card import data_of
 from nas.models import resolve
 from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Limit, find_anchor
-from search_spaces.costs import Shape
+from search_spaces.costs import Count
 from search_spaces.joint import JointSpace, single
-from search_spaces.layers import Layer
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, SearchSpace
 
@@ -95,18 +94,15 @@ class Budget:
 def count_limits(space: SearchSpace, macs: int | None, params: int | None) -> list[Limit]:
     """The budgets asked on multiply-adds and parameters, for one image. Raises `ValueError` for one out of reach."""
     limits = []
-    for name, index, asked in (("macs", 1, macs), ("params", 0, params)):
+    budgets: tuple[tuple[Count, int | None], ...] = (("macs", macs), ("params", params))
+    for name, asked in budgets:
         if asked is None:
             continue
         if asked < 1:
             raise ValueError(f"budget.{name} must be >= 1, got {asked}")
-        limits.append(Limit(name, space.cost(_price(index)), float(asked)))
+        limits.append(Limit(name, space.count(name), float(asked)))
     find_anchor(limits, len(space.variables))
     return limits
-
-
-def _price(index: int) -> Callable[[Layer, Shape], float]:
-    return lambda layer, shape: float(layer.cost(shape)[index])
 
 
 def resolve_budget(

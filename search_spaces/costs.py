@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Shape(NamedTuple):
@@ -59,6 +59,9 @@ class Cost(NamedTuple):
     params: int
     macs: int
     activations: int
+
+
+Count = Literal["params", "macs", "activations"]
 
 
 def total(convs: Iterable[Conv]) -> Cost:

@@ -195,7 +195,7 @@ def _check(space: SearchSpace, names: Sequence[str], max_macs: int | None) -> No
                         f"{where}: {layer.label} has {conv.groups} groups, which do not divide {conv.in_channels} and "
                         f"{conv.out_channels} channels; use channels that are multiples of {conv.groups}"
                     )
-    low, high = space.cost(lambda layer, shape: layer.cost(shape).macs).reachable()
+    low, high = space.count("macs").reachable()
     if max_macs is not None and low > max_macs:
         raise ValueError(
             f"no network of {names[1]} to {names[-2]} has at most max_macs={max_macs:,} multiply-adds, they have "

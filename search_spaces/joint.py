@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
@@ -36,6 +38,13 @@ class JointSpace(SearchSpace):
     @property
     def terms(self) -> tuple[Term, ...]:
         return self.architectures.terms
+
+    def possible(self, term: Term, genes: Genotype) -> bool:
+        return self.architectures.possible(term, genes)
+
+    def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
+        found = self.architectures.cost(price, fixed)  # some spaces read their genes in another order
+        return dataclasses.replace(found, cardinalities=tuple(len(variable) for variable in self.variables))
 
     def decode(self, genotype: Sequence[int]) -> Arch:
         return self.architectures.decode(self.check(genotype)[: self.arch_genes])

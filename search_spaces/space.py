@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
-from search_spaces.costs import Shape
+from search_spaces.costs import Count, Shape
 from search_spaces.layers import Layer
 
 Genotype = tuple[int, ...]
@@ -125,6 +125,10 @@ class SearchSpace(ABC):
                 fixed += values[0]
         return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
 
+    def count(self, what: Count) -> AdditiveCost:
+        """`decode(g).cost.<what>` of every genotype g, compiled to arrays: a number for one image."""
+        return self.cost(lambda layer, shape: getattr(layer.cost(shape), what))
+
     def possible(self, term: Term, genes: Genotype) -> bool:
         """Whether some arch of the space has `genes` in `term`; what is not possible has no row and costs infinity."""
         return True
@@ -185,7 +189,7 @@ class LayerwiseSpace(SearchSpace):
     """A fixed skeleton whose slots each hold one of several candidate layers of equal output shape.
 
     `slots[stage][i]` is a tuple of candidates; slots with a single candidate are fixed. Every cost that is a sum over
-    layers is, on such a space, a constant plus one number per position and candidate: `rows`.
+    layers is, on such a space, a constant plus one number per position and candidate: `AdditiveCost.rows`.
     """
 
     def __init__(
@@ -252,11 +256,6 @@ class LayerwiseSpace(SearchSpace):
         for term in self.terms:
             if not term.variables:
                 yield from term.walk(())
-
-    def rows(self, price: Callable[[Layer, Shape], float]) -> tuple[float, tuple[Floats, ...]]:
-        """An additive cost as `(fixed, rows)`: cost of a genotype g is `fixed + sum_i rows[i][g[i]]`."""
-        cost = self.cost(price)
-        return cost.fixed, cost.rows
 
     @cached_property
     def _terms(self) -> tuple[Term, ...]:

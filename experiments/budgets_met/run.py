@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nas.files import read_json, write_text
+from experiments import records
+from nas.files import read_json
 
 HERE = Path(__file__).parent
 CASES = {"fbnet": "dnas", "single_path": "single_path"}
@@ -32,13 +33,13 @@ def search(space: str, method: str, seed: int, fraction: float, out: Path, extra
     return {"space": space, "seed": seed, "fraction": fraction, "rounds": rounds, **{key: result[key] for key in keys}}
 
 
-def report(records: list[dict[str, Any]]) -> None:
+def report(found: list[dict[str, Any]]) -> None:
     print(
         "| space | budget | searches | estimated / asked | measured / asked | estimate met | measured <= 1.05 asked |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for space, fraction in itertools.product(CASES, FRACTIONS):
-        mine = [r for r in records if (r["space"], r["fraction"]) == (space, fraction)]
+        mine = [r for r in found if (r["space"], r["fraction"]) == (space, fraction)]
         if not mine:
             continue
         ratios = {
@@ -65,16 +66,16 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="further key=value of nas.search")
     options = parser.parse_args()
     file = options.report or options.out / "results.jsonl"
-    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    found = records.read(file) if options.report else records.finished(file)
     if not options.report:
         options.out.mkdir(parents=True, exist_ok=True)
-        done = {(r["space"], r["seed"], r["fraction"]) for r in records}
+        done = {(r["space"], r["seed"], r["fraction"]) for r in found}
         for seed, space, fraction in itertools.product(SEEDS, options.space, FRACTIONS):
             if (space, seed, fraction) not in done:
-                records.append(search(space, CASES[space], seed, fraction, options.out, options.overrides))
-                write_text(file, "".join(json.dumps(record) + "\n" for record in records))
-                print(json.dumps(records[-1]), flush=True)
-    report(records)
+                found.append(search(space, CASES[space], seed, fraction, options.out, options.overrides))
+                records.write(file, found)
+                print(json.dumps(found[-1]), flush=True)
+    report(found)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments import records
 from experiments.compare.report import report
 from experiments.compare.tasks import Allowance, Comparison, MacroTable, Trainings, Used, baselines, best_of
 from nas import cards
 from nas.composition import compose
 from nas.data.card import data_of
-from nas.files import write_text
 from nas.memory import keep_freed_memory
 from nas.problem import build_space
 from search_spaces.recipe import Recipe
@@ -117,8 +117,8 @@ def main() -> None:
     allowance_of(options)
     options.methods = list(dict.fromkeys(["random", *options.methods]))
     file = options.out / "results.jsonl"
-    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    done = {(r["space"], r["method"], r["seed"]) for r in records}
+    found = records.finished(file)
+    done = {(r["space"], r["method"], r["seed"]) for r in found}
     jobs = [
         (space, method, seed)
         for seed in range(options.seeds)
@@ -127,11 +127,11 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         for future in [pool.submit(run, job, options) for job in jobs if job not in done]:
-            records.append(future.result())
-            write_text(file, "".join(json.dumps(record) + "\n" for record in records))
-            shown = {key: value for key, value in records[-1].items() if key not in ("genotype", "best_so_far")}
+            found.append(future.result())
+            records.write(file, found)
+            shown = {key: value for key, value in found[-1].items() if key not in ("genotype", "best_so_far")}
             print(json.dumps(shown), flush=True)
-    report(records, options.out)
+    report(found, options.out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from nas import training
 from nas.candidate import Order, train_candidate
 from nas.data.card import data_of
 from nas.engine import make_accelerator
-from search_spaces.additive import AdditiveCost, Floats
+from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, Population, SearchSpace
@@ -38,15 +38,11 @@ class Comparison(Protocol):
         ...
 
 
-def macs_of(space: SearchSpace) -> AdditiveCost:
-    return space.cost(lambda layer, shape: float(layer.cost(shape).macs))
-
-
 def feasible_of(space: SearchSpace, macs_share: float | None) -> Feasible:
     """The networks below `macs_share` of the reachable range of multiply-adds; all of them where it is None."""
     if macs_share is None:
         return Feasible(space)
-    macs = macs_of(space)
+    macs = space.count("macs")
     low, high = macs.reachable()
     return Feasible(space, [Limit("macs", macs, low + macs_share * (high - low))])
 
@@ -92,7 +88,7 @@ class Trainings:
 
     def __post_init__(self) -> None:
         self.feasible = feasible_of(self.space, self.macs_share)
-        self._macs = macs_of(self.space)
+        self._macs = self.space.count("macs")
         self._known: dict[tuple[int, Genotype], float] = {}
 
     def scores(self, population: Population, seed: int) -> Floats:
@@ -173,7 +169,7 @@ def baselines(task: Comparison) -> dict[str, Population]:
     Uniform networks beyond the budget, and choices that not every position has, are left out.
     """
     space, feasible = task.feasible.space, task.feasible
-    macs = macs_of(space)
+    macs = space.count("macs")
     listed = feasible.enumerate()
     if listed is None:  # a large space: exact without a budget, else the best of many draws within it
         rng = np.random.default_rng(0)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.figures import fill
+
 HERE = Path(__file__).parent
-START, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def cell(figures: dict[str, float]) -> str:
@@ -73,8 +74,4 @@ def facts(settings: dict[str, dict]) -> list[str]:
 
 if __name__ == "__main__":
     settings = json.loads((HERE / "results.json").read_text())["settings"]
-    readme = (HERE / "README.md").read_text()
-    head, _, rest = readme.partition(START)
-    tail = rest.partition(END)[2]
-    body = "\n".join([START, "", table(settings), "", *facts(settings), "", END])
-    (HERE / "README.md").write_text(head + body + tail)
+    fill(HERE / "README.md", "\n".join([table(settings), "", *facts(settings)]))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from experiments.figures import fill
+
 HERE = Path(__file__).parent
-START, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def body(results: dict) -> list[str]:
@@ -33,8 +34,4 @@ def body(results: dict) -> list[str]:
 
 
 if __name__ == "__main__":
-    readme = (HERE / "README.md").read_text()
-    head, _, rest = readme.partition(START)
-    tail = rest.partition(END)[2]
-    text = body(json.loads((HERE / "results.json").read_text()))
-    (HERE / "README.md").write_text(head + "\n".join([START, "", *text, "", END]) + tail)
+    fill(HERE / "README.md", "\n".join(body(json.loads((HERE / "results.json").read_text()))))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments import records
 from experiments.compare.report import interval
 from experiments.joint_ranking.run import load
 from experiments.predictor_ranking.tables import Table
 from nas import cards
 from nas.composition import compose
-from nas.files import write_text
 from nas.methods.predictor import PredictorProposal
 from nas.methods.random import RandomSearch
 from nas.seeding import numpy_generator
@@ -87,21 +86,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
     options = parser.parse_args()
-    records = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    done = {(r["dataset"], r["mode"], r["seed"]) for r in records}
+    finished = records.finished(options.out)
+    done = {(r["dataset"], r["mode"], r["seed"]) for r in finished}
     for dataset in options.datasets:
         table = load(options.data, dataset)
         for seed in range(options.seeds):
             for mode in MODES:
                 if (dataset, mode, seed) not in done:
                     found = search(table, mode, seed)
-                    records.append({"dataset": dataset, "mode": mode, "seed": seed, "regret": found})
-                    write_text(options.out, "".join(json.dumps(record) + "\n" for record in records))
+                    finished.append({"dataset": dataset, "mode": mode, "seed": seed, "regret": found})
+                    records.write(options.out, finished)
     names = " | ".join(f"after {n}" for n in TRAININGS)
     print(f"| data, search | seeds | {names} |\n| --- | --- |" + " --- |" * len(TRAININGS))
     for dataset in options.datasets:
         for mode in MODES:
-            regrets = np.array([r["regret"] for r in records if (r["dataset"], r["mode"]) == (dataset, mode)])
+            regrets = np.array([r["regret"] for r in finished if (r["dataset"], r["mode"]) == (dataset, mode)])
             cells = [interval(column.tolist()) for column in regrets.T]
             shown = " | ".join(f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in cells)
             print(f"| {dataset}, {mode} | {len(regrets)} | {shown} |")

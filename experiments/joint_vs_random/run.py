@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
-import conf
+from experiments import equal_latency, records
 from experiments.equal_latency import mean_interval
 from nas import cards, training
 from nas.candidate import Order
 from nas.candidate_search import CandidateSettings, search_candidates
+from nas.composition import card_values
 from nas.data.card import data_of
 from nas.engine import make_accelerator
 from nas.engines.local import LocalEngine
-from nas.files import write_text
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.fresh import measure_arch_fresh_ms
@@ -39,17 +38,7 @@ SEARCH_IMAGES, VALIDATION_IMAGES, TRAIN_IMAGES, TEST_IMAGES = 600, 1000, 1000, 5
 SEEDS = (0, 1, 2)
 TRAININGS, FINALISTS = 24, 4  # candidate trainings of a search, the finalists among them
 FRACTION = 0.3  # of the reachable latency range
-RECIPE = Recipe(
-    epochs=3,
-    batch_size=32,
-    lr=0.01,
-    optimizer="adamw",
-    weight_decay=0.02,
-    warmup_epochs=0.5,
-    label_smoothing=0.1,
-    augment="shift",
-    zero_init_residual=True,
-)
+RECIPE = dataclasses.replace(equal_latency.RECIPE, epochs=3, warmup_epochs=0.5)
 FINAL_EPOCHS = 6
 METHODS = ("joint", "architecture", "random")
 
@@ -61,21 +50,16 @@ def architectures() -> SearchSpace:
 
 def space_of(method: str) -> JointSpace:
     """What `method` searches: archs with recipes, or archs alone under `RECIPE`."""
-    grids = {} if method == "architecture" else _card("recipe_space/small_images")
+    grids = {} if method == "architecture" else card_values("recipe_space/small_images")
     grids.pop("_target_", None)
     return JointSpace(architectures(), recipe_space(RECIPE, **grids))
-
-
-def _card(name: str) -> dict[str, Any]:
-    card: dict[str, Any] = yaml.safe_load((Path(conf.__file__).parent / f"{name}.yaml").read_text())
-    return card
 
 
 def method_of(method: str) -> Any:
     """The search method: random search, or the predictor card with a smaller first batch."""
     if method == "random":
-        return cards.build(_card("method/random"), "method", {})
-    card = _card("method/predictor") | {"predictor": _card("predictor/process"), "initial": 8}
+        return cards.build(card_values("method/random"), "method", {})
+    card = card_values("method/predictor") | {"predictor": card_values("predictor/process"), "initial": 8}
     return cards.build(card, "method", {})
 
 
@@ -148,17 +132,17 @@ def collect(root: str, out: Path) -> None:
     if not (out / "table.json").exists():
         build_table(space, device, out / "tables").save(out / "table.json")
     table = LatencyTable.load(out / "table.json", space, device)
-    records = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    finished = records.finished(file)
 
     def add(record: dict[str, Any]) -> dict[str, Any]:
-        records.append(record)
-        write_text(file, "".join(json.dumps(r) + "\n" for r in records))
+        finished.append(record)
+        records.write(file, finished)
         print(json.dumps(record), flush=True)
         return record
 
     for seed in SEEDS:
         for method in METHODS:
-            mine = [r for r in records if (r["method"], r["seed"]) == (method, seed)]
+            mine = [r for r in finished if (r["method"], r["seed"]) == (method, seed)]
             searched = [r for r in mine if r["kind"] == "search"]
             found = searched[0] if searched else add(search(root, out, table, method, seed))
             finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
@@ -173,15 +157,15 @@ def collect(root: str, out: Path) -> None:
 
 def report(file: Path) -> None:
     """Print the table of `results.jsonl`, and the methods' differences to random search, paired by seed."""
-    records: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
-    seeds = [s for s in SEEDS if sum(r["kind"] == "final" and r["seed"] == s for r in records) == 2 * len(METHODS)]
-    top1 = {(r["method"], r["recipe"], r["seed"]): r["top1_percent"] for r in records if r["kind"] == "final"}
+    finished = records.read(file)
+    seeds = [s for s in SEEDS if sum(r["kind"] == "final" and r["seed"] == s for r in finished) == 2 * len(METHODS)]
+    top1 = {(r["method"], r["recipe"], r["seed"]): r["top1_percent"] for r in finished if r["kind"] == "final"}
     print(
         "| search | validation % | test %, own recipe | test %, common recipe | estimated ms | measured ms | MACs (M) |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for method in METHODS:
-        found = [r for r in records if r["kind"] == "search" and r["method"] == method and r["seed"] in seeds]
+        found = [r for r in finished if r["kind"] == "search" and r["method"] == method and r["seed"] in seeds]
         finals = [np.array([top1[method, recipe, seed] for seed in seeds]) for recipe in ("own", "common")]
         cells = [
             f"{values.mean():.2f} ({', '.join(f'{v:.2f}' for v in values)})"

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
-import conf
+from experiments import records
 from nas import cards, training
+from nas.composition import card_values
 from nas.data.digits import digits
 from nas.derivation import argmax
 from nas.engine import make_accelerator
-from nas.files import write_text
 from nas.methods.base import Task
 from nas.seeding import numpy_generator
 from search_spaces.fbnet import fbnet
@@ -34,9 +33,8 @@ def run(mode: str, seed: int, folder: Path) -> dict[str, Any]:
     """
     data, space = digits(16), fbnet(16, 10, 1)
     cost = space.cost(lambda layer, shape: 1.0 + layer.cost(shape).macs / 1e6)
-    card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
-    card |= {"mode": mode, "epochs": EPOCHS[mode], "warmup_epochs": EPOCHS[mode] // 2}
-    records: list[dict[str, float]] = []
+    changes = {"mode": mode, "epochs": EPOCHS[mode], "warmup_epochs": EPOCHS[mode] // 2}
+    epochs: list[dict[str, float]] = []
     task = Task(
         space,
         data,
@@ -45,9 +43,9 @@ def run(mode: str, seed: int, folder: Path) -> dict[str, Any]:
         seed,
         make_accelerator("cpu"),
         folder / f"{mode}-{seed}.pt",
-        lambda epoch, record: records.append(record),
+        lambda epoch, record: epochs.append(record),
     )
-    result = cards.build(card, "method", {}).search(task)
+    result = cards.build(card_values("method/dnas") | changes, "method", {}).search(task)
     assert result.inherit is not None
 
     def accuracy(genotype: Any) -> float:
@@ -63,8 +61,8 @@ def run(mode: str, seed: int, folder: Path) -> dict[str, Any]:
         "seed": seed,
         "epochs": EPOCHS[mode],
         "seconds": result.seconds,
-        "weight_loss": records[-1]["weight_loss"],
-        "theta_entropy": records[-1]["theta_entropy"],
+        "weight_loss": epochs[-1]["weight_loss"],
+        "theta_entropy": epochs[-1]["theta_entropy"],
         "inherited_top1_percent": accuracy(argmax(result.probabilities)),
         "random_top1_percent": float(np.mean([accuracy(genotype) for genotype in uniform])),
     }
@@ -81,7 +79,7 @@ def main() -> None:
         for mode in EPOCHS:
             results.append(run(mode, seed, folder))
             print(json.dumps(results[-1]), flush=True)
-            write_text(options.out / "results.jsonl", "".join(json.dumps(r) + "\n" for r in results))
+            records.write(options.out / "results.jsonl", results)
 
 
 if __name__ == "__main__":

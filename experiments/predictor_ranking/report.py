@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.figures import fill
 from predictors.metrics import over_seeds
 
 HERE = Path(__file__).parent
-START, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def table(results: dict[str, Any], measure: str, digits: int) -> str:
@@ -66,10 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=HERE, help="of the README and its results-*.json")
     folder = parser.parse_args().folder
-    readme = (folder / "README.md").read_text()
-    head, _, rest = readme.partition(START)
-    text = body(sorted(folder.glob("results-*.json")))
-    (folder / "README.md").write_text(f"{head}{START}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    fill(folder / "README.md", body(sorted(folder.glob("results-*.json"))))
 
 
 if __name__ == "__main__":

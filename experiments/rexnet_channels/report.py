@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from scipy import stats
 
+from experiments import records
 from experiments.rexnet_channels.configurations import FAMILIES, POSITIONS
 from nas.files import write_json
 from nas.seeding import numpy_generator
@@ -105,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.results.read_text().splitlines()]
+    rows = records.read(options.results)
     curves = [row for row in rows if row["part"] == "curves"]
     summary = {"curves": curve_figures(curves)}
     if crossed := [row for row in rows if row["part"] == "factorial"]:

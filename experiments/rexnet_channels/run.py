@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
 
-from experiments import equal_latency
+from experiments import equal_latency, records
 from experiments.rexnet_channels.configurations import Configuration, configurations, factorial
 from nas import training
 from nas.data.arrays import npz
@@ -35,10 +34,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = npz(options.data, 16, None, TRAIN_IMAGES, TEST_IMAGES)
-    done = set()
-    if options.out.exists():
-        rows = [json.loads(line) for line in options.out.read_text().splitlines()]
-        done = {(row["part"], row["family"], row["index"], row["squeeze"], row["act"], row["seed"]) for row in rows}
+    rows = records.finished(options.out)
+    done = {(row["part"], row["family"], row["index"], row["squeeze"], row["act"], row["seed"]) for row in rows}
     left = [
         (part, made, seed)
         for part, made, seed in jobs()
@@ -58,8 +55,8 @@ def main() -> None:
             "train_loss": figures["train_loss"],
             "train_seconds": round(figures["train_seconds"], 1),
         }
-        with options.out.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        rows.append(row)
+        records.write(options.out, rows)
         print(f"{part} {made.family} {made.index} {made.squeeze} {made.act} seed {seed}: {row['top1_percent']:.2f}%")
 
 

@@ -13,16 +13,14 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import kendalltau, spearmanr
 
-from experiments import nas_bench_macro
+from experiments import nas_bench_macro, records
 from nas.data import ImageData, Split
 from nas.data.torchvision import cifar10
-from nas.files import write_text
 from nas.memory import keep_freed_memory
 from nas.network import Network
 from nas.seeding import derive_seed, numpy_generator, seed_global
 from nas.supernet import PathWeights, Supernet
 
-HERE = Path(__file__).parent
 BATCH = 64
 
 
@@ -105,12 +103,12 @@ def agreement(estimates: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def report(records: list[dict[str, Any]]) -> None:
+def report(finished: list[dict[str, Any]]) -> None:
     print("| estimate | Kendall tau, mean and range over seeds | Spearman | mean top-1 % |")
     print("| --- | --- | --- | --- |")
     for name in ("renewed", "inherited", "macs", "another_training"):
-        taus, rhos = ([r[name][key] for r in records] for key in ("kendall_tau", "spearman"))
-        top1 = [r[name]["mean_top1_percent"] for r in records if "mean_top1_percent" in r[name]]
+        taus, rhos = ([r[name][key] for r in finished] for key in ("kendall_tau", "spearman"))
+        top1 = [r[name]["mean_top1_percent"] for r in finished if "mean_top1_percent" in r[name]]
         shown = f"{np.mean(top1):.1f}" if top1 else "–"
         print(f"| {name} | {np.mean(taus):.3f} ({min(taus):.3f} to {max(taus):.3f}) | {np.mean(rhos):.3f} | {shown} |")
 
@@ -128,12 +126,12 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     data, table = cifar10(options.data, options.resolution, options.train_images), nas_bench_macro.Table()
-    records = []
+    finished = []
     for seed in options.seeds:
-        records.append(run(data, table, options.steps, options.networks, seed, options.lr))
-        print(json.dumps(records[-1]), flush=True)
-        write_text(options.out / "results.jsonl", "".join(json.dumps(r) + "\n" for r in records))
-    report(records)
+        finished.append(run(data, table, options.steps, options.networks, seed, options.lr))
+        print(json.dumps(finished[-1]), flush=True)
+        records.write(options.out / "results.jsonl", finished)
+    report(finished)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import qmc
@@ -10,12 +10,11 @@ from scipy.stats import qmc
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
 from nas.seeding import derive_seed, numpy_generator
+from nas.zero_cost import cost_statistics
 from predictors.base import Predictor, PredictorCard, Statistics
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
-from search_spaces.costs import Shape
 from search_spaces.joint import JointSpace
-from search_spaces.layers import Layer
 from search_spaces.space import Population, SearchSpace, Variable
 
 
@@ -152,13 +151,9 @@ def variables_of(space: SearchSpace) -> tuple[Sequence[Variable], Sequence[Varia
 
 
 def free_statistics(space: SearchSpace) -> Statistics | None:
-    """Logarithms of MACs, parameters and activations of architecture genes; None without architecture variables."""
+    """Logarithms of parameters, MACs and activations of architecture genes; None without architecture variables."""
     arch_space = space.architectures if isinstance(space, JointSpace) else space
     if not arch_space.variables:
         return None
-    costs = [arch_space.cost(_price(index)) for index in range(3)]
-    return lambda population: np.log(np.stack([cost(population) for cost in costs], axis=1))
-
-
-def _price(index: int) -> Callable[[Layer, Shape], float]:
-    return lambda layer, shape: float(layer.cost(shape)[index])
+    counts = cost_statistics(arch_space)
+    return lambda architectures: np.log(counts(architectures))

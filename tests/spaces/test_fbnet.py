@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from search_spaces import fbnet
-from search_spaces.additive import price
 from search_spaces.arch import Arch
 
 DATA = Path(__file__).parents[1] / "data"
@@ -60,16 +59,16 @@ def test_bounds_of_the_space() -> None:
     space = fbnet.fbnet()
     assert space.size == 9**22
     assert len(space.positions) == 22
-    macs = space.rows(lambda layer, shape: layer.cost(shape).macs)
-    params = space.rows(lambda layer, shape: layer.cost(shape).params)
+    macs = space.count("macs")
+    params = space.count("params")
     cheapest = np.full((1, 22), fbnet.CANDIDATES.index("k3_e1_g2"))
     dearest = np.full((1, 22), fbnet.CANDIDATES.index("k5_e6"))
-    assert price(cheapest, *macs)[0] == 83_302_832
-    assert price(dearest, *macs)[0] == 572_634_080
-    assert price(cheapest, *params)[0] == 2_944_504
-    assert price(dearest, *params)[0] == 5_754_072
-    assert sum(row[:8].sum() for row in macs[1]) == pytest.approx(1747.6e6, abs=0.05e6)
-    assert sum(row[:8].sum() for row in params[1]) == pytest.approx(10.5e6, abs=0.05e6)
+    assert macs(cheapest)[0] == 83_302_832
+    assert macs(dearest)[0] == 572_634_080
+    assert params(cheapest)[0] == 2_944_504
+    assert params(dearest)[0] == 5_754_072
+    assert sum(row[:8].sum() for row in macs.rows) == pytest.approx(1747.6e6, abs=0.05e6)
+    assert sum(row[:8].sum() for row in params.rows) == pytest.approx(10.5e6, abs=0.05e6)
 
 
 def test_skip_switch_leaves_eight_candidates_at_shape_changes() -> None:
@@ -109,7 +108,7 @@ def test_parameters_of_5000_networks_equal_published_counts() -> None:
     """The counts published with NASFLAT for HELP's 5,000 networks (CIFAR-100 geometry), compared by their digest."""
     archs = np.load(DATA / "help-fbnet" / "fbnet_latency.npz")["archs"].astype(np.int64)
     space = fbnet.fbnet(32, 100, head_channels=1504)
-    params = price(archs, *space.rows(lambda layer, shape: layer.cost(shape).params)).astype("<i8")
+    params = space.count("params")(archs).astype("<i8")
     assert (params.min(), params.max(), params.sum()) == (976_596, 3_290_492, 9_273_140_888)
     digest = hashlib.sha256(params.tobytes()).hexdigest()
     assert digest == "908a24b9038ceb789f35523221e22cb62f5e746ef7ee6e41f59ac9489f681801"

@@ -92,9 +92,9 @@ def test_a_joint_space_prices_archs_and_decodes_both() -> None:
     archs = fbnet(16, 10, 1, width=0.25, head_channels=32)
     space = JointSpace(archs, card("small_images"))
     population = space.sample(8, np.random.default_rng(0))
-    macs = space.cost(lambda layer, shape: layer.cost(shape).macs)
+    macs = space.count("macs")
     np.testing.assert_array_equal(macs(population), [space.decode(g).macs for g in population])
-    assert macs.reachable() == archs.cost(lambda layer, shape: layer.cost(shape).macs).reachable()
+    assert macs.reachable() == archs.count("macs").reachable()
     for genotype in population.tolist():
         assert space.encode(space.decode(genotype), space.recipe(genotype)) == tuple(genotype)
     assert len({space.candidate_id(g) for g in population}) == 8
@@ -105,7 +105,7 @@ def test_one_arch_leaves_only_recipes_to_search() -> None:
     arch = fbnet(16, 10, 1, width=0.25, head_channels=32).decode([0] * 22)
     space = JointSpace(single(arch), card("small_images"))
     assert space.size == card("small_images").size
-    cost = space.cost(lambda layer, shape: layer.cost(shape).params)
+    cost = space.count("params")
     assert cost.reachable() == (arch.params, arch.params)
     assert space.decode([0] * 8) == arch
     assert set(space.table_entries()) == set(arch.walk())

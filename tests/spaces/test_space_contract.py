@@ -14,14 +14,18 @@ from nas.network import build_network
 from nas.problem import build_space
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
 from search_spaces.additive import price
-from search_spaces.costs import Shape
+from search_spaces.costs import Count
 from search_spaces.fbnet import fbnet
 from search_spaces.fbnetv3_space import fbnetv3
-from search_spaces.layers import Classifier, ConvBNAct, Layer, Skip
+from search_spaces.joint import JointSpace
+from search_spaces.layers import Classifier, ConvBNAct, Skip
 from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
 from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
+RECIPES = recipe_space(Recipe(epochs=1, batch_size=8, lr=0.1), lr=[0.1, 0.2])
 SPACES = {
     "fbnet 224": lambda: fbnet(),
     "fbnet 96, width 0.35": lambda: fbnet(96, width=0.35),
@@ -48,6 +52,8 @@ SPACES = {
     "rexnet 32, piecewise": lambda: rexnet(32, 10, channels="piecewise"),
     "rexnet 32, free": lambda: rexnet(32, 10, channels="free", divisor=8),
     "rexnet 32, monotone": lambda: rexnet(32, 10, channels="monotone", divisor=8),
+    "fbnetv3 16 with recipes": lambda: JointSpace(fbnetv3(16, 10), RECIPES),
+    "rexnet 32, monotone, with recipes": lambda: JointSpace(rexnet(32, 10, channels="monotone", divisor=8), RECIPES),
 }
 
 
@@ -89,20 +95,17 @@ def test_arithmetic_equals_the_modules_own_count(space: SearchSpace) -> None:
 
 def test_prices_are_what_archs_cost(space: SearchSpace) -> None:
     population = space.sample(20, np.random.default_rng(2))
-    for index in range(3):
-
-        def figure(layer: Layer, shape: Shape, index: int = index) -> float:
-            return layer.cost(shape)[index]
-
-        expected = [space.decode(genotype).cost[index] for genotype in population]
-        cost = space.cost(figure)
+    counts: tuple[Count, ...] = ("params", "macs", "activations")
+    for what in counts:
+        expected = [getattr(space.decode(genotype), what) for genotype in population]
+        cost = space.count(what)
         np.testing.assert_array_equal(cost(population), expected)
         low, high = cost.reachable()
         assert low <= min(expected) and max(expected) <= high
-        assert low == space.decode(cost.cheapest()).cost[index]
-        assert high == space.decode(cost.dearest()).cost[index]
+        assert low == getattr(space.decode(cost.cheapest()), what)
+        assert high == getattr(space.decode(cost.dearest()), what)
         if isinstance(space, LayerwiseSpace):
-            np.testing.assert_array_equal(price(population, *space.rows(figure)), expected)
+            np.testing.assert_array_equal(price(population, cost.fixed, cost.rows), expected)
 
 
 def test_table_entries_cover_every_arch_once(space: SearchSpace) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 
 from nas.files import write_json
 from nas.latency.device import cpu_model
-from search_spaces.additive import price
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent
@@ -23,7 +22,8 @@ def run() -> dict[str, object]:
     space = fbnet(224)
     rng = np.random.default_rng(0)
     table = {entry: rng.uniform(0.05, 2.0) for entry in space.table_entries()}
-    fixed, rows = space.rows(lambda layer, shape: table[layer, shape])
+    cost = space.cost(lambda layer, shape: table[layer, shape])
+    fixed = cost.fixed
     population = space.sample(GENOTYPES, rng)
 
     by_name = [
@@ -37,7 +37,7 @@ def run() -> dict[str, object]:
         return np.array([fixed + sum(row[name] for row, name in zip(by_name, arch, strict=True)) for arch in names])
 
     def gather() -> np.ndarray:
-        return price(population, fixed, rows)
+        return cost(population)
 
     times: dict[str, list[float]] = {"gather": [], "dict loop": []}
     for _ in range(REPEATS):  # interleaved, so that drift hits both
