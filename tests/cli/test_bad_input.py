@@ -82,6 +82,7 @@ CASES = [
     ("search method.mode=softer", ["method.mode must be one of", "soft"]),
     ("search method.epochs=0", ["method.epochs must be >= 1, got 0"]),
     ("search method.epochs=1", ["got 2 of 1 epochs", "method.warmup_epochs=0 at most"]),
+    ("search space.candidates=[]", ["stage 1 has a layer without candidates"]),
     ("search recipe.optimizer=sdg", ["sdg", "sgd"]),
     ("search recipe.lr=-1", ["lr"]),
     ("search device.threads=1000", ["threads=1000", "cores"]),
