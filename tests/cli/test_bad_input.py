@@ -83,6 +83,8 @@ CASES = [
     ("search method.epochs=0", ["method.epochs must be >= 1, got 0"]),
     ("search method.epochs=1", ["got 2 of 1 epochs", "method.warmup_epochs=0 at most"]),
     ("search space.candidates=[]", ["stage 1 has a layer without candidates"]),
+    ("search derive.use=1", ["use must be at least 0 and less than 1"]),
+    ("search derive.how=argmax derive.count=2", ["argmax is a single network, 2 were asked"]),
     ("search recipe.optimizer=sdg", ["sdg", "sgd"]),
     ("search recipe.lr=-1", ["lr"]),
     ("search device.threads=1000", ["threads=1000", "cores"]),
