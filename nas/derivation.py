@@ -33,12 +33,7 @@ def derive(
     (from P(theta), ordered by probability). `limit` None: no limit. `use`: the share of the limit (or of the largest
     cost, where that is smaller) that networks derived by `budget` cost at least, as long as there are such networks.
     """
-    if not 0 <= use < 1:
-        raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
-    if how not in HOWS:
-        raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
-    if count < 1:
-        raise ValueError(f"count of networks to derive must be >= 1, got {count}")
+    check(how, count, use)
     bound = np.inf if limit is None else limit
     if how == "budget":
         if limit is None or not use:
@@ -52,13 +47,23 @@ def derive(
     if how == "sample":
         found = sample(probabilities, count, numpy_generator(seed, "derive"), cost, bound)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
-    if count > 1:
-        raise ValueError(f"argmax is a single network, {count} were asked; derive with how=budget or how=sample")
     genotype = argmax(probabilities)
     found_ms = float(cost(np.array([genotype]))[0])
     if found_ms > bound:
         raise ValueError(f"the argmax network takes {found_ms:.4g} ms, above the limit {bound:.4g} ms; use how=budget")
     return [genotype]
+
+
+def check(how: str, count: int, use: float) -> None:
+    """Refuse what `derive` would refuse whatever a search found, so that no search is made for it."""
+    if not 0 <= use < 1:
+        raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
+    if how not in HOWS:
+        raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
+    if count < 1:
+        raise ValueError(f"count of networks to derive must be >= 1, got {count}")
+    if how == "argmax" and count > 1:
+        raise ValueError(f"argmax is a single network, {count} were asked; derive with how=budget or how=sample")
 
 
 def log_probability(probabilities: Rows, genotype: Genotype) -> float:

@@ -94,13 +94,14 @@ def main(cfg: DictConfig) -> None:
             }
         )
         shown = "–" if time_ms is None else f"{time_ms:#.4g}"
-        rows.append((path, f"{likelihood:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+        rows.append((path.name, f"{likelihood:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
     write_json(out / "derived.json", records)
     title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
     table(title, ("file", "log P", "estimated ms", "measured ms", "params", "MACs"), rows)
     if len(genotypes) < asked["count"]:
         log(f"NOTE: {asked['count']} were asked; the budget admits no more than these {len(genotypes)}")
     recipe = cards.build(config["recipe"], "recipe", {}) if config.get("recipe") else None
+    log(f"files: {out}")
     log(train_command(out / "arch.json", config, recipe))
 
 

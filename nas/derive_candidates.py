@@ -79,12 +79,13 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
             }
         )
         shown = "–" if time_ms is None else f"{time_ms:#.4g}"
-        rows.append((path, f"{score:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
+        rows.append((path.name, f"{score:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
     write_json(out / "derived.json", records)
     title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
     table(title, ("file", f"{origin}, %", "estimated ms", "measured ms", "params", "MACs"), rows)
     if len(found) < asked["count"]:
         log(f"NOTE: {asked['count']} were asked; there are no more than these {len(found)} within the budget")
+    log(f"files: {out}")
     log(train_command(out / "arch.json", config, space.recipe(found[0].tolist())))
 
 

@@ -87,6 +87,8 @@ def show(path: Path, space: SearchSpace, derived: Derived, archs: list[Path], fo
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
     ]
+    asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
+    receipt += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
     if found["trials"] is not None:
         receipt.append(("candidates trained", f"{found['trials']}"))
         receipt.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))

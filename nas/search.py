@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nas import cards, model_folder, receipt, training
+from nas import cards, derivation, model_folder, receipt, training
 from nas.candidate import search_recipe
 from nas.candidate_search import CandidateSettings, search_candidates
 from nas.cli import DictConfig, check_types, entry, plain
@@ -61,6 +61,7 @@ def main(cfg: DictConfig) -> None:
     )
     config = plain(cfg)
     check_budget(config["budget"]["latency_ms"])
+    derivation.check(config["derive"]["how"], config["derive"]["count"], config["derive"]["use"])
     # everything that can be wrong in the input is found before a run directory exists
     accelerator = make_accelerator(config["accelerator"], config["precision"])
     recipe: Recipe = cards.build(config["recipe"], "recipe", {})

@@ -201,6 +201,9 @@ class LayerwiseSpace(SearchSpace):
     ) -> None:
         self.name = name
         self.slots = tuple(tuple(tuple(slot) for slot in stage) for stage in slots)
+        for number, stage in enumerate(self.slots):
+            if not all(stage):
+                raise ValueError(f"{name}: stage {number} has a layer without candidates; list at least one")
         first = tuple(tuple(slot[0] for slot in stage) for stage in self.slots)
         self.skeleton = Arch(resolution, first, in_channels)
         positions = []

@@ -81,7 +81,10 @@ def test_a_random_run_offers_the_best_it_trained_within_the_macs(
         assert arch.id == record["arch"] and arch.macs == record["macs"] <= limit
         recipe = json.loads((run / f"derived-{limit}macs" / f"recipe{suffix}.json").read_text())
         assert recipe == json.loads(json.dumps(space.recipe(record["genotype"]).to_dict()))
-    assert "NOTE" not in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "NOTE" not in shown.err
+    # names in the table, which would fold paths; the folder below it
+    assert "│ arch-2.json" in shown.out and f"files: {run / f'derived-{limit}macs'}\n" in shown.out
     main([f"run={run}", "measure=false", f"budget.macs={limit}", "count=100"])
     assert f"NOTE: 100 were asked; there are no more than these {len(within)} within" in "".join(capsys.readouterr())
 
