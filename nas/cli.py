@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -29,6 +31,7 @@ from nas.cards import check_type
 from nas.command_help import show_help
 from nas.composition import CONF, keys, nearest, own_method, settings, split, targets
 from nas.mistakes import report
+from nas.progress import log
 from nas.runs import Run
 
 Command = Callable[[DictConfig], None]
@@ -65,9 +68,14 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
 
 
 def _run(config_name: str, function: Command, arguments: list[str]) -> None:
+    folders: set[Path] = set()  # of several runs
+
     def task(cfg: DictConfig) -> None:
         try:
-            function(_prepared(cfg, config_name))
+            prepared = _prepared(cfg, config_name)
+            if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in prepared:
+                folders.add(Path(prepared.run_dir).parent)
+            function(prepared)
         except Exception as error:
             # Hydra turns an exception of the task into lines of its own; only SystemExit and Ctrl-C pass it untouched.
             raise _Carrier(error) from None
@@ -83,6 +91,10 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
         sys.argv = before
     if failure is not None:
         raise failure  # here, so that it keeps its own context
+    if config_name == "search":
+        for folder in sorted(folders):
+            shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+            log(f"all runs on one page: python -m nas.report run={shlex.quote(str(shown))}")
 
 
 class _Carrier(BaseException):

@@ -184,16 +184,21 @@ def test_a_run_is_continued_by_the_command_that_began_it(attempt: Callable[..., 
     assert "a run of nas.train; continue it with: python -m nas.train resume=r\n" in attempt(["resume=r"], body)[1]
 
 
-def test_sweep_gives_every_job_its_own_run_directory(attempt: Callable[..., Outcome]) -> None:
+def test_sweep_gives_every_job_its_own_run_directory_and_names_their_folder(
+    attempt: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths: list[Path] = []
+    said: list[str] = []
+    monkeypatch.setattr("nas.cli.log", said.append)
 
     def body(cfg: DictConfig) -> None:
         with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
             run.log("search", 0, loss=float(cfg.seed))
             paths.append(run.path)
 
-    assert attempt(["--multirun", "seed=1,2"], body) == (0, "")
+    assert attempt(["--multirun", "hydra.sweep.dir=some runs", "seed=1,2"], body) == (0, "")
     assert len(set(paths)) == 2 and {path.parent for path in paths} == {paths[0].parent}
+    assert said == ["all runs on one page: python -m nas.report run='some runs'"]
 
 
 def test_a_mistake_in_a_sweep(attempt: Callable[..., Outcome]) -> None:
