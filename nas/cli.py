@@ -36,6 +36,12 @@ from nas.runs import Run
 
 Command = Callable[[DictConfig], None]
 
+# Hydra's own; anything else that begins with a dash is a setting written as other programs have it
+OPTIONS = {
+    *("-h", "--help", "--hydra-help", "--version", "-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info"),
+    *("--resolve", "-p", "--package", "-sc", "--shell-completion", "--experimental-rerun"),
+    *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
+}
 NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
 
 
@@ -54,6 +60,7 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             given = arguments
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             try:
+                _check_options(arguments)
                 arguments = own_method(config_name, arguments)
                 if {"-h", "--help"} & set(arguments):
                     show_help(config_name, function, settings(arguments))
@@ -95,6 +102,17 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
         for folder in sorted(folders):
             shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
             log(f"all runs on one page: python -m nas.report run={shlex.quote(str(shown))}")
+
+
+def _check_options(arguments: list[str]) -> None:
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if argument.startswith("-") and name not in OPTIONS:
+            key = name.lstrip("-").replace("-", "_")
+            raise ValueError(
+                f"there is no option {name}; settings are written key=value, here {key}=... "
+                "(options are --help, --multirun and those of --hydra-help)"
+            )
 
 
 class _Carrier(BaseException):
