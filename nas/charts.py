@@ -88,6 +88,23 @@ class _Frame:
         )
         return "".join(parts)
 
+    def dot(self, x: float, y: float, kind: str, radius: float, tip: str) -> str:
+        """A point in data units that says `tip` under the pointer."""
+        return (
+            f'<circle class="{kind}" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{radius}">'
+            f"<title>{escape(tip)}</title></circle>"
+        )
+
+    def line(self, points: Points, kind: str) -> str:
+        """A line through points in data units."""
+        path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
+        return f'<polyline class="{kind}" points="{path}"/>'
+
+    def figure(self, parts: Sequence[str], title: str, caption: str, legend: Sequence[tuple[str, str]]) -> str:
+        """The whole figure; `legend`: class and label of each kind of point."""
+        keys = "".join(f'<span class="key {kind}">{escape(label)}</span>' for kind, label in legend)
+        return f"<figure><figcaption>{escape(caption)} {keys}</figcaption>{self.svg(''.join(parts), title)}</figure>"
+
     def svg(self, content: str, title: str) -> str:
         fit = 'class="wide"' if self.wide else f'style="max-width:{self.width}px"'
         return (
@@ -120,17 +137,12 @@ def line_chart(
             f'<text class="note" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">{escape(reference[0])}</text>'
         )
     for index, (label, points) in enumerate(series):
-        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
-        parts.append(f'<polyline class="line s{index}" points="{path}"/>')
+        parts.append(frame.line(points, f"line s{index}"))
         for x, y in points if len(points) <= 40 else points[-1:]:
             tip = f"{label}: {number(y)} at {x_label} {number(x)}"
-            parts.append(
-                f'<circle class="dot s{index}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="2.6">'
-                f"<title>{escape(tip)}</title></circle>"
-            )
-    legend = "".join(f'<span class="key s{i}">{escape(label)}</span>' for i, (label, _) in enumerate(series))
-    caption = f"<figcaption>{escape(title)} {legend if len(series) > 1 else ''}</figcaption>"
-    return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
+            parts.append(frame.dot(x, y, f"dot s{index}", 2.6, tip))
+    legend = [(f"s{i}", label) for i, (label, _) in enumerate(series)]
+    return frame.figure(parts, title, title, legend if len(series) > 1 else [])
 
 
 def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, band: float) -> str:
@@ -155,13 +167,8 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
     for index, (label, points) in enumerate(groups):
         for x, y in points:
             tip = f"{label}: estimated {number(x)} ms, measured {number(y)} ms ({100 * (y / x - 1):+.1f}%)"
-            parts.append(
-                f'<circle class="point g{index}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.4">'
-                f"<title>{escape(tip)}</title></circle>"
-            )
-    legend = "".join(f'<span class="key g{i}">{escape(label)}</span>' for i, (label, _) in enumerate(groups))
-    caption = f"<figcaption>{escape(title)} {legend}</figcaption>"
-    return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
+            parts.append(frame.dot(x, y, f"point g{index}", 3.4, tip))
+    return frame.figure(parts, title, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
 
 
 def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, y_label: str) -> str:
@@ -172,17 +179,11 @@ def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, 
     frame = _Frame([x for x, _ in points], [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
     parts = [frame.axes(x_label)]
     for index, (label, group) in enumerate(groups):
-        best = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in front(group))
-        parts.append(f'<polyline class="line {_hue(index)}" points="{best}"/>')
+        parts.append(frame.line(front(group), f"line {_hue(index)}"))
         for x, y in group:
             tip = f"{label}: {y_label} {number(y)} at {x_label} {number(x)}"
-            parts.append(
-                f'<circle class="dot {_hue(index)}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="4">'
-                f"<title>{escape(tip)}</title></circle>"
-            )
-    legend = "".join(f'<span class="key {_hue(i)}">{escape(label)}</span>' for i, (label, _) in enumerate(groups))
-    caption = f"<figcaption>{escape(title)} {legend}</figcaption>"
-    return f"<figure>{caption}{frame.svg(''.join(parts), title)}</figure>"
+            parts.append(frame.dot(x, y, f"dot {_hue(index)}", 4, tip))
+    return frame.figure(parts, title, title, [(_hue(i), label) for i, (label, _) in enumerate(groups)])
 
 
 def _hue(index: int) -> str:

@@ -42,11 +42,6 @@ class MaskedNetwork(nn.Module):
         self.space = space
         self.widest, self.plan = width_plan(space)
         self.network = build_network(self.widest)
-        self.masks: dict[int, Tensor] = {}
-        for entry in self.plan:
-            for quantity in (entry.out, entry.mid, entry.squeezed):
-                if quantity is not None and quantity.variables:
-                    self.masks[id(quantity)] = quantity.masks()
 
     def forward(self, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
         if len(probabilities) != len(self.space.variables):
@@ -87,7 +82,7 @@ class MaskedNetwork(nn.Module):
         if quantity is None or not quantity.variables:
             return None
         weights = quantity.weights(probabilities)
-        return (weights @ self.masks[id(quantity)].to(weights)).to(like.device)
+        return (weights @ quantity.masks.to(weights)).to(like.device)
 
     def _block(self, entry: LayerWidths, module: nn.Module, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
         out, mid, squeezed = (self._mask(q, probabilities, x) for q in (entry.out, entry.mid, entry.squeezed))

@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 
 import yaml
 
-from nas.files import write_json, write_text
+from nas.files import read_json, write_json, write_text
 from nas.latency.device import cpu_model
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
@@ -77,7 +77,7 @@ class Run:
     def _begin(self, config: dict[str, Any]) -> None:
         if self.resumed:
             self._drop_torn_line()
-            environment = json.loads((self.path / "env.json").read_text())
+            environment = read_json(self.path / "env.json", "environment")
             environment.setdefault("resumed", []).append(describe_environment())
             write_json(self.path / "env.json", environment)
         else:

@@ -185,8 +185,8 @@ class TrialStore:
             for trial in self._trials():
                 if trial.state != TrialState.RUNNING:
                     continue
-                owner, alive = (trial.user_attrs.get(key) for key in ("owner", "alive"))
-                if (owner == self.owner and restarted) or alive is None or time.time() - alive > GRACE_SECONDS:
+                is_ours = trial.user_attrs.get("owner") == self.owner
+                if (is_ours and restarted) or time.time() - _last_sign(trial) > GRACE_SECONDS:
                     self.storage.set_trial_user_attr(trial._trial_id, "reason", "the process that ran it is gone")
                     self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
                     self._again(trial._trial_id, trial.user_attrs["attempt"])
@@ -273,6 +273,15 @@ def _superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
         if other.state == TrialState.WAITING and other.number < trial.number:
             return True
     return False
+
+
+def _last_sign(trial: FrozenTrial) -> float:
+    """When a running trial last said that it is alive, seconds since the epoch; its start where it never did."""
+    alive = trial.user_attrs.get("alive")
+    if alive is not None:
+        return float(alive)
+    assert trial.datetime_start is not None
+    return trial.datetime_start.timestamp()
 
 
 def _genotype(trial: FrozenTrial) -> Genotype:

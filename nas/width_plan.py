@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Quantity:
             joint = (joint[:, None] * probabilities[v]).flatten()
         return joint
 
+    @cached_property
     def masks(self) -> Tensor:
         """(entries, largest): row k has ones up to the k-th value, then zeros."""
         counts = torch.from_numpy(np.ascontiguousarray(self.table).reshape(-1, 1))

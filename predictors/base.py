@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.additive import Floats as Floats
 from search_spaces.space import Population, Variable
 
-Floats = NDArray[np.float64]
 Statistics = Callable[[Population], Floats]
 """Free statistics of architectures: (n, architecture genes) -> (n, s). Costs nothing but computation: no training."""
 

@@ -23,8 +23,7 @@ SUM_TO_ONE = 1e3  # weight of the equation that the weights sum to one
 class Blend:
     """Which predictors are blended (null leaves one out), and how their weights are found.
 
-    The
-    default fbnetv3 member keeps its encoder frozen: it is fitted `folds + 1` times.
+    The default fbnetv3 member keeps its encoder frozen, since it is fitted `folds + 1` times.
 
     `folds` of cross-validation give every member a prediction of each training candidate it has not seen; the weights
     minimise the squared error of their mean, summed over candidates, plus `equality * |w - 1/M|^2`, M the members, on

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from search_spaces.additive import Floats
 from search_spaces.space import Population, Variable
 
-Floats = NDArray[np.float64]
 Ordered = Literal["scaled", "onehot", "both"]
 LOG_SPAN = 10  # positive numeric choices that span this factor or more are scaled by their logarithms
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from search_spaces.arch import Arch
 from search_spaces.costs import round_up
+from search_spaces.geometry import TINY_BELOW, geometry_of
 from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace
 
@@ -21,8 +22,6 @@ STAGE_STRIDES = {"paper": (1, 2, 2, 2, 1, 2, 1), "small": (1, 1, 2, 2, 1, 2, 1)}
 STEM_CHANNELS = 16
 STEM_STRIDE = {"paper": 2, "small": 1}
 HEAD_CHANNELS = 1984
-TINY_BELOW = 24  # pixels: half width unless another is given
-SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
 
 # Order is the index that public tables and HELP's data use. kernel, expand_ratio, groups
 BLOCKS: dict[str, tuple[int, int, int]] = {
@@ -36,15 +35,6 @@ BLOCKS: dict[str, tuple[int, int, int]] = {
     "k5_e6": (5, 6, 1),
 }
 CANDIDATES = (*BLOCKS, "skip")
-
-
-def geometry_of(resolution: int, geometry: str = "auto") -> str:
-    """`paper` or `small`; `auto` chooses by resolution."""
-    if geometry == "auto":
-        return "small" if resolution < SMALL_BELOW else "paper"
-    if geometry not in STAGE_STRIDES:
-        raise ValueError(f"unknown FBNet geometry {geometry!r}; one of auto, {', '.join(STAGE_STRIDES)}")
-    return geometry
 
 
 def block(name: str, out_channels: int, stride: int) -> Layer:
@@ -89,7 +79,7 @@ def fbnet(
     layers that change the shape a 1x1 convolution, BN, ReLU; `False` (as JunrQ/NAS does) leaves eight candidates there.
     `candidates` restricts the block choices.
     """
-    geometry = geometry_of(resolution, geometry)
+    geometry = geometry_of(resolution, geometry, "FBNet")
     width = (0.5 if resolution < TINY_BELOW else 1.0) if width is None else width
     unknown = [name for name in candidates if name not in CANDIDATES]
     if unknown:

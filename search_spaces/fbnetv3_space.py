@@ -18,13 +18,12 @@ from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.fbnetv3 import ACT, HEAD_CHANNELS, SE
+from search_spaces.geometry import TINY_BELOW, geometry_of, resolutions_of
 from search_spaces.layers import ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, PooledConv
 
 RESOLUTIONS = tuple(range(224, 273, 8))  # the paper's
 KERNELS = (3, 5)
 FIRST_EXPANDS, REST_EXPANDS, LAST_EXPAND = (4, 5, 6, 7), (2, 3, 4, 5), 6
-TINY_BELOW = 24  # pixels: half depth unless another is given
-SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution, and half width
 
 Channels = Literal["paper", "released"]
 
@@ -77,15 +76,6 @@ STEM_STRIDE = {"paper": 2, "small": 1}
 STRIDES = {"paper": (2, 2, 2, 1, 2), "small": (1, 2, 2, 1, 2)}
 
 
-def geometry_of(resolution: int, geometry: str = "auto") -> str:
-    """`paper` or `small`; `auto` chooses by resolution."""
-    if geometry == "auto":
-        return "small" if resolution < SMALL_BELOW else "paper"
-    if geometry not in STRIDES:
-        raise ValueError(f"unknown FBNetV3 geometry {geometry!r}; one of auto, {', '.join(STRIDES)}")
-    return geometry
-
-
 def fbnetv3(
     resolution: int = 224,
     num_classes: int = 1000,
@@ -106,12 +96,10 @@ def fbnetv3(
     convolution, not scaled. Geometry `small` has total stride 8 instead of 32. Raises `ValueError` for an unknown
     table or geometry and for multipliers that are not positive.
     """
-    resolutions = (resolution,) if resolutions is None else tuple(resolutions)
-    if not resolutions:
-        raise ValueError("resolutions must list at least one number of pixels; leave it null for the data's")
+    resolutions = resolutions_of(resolution, resolutions)
     if channels not in TABLES:
         raise ValueError(f"unknown table of channels {channels!r}; one of {', '.join(TABLES)}")
-    geometry = geometry_of(min(resolutions), geometry)
+    geometry = geometry_of(min(resolutions), geometry, "FBNetV3")
     width = (0.5 if geometry == "small" else 1.0) if width is None else width
     depth = (0.5 if min(resolutions) < TINY_BELOW else 1.0) if depth is None else depth
     for name, value in (("width", width), ("depth", depth)):

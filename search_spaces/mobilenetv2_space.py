@@ -13,6 +13,7 @@ from math import ceil
 from search_spaces.choices import Chain, combine, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
+from search_spaces.geometry import geometry_of, resolutions_of
 from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
 from search_spaces.mobilenetv2 import HEAD_CHANNELS, STAGES, STEM_CHANNELS
 from search_spaces.space import LayerwiseSpace
@@ -23,16 +24,6 @@ DEPTHS = (1.0, 1.2, 1.4)
 SMALL_WIDTHS = (0.25, 0.375, 0.5)  # of the small geometry, where the card names none
 STEM_STRIDE = {"paper": 2, "small": 1}
 STAGE_STRIDES = {"paper": tuple(stride for *_, stride in STAGES), "small": (1, 1, 2, 2, 1, 2, 1)}
-SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
-
-
-def geometry_of(resolution: int, geometry: str = "auto") -> str:
-    """`paper` or `small`; `auto` chooses by resolution."""
-    if geometry == "auto":
-        return "small" if resolution < SMALL_BELOW else "paper"
-    if geometry not in STAGE_STRIDES:
-        raise ValueError(f"unknown MobileNetV2 geometry {geometry!r}; one of auto, {', '.join(STAGE_STRIDES)}")
-    return geometry
 
 
 def mobilenetv2(
@@ -58,10 +49,8 @@ def mobilenetv2(
     With the published multipliers every published net is a point of the space, also the depth-scaled ones. Raises
     `ValueError` for lists that are empty or hold a number twice or one that is not positive.
     """
-    resolutions = (resolution,) if resolutions is None else tuple(resolutions)
-    if not resolutions:
-        raise ValueError("resolutions must list at least one number of pixels; leave it null for the data's")
-    geometry = geometry_of(min(resolutions), geometry)
+    resolutions = resolutions_of(resolution, resolutions)
+    geometry = geometry_of(min(resolutions), geometry, "MobileNetV2")
     if widths is None:
         widths = SMALL_WIDTHS if geometry == "small" else WIDTHS
     _check(widths=widths, depths=depths, kernels=kernels, expansions=expansions)
@@ -133,7 +122,7 @@ def mobilenetv2_layerwise(
     1.0, or 0.5 in the small geometry). Every published net of depth 1 at that width is a point of the space. Raises
     `ValueError` for lists that are empty or hold a number twice or one that is not positive.
     """
-    geometry = geometry_of(resolution, geometry)
+    geometry = geometry_of(resolution, geometry, "MobileNetV2")
     width = (0.5 if geometry == "small" else 1.0) if width is None else width
     _check(width=(width,), kernels=kernels, expansions=expansions)
 

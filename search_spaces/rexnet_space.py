@@ -14,6 +14,7 @@ from search_spaces import rexnet_channels
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
+from search_spaces.geometry import geometry_of, resolutions_of
 from search_spaces.layers import ConvBNAct, Layer, LinearBottleneck
 from search_spaces.monotone import MonotoneSpace
 from search_spaces.rexnet import FIRST_CHANNELS, GROWTH, PENULTIMATE_CHANNELS, SE_RATIO, STAGES, STEM_CHANNELS
@@ -30,16 +31,6 @@ SQUEEZES = {"none": (False,) * 6, "late": tuple(squeezes for *_, squeezes in STA
 ACTS = {"rexnet": ("silu", "relu6"), "silu": ("silu", "silu"), "relu6": ("relu6", "relu6"), "expand_only": ("silu", "")}
 STEM_STRIDE = {"paper": 2, "small": 1}
 STAGE_STRIDES = {"paper": tuple(stride for _, stride, *_ in STAGES), "small": (1, 1, 2, 2, 1, 2)}
-SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
-
-
-def geometry_of(resolution: int, geometry: str = "auto") -> str:
-    """`paper` or `small`; `auto` chooses by resolution."""
-    if geometry == "auto":
-        return "small" if resolution < SMALL_BELOW else "paper"
-    if geometry not in STAGE_STRIDES:
-        raise ValueError(f"unknown ReXNet geometry {geometry!r}; one of auto, {', '.join(STAGE_STRIDES)}")
-    return geometry
 
 
 def rexnet(
@@ -73,10 +64,8 @@ def rexnet(
     from, None for `resolution` alone. Geometry `small` has total stride 8 instead of 32. Lists left None are those of
     the geometry. Raises `ValueError` for unknown words and for numbers out of range, with the law.
     """
-    resolutions = (resolution,) if resolutions is None else tuple(resolutions)
-    if not resolutions:
-        raise ValueError("resolutions must list at least one number of pixels; leave it null for the data's")
-    geometry = geometry_of(min(resolutions), geometry)
+    resolutions = resolutions_of(resolution, resolutions)
+    geometry = geometry_of(min(resolutions), geometry, "ReXNet")
     widths = WIDTHS[geometry] if widths is None else tuple(widths)
     grid = GRIDS[geometry] if grid is None else tuple(grid)
     if firsts is None:

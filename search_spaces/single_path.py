@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from search_spaces.arch import Arch
 from search_spaces.costs import round_up
+from search_spaces.geometry import TINY_BELOW, geometry_of
 from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace
 from search_spaces.squeeze_excite import SqueezeExcite
@@ -23,8 +24,6 @@ STAGE_DEPTHS = (4, 4, 4, 4, 4)
 STAGE_STRIDES = {"paper": (2, 2, 2, 1, 2), "small": (1, 2, 2, 1, 2)}
 LAST_CHANNELS = 320  # a 3x3 block of expansion 6 without residual
 HEAD_CHANNELS = 1280
-TINY_BELOW = 24  # pixels: half width unless another is given
-SMALL_BELOW = 65  # pixels: "auto" takes the small geometry below this resolution
 
 
 def block(name: str, out_channels: int, stride: int) -> Layer:
@@ -33,15 +32,6 @@ def block(name: str, out_channels: int, stride: int) -> Layer:
         return Skip(out_channels, stride)
     kernel, expand = name.split("_")
     return InvertedResidual(out_channels, int(kernel[1:]), stride, float(expand[1:]))
-
-
-def geometry_of(resolution: int, geometry: str = "auto") -> str:
-    """`paper` or `small`; `auto` chooses by resolution."""
-    if geometry == "auto":
-        return "small" if resolution < SMALL_BELOW else "paper"
-    if geometry not in STAGE_STRIDES:
-        raise ValueError(f"unknown Single-Path geometry {geometry!r}; one of auto, {', '.join(STAGE_STRIDES)}")
-    return geometry
 
 
 def single_path(
@@ -66,7 +56,7 @@ def single_path(
     1.0, or 0.5 for images below `TINY_BELOW` pixels); `head_channels` is not scaled. Raises `ValueError` for empty or
     repeated choices, an unknown geometry, or a width that is not positive.
     """
-    geometry = geometry_of(resolution, geometry)
+    geometry = geometry_of(resolution, geometry, "Single-Path")
     width = (0.5 if resolution < TINY_BELOW else 1.0) if width is None else width
     if not width > 0:
         raise ValueError(f"width must be > 0, got {width}")

@@ -1,9 +1,13 @@
-"""What all tests share: the slow and gpu switches, and one thread per process so that figures repeat."""
+"""What all tests share: the slow and gpu switches, one thread per process so that figures repeat, and plain output."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+
+TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,6 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    for name in TERMINALS:
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import torch
 
 from nas import checkpoint
 from nas.runs import read_metrics
+from tests.cli.killed_runs import finish, kill_when, start
 
 SMALL = [
     "space.width=0.25",
@@ -27,34 +23,6 @@ SMALL = [
     "method.mode=hard",
     "budget.rounds=1",  # a second round would depend on what is measured
 ]
-
-
-def start(folder: Path, *settings: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "nas.search", *settings],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def finish(folder: Path, *settings: str) -> str:
-    process = start(folder, *settings)
-    text, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, text
-    return text
-
-
-def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool]) -> None:
-    until = time.monotonic() + 300
-    while not moment():
-        assert process.poll() is None, "the run ended before the moment came"
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
 
 
 def outcome(run: Path) -> dict[str, object]:

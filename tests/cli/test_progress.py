@@ -82,7 +82,6 @@ def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"},
     )
     assert done.returncode == 0, done.stderr

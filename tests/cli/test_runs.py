@@ -14,12 +14,12 @@ import pytest
 from nas.runs import Run, read_metrics
 
 HOLD = """
-import sys, time
+import sys
 from nas.runs import Run
 with Run.open(sys.argv[1], None, "x", {}) as run:
     run.log("search", 0, loss=1.0)
     print("open", flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # until it is killed
 """
 
 
@@ -98,6 +98,14 @@ def test_torn_last_line_is_dropped(tmp_path: Path) -> None:
     assert [record["step"] for record in read_metrics(tmp_path / "r")] == [0, 1]
 
 
+def test_a_damaged_environment_is_named(tmp_path: Path) -> None:
+    with start(tmp_path / "r") as run:
+        run.log("search", 0, loss=0.0)
+    (tmp_path / "r" / "env.json").write_text("{")
+    with pytest.raises(ValueError, match=r"env\.json is damaged"):
+        start(tmp_path / "r", resume=True)
+
+
 def test_damaged_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"phase": "a", "step": 0}\nnonsense\n')
     with pytest.raises(ValueError, match="line 2"):
@@ -105,7 +113,8 @@ def test_damaged_line_is_named(tmp_path: Path) -> None:
 
 
 def test_in_use_by_another_process(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "r")], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "r")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "open\n"
         with pytest.raises(ValueError, match=f"in use by another process .pid {holder.pid}."):

@@ -11,11 +11,11 @@ from search_spaces.fbnet import fbnet
 
 
 def test_measures_the_same_network() -> None:
-    space = fbnet(8, 10, 1, width=0.25, head_channels=32)
-    small, large = space.decode([8] * 22), space.decode([7] * 22)
+    small = fbnet(8, 10, 1, width=0.25, head_channels=32).decode([8] * 22)
+    large = fbnet(64).decode([7] * 22)  # 200 times the time, so that no load turns the order round
     times = [measure_arch_fresh_ms(arch, Device()) for arch in (small, large)]
     assert 0 < times[0] < times[1]
-    assert times[1] == pytest.approx(measure_arch_ms(large, Device()).median_ms, rel=1.0)
+    assert 0.1 < times[1] / measure_arch_ms(large, Device()).median_ms < 10
 
 
 def test_devices_of_other_machines_are_refused() -> None:

@@ -154,7 +154,7 @@ def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
     assert torch.get_num_threads() == threads
     # relative to the reference, since the machine itself may have changed its pace between the two
     ratio = from_arch.median_ms / from_arch.reference_ms * from_module.reference_ms / from_module.median_ms
-    assert 0.4 < ratio < 2.5
+    assert 0.1 < ratio < 10
     assert from_arch.reference_ms > 0
     assert min(from_arch.halves_ms) <= from_arch.median_ms <= max(from_arch.halves_ms)
     small = measure_arch_ms(network.blocks[0], device, input_shape=(8, 16, 16), rounds=3, visit_ms=2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -106,6 +107,14 @@ def test_gradients_reach_the_choices_and_the_weights() -> None:
     assert all(parameter.grad is not None for parameter in masked.parameters())
 
 
+def test_a_copy_computes_the_same() -> None:
+    masked = MaskedNetwork(SPACES["rexnet free"]()).eval()
+    weights = masked.one_hot((0,) * len(masked.space.variables))
+    x = torch.randn(2, *masked.widest.input_shape)
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(masked)(x, weights), masked(x, weights))
+
+
 def enumerated(cost: AdditiveCost, probabilities: list[Tensor]) -> float:
     total = 0.0
     for genes in itertools.product(*(range(n) for n in cost.cardinalities)):
@@ -113,10 +122,6 @@ def enumerated(cost: AdditiveCost, probabilities: list[Tensor]) -> float:
             np.prod([float(p[g]) for p, g in zip(probabilities, genes, strict=True)])
         )
     return total
-
-
-def macs_cost(space: SearchSpace) -> AdditiveCost:
-    return space.cost(lambda layer, shape: layer.cost(shape).macs)
 
 
 def test_expected_macs_at_a_hand_computed_point() -> None:
@@ -131,14 +136,14 @@ def test_expected_macs_at_a_hand_computed_point() -> None:
         chain.next_stage()
     space = chain.space(10)
     assert isinstance(space, ComposedSpace)
-    found = ExpectedCost(macs_cost(space))([torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])])
+    found = ExpectedCost(space.count("macs"))([torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])])
     assert float(found) == pytest.approx(960)
 
 
 def test_expected_cost_is_the_mean_over_all_networks() -> None:
     """Also where one width is input and output of a block, so that effective channels would miss its variance."""
     space = from_stages({}, {"stride": 2}, {}, kind="inverted_residual")
-    cost = macs_cost(space)
+    cost = space.count("macs")
     probabilities = [torch.rand(n, dtype=torch.float64).softmax(0) for n in cost.cardinalities]
     assert float(ExpectedCost(cost)(probabilities)) == pytest.approx(enumerated(cost, probabilities), rel=1e-9)
     rng = np.random.default_rng(0)
@@ -171,4 +176,4 @@ def test_what_cannot_be_masked_is_refused(make, words: str) -> None:
 
 def test_monotone_costs_have_no_expectation() -> None:
     with pytest.raises(ValueError, match="chosen independently"):
-        ExpectedCost(macs_cost(rexnet(16, 10, 1, channels="monotone")))
+        ExpectedCost(rexnet(16, 10, 1, channels="monotone").count("macs"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from nas import trials as module
 from nas.trials import TrialStore
@@ -89,6 +90,16 @@ def test_what_a_killed_process_left_running_is_given_out_again(tmp_path: Path, m
     continued.add(1, CANDIDATES[2:3])
     assert continued.claim() is not None
     assert store(tmp_path, "dead", attempts=1).recover(restarted=True) == 1
+
+
+def test_a_trial_that_is_just_being_claimed_is_not_given_out_again(tmp_path: Path) -> None:
+    """On databases without our lock another process may look between the claim and its first sign of life."""
+    found = store(tmp_path)
+    found.add(0, CANDIDATES[:1])
+    (waiting,) = found.study.get_trials(deepcopy=False)
+    found.storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
+    assert store(tmp_path, "other").recover() == 0
+    found.close()
 
 
 def test_equal_candidates_are_trained_once(tmp_path: Path) -> None:

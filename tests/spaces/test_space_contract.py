@@ -113,6 +113,8 @@ def test_table_entries_cover_every_arch_once(space: SearchSpace) -> None:
     assert len(entries) == len(set(entries))
     for arch in archs(space, 20):
         assert set(arch.walk()) <= set(entries)
+    if isinstance(space, JointSpace):
+        assert entries == list(space.architectures.table_entries())
 
 
 def test_sampling_and_mutation_stay_in_the_space(space: SearchSpace) -> None:

@@ -52,9 +52,8 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], St
 
     def plain() -> Step:
         torch.manual_seed(0)
-        geometry = fbnet.geometry_of(resolution)
         names = fbnet.PUBLISHED["fbnetc_100"].blocks.split()
-        arch = fbnet.fbnet(resolution, CLASSES, geometry=geometry).decode([fbnet.CANDIDATES.index(n) for n in names])
+        arch = space.decode([fbnet.CANDIDATES.index(n) for n in names])
         module = Network(arch).to(device).to(memory_format=torch.channels_last)
         x = images.to(device, memory_format=torch.channels_last)
         return training_step(module, lambda: module(x), labels)
@@ -73,7 +72,8 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], St
 def mac_ratios(resolution: int) -> dict[str, float]:
     """Multiply-adds of each variant over those of FBNet-C; hard and top2 on average over uniform paths."""
     space = fbnet.fbnet(resolution, CLASSES)
-    fixed, rows = space.rows(lambda layer, shape: layer.cost(shape).macs)
+    macs = space.count("macs")
+    fixed, rows = macs.fixed, macs.rows
     names = fbnet.PUBLISHED["fbnetc_100"].blocks.split()
     plain = space.decode([fbnet.CANDIDATES.index(n) for n in names]).macs
     everything = (fixed + sum(row.sum() for row in rows)) / plain
