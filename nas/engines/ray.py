@@ -10,7 +10,7 @@ from nas.engines.base import Done, Work, describe
 
 
 class RayEngine:
-    """Tasks on the cluster at `address` (None: one on this machine), at most `workers` at a time.
+    """Tasks on the cluster at `address` (None: a new one on this machine), at most `workers` at a time.
 
     Each asks for `cpus` and `gpus` and runs `cpus` threads. Retries are left to the trials, so a lost node is an error
     of the orders it ran. Raises `ValueError` where Ray is not installed or the cluster cannot be reached.
@@ -30,7 +30,9 @@ class RayEngine:
         mine = not ray.is_initialized()
         if mine:
             try:
-                ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="error")
+                # Ray itself would take None for whatever cluster it finds, running or not
+                where = self.address or "local"
+                ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="error")
             except ConnectionError as error:
                 raise ValueError(f"engine.address={self.address} cannot be reached: {describe(error)}") from None
         workers = RayWorkers(ray, work, self)

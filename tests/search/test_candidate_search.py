@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -204,10 +206,21 @@ def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(result.genotypes, expected.genotypes)
 
 
+def on_a_node(folder: Path, slow: str, work: Work, order: Order) -> Any:
+    """`work`, noting in `folder` which of Ray's nodes does it; on node `slow` it lasts long enough to be killed."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    (folder / f"{node}-{order.candidate}").touch()
+    if node == slow:
+        time.sleep(5)
+    return work(order)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
-def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path) -> None:
-    """Two nodes on this machine, one killed after two trials: all end, the lost one again, with the local result."""
+def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two nodes on this machine, one killed in its second trial: all end, the lost one again, with the local result."""
     pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
     from ray.cluster_utils import Cluster
 
@@ -215,27 +228,34 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path) -> None:
 
     settings: dict[str, Any] = {"method": RandomSearch(), "trials": 8, "batch": 4, "attempts": 3}
     local = search(tmp_path / "local", LocalEngine(workers=1), **settings)
+    # workers import this module by its name, from a folder that pytest puts on this process's path alone
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     memory = 100_000_000  # bytes of each node's object store
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": memory},
     )
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    ended = threading.Event()
     try:
         second = cluster.add_node(num_cpus=1, object_store_memory=memory)
         cluster.wait_for_nodes()
 
         def kill_one() -> None:
-            database = f"file:{tmp_path / 'ray' / 'trials.db'}?mode=ro"
-            done = 0
-            while done < 2:
-                time.sleep(0.2)
-                with contextlib.suppress(sqlite3.Error), sqlite3.connect(database, uri=True) as trials:
-                    done = trials.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+            while len(list(notes.glob(f"{second.node_id}-*"))) < 2 and not ended.wait(0.2):
+                pass
             cluster.remove_node(second, allow_graceful=False)
+
+        class Noting(RayEngine):
+            def open(self, work: Work) -> Any:
+                return super().open(functools.partial(on_a_node, notes, second.node_id, work))
 
         killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
-        found = search(tmp_path / "ray", RayEngine(address=cluster.address, workers=2), **settings)
+        found = search(tmp_path / "ray", Noting(address=cluster.address, workers=2), **settings)
+        ended.set()
         killer.join(60)
     finally:
         cluster.shutdown()
@@ -243,6 +263,9 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.scores, local.scores)
     states = trial_states(tmp_path / "ray" / "trials.db")
     assert states["COMPLETE"] == 8 and states["RUNNING"] == states["WAITING"] == 0
+    assert states["FAIL"] == 1  # what ran on the node that died
+    nodes = collections.Counter(note.name.split("-")[0] for note in notes.iterdir())
+    assert nodes[second.node_id] == 2 and sum(nodes.values()) == 9
 
 
 def trial_states(path: Path) -> collections.Counter[str]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,10 +71,14 @@ def test_ray_says_how_to_get_it() -> None:
 
 
 @pytest.mark.slow
-def test_ray_runs_the_same_work() -> None:
+def test_ray_runs_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
+    # workers import `work` by its module's name, from a folder that pytest puts on this process's path alone
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     with RayEngine(address=None, workers=2).open(work) as workers:
         ended = run_all(workers, [1, "raise", "die", 4])
+    assert [ended[i].error for i in (0, 3)] == [None, None]
     assert ended[0].result[0] == 1 and ended[3].result[0] == 4
     assert ended[1].error == "ValueError: no good"
     assert ended[2].error is not None and ended[2].error.startswith("the worker was lost")
