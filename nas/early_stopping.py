@@ -64,8 +64,8 @@ def decide(outcomes: Mapping[tuple[int, int], Outcome], rounds: int, threshold: 
 
 def ordered(order: Order, stop: Stop | None, round_: int) -> Order:
     """`order` with its curve asked for, stopped early where `stop` holds for its round."""
-    early = stop is not None and round_ >= stop.rounds
-    return dataclasses.replace(order, curve=True, stop_epoch=stop.epochs if stop is not None and early else None)
+    stop_epoch = stop.epochs if stop is not None and round_ >= stop.rounds else None
+    return dataclasses.replace(order, curve=True, stop_epoch=stop_epoch)
 
 
 def comparable(outcome: Outcome, stop: Stop | None) -> Outcome:

@@ -114,10 +114,9 @@ def measure_ranked(
                 break
             chosen = open_[0]
             tried.add(chosen)
-            order = [chosen, *(i for i in open_[1:])][:count]
             measured = measure_arch_fresh_ms(space.decode(ranked[chosen]), device, seed)
             advance(1, f"{measured:.4g} ms measured, {estimates[chosen]:.4g} ms estimated")
-            genotypes = tuple(tuple(int(g) for g in ranked[i]) for i in order)
+            genotypes = tuple(tuple(int(g) for g in ranked[i]) for i in open_[:count])
             found = Derived(genotypes, float(estimates[chosen]), measured, attempt)
             if best is None or found.measured_ms < best.measured_ms:
                 best = found
@@ -138,8 +137,11 @@ def _stored(folder: Path, space: SearchSpace) -> Derived | None:
     if not path.exists():
         return None
     stored = read_json(path, "derived networks")
-    genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
-    return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
+    try:
+        genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
+        return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold derived networks: {error!r}; remove it to derive again") from None
 
 
 def _store(folder: Path, found: Derived) -> Derived:

@@ -118,6 +118,11 @@ class Network(TimmInterface):
         self.blocks = self.blocks[:count]
         self.conv_head, self.bn2, self.head_act, self.pool_first = nn.Identity(), nn.Identity(), nn.Identity(), False
 
+    def load_ends(self, other: Network) -> None:
+        """Take over the weights and batch statistics of `other`'s stem, head and classifier."""
+        for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
+            getattr(self, name).load_state_dict(getattr(other, name).state_dict())
+
     def searched_modules(self) -> list[nn.Module | None]:
         """The module of each layer of the block stages, in `arch` order; None for an identity."""
         modules: list[nn.Module | None] = []

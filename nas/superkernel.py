@@ -57,12 +57,11 @@ class Superkernel(nn.Module):
         if len(path) != len(blocks):
             raise ValueError(f"{self.space.name} has {len(blocks)} positions, the path has {len(path)}")
         entries = iter(path)
-        x = self.ends.bn1(self.ends.conv_stem(x))
+        x = self.ends.forward_stem(x)
         slots: Iterable[nn.Module] = self.slots
         for slot in slots:
             x = slot(x, next(entries)) if isinstance(slot, SuperBlock) else slot(x)
-        x = x if self.ends.pool_first else self.ends.bn2(self.ends.conv_head(x))
-        return self.ends.forward_head(x)
+        return self.ends.forward_head(self.ends.forward_final(x))
 
     def indicators(self, noise: Tensor | None = None, scale: Tensor | None = None) -> list[Indicators]:
         """The decisions of all blocks; `noise`, `scale`: (all decisions,), see `SuperBlock.indicators`."""
@@ -90,8 +89,7 @@ class Superkernel(nn.Module):
     def extract(self, genotype: Sequence[int]) -> Network:
         """The stand-alone network of `genotype` with this superkernel's weights and batch statistics, copied."""
         network = Network(self.space.decode(genotype))
-        for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
-            getattr(network, name).load_state_dict(getattr(self.ends, name).state_dict())
+        network.load_ends(self.ends)
         genes = iter(self.space.check(genotype))
         slots: Iterable[nn.Module] = self.slots
         for slot, target in zip(slots, network.searched_modules(), strict=True):

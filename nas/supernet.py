@@ -71,7 +71,7 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor, path: PathWeights) -> Tensor:
         fused = x.is_cuda if self.fused is None else self.fused
-        x = self.ends.bn1(self.ends.conv_stem(x))
+        x = self.ends.forward_stem(x)
         position = 0
         for slot, plan in zip(self._slots(), self.plans, strict=True):
             if len(slot) == 1:
@@ -81,18 +81,15 @@ class Supernet(nn.Module):
                 position += 1
         if position != len(path.active):
             raise ValueError(f"{self.space.name} has {position} positions, the path has {len(path.active)}")
-        x = x if self.ends.pool_first else self.ends.bn2(self.ends.conv_head(x))
-        return self.ends.forward_head(x)
+        return self.ends.forward_head(self.ends.forward_final(x))
 
     def _slots(self) -> list[nn.ModuleList]:
         return [slot for slot in self.slots if isinstance(slot, nn.ModuleList)]
 
     def extract(self, genotype: Sequence[int]) -> Network:
         """The stand-alone network of `genotype` with this supernet's weights and batch statistics, copied."""
-        arch = self.space.decode(genotype)
-        network = Network(arch)
-        for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
-            getattr(network, name).load_state_dict(getattr(self.ends, name).state_dict())
+        network = Network(self.space.decode(genotype))
+        network.load_ends(self.ends)
         genes = iter(self.space.check(genotype))
         chosen = [slot[next(genes)] if len(slot) > 1 else slot[0] for slot in self._slots()]
         for source, target in zip(chosen, network.searched_modules(), strict=True):

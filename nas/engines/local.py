@@ -110,10 +110,9 @@ def _serve(pipe: Connection, work: bytes, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     function = pickle.loads(work)
-    if threads:
-        import torch
+    import torch  # behind OMP_NUM_THREADS
 
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     while True:
         try:
             order = pipe.recv()

@@ -16,7 +16,7 @@ from nas import checkpoint as checkpoints
 from nas.data import Split
 from nas.gumbel import initial_theta
 from nas.methods.base import Task
-from nas.methods.epochs import batches, mean_loss
+from nas.methods.epochs import batches, mean_entropy, mean_loss
 from nas.methods.gradient import GradientSearch
 from nas.objectives import augmented_lagrangian, next_multiplier, temperature_at
 from nas.seeding import generator, seed_global
@@ -99,10 +99,6 @@ class AlternatingState(ABC):
         """The expected cost under softmax(theta), a scalar in the unit of the task's limit."""
 
     @abstractmethod
-    def _entropy(self) -> float:
-        """Mean entropy of softmax(theta), nats."""
-
-    @abstractmethod
     def probabilities(self) -> tuple[np.ndarray, ...]:
         """softmax(theta), (choices,) of each variable, in double precision."""
 
@@ -138,7 +134,7 @@ class AlternatingState(ABC):
             self.multiplier = next_multiplier(expected / task.limit_ms - 1, self.multiplier, method.penalty)
         return record | {
             "expected_latency_ms": expected,
-            "theta_entropy": self._entropy(),
+            "theta_entropy": mean_entropy(self.probabilities()),
             "multiplier": self.multiplier,
         }
 

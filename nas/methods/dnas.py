@@ -80,10 +80,6 @@ class _State(AlternatingState):
     def _expected_cost(self) -> Tensor:
         return expected_latency_ms(torch.softmax(self.theta, -1), self.task.cost.fixed, self.rows_ms)
 
-    def _entropy(self) -> float:
-        p = torch.softmax(self.theta.detach(), dim=-1)
-        return float(-(p * p.clamp_min(1e-12).log()).sum(-1).mean())
-
     def probabilities(self) -> tuple[np.ndarray, ...]:
         p = torch.softmax(self.theta.detach().double(), dim=-1).numpy()
         return tuple(row[:size] / row[:size].sum() for row, size in zip(p, self.sizes, strict=True))

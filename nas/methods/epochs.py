@@ -1,10 +1,13 @@
-"""What the epochs of the differentiable searches share: batches in their layout, and the check of the losses."""
+"""What the epochs of the differentiable searches share: batches in their layout, checked losses, and entropy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import entr
 from torch import Tensor
 
 from nas.data import Split
@@ -37,3 +40,8 @@ def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, cure:
             f"{int(bad[0]) + 1}; {cure}; earlier epochs are kept in {task.checkpoint}"
         )
     return float(values.mean())
+
+
+def mean_entropy(probabilities: Sequence[NDArray[np.float64]]) -> float:
+    """The mean over variables of `-sum_k p_k ln p_k`, nats; `probabilities[v]`: (choices of v,)."""
+    return float(np.mean([entr(row).sum() for row in probabilities]))

@@ -19,12 +19,12 @@ Score = Callable[[Population], Floats]
 class Evolution:
     """An adaptive genetic algorithm whose fitness is a function of whole populations.
 
-    `population_size`: survivors per budget; `children` per budget and generation; at most `evaluations` genotypes are
-    scored in all. It ends earlier when no budget's best score gained `tolerance` in `patience` generations. A child
-    takes each gene from its second parent with probability 1/2 where its first is below the mean, falling linearly
-    to 0 at the best (adaptive crossover); then each gene mutates with probability `mutations` / genes; then it is
-    repaired to its budget. Departure: survivors of one budget breed with those of all others, so a front costs
-    little more than its hardest point.
+    `population_size`: survivors per budget; `children` per budget and generation; no generation begins and none grows
+    beyond `evaluations` genotypes scored in all, but the first is scored whole. It ends earlier when no budget's best
+    score gained `tolerance` in `patience` generations. A child takes each gene from its second parent with
+    probability 1/2 where its first is below the mean, falling linearly to 0 at the best (adaptive crossover); then
+    each gene mutates with probability `mutations` / genes; then it is repaired to its budget. Departure: survivors of
+    one budget breed with those of all others, so a front costs little more than its hardest point.
     """
 
     population_size: int = 96

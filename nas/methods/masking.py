@@ -75,8 +75,5 @@ class _State(AlternatingState):
     def _expected_cost(self) -> Tensor:
         return self.expected(self._rows())
 
-    def _entropy(self) -> float:
-        return float(np.mean([-(p * np.log(np.clip(p, 1e-12, None))).sum() for p in self.probabilities()]))
-
     def probabilities(self) -> tuple[np.ndarray, ...]:
         return tuple(row.detach().numpy() for row in self._rows())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nas import checkpoint as checkpoints
 from nas.data import Split
 from nas.methods.base import Task, layerwise
-from nas.methods.epochs import batches, mean_loss
+from nas.methods.epochs import batches, mean_entropy, mean_loss
 from nas.objectives import augmented_lagrangian, next_multiplier, single_path_loss, single_path_runtime_ms
 from nas.seeding import generator, seed_global
 from nas.superblock import Indicators
@@ -100,11 +100,6 @@ class Training(ABC):
         rows = copy.deepcopy(self.net).cpu().double().probabilities()
         return tuple((row / row.sum()).numpy() for row in rows)
 
-    def entropy(self) -> float:
-        """Mean entropy of the positions' probabilities, nats."""
-        rows = self.probabilities()
-        return float(np.mean([-(row * np.log(np.clip(row, 1e-300, None))).sum() for row in rows]))
-
     def identity(self) -> list[str]:
         """What a checkpoint must share with this search."""
         space = self.space
@@ -185,7 +180,7 @@ class DefaultTraining(Training):
             self.multiplier = next_multiplier(expected / self.task.limit_ms - 1, self.multiplier, method.penalty)
         return record | {
             "expected_latency_ms": expected,
-            "theta_entropy": self.entropy(),
+            "theta_entropy": mean_entropy(self.probabilities()),
             "multiplier": self.multiplier,
         }
 
@@ -271,7 +266,11 @@ class PaperTraining(Training):
         record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}
         with torch.no_grad():
             expected = float(self.runtime_ms(self.net.indicators()))
-        return record | {"expected_latency_ms": expected, "theta_entropy": self.entropy(), "multiplier": 0.0}
+        return record | {
+            "expected_latency_ms": expected,
+            "theta_entropy": mean_entropy(self.probabilities()),
+            "multiplier": 0.0,
+        }
 
     def runtime_ms(self, indicators: list[Indicators]) -> Tensor:
         """R, milliseconds: the fixed part and the published formula for every block."""

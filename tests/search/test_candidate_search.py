@@ -11,7 +11,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,79 +18,43 @@ import numpy as np
 import pytest
 
 from nas.candidate import Order, search_recipe, train_candidate
-from nas.candidate_search import CandidateSettings, Found, read_trials, search_candidates
-from nas.engines.base import Done, Work
+from nas.candidate_search import CandidateSettings, Found, read_trials
 from nas.engines.local import LocalEngine
 from nas.handover import measure_ranked
 from nas.latency.device import Device
-from nas.methods.evolution import Evolution
-from nas.methods.predictor import PredictorSearch
 from nas.methods.random import RandomSearch
 from nas.problem import Budget, count_limits
-from nas.runs import Run, read_metrics
-from predictors.baselines import RandomForest
-from search_spaces.budgets import Feasible
-from search_spaces.fbnet import fbnet
-from search_spaces.joint import JointSpace
+from nas.runs import read_metrics
 from search_spaces.recipe import Recipe
-from search_spaces.recipe_space import recipe_space
-from search_spaces.space import Genotype
+from tests.search import pretended
+from tests.search.pretended import digits_order, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
-ARCHS = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
-SPACE = JointSpace(ARCHS, recipe_space(BASE, lr=[0.01, 0.02]))
+SPACE = joint_space(BASE)
 SETTINGS = CandidateSettings(
     trials=8, batch=3, finalists=2, epochs=None, validation_fraction=0.2, attempts=2, storage=None, study=None
 )
-METHOD = PredictorSearch(
-    predictor=RandomForest(trees=10),
-    initial=4,
-    pool_size=64,
-    exploration=1.0,
-    diversity=1.0,
-    acquisition_evaluations=200,
-    evolution=Evolution(evaluations=500, population_size=16, children=32),
-)
 
 
-def order_of(candidate: str, genotype: Genotype) -> Order:
-    arch, recipe = SPACE.decode(genotype), SPACE.recipe(genotype)
-    card = {"_target_": "nas.data.digits.digits", "resolution": None}
-    return Order(arch.to_dict(), recipe.to_dict(), card, 0.2, 0, candidate, "cpu", "no")
-
-
-class Pretended:
-    """An engine whose results follow from the order alone; newest first, failing and dying where it is told to."""
+class Pretended(pretended.Pretended):
+    """Every training succeeds, or with `fail_first` the second one of each candidate."""
 
     def __init__(self, workers: int = 1, fail_first: bool = False, die_after: int | None = None) -> None:
-        self.capacity, self.fail_first, self.die_after = workers, fail_first, die_after
-        self.orders: list[tuple[int, Order]] = []
-        self.seen: list[str] = []
+        super().__init__(workers, die_after)
+        self.fail_first = fail_first
 
-    @contextlib.contextmanager
-    def open(self, work: Work) -> Iterator[Pretended]:
-        assert work is train_candidate
-        yield self
+    @property
+    def trained(self) -> list[str]:
+        return [order.candidate for order in self.seen]
 
-    def submit(self, key: int, order: Order) -> None:
-        self.orders.append((key, order))
-
-    def wait(self, timeout_seconds: float) -> list[Done]:
-        if self.die_after == len(self.seen):
-            raise KeyboardInterrupt
-        key, order = self.orders.pop()
-        self.seen.append(order.candidate)
-        if self.fail_first and self.seen.count(order.candidate) == 1:
-            return [Done(key, error="ValueError: diverged")]
-        return [Done(key, {"top1_percent": int(order.candidate[:6], 16) % 9973 / 100, "epochs": 1})]
+    def result(self, order: Order) -> dict[str, Any]:
+        if self.fail_first and self.trained.count(order.candidate) == 1:
+            raise ValueError("diverged")
+        return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
 
 
-def search(folder: Path, engine: Any, resume: bool = False, method: Any = METHOD, **changes: Any) -> Found:
-    limits = count_limits(SPACE, 600_000, None)
-    name = {"run_dir": None if resume else str(folder), "resume": str(folder) if resume else None}
-    with Run.open(name["run_dir"], name["resume"], "x", {}) as run:
-        settings = dataclasses.replace(SETTINGS, **changes)
-        return search_candidates(run, method, Feasible(SPACE, limits), order_of, engine, settings, 0)
+def search(folder: Path, engine: Any, **changes: Any) -> Found:
+    return pretended.search(folder, engine, SPACE, count_limits(SPACE, 600_000, None), SETTINGS, 0.2, **changes)
 
 
 def test_what_is_found_does_not_depend_on_the_engine(tmp_path: Path) -> None:
@@ -116,7 +79,8 @@ def test_an_interrupted_search_goes_on_and_ends_the_same(moment: int, tmp_path: 
     rest = Pretended(workers=2)
     found = search(tmp_path / "part", rest, resume=True)
     np.testing.assert_array_equal(found.genotypes, expected.genotypes)
-    assert sorted(engine.seen + rest.seen) == sorted(set(engine.seen + rest.seen))  # nothing was trained twice
+    trained = engine.trained + rest.trained
+    assert len(trained) == len(set(trained)) == 10  # nothing was trained twice
     records = [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "part")]
     assert records == [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "whole")]
 
@@ -132,11 +96,12 @@ def test_failures_are_tried_again(tmp_path: Path) -> None:
 
 def test_a_real_training_is_the_same_in_another_process() -> None:
     genotype = (0,) * len(SPACE.variables)
-    order = order_of("abc", genotype)
+    order = digits_order(SPACE, "abc", genotype, 0.2)
     here = train_candidate(order)
     with LocalEngine(workers=1).open(train_candidate) as workers:
         workers.submit(1, order)
-        done = workers.wait(120)
+        while not (done := workers.wait(60)):
+            pass
     assert done[0].error is None
     for key in ("top1_percent", "loss", "train_loss"):
         assert done[0].result[key] == here[key]
@@ -168,6 +133,9 @@ def test_the_next_best_replaces_one_that_proves_too_slow(tmp_path: Path, monkeyp
     assert found.rounds == 2 and found.measured_ms <= asked and len(found.genotypes) == 2
     again = measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
     assert again == found
+    (tmp_path / "derived.json").write_text('{"genotypes": [[0]]}')
+    with pytest.raises(ValueError, match=r"derived\.json does not hold derived networks: .*remove it"):
+        measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
 
 
 @pytest.mark.parametrize(

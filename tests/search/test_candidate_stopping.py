@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,19 @@ import numpy as np
 import pytest
 
 from nas.candidate import Order, train_candidate
-from nas.candidate_search import CandidateSettings, Found, read_trials, search_candidates
+from nas.candidate_search import CandidateSettings, Found, read_trials
 from nas.early_stopping import Stop, check_equal_lengths, comparable, decide, from_dict, ordered, to_dict
-from nas.engines.base import Done, Work
 from nas.engines.local import LocalEngine
-from nas.methods.evolution import Evolution
-from nas.methods.predictor import PredictorSearch
 from nas.methods.random import RandomSearch
-from nas.runs import Run, read_metrics
+from nas.runs import read_metrics
 from nas.trials import Outcome
-from predictors.baselines import RandomForest
-from search_spaces.budgets import Feasible
-from search_spaces.fbnet import fbnet
-from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
-from search_spaces.space import Genotype
+from tests.search import pretended
+from tests.search.pretended import digits_order, joint_space, made_up_percent
 
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
-ARCHS = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
-SPACE = JointSpace(ARCHS, recipe_space(BASE, lr=[0.01, 0.02]))
+SPACE = joint_space(BASE)
 SETTINGS = CandidateSettings(
     trials=16,
     batch=8,
@@ -44,55 +35,26 @@ SETTINGS = CandidateSettings(
     study=None,
     stop_correlation=0.92,
 )
-METHOD = PredictorSearch(
-    predictor=RandomForest(trees=10),
-    initial=4,
-    pool_size=64,
-    exploration=1.0,
-    diversity=1.0,
-    acquisition_evaluations=100,
-    evolution=Evolution(evaluations=200, population_size=16, children=32),
-)
-
-
-def order_of(candidate: str, genotype: Genotype) -> Order:
-    card = {"_target_": "nas.data.digits.digits", "resolution": None}
-    arch, recipe = SPACE.decode(genotype), SPACE.recipe(genotype)
-    return Order(arch.to_dict(), recipe.to_dict(), card, 0.7, 0, candidate, "cpu", "no")
 
 
 def curve_of(candidate: str) -> list[float]:
     """Hand-made: the first epoch ranks candidates backwards, the second as the last does, but for the scale."""
-    last = int(candidate[:6], 16) % 9973 / 100
+    last = made_up_percent(candidate)
     return [100 - last, last / 2, last - 0.5, last]
 
 
-class Pretended:
-    """An engine whose trainings have the curves of `curve_of`; candidates whose number is in `lost` fail."""
+class Pretended(pretended.Pretended):
+    """Trainings have the curves of `curve_of`; those whose number is in `lost` fail."""
 
     def __init__(self, die_after: int | None = None, lost: tuple[int, ...] = ()) -> None:
-        self.capacity, self.die_after, self.lost = 1, die_after, lost
-        self.waiting: list[tuple[int, Order]] = []
-        self.seen: list[Order] = []
+        super().__init__(1, die_after)
+        self.lost = lost
 
-    @contextlib.contextmanager
-    def open(self, work: Work) -> Iterator[Pretended]:
-        yield self
-
-    def submit(self, key: int, order: Order) -> None:
-        self.waiting.append((key, order))
-
-    def wait(self, timeout_seconds: float) -> list[Done]:
-        if self.die_after == len(self.seen):
-            raise KeyboardInterrupt
-        key, order = self.waiting.pop()
-        self.seen.append(order)
+    def result(self, order: Order) -> dict[str, Any]:
         if len(self.seen) - 1 in self.lost:
-            return [Done(key, error="ValueError: diverged")]
+            raise ValueError("diverged")
         curve = curve_of(order.candidate)[: order.stop_epoch]
-        return [
-            Done(key, {"top1_percent": curve[-1], "epochs": len(curve)} | ({"curve": curve} if order.curve else {}))
-        ]
+        return {"top1_percent": curve[-1], "epochs": len(curve)} | ({"curve": curve} if order.curve else {})
 
     @property
     def epochs(self) -> list[int]:
@@ -100,11 +62,12 @@ class Pretended:
         return [order.stop_epoch or BASE.epochs for order in self.seen]
 
 
-def search(folder: Path, engine: Any, resume: bool = False, method: Any = METHOD, **changes: Any) -> Found:
-    where = {"run_dir": None if resume else str(folder), "resume": str(folder) if resume else None}
-    with Run.open(where["run_dir"], where["resume"], "x", {}) as run:
-        settings = dataclasses.replace(SETTINGS, **changes)
-        return search_candidates(run, method, Feasible(SPACE, []), order_of, engine, settings, 0)
+def search(folder: Path, engine: Any, **changes: Any) -> Found:
+    return pretended.search(folder, engine, SPACE, [], SETTINGS, 0.7, **changes)
+
+
+def order_of(candidate: str) -> Order:
+    return digits_order(SPACE, candidate, (0,) * len(SPACE.variables), 0.7)
 
 
 def outcome(place: int, curve: list[float], round_: int = 0) -> Outcome:
@@ -124,7 +87,7 @@ def test_the_rule_at_hand_made_curves() -> None:
     assert [comparable(full[0, i], stop).score for i in range(8)] == swapped
     later = {(1, i): outcome(i, [0.0], 1) for i in range(3)}  # of rounds that are not asked about
     assert decide(full | later, 1, 0.92) == stop
-    order = order_of("abc", (0,) * len(SPACE.variables))
+    order = order_of("abc")
     assert ordered(order, stop, 0) == dataclasses.replace(order, curve=True)
     assert ordered(order, stop, 1) == dataclasses.replace(order, curve=True, stop_epoch=2)
 
@@ -201,7 +164,7 @@ def test_a_shared_study_keeps_its_decision(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
     """Same learning rates, images and weights up to the stop: the curve is cut off, bit for bit."""
-    order = dataclasses.replace(order_of("abc", (0,) * len(SPACE.variables)), curve=True)
+    order = dataclasses.replace(order_of("abc"), curve=True)
     whole, part = train_candidate(order), train_candidate(dataclasses.replace(order, stop_epoch=2))
     assert len(whole["curve"]) == whole["epochs"] == 4 and part["epochs"] == 2
     assert part["curve"] == whole["curve"][:2]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-import conf
 from nas import cards
+from nas.composition import card_values
 from nas.methods.proposal import Proposal
 from search_spaces.budgets import Feasible, Limit
+from search_spaces.costs import Count
 from search_spaces.fbnet import fbnet
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Population, SearchSpace
 
-ROOT = Path(conf.__file__).parent
 SMALL: dict[str, dict[str, Any]] = {
     "random": {},
     "regularized_evolution": {"population_size": 6, "sample_size": 3},
@@ -50,17 +48,17 @@ SPACES = spaces()
 
 def limits(space: SearchSpace, *shares: float) -> list[Limit]:
     """Limits on MACs and params at these shares of the reachable range."""
+    names: tuple[Count, ...] = ("macs", "params")
     found = []
-    for index, share in enumerate(shares):
-        cost = space.cost(lambda layer, shape, i=1 - index: float(layer.cost(shape)[i]))
+    for name, share in zip(names, shares, strict=False):
+        cost = space.count(name)
         low, high = cost.reachable()
-        found.append(Limit(("macs", "params")[index], cost, low + share * (high - low)))
+        found.append(Limit(name, cost, low + share * (high - low)))
     return found
 
 
 def method(name: str) -> Any:
-    values = yaml.safe_load((ROOT / "method" / f"{name}.yaml").read_text())
-    return cards.build({**values, **SMALL[name]}, "method", {})
+    return cards.build({**card_values(f"method/{name}"), **SMALL[name]}, "method", {})
 
 
 def start(name: str, space: SearchSpace, shares: tuple[float, ...] = (), seed: int = 0) -> Proposal:

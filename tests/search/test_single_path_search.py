@@ -8,24 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
-import conf
-from nas import cards, checkpoint
-from nas.data.digits import digits
-from nas.engine import make_accelerator
 from nas.integer_programme import best_under_budget
-from nas.methods.base import SearchResult, Task
+from nas.methods.base import Task
 from nas.methods.single_path import SinglePath
 from nas.methods.superkernel_training import DefaultTraining, PaperTraining, draw, dropout
 from nas.superkernel import is_threshold
 from search_spaces import LayerwiseSpace
 from search_spaces.fbnet import fbnet
 from search_spaces.single_path import single_path
+from tests.search import gradient_task
+from tests.search.gradient_task import DATA, Records, check_budget_steers, check_continues, check_divergence_is_named
 
-CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "single_path.yaml").read_text())
-FULL = digits(8)
-DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(160)))
 PAPER = {
     "mode": "paper",
     "weight_optimizer": "rmsproptf",
@@ -40,56 +34,20 @@ def small_space(**changes: Any) -> LayerwiseSpace:
 
 
 def method(**changes: Any) -> SinglePath:
-    tiny = {"epochs": 3, "warmup_epochs": 1, "batch_size": 64}
-    return cards.build({**CARD, **tiny, **changes}, "method", {})
+    found = gradient_task.method("single_path", **changes)
+    assert isinstance(found, SinglePath)
+    return found
 
 
 def task(
     folder: Path, share: float | None = 0.5, seed: int = 0, space: LayerwiseSpace | None = None
-) -> tuple[Task, list[dict[str, float]]]:
-    space = small_space() if space is None else space
-    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4)
-    low, high = cost.reachable()
-    limit = None if share is None else low + share * (high - low)
-    records: list[dict[str, float]] = []
-    made = Task(
-        space,
-        DATA,
-        cost,
-        limit,
-        seed,
-        make_accelerator("cpu"),
-        folder / "search.pt",
-        lambda epoch, record: records.append({"epoch": epoch, **record}),
-    )
-    return made, records
-
-
-def weights(result: SearchResult, problem: Task) -> dict[str, torch.Tensor]:
-    assert result.inherit is not None
-    return result.inherit(tuple(0 for _ in problem.space.positions)).state_dict()
+) -> tuple[Task, Records]:
+    return gradient_task.task(folder, small_space() if space is None else space, share, seed)
 
 
 @pytest.mark.parametrize("changes", [{}, PAPER], ids=["default", "paper"])
 def test_interrupted_search_continues_bit_for_bit(changes: dict[str, Any], tmp_path: Path) -> None:
-    whole, records = task(tmp_path / "whole")
-    expected = method(**changes).search(whole)
-    part, again = task(tmp_path / "part")
-
-    def stop_after_second(epoch: int, record: dict[str, float]) -> None:
-        again.append({"epoch": epoch, **record})
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        method(**changes).search(dataclasses.replace(part, on_epoch=stop_after_second))
-    assert method(**changes).finished(part.checkpoint) == 2
-    found = method(**changes).search(part)
-    assert again == records
-    for a, b in zip(found.probabilities, expected.probabilities, strict=True):
-        np.testing.assert_array_equal(a, b)
-    pairs = zip(weights(found, part).values(), weights(expected, whole).values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
+    check_continues(lambda: method(**changes), lambda name: task(tmp_path / name))
 
 
 def test_other_seeds_give_other_searches(tmp_path: Path) -> None:
@@ -121,10 +79,8 @@ def test_any_nesting_space(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["top2", "hard"])
 def test_supernets_search_the_space_too(mode: str, tmp_path: Path) -> None:
-    card = yaml.safe_load((Path(conf.__file__).parent / "method" / "dnas.yaml").read_text())
     problem, records = task(tmp_path, space=small_space(se_ratios=(0, 0.25)))
-    changes = {"mode": mode, "epochs": 2, "warmup_epochs": 1, "batch_size": 32}
-    result = cards.build({**card, **changes}, "method", {}).search(problem)
+    result = gradient_task.method("dnas", mode=mode, epochs=2, batch_size=32).search(problem)
     assert np.isfinite(records[-1]["theta_loss"])
     assert all(row.sum() == pytest.approx(1) for row in result.probabilities)
 
@@ -148,16 +104,8 @@ def test_thresholds_rest_in_warmup_and_gradients_stay_where_they_are_used(tmp_pa
 
 
 def test_budget_steers_the_expected_latency(tmp_path: Path) -> None:
-    ends = {}
-    for share in (0.1, None):
-        problem, records = task(tmp_path / str(share), share)
-        method(epochs=5, threshold_lr=0.5, penalty=30.0, batch_size=16, weight_fraction=0.3).search(problem)
-        ends[share] = records[-1]["expected_latency_ms"], problem.limit_ms
-    steered, limit = ends[0.1]
-    free, _ = ends[None]
-    assert limit is not None
-    assert free > 1.1 * limit
-    assert steered < limit + 0.25 * (free - limit)
+    changes = {"epochs": 5, "threshold_lr": 0.5, "penalty": 30.0, "batch_size": 16, "weight_fraction": 0.3}
+    check_budget_steers(lambda: method(**changes), lambda share: task(tmp_path / str(share), share))
 
 
 def test_without_a_budget_lambda_presses_the_latency(tmp_path: Path) -> None:
@@ -233,20 +181,7 @@ def test_result_is_within_the_budget(tmp_path: Path) -> None:
 
 
 def test_diverging_search_says_where_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
-    problem, _ = task(tmp_path)
-
-    def poison(epoch: int, record: dict[str, float]) -> None:
-        state = checkpoint.load(problem.checkpoint)
-        state["superkernel"]["ends.classifier.weight"][:] = float("nan")
-        checkpoint.save(tmp_path / "poisoned.pt", state)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        method().search(dataclasses.replace(problem, on_epoch=poison))
-    poisoned = dataclasses.replace(problem, checkpoint=tmp_path / "poisoned.pt")
-    with pytest.raises(ValueError, match=r"diverged: the weight loss is nan in epoch 2, step 1; lower method"):
-        method().search(poisoned)
-    assert method().finished(poisoned.checkpoint) == 1
+    check_divergence_is_named(method, task(tmp_path)[0], ("superkernel", "ends.classifier.weight"))
 
 
 @pytest.mark.parametrize(

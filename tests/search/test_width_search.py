@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import yaml
 
-import conf
-from nas import cards, checkpoint
-from nas.data.digits import digits
-from nas.engine import make_accelerator
+from nas import checkpoint
 from nas.integer_programme import best_under_budget
-from nas.methods.base import SearchResult, Task
+from nas.methods.base import Task
 from nas.methods.masking import Masking
 from search_spaces.additive import AdditiveCost
 from search_spaces.mobilenetv2_space import mobilenetv2
 from search_spaces.rexnet_space import rexnet
 from search_spaces.space import SearchSpace
-
-CARD = yaml.safe_load((Path(conf.__file__).parent / "method" / "masking.yaml").read_text())
-FULL = digits(8)
-DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(160)))
+from tests.search import gradient_task
+from tests.search.gradient_task import Records, check_continues
 
 
 def widths_of(name: str) -> SearchSpace:
@@ -35,62 +27,21 @@ def widths_of(name: str) -> SearchSpace:
     return rexnet(8, 10, 1, widths=(0.02, 0.1), firsts=(8, 16))
 
 
-def macs(space: SearchSpace) -> AdditiveCost:
-    return space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4)
-
-
 def method(**changes: Any) -> Masking:
-    return cards.build({**CARD, "epochs": 3, "warmup_epochs": 1, "batch_size": 64, **changes}, "method", {})
+    found = gradient_task.method("masking", **changes)
+    assert isinstance(found, Masking)
+    return found
 
 
-def task(folder: Path, name: str = "mobilenetv2", share: float | None = 0.5) -> tuple[Task, list[dict[str, float]]]:
-    space = widths_of(name)
-    cost = macs(space)
-    low, high = cost.reachable()
-    records: list[dict[str, float]] = []
-    made = Task(
-        space,  # type: ignore[arg-type]
-        DATA,
-        cost,
-        None if share is None else low + share * (high - low),
-        0,
-        make_accelerator("cpu"),
-        folder / "search.pt",
-        lambda epoch, record: records.append({"epoch": epoch, **record}),
-    )
-    return made, records
-
-
-def weights(result: SearchResult, genes: int) -> dict[str, torch.Tensor]:
-    assert result.inherit is not None
-    return result.inherit((0,) * genes).state_dict()
+def task(folder: Path, name: str = "mobilenetv2", share: float | None = 0.5) -> tuple[Task, Records]:
+    return gradient_task.task(folder, widths_of(name), share)
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "rexnet"])
 def test_interrupted_search_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
-    whole, records = task(tmp_path / "whole", name)
-    expected = method().search(whole)
+    records = check_continues(method, lambda folder: task(tmp_path / folder, name))
     assert [record["epoch"] for record in records] == [0, 1, 2]
     assert "theta_loss" not in records[0] and "theta_loss" in records[1]
-    part, again = task(tmp_path / "part", name)
-
-    def stop_after_second(epoch: int, record: dict[str, float]) -> None:
-        again.append({"epoch": epoch, **record})
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        method().search(dataclasses.replace(part, on_epoch=stop_after_second))
-    assert method().finished(part.checkpoint) == 2
-    found = method().search(part)
-    assert again == records
-    for a, b in zip(found.probabilities, expected.probabilities, strict=True):
-        np.testing.assert_array_equal(a, b)
-    genes = len(whole.space.variables)
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(weights(found, genes).values(), weights(expected, genes).values(), strict=True)
-    )
 
 
 def test_the_budget_moves_the_expected_cost_below_it(tmp_path: Path) -> None:
@@ -154,7 +105,7 @@ def test_the_choice_within_a_budget_is_exact(seed: int) -> None:
 
 
 def test_a_budget_out_of_reach_is_refused_with_the_range() -> None:
-    cost = macs(widths_of("mobilenetv2"))
+    cost = gradient_task.stand_in_ms(widths_of("mobilenetv2"))
     low, _ = cost.reachable()
     with pytest.raises(ValueError, match="out of reach; this space spans"):
         best_under_budget([np.ones(n) / n for n in cost.cardinalities], cost, 0.9 * low)
