@@ -15,7 +15,7 @@ from nas.data.card import data_of
 from nas.exporters import Format, Run, format_named
 from nas.files import write_atomic, write_json
 from nas.latency.device import Device
-from nas.latency.measure import measurements, reference_workload
+from nas.latency.measure import LOADS, measurements, reference_workload
 from nas.latency.runtimes import quiet
 from nas.latency.standalone import Interleaved, image, onnx_workload, timed
 from nas.models import create_model, resolve
@@ -147,7 +147,8 @@ def _latency(
     shape = (batch_size, *network.arch.input_shape)
     with quiet(device):
         if chosen.name == "onnx":
-            copies = onnx_workload(path.read_bytes(), shape, device.threads, device.processor)
+            model = path.read_bytes()
+            copies = [onnx_workload(model, shape, device.threads, device.processor) for _ in range(LOADS)]
         else:
             images = image(shape)
             copies = [timed(lambda: run(images), device.threads)]

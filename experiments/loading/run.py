@@ -12,13 +12,13 @@ from nas.files import read_json, write_json
 from nas.latency.build import Effort, draw_networks
 from nas.latency.device import Device
 from nas.latency.measure import reference_workload
-from nas.latency.runtimes import prepare, quiet
-from nas.latency.standalone import LOADS, Interleaved
+from nas.latency.runtimes import prepare_copies, quiet
+from nas.latency.standalone import Interleaved
 from nas.network import build_network
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent
-NETWORKS, COPIES, ROUNDS, VISIT_MS = 10, 2 * LOADS, 40, 20.0
+NETWORKS, COPIES, ROUNDS, VISIT_MS = 10, 8, 40, 20.0
 
 
 def times_ms(device: Device, resolution: int) -> NDArray[np.float64]:
@@ -27,10 +27,9 @@ def times_ms(device: Device, resolution: int) -> NDArray[np.float64]:
     with quiet(device):
         watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
         copies = {
-            f"{i}/{half}/{copy}": [workload]
-            for half in range(COPIES // LOADS)
+            f"{i}/{copy}": [workload]
             for i, arch in enumerate(archs)
-            for copy, workload in enumerate(prepare(build_network(arch), arch.input_shape, device))
+            for copy, workload in enumerate(prepare_copies(build_network(arch), arch.input_shape, device, COPIES))
         }
         watch.run(copies)
     visits = [[watch.visits[key][turn].ms for turn in range(ROUNDS)] for key in sorted(copies)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nas.latency.measure import Measurement, measurements, reference_workload
 from nas.latency.proof import Proof
 from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
-from nas.latency.standalone import Copies, Interleaved, Journal, Visits, capacity, locked, usual_reference_ms
+from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
 from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
 from nas.network import build_network
 from nas.progress import log, phase
@@ -112,7 +113,7 @@ def _build(
     rows = entries(space)
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}
-    networks = fit + held_out
+    networks = shuffled(fit + held_out, seed)
     journal = Journal(journal_path, header)
     try:
         with quiet(device), pinned(pin) as bound:
@@ -120,7 +121,7 @@ def _build(
             visits = _select(journal.visits, "row:")
             watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)
             with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, visits) as advance:
-                watch.run({"row:" + row_key(*row): _row_workload(row, device) for row in rows}, advance, _say)
+                watch.run({"row:" + row_key(*row): [_row_workload(row, device)] for row in rows}, advance, _say)
             times = measurements(watch.visits)
             visits = _select(journal.visits, "net:")
             watch = Interleaved(seed, effort.network_rounds, effort.network_visit_ms, reference, journal.record, visits)
@@ -128,7 +129,7 @@ def _build(
                 ready = {}
                 with phase("loading whole networks", len(group), "network") as advance:
                     for arch in group:
-                        ready[f"net:{arch.id}"] = _net_workload(arch, device)
+                        ready[f"net:{arch.id}"] = [_net_workload(arch, device)]
                         advance()
                 done = {key: turns for key, turns in visits.items() if key in ready}
                 plan = watch.plan(ready, effort.network_minutes * len(group) / len(networks))
@@ -156,6 +157,14 @@ def draw_networks(space: SearchSpace, effort: Effort, seed: int) -> tuple[list[A
     if len(held_out) < 2:
         raise ValueError(f"{space.name} has too few networks to prove a table on others than it was fitted to")
     return fit, held_out
+
+
+def shuffled(networks: Sequence[Arch], seed: int) -> list[Arch]:
+    """The order in which networks are timed: where not all fit into memory, each part holds fitted and held-out ones.
+
+    Otherwise the machine's drift between the parts would come between calibration and proof.
+    """
+    return random.Random(f"{seed}/networks").sample(networks, len(networks))
 
 
 def assemble(
@@ -221,12 +230,12 @@ def _network_record(
     }
 
 
-def _row_workload(row: tuple[Layer, Shape], device: Device) -> Copies:
+def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:
     layer, shape = row
     return prepare(layer.build(shape), shape, device)
 
 
-def _net_workload(arch: Arch, device: Device) -> Copies:
+def _net_workload(arch: Arch, device: Device) -> Workload:
     return prepare(build_network(arch), arch.input_shape, device)
 
 

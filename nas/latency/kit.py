@@ -23,7 +23,7 @@ from torch import nn
 
 from nas.files import read_json, write_json
 from nas.latency import standalone
-from nas.latency.build import Effort, assemble, draw_networks
+from nas.latency.build import Effort, assemble, draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.measure import REFERENCE, measurements
 from nas.latency.runtimes import onnx_model
@@ -111,11 +111,10 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                         arch.input_shape,
                         key=f"net:{arch.id}",
                         params=arch.params,
-                        role=role,
+                        role="fit" if arch in fit else "held_out",
                         arch=arch.to_dict(),
                     )
-                    for role, archs in (("fit", fit), ("held_out", held_out))
-                    for arch in archs
+                    for arch in shuffled(fit + held_out, seed)
                 ],
             }
         kit["id"] = hashlib.sha256(json.dumps(kit, sort_keys=True).encode()).hexdigest()[:12]

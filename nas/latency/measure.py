@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from nas.latency.device import Device, pinned
-from nas.latency.runtimes import prepare, quiet
+from nas.latency.runtimes import prepare, prepare_copies, quiet
 from nas.latency.standalone import DISTURBED, Interleaved, Visit, Visits, Workload, usual_reference_ms
 from nas.network import build_network
 from search_spaces.arch import Arch
@@ -20,15 +20,16 @@ REFERENCE = published("fbnetc_100", resolution=64)
 """The network whose time watches the machine: 32 million multiply-adds and, as the networks it stands for, more weights
 than caches hold, so that it feels what they feel. The same for all tables of a device, so that their times compare."""
 MIN_CALM = 3
+LOADS = 4  # of a network that is measured on its own: two loads of a small one differ by 3%, of a larger one by 1%
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """Median over visits, half the interquartile range of the visits, timed calls in all, and the halves' medians.
 
-    `halves_ms` are those of even and of odd rounds, which were made on different copies of what was timed. Visits that
-    remained disturbed after they were tried again are left out (`disturbed` says how many), unless fewer than three
-    others are left. `reference_ms` is the median time of the reference workload around the rest.
+    `halves_ms` are those of even and of odd rounds. Visits that remained disturbed after they were tried again are left
+    out (`disturbed` says how many), unless fewer than three others are left. `reference_ms` is the median time of the
+    reference workload around the rest.
     """
 
     median_ms: float
@@ -71,7 +72,7 @@ def measurements(visits: Visits) -> dict[str, Measurement]:
 
 def reference_workload(device: Device) -> Workload:
     """`REFERENCE` on `device`."""
-    return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)[0]
+    return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)
 
 
 def measure_arch_ms(
@@ -86,6 +87,8 @@ def measure_arch_ms(
 ) -> Measurement:
     """Time one batch of `arch_or_module` on this machine, the way a table's own networks are timed.
 
+    It is loaded `LOADS` times, and visits take turns among the copies: the time is that of no lucky or unlucky place in
+    memory. (A table's networks are loaded once each, they are many.)
     An `Arch` is built with random weights (they do not matter for the time); for a module give `input_shape`
     (channels, height, width), unless it carries an `arch`. Under ONNX Runtime the module is written as the graph that
     `torch.onnx.export` gives (see `onnx_graph`). Raises `ValueError` for a device this machine cannot measure for.
@@ -103,6 +106,6 @@ def measure_arch_ms(
     training = module.training
     with quiet(device), pinned(pin):
         watch = Interleaved(seed, rounds, visit_ms, reference_workload(device))
-        watch.run({"network": prepare(module, shape, device)})
+        watch.run({"network": prepare_copies(module, shape, device, LOADS)})
     module.train(training)
     return measurements(watch.visits)["network"]

@@ -60,8 +60,8 @@ def rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
 class Proof:
     """A table against whole networks held out of its calibration.
 
-    `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks loaded and
-    timed twice (even against odd rounds): no table can be expected to do better. `fit_networks` calibrated the table,
+    `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks timed
+    twice (even against odd rounds): no table can be expected to do better. `fit_networks` calibrated the table,
     `networks` proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
     """
 

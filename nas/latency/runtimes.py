@@ -10,21 +10,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nas.latency.device import Device
-from nas.latency.standalone import LOADS, Copies, Workload, image, onnx_workload, timed
+from nas.latency.standalone import Copies, Workload, image, onnx_workload, timed
 
 if TYPE_CHECKING:
     import onnx
     from torch import nn
 
 
-def prepare(module: nn.Module, input_shape: tuple[int, int, int], device: Device) -> Copies:
-    """`module` in eval mode, loaded `LOADS` times, to be timed for `device` on batches of images of `input_shape`."""
+def prepare(module: nn.Module, input_shape: tuple[int, int, int], device: Device) -> Workload:
+    """`module` in eval mode, ready to be timed for `device` on batches of images of `input_shape`."""
+    return prepare_copies(module, input_shape, device, 1)[0]
+
+
+def prepare_copies(module: nn.Module, input_shape: tuple[int, int, int], device: Device, count: int) -> Copies:
+    """`module` loaded `count` times. What lies where in memory differs, and with it the time."""
     shape = (device.batch_size, *input_shape)
     if device.runtime == "onnxruntime":
-        model = onnx_model(module, shape, device.dtype)
-        return onnx_workload(model.SerializeToString(), shape, device.threads, device.processor)
+        model = onnx_model(module, shape, device.dtype).SerializeToString()
+        return [onnx_workload(model, shape, device.threads, device.processor) for _ in range(count)]
     load = _cuda_workload if device.processor == "cuda" else _torch_workload
-    return [load(copy.deepcopy(module), shape, device) for _ in range(LOADS)]
+    return [load(copy.deepcopy(module), shape, device) for _ in range(count)]
 
 
 def onnx_model(module: nn.Module, shape: tuple[int, ...], dtype: str) -> onnx.ModelProto:

@@ -2,8 +2,8 @@
 
 Every workload is visited once a round, in an order shuffled anew each round, so that slow drift of the machine hits all
 alike. A fixed reference workload runs before and after each stretch of visits; visits of a stretch in which the
-reference was slow are made again. What is timed is loaded several times, and visits take turns among these copies. Its
-time is the median over its visits, each visit being the median of a few calls behind one untimed call.
+reference was slow are made again. A workload's time is the median over its visits, each visit being the median of a few
+calls behind one untimed call. Where a workload was loaded several times, visits take turns among these copies.
 
 This file is part of the package, and it is also the script `measure.py` of a kit: beside a `kit.json` it measures the
 kit's graphs and writes `results.json`. It can be stopped and started again at any time.
@@ -38,8 +38,7 @@ RETRIES = 3
 LEAST_ROUNDS = 6  # that a limit on time leaves
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
-LOADS = 4  # copies of what is timed; even, so that the halves of a noise ceiling share none
-BYTES_PER_PARAM = 12 * LOADS  # a weight, its packed copy, and activations beside them
+BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
 
 # -- timing
 
@@ -74,12 +73,8 @@ def image(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def onnx_workload(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str = "cpu") -> Copies:
+def onnx_workload(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str = "cpu") -> Workload:
     """An ONNX model under ONNX Runtime: full graph optimisation, bound buffers, so that only execution is timed."""
-    return [_onnx_session(model, shape, threads, processor) for _ in range(LOADS)]
-
-
-def _onnx_session(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str) -> Workload:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -121,7 +116,7 @@ def capacity() -> int:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         free = 4 * 2**30  # a system that does not say
-    return max(12_500_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
+    return max(50_000_000, int(MEMORY_SHARE * free / BYTES_PER_PARAM))
 
 
 def usual_reference_ms(visits: Visits) -> float:
@@ -344,7 +339,7 @@ def main(folder: Path) -> None:
     header = {"kit": kit["id"], "cpu": here["cpu"], "onnxruntime": here["onnxruntime"]}
     with locked(folder / "results.lock", print):
         journal = Journal(folder / "results.jsonl", header)
-        reference = _graph(folder, device, kit["reference"])[0]
+        reference = _graph(folder, device, kit["reference"])
         print(f"rows: {len(kit['rows'])}, whole networks: {len(kit['networks'])}; stop and start again at will")
         for group, entries, rounds, visit_ms, minutes in (
             ("row:", kit["rows"], effort["rounds"], effort["visit_ms"], math.inf),
@@ -353,7 +348,7 @@ def main(folder: Path) -> None:
             visits = {key: turns for key, turns in journal.visits.items() if key.startswith(group)}
             watch = Interleaved(kit["seed"], rounds, visit_ms, reference, journal.record, visits)
             for part in _parts(entries):
-                ready = {e["key"]: _graph(folder, device, e) for e in part}
+                ready = {e["key"]: [_graph(folder, device, e)] for e in part}
                 plan = watch.plan(ready, minutes * len(part) / len(entries))
                 watch.run(ready, _Counter(group, len(part) * plan.rounds), _say, plan)
             journal.visits.update(watch.visits)
@@ -373,7 +368,7 @@ def main(folder: Path) -> None:
     print(f"done: {folder / 'results.json'}")
 
 
-def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Copies:
+def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Workload:
     return onnx_workload(str(folder / entry["file"]), tuple(entry["shape"]), device["threads"], device["processor"])
 
 

@@ -116,6 +116,15 @@ def test_too_little_effort_is_refused(name: str) -> None:
         Effort(**{name: 1})
 
 
+def test_every_part_of_the_networks_holds_fitted_and_held_out_ones() -> None:
+    fit, held_out = build.draw_networks(SPACE, Effort(fit_networks=48, held_out_networks=16), 0)
+    order = build.shuffled(fit + held_out, 0)
+    assert order == build.shuffled(fit + held_out, 0) != fit + held_out
+    assert sorted(arch.id for arch in order) == sorted(arch.id for arch in fit + held_out)
+    for start in range(0, 64, 16):
+        assert {arch in held_out for arch in order[start : start + 16]} == {True, False}
+
+
 def test_rexnets_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their networks have another layout; tables, their own networks and single measurements all take them.
 
