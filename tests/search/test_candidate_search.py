@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import json
@@ -19,6 +18,7 @@ import pytest
 
 from nas.candidate import Order, search_recipe, train_candidate
 from nas.candidate_search import CandidateSettings, Found, read_trials
+from nas.engines.base import Work
 from nas.engines.local import LocalEngine
 from nas.handover import measure_ranked
 from nas.latency.device import Device
