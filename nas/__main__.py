@@ -8,7 +8,7 @@ from nas.progress import log
 
 def commands() -> dict[str, str]:
     """Every command and what it does."""
-    first = {file.stem: file.read_text().splitlines()[0] for file in sorted(CONF.glob("*.yaml"))}
+    first = {file.stem: file.read_text(encoding="utf-8").splitlines()[0] for file in sorted(CONF.glob("*.yaml"))}
     return {name: line.removeprefix("# ") for name, line in first.items() if name != "command"}
 
 

@@ -54,7 +54,7 @@ def options(group: str) -> list[str]:
 
 def card_groups(config_name: str) -> dict[str, str | None]:
     """The groups that `conf/<config_name>.yaml` lists and the card each has by default."""
-    defaults = (yaml.safe_load((CONF / f"{config_name}.yaml").read_text()) or {}).get("defaults", [])
+    defaults = (yaml.safe_load((CONF / f"{config_name}.yaml").read_text(encoding="utf-8")) or {}).get("defaults", [])
     groups: dict[str, str | None] = {}
     for item in defaults:
         if isinstance(item, dict):
@@ -73,7 +73,7 @@ def documented_keys(path: Path, prefix: str = "") -> list[tuple[str, str, str]]:
     above: list[tuple[int, str]] = []
     notes: list[str] = []
     in_defaults = False
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         text = line.strip()
         if text.startswith("#"):
             if not text.startswith("# @package"):

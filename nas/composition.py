@@ -44,7 +44,7 @@ def own_method(config_name: str, arguments: list[str]) -> list[str]:
     for space in given["space"].split(","):
         files = [folder / "space" / f"{space.strip()}.yaml" for folder in [*folders, CONF]]
         card = next((file for file in files if file.exists()), None)
-        values = yaml.safe_load(card.read_text()) if card else None
+        values = yaml.safe_load(card.read_text(encoding="utf-8")) if card else None
         found.add(values.get("method") if isinstance(values, dict) else None)
     if len(found) > 1:
         raise ValueError(f"the spaces {given['space']} have different methods of their own; give one: method=...")
@@ -60,7 +60,7 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 
 def card_values(name: str) -> dict[str, Any]:
     """What the card `conf/<name>.yaml` says, as it is written; `card_values("method/dnas")`."""
-    values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
     return values
 
 

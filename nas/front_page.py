@@ -41,7 +41,7 @@ def front_html(folder: str | Path) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n<h1>{escape(title)}</h1>{sections}"
+        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>\n<body><main>\n<h1>{escape(title)}</h1>{sections}"
         "</main></body></html>\n"
     )
 

@@ -62,7 +62,7 @@ def methods_for(space: SearchSpace) -> list[str]:
     """The cards of the methods that can search `space` as it is."""
     found = []
     for name in options("method"):
-        card = yaml.safe_load((CONF / "method" / f"{name}.yaml").read_text())
+        card = yaml.safe_load((CONF / "method" / f"{name}.yaml").read_text(encoding="utf-8"))
         if hasattr(cards.find_target(card["_target_"]), "check"):  # a supernet; the others search every space
             try:
                 cards.build(card, "method", {}).check(space)

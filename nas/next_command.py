@@ -25,7 +25,7 @@ def train_command(arch: Path, config: Mapping[str, Any], recipe: Recipe | None) 
 def data_settings(card: Mapping[str, Any]) -> str:
     """`data=...` and what differs from that card, for a configuration's resolved `data`."""
     for file in sorted((CONF / "data").glob("*.yaml")):
-        known = yaml.safe_load(file.read_text())
+        known = yaml.safe_load(file.read_text(encoding="utf-8"))
         if known["_target_"] == card["_target_"]:
             return _line([("data", file.stem)] + [(f"data.{k}", v) for k, v in card.items() if known.get(k) != v])
     return f"data={card['_target_'].rpartition('.')[2]}"  # a card of the user's own, called like its function
@@ -33,7 +33,7 @@ def data_settings(card: Mapping[str, Any]) -> str:
 
 def recipe_settings(recipe: Recipe, card: str = "quick") -> str:
     """What differs in `recipe` from a recipe card, as settings; empty where nothing does."""
-    known = cards.build(yaml.safe_load((CONF / "recipe" / f"{card}.yaml").read_text()), "recipe", {})
+    known = cards.build(yaml.safe_load((CONF / "recipe" / f"{card}.yaml").read_text(encoding="utf-8")), "recipe", {})
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
     # ++: a card need not list every field
     return _line([(f"++recipe.{name}", value) for name, value in values.items() if getattr(known, name) != value])

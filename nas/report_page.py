@@ -45,7 +45,7 @@ def report_html(run: str | Path) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(_title(result))}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE.read_text()}</style></head>\n<body><main>\n{''.join(sections)}</main></body></html>\n"
+        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>\n<body><main>\n{''.join(sections)}</main></body></html>\n"
     )
 
 

@@ -111,7 +111,7 @@ class Run:
     def read_command(path: str | Path) -> str | None:
         """The command that began a run, such as `search`; None where its directory does not say."""
         try:
-            words = json.loads((Path(path) / "env.json").read_text())["command"].split()
+            words = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))["command"].split()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         names = [word.removeprefix("nas.") for word in words if word.startswith("nas.")]

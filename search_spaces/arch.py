@@ -153,7 +153,7 @@ class Arch:
         """The arch in the file `path`. Raises `ValueError` naming the file where it is missing or not an arch."""
         path = Path(path)
         try:
-            return Arch.from_json(path.read_text())
+            return Arch.from_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ValueError(f"no arch file at {path}; a search writes one as arch.json in its run directory") from None
         except (ValueError, UnicodeDecodeError, OSError) as error:

@@ -333,7 +333,7 @@ def main(folder: Path) -> None:
     if (folder / "results.json").exists():
         print(f"{folder / 'results.json'} is there already; copy it back, or delete it to measure again")
         return
-    kit = json.loads((folder / "kit.json").read_text())
+    kit = json.loads((folder / "kit.json").read_text(encoding="utf-8"))
     device, effort = kit["device"], kit["effort"]
     here = {**machine(), "onnxruntime": onnxruntime.__version__}
     header = {"kit": kit["id"], "cpu": here["cpu"], "onnxruntime": here["onnxruntime"]}

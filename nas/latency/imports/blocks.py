@@ -119,7 +119,7 @@ def _rows(path: Path, factor: float, repair: bool) -> Any:
     if repair:
         raise ValueError("tables of blocks hold each block once, so there is nothing to repair it by")
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or not data:

@@ -73,7 +73,11 @@ def read_text(
     does not have is ignored. (AnnaAraslanova/FBNet's table, in us; JunrQ/NAS's, in ms, without a header.)
     """
     layered = _layerwise(space)
-    lines = [(n, line.split()) for n, line in enumerate(path.read_text().splitlines(), start=1) if line.strip()]
+    lines = [
+        (n, line.split())
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if line.strip()
+    ]
     order = max((position.labels for position in layered.positions), key=len)
     if lines and any(_number(word) is None for word in lines[0][1]):
         order = tuple(_own_name(word) for word in lines.pop(0)[1])
