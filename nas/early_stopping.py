@@ -63,14 +63,15 @@ def decide(outcomes: Mapping[tuple[int, int], Outcome], rounds: int, threshold: 
 
 
 def ordered(order: Order, stop: Stop | None, round_: int) -> Order:
-    """`order` with its curve asked for, stopped early where `stop` holds for its round."""
-    stop_epoch = stop.epochs if stop is not None and round_ >= stop.rounds else None
-    return dataclasses.replace(order, curve=True, stop_epoch=stop_epoch)
+    """`order` with its curve asked for; where `stop` holds for its round, without one, stopped early."""
+    if stop is not None and round_ >= stop.rounds:
+        return dataclasses.replace(order, stop_epoch=stop.epochs)  # scored once: looks at every epoch cost time
+    return dataclasses.replace(order, curve=True)
 
 
 def comparable(outcome: Outcome, stop: Stop | None) -> Outcome:
     """`outcome` scored at the epoch all candidates reach, also where it was trained further."""
-    if stop is None or not np.isfinite(outcome.score):
+    if stop is None or "curve" not in outcome.figures:  # stopped there, or failed
         return outcome
     return dataclasses.replace(outcome, score=float(outcome.figures["curve"][stop.epochs - 1]))
 

@@ -36,6 +36,7 @@ from search_spaces.space import Genotype, SearchSpace
 RESOLUTION = 16
 SEARCH_IMAGES, VALIDATION_IMAGES, TRAIN_IMAGES, TEST_IMAGES = 600, 1000, 1000, 5000
 SEEDS = (0, 1, 2)
+HELD_OUT = VALIDATION_IMAGES / (SEARCH_IMAGES + VALIDATION_IMAGES)
 TRAININGS, FINALISTS = 24, 4  # candidate trainings of a search, the finalists among them
 FRACTION = 0.3  # of the reachable latency range
 RECIPE = dataclasses.replace(equal_latency.RECIPE, epochs=3, warmup_epochs=0.5)
@@ -48,11 +49,11 @@ def architectures() -> SearchSpace:
     return fbnetv3(RESOLUTION, 10, 1, width=0.25, depth=0.25, head_channels=256)
 
 
-def space_of(method: str) -> JointSpace:
-    """What `method` searches: archs with recipes, or archs alone under `RECIPE`."""
+def space_of(method: str, base: Recipe = RECIPE) -> JointSpace:
+    """What `method` searches: archs with recipes, or archs alone; `base` gives what is not searched."""
     grids = {} if method == "architecture" else card_values("recipe_space/small_images")
     grids.pop("_target_", None)
-    return JointSpace(architectures(), recipe_space(RECIPE, **grids))
+    return JointSpace(architectures(), recipe_space(base, **grids))
 
 
 def method_of(method: str) -> Any:
@@ -73,22 +74,33 @@ def images(root: str, train: int, test: int) -> dict[str, Any]:
     }
 
 
-def search(root: str, out: Path, table: LatencyTable, method: str, seed: int) -> dict[str, Any]:
-    """The best of `TRAININGS` candidates by validation accuracy; the test images are not looked at."""
-    space = space_of(method)
+def settings_of(method: str) -> CandidateSettings:
+    """`TRAININGS` trainings in rounds of 4; random search has no predictor that could name finalists."""
+    finalists = 0 if method == "random" else FINALISTS
+    return CandidateSettings(TRAININGS - finalists, 4, finalists, None, HELD_OUT, 1, None, None)
+
+
+def search(
+    root: str,
+    folder: Path,
+    table: LatencyTable,
+    method: str,
+    seed: int,
+    settings: CandidateSettings,
+    base: Recipe = RECIPE,
+) -> dict[str, Any]:
+    """The best trained candidate by validation accuracy; the test images are not looked at. `folder`: the run's."""
+    space = space_of(method, base)
     cost = table.cost(space)
     budget = resolve_budget(cost, None, FRACTION, table.margin)
     assert budget is not None
-    held_out = VALIDATION_IMAGES / (SEARCH_IMAGES + VALIDATION_IMAGES)
 
     def order_of(candidate: str, genotype: Genotype) -> Order:
         arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
         card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
-        return Order(arch, recipe, card, held_out, seed, candidate, "cpu", "no")
+        return Order(arch, recipe, card, HELD_OUT, seed, candidate, "cpu", "no")
 
-    finalists = 0 if method == "random" else FINALISTS
-    settings = CandidateSettings(TRAININGS - finalists, 4, finalists, None, held_out, 1, None, None)
-    folder = out / f"{method}-{seed}"
+    trainings = settings.trials + settings.finalists
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
@@ -98,11 +110,11 @@ def search(root: str, out: Path, table: LatencyTable, method: str, seed: int) ->
         "kind": "search",
         "method": method,
         "seed": seed,
-        "trainings": TRAININGS,
+        "trainings": trainings,
         "genotype": genotype.tolist(),
         "recipe": space.recipe(genotype).to_dict(),
         "validation_top1_percent": float(found.scores[0]),
-        "failed": TRAININGS - len(found.scores),
+        "failed": trainings - len(found.scores),
         "asked_latency_ms": budget.asked_ms,
         "limit_latency_ms": budget.limit_ms,
         "estimated_latency_ms": float(cost(genotype[None])[0]),
@@ -144,7 +156,10 @@ def collect(root: str, out: Path) -> None:
         for method in METHODS:
             mine = [r for r in finished if (r["method"], r["seed"]) == (method, seed)]
             searched = [r for r in mine if r["kind"] == "search"]
-            found = searched[0] if searched else add(search(root, out, table, method, seed))
+            if searched:
+                found = searched[0]
+            else:
+                found = add(search(root, out / f"{method}-{seed}", table, method, seed, settings_of(method)))
             finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
             for recipe in ("own", "common"):
                 if recipe in finals:

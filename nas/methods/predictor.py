@@ -85,8 +85,9 @@ class PredictorProposal(Proposal):
                 self.space.mutate(np.repeat(best, 16, axis=0), rng, 2 / max(best.shape[1], 1)), rng
             )
             pool = np.concatenate([self.pool, near, *front.genotypes])
-            pool = self._new(pool, len(pool))
-        return pool[self._batch(pool, *predictor.predict(pool), count)]
+            pool = self._unseen(pool)
+        # more than asked: several genotypes may describe one network
+        return pool[self._batch(pool, *predictor.predict(pool), 4 * count)]
 
     def _batch(self, pool: Population, mean: Floats, std: Floats, count: int) -> np.ndarray:
         """Indices of the batch in `pool`, taken one after the other."""
@@ -114,10 +115,10 @@ class PredictorProposal(Proposal):
         return predictor
 
     def finalists(self, count: int) -> Population:
-        """The `count` genotypes of highest predicted score within the budgets that were not trained yet."""
+        """The `count` candidates of highest predicted score within the budgets that were not trained yet."""
         front = self.front(self.feasible.maxima[None])
         chosen = self._new(front.genotypes[0], count)
-        self._known |= {row.tobytes() for row in chosen}
+        self._remember(chosen)
         return chosen
 
     def front(self, maxima: Floats) -> Front:

@@ -10,6 +10,7 @@ import numpy as np
 from nas.seeding import numpy_generator
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
+from search_spaces.joint import JointSpace
 from search_spaces.space import Population
 
 ATTEMPTS = 40  # draws of new genotypes before a space too large to list counts as exhausted
@@ -18,16 +19,18 @@ ATTEMPTS = 40  # draws of new genotypes before a space too large to list counts 
 class Proposal(ABC):
     """One search in progress. Scores are higher-is-better; NaN says that a candidate failed.
 
-    `ask` gives distinct genotypes within the budgets that were never asked or told before, fewer than wanted only where
-    no more are found. What it draws is a function of the seed and of what was told, so a search is continued by
-    telling a new object what the old one was told, in that order.
+    `ask` gives distinct candidates within the budgets that were never asked or told before, fewer than wanted only
+    where no more are found. A candidate that several genotypes describe (genes of blocks that a depth leaves out,
+    widths that round alike) counts once. What it draws is a function of the seed and of what was told, so a search is
+    continued by telling a new object what the old one was told, in that order.
     """
 
     def __init__(self, feasible: Feasible, seed: int) -> None:
         self.feasible, self.space, self.seed = feasible, feasible.space, seed
         self.told: Population = np.zeros((0, len(self.space.variables)), dtype=np.int64)
         self.scores: Floats = np.zeros(0)
-        self._known: set[bytes] = set()
+        self._known: set[bytes] = set()  # genotypes
+        self._candidates: set[str] = set()  # what they describe
         self._all = feasible.enumerate()
 
     def ask(self, count: int) -> Population:
@@ -38,7 +41,7 @@ class Proposal(ABC):
         chosen = self._new(self._propose(count, rng), count)
         if len(chosen) < count:
             chosen = np.concatenate([chosen, self._fill(count - len(chosen), chosen, rng)])
-        self._known |= {row.tobytes() for row in chosen}
+        self._remember(chosen)
         return chosen
 
     def tell(self, population: Population, scores: Sequence[float] | Floats) -> None:
@@ -49,7 +52,7 @@ class Proposal(ABC):
             raise ValueError(f"{len(population)} candidates were told with {len(values)} scores")
         self.told = np.concatenate([self.told, population])
         self.scores = np.concatenate([self.scores, values])
-        self._known |= {row.tobytes() for row in population}
+        self._remember(population)
 
     @abstractmethod
     def _propose(self, count: int, rng: np.random.Generator) -> Population:
@@ -62,22 +65,39 @@ class Proposal(ABC):
 
     def unknown(self) -> Population | None:
         """All genotypes within the budgets not asked or told yet; None for a space too large to list."""
-        if self._all is None:
-            return None
-        return self._all[[row.tobytes() not in self._known for row in self._all]]
+        return None if self._all is None else self._unseen(self._all)
 
-    def _new(self, population: Population, count: int, besides: Population | None = None) -> Population:
-        """The first `count` rows that are neither known nor in `besides` nor repeated."""
-        seen = set() if besides is None else {row.tobytes() for row in np.ascontiguousarray(besides)}
-        keep = []
+    def _unseen(self, population: Population) -> Population:
+        """The rows that were not asked or told as they are, without repetition: quick, for pools."""
+        seen, keep = set(self._known), []
         for i, row in enumerate(np.ascontiguousarray(population, dtype=np.int64)):
             key = row.tobytes()
-            if key not in seen and key not in self._known:
+            if key not in seen:
                 seen.add(key)
                 keep.append(i)
-                if len(keep) == count:
-                    break
         return np.asarray(population, dtype=np.int64)[keep].reshape(len(keep), self.told.shape[1])
+
+    def _new(self, population: Population, count: int, besides: Population | None = None) -> Population:
+        """The first `count` rows whose candidates are neither known nor in `besides` nor repeated."""
+        seen = self._candidates | {self._candidate(row) for row in ([] if besides is None else besides)}
+        rows = self._unseen(population)
+        keep: list[int] = []
+        for i, row in enumerate(rows):
+            if len(keep) == count:
+                break
+            candidate = self._candidate(row)
+            if candidate not in seen:
+                seen.add(candidate)
+                keep.append(i)
+        return rows[keep].reshape(len(keep), self.told.shape[1])
+
+    def _remember(self, population: Population) -> None:
+        self._known |= {row.tobytes() for row in np.ascontiguousarray(population)}
+        self._candidates |= {self._candidate(row) for row in population}
+
+    def _candidate(self, row: np.ndarray) -> str:
+        """What genotype `row` describes; where the space cannot say, the genotype itself."""
+        return self.space.candidate_id(row.tolist()) if isinstance(self.space, JointSpace) else row.tobytes().hex()
 
     def _fill(self, count: int, besides: Population, rng: np.random.Generator) -> Population:
         """`count` random new genotypes, where a method ran out of its own."""

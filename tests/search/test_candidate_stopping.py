@@ -89,7 +89,9 @@ def test_the_rule_at_hand_made_curves() -> None:
     assert decide(full | later, 1, 0.92) == stop
     order = order_of("abc")
     assert ordered(order, stop, 0) == dataclasses.replace(order, curve=True)
-    assert ordered(order, stop, 1) == dataclasses.replace(order, curve=True, stop_epoch=2)
+    assert ordered(order, stop, 1) == dataclasses.replace(order, stop_epoch=2)
+    short = Outcome("c1-0", (0,), 1, 0, 5.0, {"epochs": 2}, None)
+    assert comparable(short, stop) == short  # ended where the others are compared
 
 
 def test_too_little_to_decide_on() -> None:
@@ -109,7 +111,7 @@ def test_later_candidates_stop_where_the_first_batch_says(tmp_path: Path) -> Non
     _, scores = read_trials(tmp_path / "run", SPACE)
     np.testing.assert_allclose(np.sort(scores), np.sort(expected))
     records = json.loads((tmp_path / "run" / "trials.json").read_text())
-    assert [len(record["figures"]["curve"]) for record in records] == [4] * 8 + [2] * 10
+    assert [len(record["figures"].get("curve", [])) for record in records] == [4] * 8 + [0] * 10
     logged = [record["validation_top1_percent"] for record in read_metrics(tmp_path / "run")]
     assert sorted(logged) == pytest.approx(sorted(expected))
 
@@ -178,12 +180,13 @@ def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
 def test_a_real_search_on_digits(tmp_path: Path) -> None:
     found = search(tmp_path / "run", LocalEngine(workers=1), method=RandomSearch(), trials=10, stop_correlation=0.1)
     records = json.loads((tmp_path / "run" / "trials.json").read_text())
-    curves = [record["figures"]["curve"] for record in records]
-    assert [len(curve) for curve in curves[:8]] == [4] * 8
+    curves = [record["figures"]["curve"] for record in records[:8]]
+    assert [len(curve) for curve in curves] == [4] * 8
     (epochs,) = {record["figures"]["epochs"] for record in records[8:]}
-    expected = decide({(0, i): outcome(i, curve) for i, curve in enumerate(curves[:8])}, 1, 0.1)
+    expected = decide({(0, i): outcome(i, curve) for i, curve in enumerate(curves)}, 1, 0.1)
     assert isinstance(expected, Stop) and epochs == expected.epochs
-    assert sorted(found.scores) == sorted(curve[epochs - 1] for curve in curves)
+    stopped = [record["figures"]["top1_percent"] for record in records[8:]]
+    assert sorted(found.scores) == sorted([curve[epochs - 1] for curve in curves] + stopped)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import pytest
 
 from nas import cards
 from nas.composition import card_values
+from nas.methods.predictor import PredictorProposal
 from nas.methods.proposal import Proposal
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.costs import Count
 from search_spaces.fbnet import fbnet
+from search_spaces.fbnetv3_space import fbnetv3
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
@@ -39,6 +41,7 @@ def spaces() -> dict[str, SearchSpace]:
     return {
         "arch": archs,
         "joint": JointSpace(archs, recipes),
+        "narrow": JointSpace(fbnetv3(16, 10, 1, width=0.25, depth=0.25, head_channels=32), recipes),
         "recipe": JointSpace(single(archs.decode([0] * len(archs.variables))), recipes),
     }
 
@@ -94,6 +97,30 @@ def test_asked_candidates_are_new_and_within_every_budget(name: str, space: str,
     assert proposal.feasible.mask(told).all()
     for genotype in told.tolist():
         SPACES[space].check(genotype)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_that_several_genotypes_describe_is_asked_once(name: str) -> None:
+    """Narrow and shallow, FBNetV3's space has silent genes: a mutant can be the network it came from."""
+    space = SPACES["narrow"]
+    assert isinstance(space, JointSpace)
+    rng = np.random.default_rng(0)
+    parents = space.sample(200, rng)
+    mutants = space.mutate(parents, rng, 1 / len(space.variables))
+    twins = [
+        (one, other)
+        for one, other in zip(parents, mutants, strict=True)
+        if (one != other).any() and space.candidate_id(one) == space.candidate_id(other)
+    ]
+    assert twins
+    proposal = start(name, space, (0.2,))
+    for one, other in twins:
+        assert len(proposal._new(np.array([one, other]), 2)) == 1
+    rounds(proposal, 4, 4)
+    told = list(proposal.told)
+    if isinstance(proposal, PredictorProposal):
+        told += list(proposal.finalists(4))
+    assert len({space.candidate_id(row) for row in told}) == len(told) >= 16
 
 
 @pytest.mark.parametrize("name", SMALL)
