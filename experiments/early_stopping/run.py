@@ -1,0 +1,126 @@
+"""Candidate trainings in full against trainings stopped where ranks agree, at equal trainings (see README.md)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.equal_latency import mean_interval
+from experiments.joint_vs_random.run import RECIPE, architectures, final, search, settings_of
+from nas.files import read_json, write_text
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.table import LatencyTable
+from predictors.early_stopping import FEWEST, stopping_rule
+
+SEEDS = (0, 1, 2)
+EPOCHS = 6  # of a candidate's training in full
+TRAININGS, FINALISTS = 16, 4  # candidate trainings of a search, the finalists among them
+CORRELATIONS = (None, 0.75)  # search.stop_correlation; None: all candidates train in full
+THRESHOLDS = (0.98, 0.92, 0.85, 0.8, 0.7, 0.5)  # where the first batch would have stopped the others
+
+
+def processor_seconds() -> float:
+    """Of this process and its ended workers: unlike the clock's, not those that other work on the machine takes."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, who))
+
+
+def searched(root: str, out: Path, table: LatencyTable, correlation: float | None, seed: int) -> dict[str, Any]:
+    """One joint search; what it found, and what its candidates' trainings took."""
+    folder = out / f"{correlation or 'full'}-{seed}"
+    settings = dataclasses.replace(
+        settings_of("joint"), trials=TRAININGS - FINALISTS, finalists=FINALISTS, stop_correlation=correlation
+    )
+    began = processor_seconds()
+    found = search(root, folder, table, "joint", seed, settings, dataclasses.replace(RECIPE, epochs=EPOCHS))
+    figures = [trial["figures"] for trial in read_json(folder / "trials.json", "trials")]
+    return {
+        **found,
+        "stop_correlation": correlation,
+        "stop_epoch": figures[-1]["epochs"],
+        "epochs_trained": sum(figure["epochs"] for figure in figures),
+        "processor_seconds": processor_seconds() - began,  # without what an interrupted search had done before
+        "curves": [figure["curve"] for figure in figures if "curve" in figure],
+    }
+
+
+def collect(root: str, out: Path) -> None:
+    """Run what is missing; `results.json` is written anew after every piece, so an interrupted run continues."""
+    out.mkdir(parents=True, exist_ok=True)
+    device, space, file = Device(), architectures(), out / "results.json"
+    if not (out / "table.json").exists():
+        build_table(space, device, out / "tables").save(out / "table.json")
+    table = LatencyTable.load(out / "table.json", space, device)
+    records: list[dict[str, Any]] = read_json(file, "results") if file.exists() else []
+    done = {(record["stop_correlation"], record["seed"]) for record in records}
+    for seed in SEEDS:
+        for correlation in CORRELATIONS:
+            if (correlation, seed) in done:
+                continue
+            found = searched(root, out, table, correlation, seed)
+            trained = final(root, found, own=True)
+            records.append({**found, "test_top1_percent": trained["top1_percent"]})
+            lines = ",\n".join(json.dumps(record) for record in records)
+            write_text(file, f"[\n{lines}\n]\n")
+            print({key: value for key, value in records[-1].items() if key not in ("recipe", "curves", "genotype")})
+
+
+def report(file: Path) -> None:
+    """Print the table of `results.json`, differences paired by seed, and what other thresholds would have chosen."""
+    records: list[dict[str, Any]] = read_json(file, "results")
+    by = {(record["stop_correlation"], record["seed"]): record for record in records}
+    seeds = [seed for seed in SEEDS if all((correlation, seed) in by for correlation in CORRELATIONS)]
+    keys = ("epochs_trained", "processor_seconds", "validation_top1_percent", "test_top1_percent")
+    print("| stop_correlation | stops after | epochs trained | processor seconds | validation % | test % |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for correlation in CORRELATIONS:
+        mine = [by[correlation, seed] for seed in seeds]
+        stops = ", ".join(str(record["stop_epoch"]) for record in mine)
+        cells = [
+            f"{np.mean([record[key] for record in mine]):{form}} "
+            f"({', '.join(format(record[key], form) for record in mine)})"
+            for key, form in zip(keys, (".0f", ".0f", ".2f", ".2f"), strict=True)
+        ]
+        print(f"| {correlation or 'none'} | {stops} | {' | '.join(cells)} |")
+    for correlation in CORRELATIONS[1:]:
+        pairs = [(by[correlation, seed], by[None, seed]) for seed in seeds]
+        for key in ("epochs_trained", "processor_seconds"):
+            mean, half = mean_interval([100 * (1 - one[key] / other[key]) for one, other in pairs])
+            print(f"{correlation}: {key} saved {mean:.1f} ± {half:.1f}% (95% t-interval, {len(seeds)} seeds)")
+        mean, half = mean_interval([one["test_top1_percent"] - other["test_top1_percent"] for one, other in pairs])
+        print(f"{correlation}: test top-1 {mean:+.2f} ± {half:.2f} points")
+    print("| seed | correlation of epochs 1 to the last | " + " | ".join(f"stop at {t}" for t in THRESHOLDS) + " |")
+    print("| --- | --- |" + " --- |" * len(THRESHOLDS))
+    for seed in seeds:
+        curves = np.array(by[CORRELATIONS[1], seed]["curves"])[:FEWEST]
+        ranks = ", ".join(f"{value:.2f}" for value in stopping_rule(curves).correlations)
+        stops = " | ".join(str(stopping_rule(curves, threshold).epochs) for threshold in THRESHOLDS)
+        print(f"| {seed} | {ranks} | {stops} |")
+
+
+def main() -> None:
+    """The command line: run what is missing, or `--report`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="Fashion-MNIST as .npz: x_train, y_train, x_test, y_test")
+    parser.add_argument("--out", type=Path, default=Path("runs/early_stopping"), help="table, trials, results")
+    parser.add_argument("--report", type=Path, help="print the tables of this results.json instead")
+    options = parser.parse_args()
+    if options.report:
+        report(options.report)
+    elif options.data:
+        torch.set_num_threads(1)
+        collect(options.data, options.out)
+    else:
+        parser.error("--data (to run) or --report (to read) is needed")
+
+
+if __name__ == "__main__":
+    main()
