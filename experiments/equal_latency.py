@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
 import multiprocessing
 from collections.abc import Callable
@@ -16,12 +16,12 @@ import torch
 from scipy import stats
 
 from experiments import records
+from experiments.collecting import collect_or_report, measured_table
 from nas import cards, training
 from nas.composition import card_values
 from nas.data.torchvision import fashion_mnist
 from nas.engine import make_accelerator
 from nas.integer_programme import best_under_budget
-from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable
@@ -116,11 +116,8 @@ def train(root: str, arch_json: str, seed: int) -> dict[str, float]:
 
 def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
-    out.mkdir(parents=True, exist_ok=True)
     device, space = Device(), setting.space()
-    if not (out / "table.json").exists():
-        build_table(space, device, out / "tables").save(out / "table.json")
-    table = LatencyTable.load(out / "table.json", space, device)
+    table = measured_table(space, device, out)
     cost = table.cost(space)
     file = out / "results.jsonl"
     finished = records.finished(file)
@@ -210,17 +207,11 @@ def report(setting: Setting, file: Path) -> None:
 
 def main(setting: Setting, description: str | None, default_out: str) -> None:
     """The command line of an experiment: run what is missing, or `--report`."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", help="fashion_mnist.npz or the folder of torchvision's FashionMNIST")
-    parser.add_argument("--out", type=Path, default=Path(default_out))
-    parser.add_argument("--processes", type=int, default=2, help="single-threaded worker processes")
-    parser.add_argument("--seeds", type=int, default=3, help="searches, each with its random networks")
-    parser.add_argument("--report", type=Path, help="print the table of this results.jsonl instead")
-    options = parser.parse_args()
-    if options.report:
-        report(setting, options.report)
-    elif options.data:
-        torch.set_num_threads(1)
-        collect(setting, options.data, options.out, options.processes, options.seeds)
-    else:
-        parser.error("--data (to run) or --report (to read) is needed")
+    collect_or_report(
+        description,
+        default_out,
+        functools.partial(collect, setting),
+        functools.partial(report, setting),
+        processes=(2, "single-threaded worker processes"),
+        seeds=(3, "searches, each with its random networks"),
+    )

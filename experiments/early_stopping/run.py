@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from experiments import records
+from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
 from experiments.joint_vs_random.run import RECIPE, architectures, final, search, settings_of
-from nas.files import read_json, write_text
-from nas.latency.build import build_table
+from nas.files import read_json
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable
 from predictors.early_stopping import FEWEST, stopping_rule
@@ -53,30 +51,25 @@ def searched(root: str, out: Path, table: LatencyTable, correlation: float | Non
 
 
 def collect(root: str, out: Path) -> None:
-    """Run what is missing; `results.json` is written anew after every piece, so an interrupted run continues."""
-    out.mkdir(parents=True, exist_ok=True)
-    device, space, file = Device(), architectures(), out / "results.json"
-    if not (out / "table.json").exists():
-        build_table(space, device, out / "tables").save(out / "table.json")
-    table = LatencyTable.load(out / "table.json", space, device)
-    records: list[dict[str, Any]] = read_json(file, "results") if file.exists() else []
-    done = {(record["stop_correlation"], record["seed"]) for record in records}
+    """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
+    file = out / "results.jsonl"
+    table = measured_table(architectures(), Device(), out)
+    finished = records.finished(file)
+    done = {(record["stop_correlation"], record["seed"]) for record in finished}
     for seed in SEEDS:
         for correlation in CORRELATIONS:
             if (correlation, seed) in done:
                 continue
             found = searched(root, out, table, correlation, seed)
             trained = final(root, found, own=True)
-            records.append({**found, "test_top1_percent": trained["top1_percent"]})
-            lines = ",\n".join(json.dumps(record) for record in records)
-            write_text(file, f"[\n{lines}\n]\n")
-            print({key: value for key, value in records[-1].items() if key not in ("recipe", "curves", "genotype")})
+            finished.append({**found, "test_top1_percent": trained["top1_percent"]})
+            records.write(file, finished)
+            print({key: value for key, value in finished[-1].items() if key not in ("recipe", "curves", "genotype")})
 
 
 def report(file: Path) -> None:
-    """Print the table of `results.json`, differences paired by seed, and what other thresholds would have chosen."""
-    records: list[dict[str, Any]] = read_json(file, "results")
-    by = {(record["stop_correlation"], record["seed"]): record for record in records}
+    """Print the table of `results.jsonl`, differences paired by seed, and what other thresholds would have chosen."""
+    by = {(record["stop_correlation"], record["seed"]): record for record in records.read(file)}
     seeds = [seed for seed in SEEDS if all((correlation, seed) in by for correlation in CORRELATIONS)]
     keys = ("epochs_trained", "processor_seconds", "validation_top1_percent", "test_top1_percent")
     print("| stop_correlation | stops after | epochs trained | processor seconds | validation % | test % |")
@@ -106,21 +99,5 @@ def report(file: Path) -> None:
         print(f"| {seed} | {ranks} | {stops} |")
 
 
-def main() -> None:
-    """The command line: run what is missing, or `--report`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="Fashion-MNIST as .npz: x_train, y_train, x_test, y_test")
-    parser.add_argument("--out", type=Path, default=Path("runs/early_stopping"), help="table, trials, results")
-    parser.add_argument("--report", type=Path, help="print the tables of this results.json instead")
-    options = parser.parse_args()
-    if options.report:
-        report(options.report)
-    elif options.data:
-        torch.set_num_threads(1)
-        collect(options.data, options.out)
-    else:
-        parser.error("--data (to run) or --report (to read) is needed")
-
-
 if __name__ == "__main__":
-    main()
+    collect_or_report(__doc__, "runs/early_stopping", collect, report)

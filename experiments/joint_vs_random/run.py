@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from experiments import equal_latency, records
+from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
 from nas import cards, training
 from nas.candidate import Order
@@ -20,7 +19,6 @@ from nas.composition import card_values
 from nas.data.card import data_of
 from nas.engine import make_accelerator
 from nas.engines.local import LocalEngine
-from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.fresh import measure_arch_fresh_ms
 from nas.latency.table import LatencyTable
@@ -139,11 +137,8 @@ def final(root: str, found: dict[str, Any], own: bool) -> dict[str, Any]:
 
 def collect(root: str, out: Path) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
-    out.mkdir(parents=True, exist_ok=True)
-    device, space, file = Device(), architectures(), out / "results.jsonl"
-    if not (out / "table.json").exists():
-        build_table(space, device, out / "tables").save(out / "table.json")
-    table = LatencyTable.load(out / "table.json", space, device)
+    file = out / "results.jsonl"
+    table = measured_table(architectures(), Device(), out)
     finished = records.finished(file)
 
     def add(record: dict[str, Any]) -> dict[str, Any]:
@@ -199,21 +194,5 @@ def report(file: Path) -> None:
             )
 
 
-def main() -> None:
-    """The command line: run what is missing, or `--report`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="Fashion-MNIST as .npz: x_train, y_train, x_test, y_test")
-    parser.add_argument("--out", type=Path, default=Path("runs/joint_vs_random"), help="table, trials, results")
-    parser.add_argument("--report", type=Path, help="print the table of this results.jsonl instead")
-    options = parser.parse_args()
-    if options.report:
-        report(options.report)
-    elif options.data:
-        torch.set_num_threads(1)
-        collect(options.data, options.out)
-    else:
-        parser.error("--data (to run) or --report (to read) is needed")
-
-
 if __name__ == "__main__":
-    main()
+    collect_or_report(__doc__, "runs/joint_vs_random", collect, report)
