@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +31,12 @@ class ImageData:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything a score on this data depends on: images, labels, both splits, normalisation."""
+        parts = f"{self.num_classes} {self.resolution} {self.train.fingerprint()} {self.test.fingerprint()}"
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
     def split_train(self, fraction: float, seed: int) -> tuple[Split, Split]:
         """The training split divided in two, `fraction` of it first: disjoint, stratified, fixed by `seed`."""

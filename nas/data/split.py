@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -19,6 +20,10 @@ class Source(Protocol):
         """For each index vector its images: (B, C, S, S) uint8 on `device`."""
         ...
 
+    def fingerprint(self) -> str:
+        """A digest of what the images are: another data set, or one that was changed, has another."""
+        ...
+
 
 class MemorySource:
     """Images as one uint8 tensor (N, C, S, S); a copy on each device that asked for one."""
@@ -26,6 +31,13 @@ class MemorySource:
     def __init__(self, images: Tensor) -> None:
         self.images = images
         self._copies = {images.device: images}
+        self._fingerprint: str | None = None
+
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            shape = str(tuple(self.images.shape)).encode()
+            self._fingerprint = hashlib.sha256(shape + self.images.contiguous().numpy().tobytes()).hexdigest()[:32]
+        return self._fingerprint
 
     def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
         if device not in self._copies:
@@ -54,6 +66,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def fingerprint(self) -> str:
+        """A digest of images, their order and labels, and of how they are normalised."""
+        found = hashlib.sha256(self.source.fingerprint().encode())
+        for part in (self.indices, self.labels, self.mean, self.std):
+            found.update(part.contiguous().numpy().tobytes())
+        return found.hexdigest()[:32]
 
     def num_batches(self, batch_size: int, drop_last: bool = False) -> int:
         """Number of batches in an epoch; at least 1 (`drop_last` never drops the only one)."""

@@ -189,3 +189,15 @@ def test_limits_keep_the_share_of_each_class() -> None:
     for limit in (2, 91):
         with pytest.raises(ValueError, match=f"between 3 .* and 90, got {limit}"):
             in_memory("mine", (images, labels), (images, labels), "abc", 4, (limit, None))
+
+
+def test_a_fingerprint_sees_images_labels_and_splits() -> None:
+    def made(first: int = 0, label: int = 0) -> ImageData:
+        images = torch.arange(8 * 16, dtype=torch.int64).reshape(8, 1, 4, 4).to(torch.uint8)
+        images[0, 0, 0, 0] = first
+        labels = torch.tensor([label, 1, 0, 1, 0, 1, 0, 1])
+        return in_memory("made", (images, labels), (images, labels), ("a", "b"), 4)
+
+    assert made().fingerprint == made().fingerprint
+    others = {made(9).fingerprint, made(label=1).fingerprint, made().held_out(0.5, 0).fingerprint}
+    assert len(others | {made().fingerprint}) == 4
