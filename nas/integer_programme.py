@@ -27,7 +27,8 @@ def best_under_budget(
     maximise `sum_v log p_v[g_v]` subject to `least <= fixed + sum_t tables_t[g] <= limit`, as a 0-1 programme (HiGHS):
     a binary x[v, k] per choice and, per term of several variables, a weight y[t, a, b, ...] >= 0 per combination whose
     sums over all variables but one are that variable's x, so that y is the one combination that x chose. Each further
-    genotype excludes those found. Raises `ValueError` with the reachable range where the limit (ms) is unreachable;
+    genotype excludes those found. Combinations of infinite cost are no choice at all: the solver never sees an infinity.
+    Raises `ValueError` with the reachable range where the limit (ms) is unreachable;
     gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the
     last bit, `least` to the solver's 1e-6.
     """
@@ -39,14 +40,15 @@ def best_under_budget(
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     binaries = int(offsets[-1])
     total = binaries + sum(table.size for table in tables.values())
-    price = np.zeros(total)
+    price, possible = np.zeros(total), np.ones(total)
     rows, columns, values, bounds = _one_each(sizes, offsets)
     start = binaries
     for variables, table in tables.items():
-        if len(variables) == 1:
-            price[offsets[variables[0]] : offsets[variables[0]] + table.size] += table
-        else:
-            price[start : start + table.size] = table.ravel()
+        first = int(offsets[variables[0]]) if len(variables) == 1 else start
+        cells = slice(first, first + table.size)
+        price[cells] += np.where(np.isfinite(table), table, 0.0).ravel()
+        possible[cells] *= np.isfinite(table).ravel()
+        if len(variables) > 1:
             index = np.arange(table.size).reshape(table.shape)
             for axis, v in enumerate(variables):
                 marginals = np.moveaxis(index, axis, 0).reshape(table.shape[axis], -1)
@@ -70,7 +72,7 @@ def best_under_budget(
         solution = milp(
             -gain,
             integrality=integrality,
-            bounds=Bounds(0, 1),
+            bounds=Bounds(0, possible),
             constraints=[
                 *constraints,
                 LinearConstraint(price[None, :] / unit, (least - cost.fixed) / unit, room / unit),

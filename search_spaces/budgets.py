@@ -135,7 +135,8 @@ def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
     """The genotype that minimises `max_k cost_k / limit_k`, as a mixed-integer programme (HiGHS).
 
     Binary x[v, c] chooses c for variable v; z[t, e] >= 0 chooses entry e of term t, tied to x by its marginals; the
-    objective is the largest share. All costs come from one space, so their terms coincide.
+    objective is the largest share. All costs come from one space, so their terms coincide. Entries of infinite cost are
+    no choice at all: the solver never sees an infinity.
     """
     sizes = limits[0].cost.cardinalities
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
@@ -146,6 +147,8 @@ def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         starts[variables] = width
         width += int(np.prod([sizes[v] for v in variables]))
     width += 1  # the largest share
+    upper = np.ones(width)
+    upper[-1] = np.inf
     blocks, low, high = [], [], []
     for v, size in enumerate(sizes):
         columns = np.arange(offsets[v], offsets[v] + size)
@@ -165,7 +168,9 @@ def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
     for limit in limits:
         row = np.zeros(width)
         for variables, table in zip(limit.cost.variables, limit.cost.tables, strict=True):
-            row[starts[variables] : starts[variables] + table.size] += table.reshape(-1) / limit.limit
+            entries, finite = slice(starts[variables], starts[variables] + table.size), np.isfinite(table.reshape(-1))
+            row[entries] += np.where(finite, table.reshape(-1), 0.0) / limit.limit
+            upper[entries] *= finite
         row[-1] = -1.0
         blocks.append(csr_array(row[None]))
         low.append(-np.inf)
@@ -174,8 +179,6 @@ def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
     objective[-1] = 1.0
     integrality = np.zeros(width)
     integrality[: offsets[-1]] = 1
-    upper = np.ones(width)
-    upper[-1] = np.inf
     solution = milp(
         objective,
         integrality=integrality,

@@ -49,6 +49,21 @@ def test_a_least_cost_is_kept_exactly_too(limit_share: float) -> None:
     assert best_under_budget(probabilities, cost, limit, 3, 1.1 * high) == []
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, np.inf])
+def test_combinations_of_infinite_cost_are_never_derived(share: float) -> None:
+    rng = np.random.default_rng(0)
+    tables = (rng.uniform(0.1, 3, 3), rng.uniform(0.1, 3, (3, 4)), rng.uniform(0.1, 3, (4, 3)))
+    tables[0][1] = tables[1][0, 2] = tables[2][:2, 0] = np.inf
+    cost = AdditiveCost(1.0, ((0,), (0, 1), (1, 2)), tables, (3, 4, 3))
+    probabilities = tuple(rng.dirichlet(np.ones(n)) for n in cost.cardinalities)
+    everything = np.indices(cost.cardinalities).reshape(3, -1).T
+    costs = cost(everything)
+    limit = float(np.quantile(costs[np.isfinite(costs)], share)) if np.isfinite(share) else np.inf
+    within = [tuple(g) for g in everything[np.isfinite(costs) & (costs <= limit)].tolist()]
+    expected = sorted(within, key=lambda genotype: -log_probability(probabilities, genotype))
+    assert best_under_budget(probabilities, cost, limit, 5) == expected[:5]
+
+
 def test_a_share_of_the_budget_is_used_where_it_can_be() -> None:
     probabilities, cost = problem(3)
     low, high = cost.reachable()

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from search_spaces.additive import AdditiveCost
-from search_spaces.budgets import Feasible, Limit, find_anchor
+from search_spaces.budgets import Feasible, Limit, _least_excess, find_anchor
 from search_spaces.fbnet import fbnet
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from search_spaces.rexnet_space import rexnet
 
 SPACE = fbnet(16, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
 
@@ -26,15 +27,28 @@ def random_costs(rng: np.random.Generator, count: int) -> tuple[list[AdditiveCos
     return costs, np.indices(sizes).reshape(5, -1).T
 
 
+@pytest.mark.parametrize("impossible", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_the_anchor_is_within_all_limits_wherever_anything_is(seed: int) -> None:
+def test_the_anchor_is_within_all_limits_wherever_anything_is(seed: int, impossible: bool) -> None:
     rng = np.random.default_rng(seed)
     costs, everything = random_costs(rng, 3)
+    if impossible:  # as in monotone spaces: combinations that are no network cost infinity
+        for cost in costs:
+            cost.tables[1][0, 1] = cost.tables[2][1, :2] = np.inf
     values = np.stack([cost(everything) for cost in costs], axis=1)
+    values = values[np.isfinite(values).all(axis=1)]
     barely = values[(values / values.mean(axis=0)).max(axis=1).argmin()]  # limits that one genotype just meets
     limits = [Limit(f"c{i}", cost, float(limit)) for i, (cost, limit) in enumerate(zip(costs, barely, strict=True))]
     anchor = find_anchor(limits, 5)
     assert (np.array([limit.cost(anchor[None])[0] for limit in limits]) <= barely).all()
+
+
+def test_a_monotone_space_under_two_budgets() -> None:
+    space = rexnet(16, 10, 1, channels="monotone", divisor=8, grid=(8, 16, 24))
+    low, high = (np.array([space.count(name).reachable()[end] for name in ("macs", "params")]) for end in (0, 1))
+    tight = low + np.array([0.3, 0.1]) * (high - low)  # neither's cheapest network is known to meet the other
+    limits = [Limit(name, space.count(name), float(at)) for name, at in zip(("macs", "params"), tight, strict=True)]
+    assert (Feasible(space, limits).costs(_least_excess(limits, len(space.variables))[None]) <= tight).all()
 
 
 def test_limits_that_exclude_each_other_are_refused_with_how_much_is_missing() -> None:
