@@ -27,10 +27,10 @@ def best_under_budget(
     maximise `sum_v log p_v[g_v]` subject to `least <= fixed + sum_t tables_t[g] <= limit`, as a 0-1 programme (HiGHS):
     a binary x[v, k] per choice and, per term of several variables, a weight y[t, a, b, ...] >= 0 per combination whose
     sums over all variables but one are that variable's x, so that y is the one combination that x chose. Each further
-    genotype excludes those found. Combinations of infinite cost are no choice at all: the solver never sees an infinity.
-    Raises `ValueError` with the reachable range where the limit (ms) is unreachable;
-    gives fewer than `count` (with `least`, possibly none) only where no more genotypes lie there. `limit` holds to the
-    last bit, `least` to the solver's 1e-6.
+    genotype excludes those found. Entries of infinite cost are no choice: the solver never sees one.
+    Raises `ValueError` with the reachable range where the limit (ms) is unreachable; gives fewer than `count` (with
+    `least`, possibly none) only where no more genotypes lie there. `limit` holds to the last bit, `least` to the
+    solver's 1e-6.
     """
     low, high = cost.reachable()
     if not limit >= low:
