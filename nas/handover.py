@@ -158,13 +158,13 @@ def write_archs(folder: Path, space: SearchSpace, genotypes: tuple[Genotype, ...
     return paths
 
 
-def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows) -> Path:
-    """`theta.json`: P(choice) of each variable; what `nas.derive` and the report read."""
+def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows, decided: Genotype | None = None) -> Path:
+    """`theta.json`: P(choice) of each variable, and `decided`, the network the search itself decides (or null)."""
     positions = [
         {"name": variable.name, "labels": _labels(variable), "probabilities": [float(p) for p in row]}
         for variable, row in zip(space.variables, probabilities, strict=True)
     ]
-    return write_json(folder / "theta.json", {"space": _first(space).id, "positions": positions})
+    return write_json(folder / "theta.json", {"space": _first(space).id, "positions": positions, "decided": decided})
 
 
 def read_probabilities(folder: Path, space: SearchSpace) -> tuple[np.ndarray, ...]:
@@ -181,6 +181,16 @@ def read_probabilities(folder: Path, space: SearchSpace) -> tuple[np.ndarray, ..
             raise ValueError(f"{path}: position {variable.name} does not fit {space.name}")
         rows.append(row)
     return tuple(rows)
+
+
+def read_decided(folder: Path, space: SearchSpace) -> Genotype | None:
+    """The network that the search itself decided, from `theta.json`; None where its method decides none."""
+    path = folder / "theta.json"
+    decided = read_json(path, "search outcome (theta.json)").get("decided")
+    try:
+        return None if decided is None else space.check(decided)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its decided network does not fit {space.name}: {error}") from None
 
 
 def _labels(variable: Variable) -> list[str]:

@@ -102,7 +102,7 @@ def main(cfg: DictConfig) -> None:
             validation = float(found.scores[(found.genotypes == derived.genotype).all(axis=1)][0])
         else:
             result = _search(run, method, architectures, data, cost, budget, accelerator, config["seed"])
-            write_probabilities(run.path, architectures, result.probabilities)
+            write_probabilities(run.path, architectures, result.probabilities, result.decided)
             how = (config["derive"]["how"], config["derive"]["use"])
             derived = derive_and_measure(run.path, architectures, result, cost, budget, device, *how, *handing)
             seconds, inherit = result.seconds, result.inherit if config["train"]["inherit"] else None

@@ -28,6 +28,9 @@ from search_spaces.modules import zero_init_residuals
 from search_spaces.recipe import Recipe
 
 FORMAT = "nas.training"
+TRAINING_VERSION = (
+    2  # part of the identity of whatever reuses a training's result: raised whenever such a result changes
+)
 EVALUATION_BATCH = 512
 LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
 

@@ -35,12 +35,15 @@ class Task:
 class SearchResult:
     """`probabilities[v]`: P(choice) of variable v; `seconds` the search took, over all resumed pieces.
 
-    `inherit(genotype)`: that network with the search's weights.
+    `inherit(genotype)`: that network with the search's weights. `decided`: the one network that the search itself
+    decides, where its method defines one (Single-Path NAS: what its thresholds let through), whatever its cost; None
+    where the probabilities are all there is.
     """
 
     probabilities: tuple[NDArray[np.float64], ...]
     seconds: float
     inherit: Callable[[Genotype], Network] | None = None
+    decided: Genotype | None = None
 
 
 def layerwise(space: SearchSpace) -> LayerwiseSpace:

@@ -61,4 +61,4 @@ class SinglePath(GradientSearch):
         """Train weights and thresholds. Raises `ValueError` where the space does not nest or the loss diverges."""
         state = PaperTraining(self, task) if self.mode == "paper" else DefaultTraining(self, task)
         self.run(task, state, state.epoch)
-        return SearchResult(state.probabilities(), state.seconds, state.net.extract)
+        return SearchResult(state.probabilities(), state.seconds, state.net.extract, state.net.decide())

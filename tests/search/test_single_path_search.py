@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nas.handover import read_decided, read_probabilities, write_probabilities
 from nas.integer_programme import best_under_budget
 from nas.methods.base import Task
 from nas.methods.single_path import SinglePath
@@ -129,6 +130,13 @@ def test_paper_mode_is_full_until_the_latency_counts(tmp_path: Path) -> None:
     assert records[0]["expected_latency_ms"] == pytest.approx(high, rel=1e-5)
     assert low <= records[-1]["expected_latency_ms"] <= high * (1 + 1e-6)
     assert all(np.isfinite(row).all() for row in result.probabilities)
+    trained = PaperTraining(method(**PAPER), problem)
+    trained.restore()
+    assert result.decided == trained.net.decide()  # the published result: handed on beside the probabilities
+    for decided in (result.decided, None):
+        write_probabilities(tmp_path, problem.space, result.probabilities, decided)
+        assert read_decided(tmp_path, problem.space) == decided
+    assert len(read_probabilities(tmp_path, problem.space)) == len(result.probabilities)
     groups = state.optimizers["weights"].param_groups
     decayed = {id(p) for p in groups[0]["params"]}
     assert all(id(p) in decayed for p in state.net.thresholds() if p.numel())  # as published
