@@ -63,7 +63,8 @@ def train(
 
     At every epoch's end the whole state goes to `checkpoint`; where that file exists (and `resume`), training goes on
     from it, and on the CPU ends bit for bit where an uninterrupted run ends. `on_epoch(epoch, record)` gets each
-    finished epoch (from 0), `on_step(steps)` each piece of steps done. The test split is looked at every
+    finished epoch (from 0) just before: whoever keeps records forgets, on resuming, those that the checkpoint has not
+    seen, and misses none. `on_step(steps)` gets each piece of steps done. The test split is looked at every
     `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result, or their
     moving average where the recipe keeps one. `stop_epoch`: the training ends after so many epochs, at the learning
     rate the whole recipe has there: bit for bit where the whole training stood (None: the whole recipe).
@@ -81,21 +82,21 @@ def train(
         keep_freed_memory()
     run = _Training(network, data, recipe, seed, accelerator, phase)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
-    if checkpoint is not None and resume and Path(checkpoint).exists():
-        progress = run.restore(Path(checkpoint))
+    if checkpoint is not None and resume:
+        progress = run.restore(Path(checkpoint)) or progress
     try:
         for epoch in range(progress["epoch"], epochs):
             began = time.perf_counter()
             loss = run.epoch(epoch, on_step)
             seconds = progress["seconds"] + time.perf_counter() - began
             progress = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
-            if checkpoint is not None:
-                run.save(Path(checkpoint), progress)
             record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": seconds}
             if evaluate_every and ((epoch + 1) % evaluate_every == 0 or epoch + 1 == epochs):
                 record |= evaluate(run.result, data.test, accelerator=accelerator)
             if on_epoch is not None:
                 on_epoch(epoch, record)
+            if checkpoint is not None:
+                run.save(Path(checkpoint), progress)
     finally:
         run.close()
     figures = evaluate(network, data.test, accelerator=accelerator)
@@ -104,9 +105,9 @@ def train(
 
 def finished_epochs(checkpoint: Path) -> int:
     """How many epochs of training `checkpoint` holds; 0 where there is none yet."""
-    if not Path(checkpoint).exists():
+    state = checkpoints.latest(checkpoint)
+    if state is None:
         return 0
-    state = checkpoints.load(checkpoint)
     if state.get("format") != FORMAT:
         raise ValueError(f"{checkpoint} is not a training checkpoint")
     return int(state["progress"]["epoch"])
@@ -252,9 +253,11 @@ class _Training:
             state = {name: part.state_dict() for name, part in self.parts.items()}
             checkpoints.save(path, {"format": FORMAT, "identity": self.identity, "progress": progress, **state})
 
-    def restore(self, path: Path) -> dict[str, Any]:
-        """Load `path`; returns its progress: finished epochs, their seconds, the last training loss."""
-        state = checkpoints.load(path)
+    def restore(self, path: Path) -> dict[str, Any] | None:
+        """Load `path`; returns its progress: finished epochs, their seconds, the last training loss; None: no file."""
+        state = checkpoints.latest(path)
+        if state is None:
+            return None
         if state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a training checkpoint")
         for key, value in self.identity.items():

@@ -37,7 +37,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         path = inside[0]
     if path.suffix == SAFETENSORS:
         return checkpoint.load_weights(path)
-    state: Any = checkpoint.load(path)
+    state: Any = checkpoint.load_foreign(path)
     state = next((state[key] for key in INSIDE if isinstance(state.get(key), Mapping)), state)
     weights = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     if not weights:

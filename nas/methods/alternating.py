@@ -190,9 +190,9 @@ class AlternatingState(ABC):
     def restore(self) -> int:
         """Continue from the checkpoint if there is one; returns the number of finished epochs."""
         path = self.task.checkpoint
-        if not path.exists():
+        state = checkpoints.latest(path)
+        if state is None:
             return 0
-        state = checkpoints.load(path)
         if any(state.get(key) != value for key, value in self.identity.items()):
             raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
         with torch.no_grad():

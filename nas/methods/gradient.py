@@ -61,15 +61,19 @@ class GradientSearch:
 
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""
-        return int(checkpoints.load(checkpoint)["epochs_done"]) if checkpoint.exists() else 0
+        state = checkpoints.latest(checkpoint)
+        return 0 if state is None else int(state["epochs_done"])
 
     def run(self, task: Task, state: State, epoch: Callable[[int], dict[str, float]]) -> None:
-        """The epochs that `state` has not seen, each timed, kept in the checkpoint and reported."""
+        """The epochs that `state` has not seen, each timed, reported and then kept in the checkpoint.
+
+        In this order: a resumed run forgets records that the checkpoint has not seen, and misses none.
+        """
         if task.accelerator.device.type == "cpu":
             keep_freed_memory()
         for index in range(state.restore(), self.epochs):
             began = time.perf_counter()
             record = epoch(index)
             state.seconds += time.perf_counter() - began
-            state.save(index + 1)
             task.on_epoch(index, record)
+            state.save(index + 1)

@@ -122,9 +122,9 @@ class Training(ABC):
     def restore(self) -> int:
         """Continue from the checkpoint if there is one; returns the number of finished epochs."""
         path = self.task.checkpoint
-        if not path.exists():
+        state = checkpoints.latest(path)
+        if state is None:
             return 0
-        state = checkpoints.load(path)
         if state.get("search") != self.identity():
             raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
         self.net.load_state_dict(state["superkernel"])

@@ -69,13 +69,13 @@ def check_continues(make: Callable[[], SearchMethod], task_in: Callable[[str], t
     expected = make().search(whole)
     part, again = task_in("part")
 
-    def stop_after_second(epoch: int, record: dict[str, float]) -> None:
-        part.on_epoch(epoch, record)
-        if epoch == 1:
+    def stop_in_third(epoch: int, record: dict[str, float]) -> None:
+        if epoch == 2:
             raise KeyboardInterrupt
+        part.on_epoch(epoch, record)
 
     with pytest.raises(KeyboardInterrupt):
-        make().search(dataclasses.replace(part, on_epoch=stop_after_second))
+        make().search(dataclasses.replace(part, on_epoch=stop_in_third))
     assert make().finished(part.checkpoint) == 2
     found = make().search(part)
     assert again == records
@@ -90,6 +90,8 @@ def check_divergence_is_named(make: Callable[[], SearchMethod], problem: Task, w
     """A weight (the checkpoint's part, its name there) that became NaN ends the search; the first epoch is kept."""
 
     def poison(epoch: int, record: dict[str, float]) -> None:
+        if epoch == 0:
+            return
         state = checkpoints.load(problem.checkpoint)
         state[weight[0]][weight[1]][:] = float("nan")
         checkpoints.save(problem.checkpoint, state)

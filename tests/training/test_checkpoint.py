@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ def test_truncated(share: float, kind: str, tmp_path: Path) -> None:
         checkpoint.save_weights(path, {"w": torch.randn(40, 40)})
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(ValueError, match=r"a is (damaged \(truncated\?\)|not a checkpoint)"):
+    with pytest.raises(ValueError, match=r"a (is damaged \(truncated\?\)|is not a checkpoint|carries no digest)"):
         (checkpoint.load if kind == "state" else checkpoint.load_weights)(path)
 
 
@@ -55,10 +56,89 @@ class Code:
 def test_code_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"x": Code()}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps({"x": Code()}))
-    for name in ("a.pt", "b.pt"):
-        with pytest.raises(ValueError, match=r"holds more than plain data|damaged"):
-            checkpoint.load(tmp_path / name)
+    checkpoint.save(tmp_path / "c.pt", {"x": Code()})
+    for name in ("a.pt", "b.pt", "c.pt"):
+        for read in (checkpoint.load, checkpoint.load_foreign, checkpoint.latest):
+            with pytest.raises(ValueError, match=r"holds more than plain data|damaged"):
+                read(tmp_path / name)
     assert "ran" not in capsys.readouterr().out
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """In the tensors, in the zip's own records, in the digest and in the length of the comment that holds it."""
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, STATE)
+    whole = path.read_bytes()
+    assert zipfile.ZipFile(path).comment.startswith(b"nas sha256 ")
+    places = [*range(0, len(whole), 97), *range(len(whole) - 120, len(whole))]
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"a\.pt (is damaged|carries no digest)"):
+            checkpoint.load(path)
+    path.write_bytes(whole)
+    assert checkpoint.load(path)["epoch"] == 3
+
+
+def test_a_checkpoint_without_digest_is_read_as_weights_alone(tmp_path: Path) -> None:
+    torch.save({"x": 1}, tmp_path / "a.pt")
+    assert checkpoint.load_foreign(tmp_path / "a.pt") == {"x": 1}
+    for read in (checkpoint.load, checkpoint.latest):
+        with pytest.raises(ValueError, match=r"a\.pt carries no digest.*remove it to begin this phase again"):
+            read(tmp_path / "a.pt")
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pt"
+    assert checkpoint.latest(path) is None
+    for epoch in (1, 2, 3):
+        checkpoint.save(path, {"epoch": epoch})
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.previous.pt", "a.pt"]
+    assert checkpoint.latest(path) == {"epoch": 3}
+    damage(path)
+    assert checkpoint.latest(path) == {"epoch": 2}
+    assert "a.pt is damaged" in (said := capsys.readouterr().out) and "going on from the one before it" in said
+    assert checkpoint.latest(path) == {"epoch": 2} and not capsys.readouterr().out  # said once
+    checkpoint.save(path, {"epoch": 3})  # the good one is never replaced by the damaged one
+    assert checkpoint.load(checkpoint.previous(path)) == {"epoch": 2}
+    damage(path)
+    damage(checkpoint.previous(path))
+    with pytest.raises(ValueError, match=r"a\.pt is damaged.*a\.previous\.pt; remove both to begin this phase again"):
+        checkpoint.latest(path)
+
+
+def test_the_only_checkpoint_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint.save(tmp_path / "a.pt", {"epoch": 1})
+    damage(tmp_path / "a.pt")
+    assert checkpoint.latest(tmp_path / "a.pt") is None
+    assert "this phase begins again" in capsys.readouterr().out
+    assert (tmp_path / "a.damaged.pt").exists()
+
+
+@pytest.mark.parametrize("fatal", [1, 2, 3])
+def test_killed_between_the_two_generations(fatal: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any of the renames one of the two generations is there."""
+    path, moves = tmp_path / "a.pt", 0
+    replace = Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        nonlocal moves
+        moves += 1
+        if moves == fatal:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    checkpoint.save(path, {"epoch": 1})
+    checkpoint.save(path, {"epoch": 2})
+    monkeypatch.setattr(Path, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(path, {"epoch": 3})
+    assert checkpoint.latest(path) == {"epoch": 2} and moves == fatal
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,14 +63,16 @@ def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path:
     expected = train(plain, data, recipe, seed=1, checkpoint=tmp_path / "whole.pt")
 
     def stop(epoch: int, record: dict[str, float]) -> None:
-        raise Stopped
+        if epoch > begun:
+            raise Stopped
 
-    for epoch in range(recipe.epochs):  # interrupted after every epoch, each time in a fresh network
-        torch.manual_seed(epoch)
-        network = build_network(arch, recipe, seed=99 if epoch else 1)
+    for begun in range(recipe.epochs - 1):  # interrupted in the second epoch it does, each time in a fresh network
+        torch.manual_seed(begun)
+        network = build_network(arch, recipe, seed=99 if begun else 1)
         with pytest.raises(Stopped):
             train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_epoch=stop)
-        assert finished_epochs(tmp_path / "cut.pt") == epoch + 1
+        assert finished_epochs(tmp_path / "cut.pt") == begun + 1
+    train(build_network(arch, recipe, seed=97), data, recipe, seed=1, checkpoint=tmp_path / "cut.pt")
     network = build_network(arch, recipe, seed=98)
     steps: list[int] = []
     found = train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_step=steps.append)
