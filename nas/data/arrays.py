@@ -18,6 +18,7 @@ from nas.data.images import ImageData, in_memory
 Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 and (N,) int64
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+MOST_CLASSES = 1_000_000
 JPEGS = ("jpeg_header", "train_body", "train_offset", "y_train", "test_body", "test_offset", "y_test")
 
 
@@ -25,19 +26,44 @@ def npz(
     root: str,
     resolution: int | None = None,
     class_names: Sequence[str] | None = None,
+    num_classes: int | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
 ) -> ImageData:
     """Any data set as one .npz file with `x_train, y_train, x_test, y_test`.
 
-    Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0. Without `class_names` there are as
-    many classes as the largest training label says. `resolution`: default the height of the images. `train_limit`,
-    `test_limit`: keep that many images, the same share of each class.
+    Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0. Without `class_names` the
+    training labels say which classes there are, every number up to the largest, or `num_classes` insists on so many.
+    `resolution`: default the height of the images. `train_limit`, `test_limit`: keep that many images, the same share
+    of each class.
     """
     train, test = read_npz(root)
-    names = [str(i) for i in range(int(train[1].max()) + 1)] if class_names is None else class_names
+    names = _names(f"{root}, y_train", train[1], class_names, num_classes)
     side = train[0].shape[2] if resolution is None else resolution
     return in_memory(Path(root).stem, train, test, names, side, (train_limit, test_limit))
+
+
+def _names(what: str, labels: Tensor, names: Sequence[str] | None, count: int | None) -> list[str]:
+    """The classes of training `labels`. Refuses gaps: one odd label would make thousands of classes without images."""
+    if names is not None:
+        if count is not None and count != len(names):
+            raise ValueError(f"data.num_classes={count}, but data.class_names has {len(names)} names; give one of them")
+        if len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise ValueError("data.class_names must be different texts, one per class in the order of the labels")
+        return list(names)
+    if count is not None:
+        if not 2 <= count <= MOST_CLASSES:
+            raise ValueError(f"data.num_classes must be 2 to {MOST_CLASSES:,}, got {count}")
+        return [str(i) for i in range(count)]
+    found = labels.unique()
+    largest = int(found[-1])
+    if largest >= len(found) > 0 and int(found[0]) >= 0:
+        gap = int((found != torch.arange(len(found))).nonzero()[0])
+        raise ValueError(
+            f"{what}: the labels are {len(found):,} different numbers up to {largest:,} without {gap:,}; number the "
+            f"classes from 0 without gaps, or insist with data.num_classes={largest + 1}"
+        )
+    return [str(i) for i in range(largest + 1)]
 
 
 def read_npz(path: str | Path) -> tuple[Part, Part]:
@@ -60,12 +86,16 @@ def read_npz(path: str | Path) -> tuple[Part, Part]:
 
 def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """The names that belong to the kind of file, and their arrays."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file; give data.root=<file.npz>")
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             wanted = JPEGS if "jpeg_header" in file.files else ARRAYS
             arrays = {name: file[name] for name in wanted if name in file.files}
     except FileNotFoundError:
         raise ValueError(f"no data file at {path}; give data.root=<file.npz>") from None
+    except MemoryError as error:
+        raise ValueError(f"{path} does not fit into memory: {error}") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, ValueError) as error:
         reason = "it holds objects, not numbers" if "pickle" in str(error) else str(error) or type(error).__name__
         raise ValueError(f"{path} is not a readable .npz file (truncated?): {reason}") from None
@@ -107,4 +137,6 @@ def _decode(what: str, header: np.ndarray, body: np.ndarray, offset: np.ndarray)
                 images.append(np.asarray(image))
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"{what}: image {i} cannot be decoded: {error}") from None
+        if images[-1].shape != images[0].shape:
+            raise ValueError(f"{what}: image {i} is {images[-1].shape}, image 0 {images[0].shape}; all must be alike")
     return np.stack(images)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.data.preprocessing import centre
+
 DRAWS = 6  # uniform numbers per image and epoch
 
 
@@ -69,7 +71,7 @@ def crop_windows(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor
 
 def centre_crop(images: Tensor, side: int) -> Tensor:
     """The central `side` x `side` window of (B, C, H, W)."""
-    top, left = (images.shape[2] - side) // 2, (images.shape[3] - side) // 2
+    top, left = centre(images.shape[2], side), centre(images.shape[3], side)
     return images[:, :, top : top + side, left : left + side]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from nas import cards
 from nas.data.images import ImageData
+from nas.progress import log
 
 
 def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData:
@@ -15,4 +18,13 @@ def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData
     if resolution is not None and values.get("resolution", resolution) is None:
         values["resolution"] = resolution
     data: ImageData = cards.build(values, "data", {})
+    for note in data.notes:
+        _say_once(note)
     return data
+
+
+@functools.cache
+def _say_once(note: str) -> None:
+    """A process that loads its data for every candidate says what it found in them once; of several, the first."""
+    if os.environ.get("RANK", "0") == "0":
+        log(f"data: {note}")

@@ -7,12 +7,15 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from nas.data.duplicates import shared_pixels
+from nas.data.preprocessing import SQUASHED, Preprocessing
 from nas.data.split import MemorySource, Split
 from nas.seeding import numpy_generator
 
@@ -31,6 +34,25 @@ class ImageData:
     class_names: tuple[str, ...]
     train: Split
     test: Split
+    preprocessing: Preprocessing = SQUASHED
+    notes: tuple[str, ...] = ()  # what was left out or looks wrong, for the user to read
+
+    def pretrained_cfg(self) -> dict[str, Any]:
+        """How a network trained on this data wants its images, and what its outputs are called, in timm's words."""
+        return {
+            "input_size": [self.in_channels, self.resolution, self.resolution],
+            "crop_pct": self.preprocessing.crop_percent,
+            "crop_mode": self.preprocessing.crop_mode,
+            "interpolation": self.preprocessing.interpolation,
+            "mean": self.train.mean.tolist(),
+            "std": self.train.std.tolist(),
+            "label_names": list(self.class_names),
+        }
+
+    def normalised(self, mean: Tensor, std: Tensor) -> ImageData:
+        """This data for a network that was trained with another `mean` and `std`, each (C,)."""
+        splits = {part: getattr(self, part).normalised(mean, std) for part in ("train", "test")}
+        return dataclasses.replace(self, **splits)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -71,18 +93,17 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def fit(images: Tensor, resolution: int, chunk: int = 4096) -> Tensor:
-    """uint8 (N, C, H, W) resized to square `resolution` (bilinear, antialiased), `chunk` images at a time."""
+def fit(images: Tensor, resolution: int) -> Tensor:
+    """uint8 (N, C, H, W) resized to square `resolution`, by Pillow's bilinear filter: the very pixels of timm's."""
     if resolution < 1:
         raise ValueError(f"resolution must be >= 1 pixel, got {resolution}")
     if images.shape[2:] == (resolution, resolution):
         return images
-    size = (resolution, resolution)
-    parts = [
-        F.interpolate(part.float(), size, mode="bilinear", antialias=True).round_().clamp_(0, 255).to(torch.uint8)
-        for part in images.split(chunk)
-    ]
-    return torch.cat(parts)
+    found = torch.empty(*images.shape[:2], resolution, resolution, dtype=torch.uint8)
+    for image, into in zip(images.flatten(0, 1).numpy(), found.flatten(0, 1), strict=True):  # one channel at a time
+        resized = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BILINEAR)
+        into.copy_(torch.from_numpy(np.array(resized)))
+    return found
 
 
 def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
@@ -108,18 +129,20 @@ def in_memory(
     class_names: Sequence[str],
     resolution: int,
     limits: tuple[int | None, int | None] = (None, None),
+    pad: int = 0,
 ) -> ImageData:
     """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
 
     `limits`: how many training and test images to keep, the same share of each class; None keeps all. Mean and
-    deviation are those of all training images as they were given, so that they depend on neither.
+    deviation are those of all training images as they were given, so that they depend on neither. `pad`: black pixels
+    on every side that the images have here, but not where they come from.
     """
     num_classes = len(class_names)
     parts = []
     for part, (images, labels), limit in (("training", train, limits[0]), ("test", test, limits[1])):
         check_labels(f"{name}, {part} labels", labels, len(images), num_classes)
         if limit is not None:
-            rows = _limited(f"{name}, {part} images", labels, limit)
+            rows = limited(f"{name}, {part} images", labels, limit)
             images, labels = images[rows], labels[rows]
         parts.append((fit(images, resolution), labels.long()))
     mean, std = statistics(train[0])
@@ -127,11 +150,27 @@ def in_memory(
         Split(MemorySource(images), torch.arange(len(images)), labels, mean, std, resolution)
         for images, labels in parts
     ]
-    channels = parts[0][0].shape[1]
-    return ImageData(name, num_classes, channels, resolution, tuple(class_names), splits[0], splits[1])
+    shared = shared_pixels(train[0], test[0])
+    notes = (f"{name}: {shared_note(shared, len(test[0]))}",) if shared else ()
+    return ImageData(
+        name,
+        num_classes,
+        parts[0][0].shape[1],
+        resolution,
+        tuple(class_names),
+        splits[0],
+        splits[1],
+        Preprocessing(pad=pad),
+        notes,
+    )
 
 
-def _limited(what: str, labels: Tensor, limit: int) -> Tensor:
+def shared_note(shared: Sequence[tuple[int, int]], count: int) -> str:
+    """In words, how many of `count` test images are among the training images (pairs as `shared_pixels` gives them)."""
+    return f"{len(shared):,} of {count:,} test images are training images too: figures on them are too high"
+
+
+def limited(what: str, labels: Tensor, limit: int) -> Tensor:
     """Rows of a fixed stratified subset of `limit` images."""
     classes = len(labels.unique())
     if not classes <= limit <= len(labels):

@@ -82,6 +82,10 @@ class Split:
         """The images at `rows` of this split."""
         return Split(self.source, self.indices[rows], self.labels[rows], self.mean, self.std, self.resolution)
 
+    def normalised(self, mean: Tensor, std: Tensor) -> Split:
+        """These images normalised by another `mean` and `std`, each (C,)."""
+        return Split(self.source, self.indices, self.labels, mean, std, self.resolution)
+
     def batches(
         self,
         batch_size: int,

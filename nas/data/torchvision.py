@@ -15,6 +15,7 @@ from nas.data.images import ImageData, in_memory
 FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RESOLUTION = 32
+PAD = 2  # from 28 pixels
 
 
 def fashion_mnist(
@@ -26,10 +27,10 @@ def fashion_mnist(
     resizes the padded images. `train_limit`, `test_limit`: keep that many images, the same share of each class.
     """
     train, test = (
-        (F.pad(images, (2, 2, 2, 2)), labels) for images, labels in _read(datasets.FashionMNIST, root, (1, 28, 28))
+        (F.pad(images, (PAD,) * 4), labels) for images, labels in _read(datasets.FashionMNIST, root, (1, 28, 28))
     )
     side = RESOLUTION if resolution is None else resolution
-    return in_memory("fashion_mnist", train, test, FASHION, side, (train_limit, test_limit))
+    return in_memory("fashion_mnist", train, test, FASHION, side, (train_limit, test_limit), PAD)
 
 
 def cifar10(

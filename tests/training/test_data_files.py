@@ -16,9 +16,7 @@ from PIL import Image
 from torchvision import datasets
 
 from nas.data.arrays import npz
-from nas.data.folder import FileSource, imagefolder
 from nas.data.images import ImageData
-from nas.data.split import MemorySource
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
 
 rng = np.random.default_rng(0)
@@ -92,6 +90,23 @@ def test_any_npz(tmp_path: Path) -> None:
     data = npz(str(tmp_path / "mine.npz"))
     assert (data.name, data.num_classes, data.resolution) == ("mine", 3, 9)
     assert npz(str(tmp_path / "mine.npz"), class_names=["a", "b", "c"]).class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("largest", [50_000, 10**9])
+def test_labels_with_gaps_make_no_classes(largest: int, tmp_path: Path) -> None:
+    made = arrays((9, 9), classes=3)
+    made["y_train"][5] = largest
+    np.savez(tmp_path / "mine.npz", **made)
+    message = rf"4 different numbers up to {largest:,} without 3; .*insist with data.num_classes={largest + 1}"
+    with pytest.raises(ValueError, match=message):
+        npz(str(tmp_path / "mine.npz"))
+    if largest < 10**6:
+        assert npz(str(tmp_path / "mine.npz"), num_classes=largest + 1).num_classes == largest + 1
+    else:
+        with pytest.raises(ValueError, match="data.num_classes must be 2 to 1,000,000"):
+            npz(str(tmp_path / "mine.npz"), num_classes=largest + 1)
+    with pytest.raises(ValueError, match="data.num_classes=3, but data.class_names has 2"):
+        npz(str(tmp_path / "mine.npz"), num_classes=3, class_names=["a", "b"])
 
 
 def without(key: str) -> Callable[[Arrays], None]:
@@ -207,109 +222,13 @@ def test_missing_folders_say_how_to_get_the_data(make: Callable[[str], ImageData
         make(str(tmp_path))
 
 
-# -- folders of images
-
-
-def write_images(root: Path, names: dict[str, int], size: tuple[int, int] = (40, 30), mode: str = "RGB") -> None:
-    for label, (name, count) in enumerate(names.items()):
-        (root / name).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) // 4 + 60 * label
-            Image.fromarray(pixels).convert(mode).save(root / name / f"{i}.png")
-
-
-def test_one_folder_is_split_by_seed(tmp_path: Path) -> None:
-    write_images(tmp_path, {"cat": 20, "dog": 10})
-    (tmp_path / ".hidden").mkdir()
-    data = imagefolder(str(tmp_path), resolution=14, test_fraction=0.2)
-    assert (data.num_classes, data.in_channels, data.resolution, data.class_names) == (2, 3, 14, ("cat", "dog"))
-    assert (data.train.labels.bincount().tolist(), data.test.labels.bincount().tolist()) == ([16, 8], [4, 2])
-    images, labels = next(data.train.batches(8, augment="resized_crop_flip", seed=1))
-    assert images.shape == (8, 3, 14, 14)
-    assert float(images[labels == 1].mean()) > float(images[labels == 0].mean())
-    other = imagefolder(str(tmp_path), resolution=14, split_seed=1)
-    assert not torch.equal(next(other.test.batches(6, shuffle=False))[0], next(data.test.batches(6, shuffle=False))[0])
-
-
-@pytest.mark.parametrize("held_out", ["test", "val"])
-def test_train_and_test_folders(held_out: str, tmp_path: Path) -> None:
-    write_images(tmp_path / "train", {"a": 5, "b": 4})
-    write_images(tmp_path / held_out, {"a": 2, "b": 3}, mode="L")
-    data = imagefolder(str(tmp_path), resolution=16, in_channels=1)
-    assert (len(data.train), len(data.test), data.in_channels) == (9, 5, 1)
-
-
-def test_images_are_cut_like_pillow_would(tmp_path: Path) -> None:
-    write_images(tmp_path, {"a": 4, "b": 4}, size=(50, 30))
-    data = imagefolder(str(tmp_path), resolution=21, crop_percent=0.875)
-    source = data.train.source
-    assert isinstance(source, MemorySource)
-    assert source.images.shape == (8, 3, 24, 24)
-    with Image.open(tmp_path / "a" / "0.png") as image:
-        expected = np.asarray(image.resize((40, 24), Image.Resampling.BILINEAR).crop((8, 0, 32, 24)))
-    stored = {image.permute(1, 2, 0).numpy().tobytes() for image in source.images}
-    assert expected.tobytes() in stored
-
-
-@pytest.mark.parametrize("augment", ["none", "crop_flip_erase"])
-def test_streamed_and_stored_images_give_the_same_batches(augment: str, tmp_path: Path) -> None:
-    write_images(tmp_path, {"a": 23, "b": 20})
-    stored = imagefolder(str(tmp_path), resolution=16)
-    streamed = imagefolder(str(tmp_path), resolution=16, memory_limit_mb=0, workers=3)
-    assert isinstance(streamed.train.source, FileSource)
-    for a, b in zip(
-        stored.train.batches(8, epoch=3, augment=augment),
-        streamed.train.batches(8, epoch=3, augment=augment),
-        strict=True,
-    ):
-        assert torch.equal(a[0], b[0])
-        assert torch.equal(a[1], b[1])
-    half = streamed.train.batches(8)
-    next(half)
-    half.close()  # an epoch may be left early
-    searched = streamed.held_out(0.8, 0)
-    assert len(next(searched.test.batches(4))[0]) == 4
-
-
-def test_refused_folders(tmp_path: Path) -> None:
-    def refused(message: str, **options) -> None:
-        with pytest.raises(ValueError, match=message):
-            imagefolder(str(tmp_path), **{"resolution": 16, **options})
-
-    refused("at least 2 classes; it has none")
-    write_images(tmp_path, {"a": 4})
-    refused("needs one folder of images per class and at least 2 classes; it has only 'a'")
-    (tmp_path / "b").mkdir()
-    refused("Found no valid file for the classes b")
-    write_images(tmp_path, {"c": 1})
-    (tmp_path / "b").rmdir()
-    refused("class 1 has 1 image; a split needs at least 2 of each class")
-    write_images(tmp_path / "train", {"a": 2, "b": 2})
-    refused("has a folder train but neither test nor val")
-    write_images(tmp_path / "val", {"a": 2, "c": 2})
-    refused("must hold the same classes; only one of them has 'b'")
-    for options, message in (
-        ({"crop_percent": 0.0}, "data.crop_percent must be greater than 0 and at most 1, got 0"),
-        ({"in_channels": 2}, "data.in_channels must be 1 or 3, got 2"),
-        ({"workers": 0}, "data.workers must be >= 1"),
-        ({"resolution": 0}, "data.resolution must be >= 1 pixel"),
-    ):
-        refused(message, **options)
-    with pytest.raises(ValueError, match=r"data.root=.*none is no folder; give one that holds train"):
-        imagefolder(str(tmp_path / "none"))
-
-
-@pytest.mark.parametrize("memory_limit_mb", [100, 0])
-def test_broken_images_are_named(memory_limit_mb: int, tmp_path: Path) -> None:
-    write_images(tmp_path, {"a": 6, "b": 6})
-    data = imagefolder(str(tmp_path), resolution=16, memory_limit_mb=0)
-    whole = (tmp_path / "b" / "3.png").read_bytes()
-    for content in (b"", b"no image", whole[:200]):
-        (tmp_path / "b" / "3.png").write_bytes(content)
-        with pytest.raises(ValueError, match=r"image .*b.3.png cannot be read: .*; replace or remove it"):
-            imagefolder(str(tmp_path), resolution=16, memory_limit_mb=memory_limit_mb)
-            list(data.train.batches(4))
-            list(data.test.batches(4))
+def test_npz_test_images_that_are_training_images_are_counted(tmp_path: Path) -> None:
+    made = arrays((9, 9), classes=3)
+    made["x_test"][:4] = made["x_train"][7]
+    np.savez(tmp_path / "mine.npz", **made)
+    assert npz(str(tmp_path / "mine.npz")).notes == (
+        "mine: 4 of 20 test images are training images too: figures on them are too high",
+    )
 
 
 def test_gzip_left_over_is_not_mistaken_for_an_npz(tmp_path: Path) -> None:
