@@ -29,3 +29,13 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accele
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")
     return made
+
+
+def begin(accelerator: Accelerator) -> None:
+    """Before a search or a training prepares what is its own: forget that of an earlier one.
+
+    The loss scale of fp16 begins anew, so that no result depends on what the process did before.
+    """
+    accelerator.free_memory()
+    if accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(torch.amp.GradScaler(accelerator.device.type).state_dict())

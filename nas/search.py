@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from nas import cards, derivation, model_folder, receipt, training
+from nas import averaging, cards, derivation, model_folder, receipt, resuming, training
 from nas.candidate import search_recipe
 from nas.candidate_search import CandidateSettings, search_candidates
 from nas.cli import DictConfig, check_types, entry, plain
@@ -224,7 +224,7 @@ def _train(
     checkpoint = run.checkpoints / "train.pt"
     done = training.finished_epochs(checkpoint)
     run.rewind("train", done)
-    steps = data.train.num_batches(recipe.batch_size, drop_last=True)
+    steps = training.steps_per_epoch(data, recipe)
     with phase("training the network", recipe.epochs * steps, "step", completed=done * steps) as advance:
         figures = training.train(
             network,
@@ -235,7 +235,10 @@ def _train(
             checkpoint=checkpoint,
             on_epoch=lambda epoch, record: run.log("train", epoch, **record),
             on_step=advance,
+            may_change=resuming.MAY_CHANGE,
         )
+    if sentence := averaging.verdict(figures):
+        log(sentence)
     return figures
 
 

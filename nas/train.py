@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from omegaconf import DictConfig
 
-from nas import cards, model_folder, training, weights
+from nas import averaging, cards, model_folder, resuming, training, weights
 from nas.cli import check_types, entry, plain
 from nas.data import ImageData
 from nas.data.card import data_of
@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> None:
     data = data_of(config["data"], None if is_published_name(config["arch"]) else source.arch.resolution)
     arch = fitted(source.arch, data)
     network = training.build_network(arch, recipe, seed=config["seed"])
-    if config["initial_weights"]:
+    if config["initial_weights"] and not is_begun(config["resume"]):
         weights.load(network, weights.read_weights(config["initial_weights"]), config["initial_weights"])
     with shared_run(accelerator, config) as (path, run):
         if run is None:  # another process logs and writes
@@ -57,6 +57,7 @@ def main(cfg: DictConfig) -> None:
                 accelerator=accelerator,
                 checkpoint=path / CHECKPOINT,
                 evaluate_every=config["evaluate_every"],
+                may_change=resuming.MAY_CHANGE,
             )
             return
         write_text(path / "arch.json", arch.to_json())
@@ -74,6 +75,11 @@ def main(cfg: DictConfig) -> None:
         )
         run.write_json("result.json", record)
         show(path, arch, data_settings(config["data"]), figures)
+
+
+def is_begun(resume: str | None) -> bool:
+    """Whether the run to be resumed has a training checkpoint, which supersedes the weights it began with."""
+    return resume is not None and training.finished_epochs(Path(resume) / CHECKPOINT) > 0
 
 
 @contextmanager
@@ -100,7 +106,7 @@ def _train(
 ) -> dict[str, float]:
     done = training.finished_epochs(run.path / CHECKPOINT)
     run.rewind("train", done)
-    steps = data.train.num_batches(recipe.batch_size, drop_last=True)
+    steps = training.steps_per_epoch(data, recipe)
     with phase("training", recipe.epochs * steps, "step", completed=done * steps) as advance:
 
         def on_epoch(epoch: int, record: dict[str, float]) -> None:
@@ -108,7 +114,7 @@ def _train(
             tested = f", {record['top1_percent']:.2f}% top-1" if "top1_percent" in record else ""
             advance(0, f"epoch {epoch + 1}/{recipe.epochs}: loss {record['train_loss']:.3f}{tested}")
 
-        return training.train(
+        figures = training.train(
             network,
             data,
             recipe,
@@ -118,7 +124,11 @@ def _train(
             on_epoch=on_epoch,
             on_step=advance,
             evaluate_every=config["evaluate_every"],
+            may_change=resuming.MAY_CHANGE,
         )
+    if sentence := averaging.verdict(figures):
+        log(sentence)
+    return figures
 
 
 def is_published_name(arch: str) -> bool:
@@ -174,6 +184,7 @@ def result(config: dict[str, Any], arch: Arch, data: ImageData, figures: dict[st
         "top1_percent": figures["top1_percent"],
         "top5_percent": figures["top5_percent"],
         "loss": figures["loss"],
+        "kept_average": figures.get("kept_average"),
         "search_seconds": None,
         "train_seconds": figures["train_seconds"],
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,33 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from timm.data import Mixup
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from nas import checkpoint as checkpoints
 from nas import network as networks
+from nas.accuracy import evaluate
+from nas.averaging import estimate_statistics, judged, keep_better
 from nas.data import ImageData, Split
-from nas.engine import make_accelerator
+from nas.engine import begin, make_accelerator
+from nas.fit import check_fit
 from nas.memory import keep_freed_memory
+from nas.mixing import Mixing
 from nas.optim import make_optimizer, make_scheduler
+from nas.progress import log
+from nas.resuming import check_checkpoint
 from nas.seeding import derive_seed, seed_global
 from search_spaces.arch import Arch
 from search_spaces.modules import zero_init_residuals
 from search_spaces.recipe import Recipe
 
+__all__ = ["TRAINING_VERSION", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]
+
 FORMAT = "nas.training"
 TRAINING_VERSION = (
     2  # part of the identity of whatever reuses a training's result: raised whenever such a result changes
 )
-EVALUATION_BATCH = 512
+TESTED = ("top1_percent", "top5_percent", "loss")
 LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
 
 
@@ -58,6 +65,7 @@ def train(
     evaluate_every: int = 0,
     stop_epoch: int | None = None,
     phase: str = "train",
+    may_change: Collection[str] = (),
 ) -> dict[str, float]:
     """Train `network` in place on `data.train` and return its figures on `data.test`.
 
@@ -65,16 +73,25 @@ def train(
     from it, and on the CPU ends bit for bit where an uninterrupted run ends. `on_epoch(epoch, record)` gets each
     finished epoch (from 0) just before: whoever keeps records forgets, on resuming, those that the checkpoint has not
     seen, and misses none. `on_step(steps)` gets each piece of steps done. The test split is looked at every
-    `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result, or their
-    moving average where the recipe keeps one. `stop_epoch`: the training ends after so many epochs, at the learning
-    rate the whole recipe has there: bit for bit where the whole training stood (None: the whole recipe).
+    `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result.
 
-    Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`; the seconds are those of training epochs,
-    over all resumed pieces. Raises `ValueError` where data and network do not fit, where the checkpoint is damaged or
-    of another run, and where the loss is no longer finite; the checkpoint of the last good epoch stays.
+    Where the recipe keeps a moving average of the weights, a part of the training images is held out
+    (`nas.averaging.judged`); at the end both are measured on it, the average with batch-norm statistics of its own, and
+    the better one is the result: higher top-1 accuracy, then lower loss, then the average.
+
+    `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
+    where the whole training stood (None: the whole recipe). `may_change`: entries of the checkpoint's identity that an
+    unfinished training may go on with other values of, such as `recipe.lr` (see `nas.resuming`).
+
+    Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`, the figures of the very weights that
+    `network` holds then, in full precision; the seconds are those of training epochs, over all resumed pieces. With a
+    moving average also `raw_top1_percent` and `average_top1_percent` (test images), `raw_held_out_top1_percent` and
+    `average_held_out_top1_percent`, and `kept_average`; the last epoch's record has them too. Raises `ValueError` where
+    data and network do not fit, where the checkpoint is damaged or of something else, and where the loss is no longer
+    finite; the checkpoint of the last good epoch stays.
     """
     accelerator = make_accelerator("cpu") if accelerator is None else accelerator
-    _check_fit(network, data, recipe, accelerator)
+    check_fit(network, data, recipe, accelerator)
     epochs = recipe.epochs if stop_epoch is None else stop_epoch
     if not 1 <= epochs <= recipe.epochs:
         raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")
@@ -83,7 +100,8 @@ def train(
     run = _Training(network, data, recipe, seed, accelerator, phase)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
     if checkpoint is not None and resume:
-        progress = run.restore(Path(checkpoint)) or progress
+        progress = run.restore(Path(checkpoint), epochs, may_change) or progress
+    figures: dict[str, float] | None = None
     try:
         for epoch in range(progress["epoch"], epochs):
             began = time.perf_counter()
@@ -91,16 +109,27 @@ def train(
             seconds = progress["seconds"] + time.perf_counter() - began
             progress = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
             record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": seconds}
-            if evaluate_every and ((epoch + 1) % evaluate_every == 0 or epoch + 1 == epochs):
-                record |= evaluate(run.result, data.test, accelerator=accelerator)
+            state = run.state(progress)
+            if epoch + 1 == epochs:
+                state = copy.deepcopy(state)  # the network becomes the result
+                figures = run.finish()
+                record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
+            elif evaluate_every and (epoch + 1) % evaluate_every == 0:
+                record |= evaluate(run.counting(), data.test, accelerator=accelerator)
             if on_epoch is not None:
                 on_epoch(epoch, record)
-            if checkpoint is not None:
-                run.save(Path(checkpoint), progress)
+            if checkpoint is not None and accelerator.is_main_process:
+                checkpoints.save(checkpoint, state)
+        figures = run.finish() if figures is None else figures
     finally:
         run.close()
-    figures = evaluate(network, data.test, accelerator=accelerator)
     return {**figures, "train_loss": progress["train_loss"], "train_seconds": progress["seconds"]}
+
+
+def steps_per_epoch(data: ImageData, recipe: Recipe) -> int:
+    """Steps of one epoch on the training images that are not held out to judge the recipe's moving average."""
+    split = judged(data.train)[0] if recipe.ema_decay else data.train
+    return split.num_batches(recipe.batch_size, drop_last=True)
 
 
 def finished_epochs(checkpoint: Path) -> int:
@@ -113,44 +142,6 @@ def finished_epochs(checkpoint: Path) -> int:
     return int(state["progress"]["epoch"])
 
 
-@torch.no_grad()
-def evaluate(
-    network: nn.Module,
-    split: Split,
-    *,
-    batch_size: int = EVALUATION_BATCH,
-    device: torch.device | str | None = None,
-    accelerator: Accelerator | None = None,
-) -> dict[str, float]:
-    """`top1_percent`, `top5_percent` and mean cross-entropy `loss` of `network` on `split`, in eval mode.
-
-    Runs where the network's parameters are, unless `device` moves it; with `accelerator`, its processes share the
-    images and its precision is used. With fewer than five classes top-5 counts all of them.
-    """
-    if accelerator is not None:
-        device = accelerator.device
-    if device is None:
-        device = next(network.parameters()).device
-    network.to(device)
-    training = network.training
-    network.eval()
-    rank, processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
-    sums = torch.zeros(3, dtype=torch.float64, device=device)  # correct in the first, in the first five, loss
-    for images, labels in split.batches(batch_size, shuffle=False, device=device, rank=rank, processes=processes):
-        if not len(images):  # the last batch has fewer images than there are processes
-            continue
-        with nullcontext() if accelerator is None else accelerator.autocast():
-            logits = network(images).float()
-        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums += torch.stack([hits[:, 0].sum(), hits.sum(), loss]).double()
-    network.train(training)
-    if accelerator is not None:
-        sums = accelerator.reduce(sums)
-    top1, top5, mean = (float(value) / len(split) for value in sums)
-    return {"top1_percent": 100 * top1, "top5_percent": 100 * top5, "loss": mean}
-
-
 class _Training:
     """The objects of one training, from the first epoch to the last."""
 
@@ -159,33 +150,31 @@ class _Training:
     ) -> None:
         self.network, self.data, self.recipe, self.accelerator = network, data, recipe, accelerator
         self.seed, self.phase = seed, phase
-        self.steps = data.train.num_batches(recipe.batch_size, drop_last=True)
+        self.split, self.judges = judged(data.train) if recipe.ema_decay else (data.train, None)
+        self.steps = self.split.num_batches(recipe.batch_size, drop_last=True)
+        begin(accelerator)
         network.to(accelerator.device).to(memory_format=torch.channels_last)
         self.ema = ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler = make_scheduler(self.optimizer, recipe, self.steps)
         self.model, self.stepper = accelerator.prepare(network, self.optimizer)
-        self.mixup = None
-        if recipe.mixup or recipe.cutmix:
-            smoothing = recipe.label_smoothing
-            self.mixup = Mixup(recipe.mixup, recipe.cutmix, label_smoothing=smoothing, num_classes=data.num_classes)
+        self.mixing = Mixing(recipe, data.num_classes) if recipe.mixup or recipe.cutmix else None
         self.parts: dict[str, Any] = {"network": network, "optimizer": self.optimizer}
         if self.ema is not None:
             self.parts["ema"] = self.ema.module
         if accelerator.scaler is not None:
             self.parts["scaler"] = accelerator.scaler
         self.identity = {
+            "format": FORMAT,
+            "version": TRAINING_VERSION,
             "phase": phase,
             "seed": seed,
-            "data": data.name,
-            "images": len(data.train),
+            "arch": arch.id if (arch := getattr(network, "arch", None)) else None,
+            "data": data.fingerprint,
             "recipe": recipe.to_dict(),
+            "precision": accelerator.mixed_precision,
+            "processes": accelerator.num_processes,
         }
-
-    @property
-    def result(self) -> nn.Module:
-        """The network that counts: the moving average where there is one."""
-        return self.network if self.ema is None else self.ema.module
 
     @property
     def learning_rate(self) -> float:
@@ -197,7 +186,7 @@ class _Training:
         seed_global(self.seed, self.phase, "epoch", epoch, accelerator.process_index)
         # timm's Mixup draws from numpy's global state
         np.random.seed(derive_seed(self.seed, self.phase, "mixup", epoch) % 2**32)
-        batches = self.data.train.batches(
+        batches = self.split.batches(
             recipe.batch_size,
             seed=derive_seed(self.seed, self.phase),
             epoch=epoch,
@@ -227,14 +216,22 @@ class _Training:
                 if on_step is not None:
                     on_step(step + 1 - looked)
                 looked = step + 1
+        self._share_buffers(self.network)
         return float(accelerator.reduce(losses.mean(), reduction="mean"))
+
+    def _share_buffers(self, network: nn.Module) -> None:
+        """One set of batch-norm statistics for all processes, which have seen different images: their mean."""
+        if self.accelerator.num_processes > 1:
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
-        if self.mixup is None or len(images) % 2:
+        if self.mixing is None:
             return F.cross_entropy(self.model(images), labels, label_smoothing=self.recipe.label_smoothing)
-        images, mixed = self.mixup(images, labels)
-        return F.cross_entropy(self.model(images), mixed)
+        images, targets = self.mixing(images, labels)
+        return F.cross_entropy(self.model(images), targets)
 
     def _stop_unless_finite(self, losses: Tensor, start: int, stop: int, epoch: int) -> None:
         """Raise `ValueError` at the first of steps `start..stop` whose loss is NaN or infinite."""
@@ -247,25 +244,24 @@ class _Training:
                 "epoch is kept"
             )
 
-    def save(self, path: Path, progress: dict[str, Any]) -> None:
-        """Write the whole state to `path`, by the main process."""
-        if self.accelerator.is_main_process:
-            state = {name: part.state_dict() for name, part in self.parts.items()}
-            checkpoints.save(path, {"format": FORMAT, "identity": self.identity, "progress": progress, **state})
+    def state(self, progress: dict[str, Any]) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"format": FORMAT, "identity": self.identity, "progress": progress, **parts}
 
-    def restore(self, path: Path) -> dict[str, Any] | None:
+    def restore(self, path: Path, epochs: int, may_change: Collection[str]) -> dict[str, Any] | None:
         """Load `path`; returns its progress: finished epochs, their seconds, the last training loss; None: no file."""
         state = checkpoints.latest(path)
         if state is None:
             return None
         if state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a training checkpoint")
-        for key, value in self.identity.items():
-            if state["identity"].get(key) != value:
-                raise ValueError(
-                    f"checkpoint {path} is of another run: its {key} is {state['identity'].get(key)!r}, asked is "
-                    f"{value!r}; give the same configuration to resume, or another run_dir to start afresh"
-                )
+        done = int(state["progress"]["epoch"])
+        if self.recipe.schedule in ("cosine", "linear"):  # what such a schedule did depends on its length
+            may_change = [key for key in may_change if key != "recipe.epochs"]
+        changes = check_checkpoint(path, state["identity"], self.identity, may_change, done >= epochs)
+        if changes and self.accelerator.is_main_process:
+            log(f"training goes on after {done} epochs with a change: {'; '.join(changes)}")
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
@@ -274,29 +270,28 @@ class _Training:
             raise ValueError(f"checkpoint {path} does not fit this network and recipe: {reason}") from None
         return state["progress"]
 
+    def counting(self) -> nn.Module:
+        """The network to look at between epochs; of a moving average a copy, with statistics of its own."""
+        if self.ema is None:
+            return self.network
+        averaged = copy.deepcopy(self.ema.module)
+        batch_size = self.recipe.batch_size // self.accelerator.num_processes
+        estimate_statistics(averaged, self.split, batch_size, derive_seed(self.seed, self.phase))
+        self._share_buffers(averaged)  # equal already, but for a device's rounding
+        return averaged
+
+    def finish(self) -> dict[str, float]:
+        """Leave the plain network, holding the weights that count, and return their figures in full precision."""
+        self.close()
+        if self.judges is None:
+            return self._figures(self.data.test)
+        return keep_better(self.network, self.counting().state_dict(), self._figures, self.data.test, self.judges)
+
+    def _figures(self, split: Split) -> dict[str, float]:
+        return evaluate(self.network, split, accelerator=self.accelerator, autocast=False)
+
     def close(self) -> None:
-        """Leave the plain network, holding the weights that count."""
+        """Leave the plain network."""
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
-        if self.ema is not None:
-            self.network.load_state_dict(self.ema.module.state_dict())
         self.network.to(memory_format=torch.contiguous_format)
-
-
-def _check_fit(network: nn.Module, data: ImageData, recipe: Recipe, accelerator: Accelerator) -> None:
-    if recipe.batch_size % accelerator.num_processes:
-        raise ValueError(
-            f"batch_size {recipe.batch_size} cannot be shared by {accelerator.num_processes} processes; give a multiple"
-        )
-    arch = getattr(network, "arch", None)
-    if arch is None:
-        return
-    if arch.num_classes != data.num_classes:
-        raise ValueError(
-            f"the network tells {arch.num_classes} classes apart, {data.name} has {data.num_classes}; build it from "
-            f"arch.with_classes({data.num_classes})"
-        )
-    if arch.in_channels != data.in_channels:
-        raise ValueError(
-            f"the network takes images of {arch.in_channels} channels, those of {data.name} have {data.in_channels}"
-        )

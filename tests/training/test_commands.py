@@ -103,6 +103,11 @@ def test_a_published_network_is_fitted_to_the_data(folder: Path, capsys: pytest.
     assert (arch.resolution, arch.in_channels, arch.num_classes) == (16, 1, 10)
     train.main(["arch=one/arch.json", "initial_weights=one/model", "run_dir=two", *data])
     assert "changed from" not in capsys.readouterr().out
+    before = Path("two/result.json").read_bytes()
+    for path in (*Path("one/model").iterdir(), Path("two/result.json")):
+        path.unlink()
+    train.main(["resume=two"])  # its checkpoint supersedes the weights it began with
+    assert Path("two/result.json").read_bytes() == before
 
 
 def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas import checkpoint as checkpoints
+from nas.averaging import estimate_statistics, judged, keep_better
 from nas.data import ImageData, Split
 from nas.data.split import MemorySource
+from nas.mixing import Mixing
+from nas.resuming import MAY_CHANGE
 from nas.training import build_network, evaluate, finished_epochs, train
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -138,13 +144,63 @@ def test_training_learns_digits(arch: Arch, data: ImageData) -> None:
     assert evaluate(network, data.test)["top1_percent"] == after["top1_percent"]
 
 
-def test_the_moving_average_is_the_result(arch: Arch, data: ImageData, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, ema_decay=0.9, epochs=1)
+def test_the_better_of_raw_and_averaged_weights_is_the_result(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.9, epochs=4, lr=0.3, schedule="constant")
     network = build_network(arch, recipe)
-    train(network, data, recipe, checkpoint=tmp_path / "a.pt")
-    state = checkpoints.load(tmp_path / "a.pt")
-    assert same(dict(network.state_dict()), dict(state["ema"]))
-    assert not same(dict(state["ema"]), dict(state["network"]))
+    records: list[dict[str, float]] = []
+    figures = train(
+        network, data, recipe, checkpoint=tmp_path / "a.pt", on_epoch=lambda _, record: records.append(record)
+    )
+    assert figures["kept_average"]  # of large steps; with the raw weights' statistics it knows nothing
+    assert figures["average_held_out_top1_percent"] >= figures["raw_held_out_top1_percent"]
+    assert figures["top1_percent"] == figures["average_top1_percent"] == evaluate(network, data.test)["top1_percent"]
+    of_both = [name for name in figures if name.startswith(("raw", "average", "kept"))]
+    assert len(of_both) == 5 and all(records[-1][name] == figures[name] for name in of_both)
+    weights, kept = checkpoints.load(tmp_path / "a.pt")["ema"], dict(network.named_parameters())
+    assert same({name: weights[name] for name in kept}, {name: value.detach() for name, value in kept.items()})
+
+
+@pytest.mark.parametrize(
+    ("average", "kept"), [((50.0, 0.9), True), ((70.0, 0.9), True), ((50.0, 1.1), False), ((40.0, 0.1), False)]
+)
+def test_raw_or_average_is_decided_by_accuracy_then_loss(average: tuple[float, float], kept: bool) -> None:
+    network, split = nn.Linear(1, 1), scripted_split([0, 1])
+    own, other = ({"weight": torch.full((1, 1), k), "bias": torch.zeros(1)} for k in (1.0, 2.0))
+    network.load_state_dict(own)
+
+    def figures(_: Split) -> dict[str, float]:
+        top1, loss = average if float(network.weight.detach()) == 2 else (50.0, 1.0)
+        return {"top1_percent": top1, "loss": loss}
+
+    found = keep_better(network, other, figures, split, split)
+    assert (float(network.weight.detach()) == 2) == found["kept_average"] == kept
+    assert found["top1_percent"] == (average[0] if kept else 50)
+
+
+def test_averaged_weights_get_statistics_of_their_own(arch: Arch, data: ImageData) -> None:
+    """A plain mean over the batches of training images of what each norm sees, with dropout at rest."""
+    network = build_network(arch, dataclasses.replace(RECIPE, drop_rate=0.5), seed=3)
+    network.train()
+    estimate_statistics(network, data.train, 48, seed=0)
+    assert network.training and network.bn1.momentum == 0.1
+    images = torch.cat([images for images, _ in data.train.batches(48)])
+    with torch.no_grad():
+        seen = network.conv_stem(images)
+    torch.testing.assert_close(network.bn1.running_mean, seen.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.bn1.running_var, seen.var((0, 2, 3)), rtol=0.05, atol=0)
+    again = copy.deepcopy(network)
+    estimate_statistics(again, data.train, 48, seed=0)
+    assert same(dict(again.state_dict()), dict(network.state_dict()))
+
+
+def test_images_that_judge_an_average_are_few_stratified_and_not_trained_on(data: ImageData) -> None:
+    learn, judges = judged(data.train)
+    assert (len(learn), len(judges)) == (228, 12)
+    assert not set(learn.indices.tolist()) & set(judges.indices.tolist())
+    assert set(judges.labels.tolist()) == set(range(10))
+    rare = data.train.subset(torch.tensor([0, *torch.nonzero(data.train.labels == 3).flatten().tolist()]))
+    assert int(data.train.labels[0]) != 3
+    assert set(judged(rare)[1].labels.tolist()) == {3}  # the only image of a class is trained on
 
 
 def test_zero_init_makes_residual_blocks_the_identity(arch: Arch) -> None:
@@ -220,6 +276,40 @@ def test_loss_that_is_no_number(step: int, arch: Arch, data: ImageData, tmp_path
         assert train(again, data, RECIPE, checkpoint=path)["loss"] == train(whole, data, RECIPE)["loss"]
 
 
+def test_a_lower_learning_rate_cures_and_more_epochs_continue(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=1)
+    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    longer = dataclasses.replace(recipe, epochs=2)
+    found = train(build_network(arch, recipe), data, longer, checkpoint=path, may_change=MAY_CHANGE)
+    assert found["loss"] == train(build_network(arch, recipe), data, longer)["loss"]  # a schedule without an end
+    lower = dataclasses.replace(longer, epochs=3, lr=0.001)
+    records: list[dict[str, float]] = []
+    train(
+        *(build_network(arch, recipe), data, lower),
+        checkpoint=path,
+        may_change=MAY_CHANGE,
+        on_epoch=lambda _, record: records.append(record),
+    )
+    assert [record["lr"] for record in records] == [0.001]
+    for change, name in (({"schedule": "cosine"}, "schedule"), ({"augment": "none"}, "augment")):
+        with pytest.raises(ValueError, match=f"recipe.{name} is "):
+            changed = dataclasses.replace(lower, epochs=4, **change)
+            train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
+
+
+@pytest.mark.parametrize(("count", "unmixed"), [(1, 1), (4, 0), (5, 1)])
+def test_an_odd_batch_is_mixed_too(count: int, unmixed: int) -> None:
+    mixing = Mixing(dataclasses.replace(RECIPE, mixup=1.0, label_smoothing=0.1), 5)
+    np.random.seed(0)
+    images, labels = torch.arange(float(count)).reshape(count, 1, 1, 1), torch.arange(count)
+    mixed, targets = mixing(images.clone(), labels)
+    assert int((mixed == images).sum()) == unmixed
+    torch.testing.assert_close(targets.sum(1), torch.ones(count))
+    smoothed = F.one_hot(labels[-1:], 5) * 0.9 + 0.1 / 5
+    assert bool(torch.isclose(targets[-1:], smoothed).all()) == bool(unmixed) == bool(mixed[-1] == images[-1])
+
+
 def test_diverging_learning_rate_is_reported(arch: Arch, data: ImageData) -> None:
     recipe = dataclasses.replace(RECIPE, lr=1e30, schedule="constant")
     with pytest.raises(ValueError, match=r"lower the recipe's lr \(1e\+30\)"):
@@ -232,17 +322,26 @@ def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_p
     train(build_network(arch, recipe), data, recipe, checkpoint=path)
     before = path.read_bytes()
     for options, message in (
-        ({"seed": 3}, "its seed is 0, asked is 3"),
-        ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "its recipe is"),
-        ({"phase": "fine_tune"}, "its phase is 'train'"),
-        ({"data": data.held_out(0.5, 0)}, "its images is 240, asked is 120"),
+        ({"seed": 3}, "seed is 0, asked is 3; give the same"),
+        ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "recipe.lr is 0.05, asked is 0.1"),
+        ({"phase": "fine_tune"}, 'phase is "train"'),
+        ({"data": data.held_out(0.5, 0)}, "data is "),
     ):
         given = {"data": data, "recipe": recipe, **options}
         with pytest.raises(ValueError, match=message):
             train(build_network(arch, recipe), checkpoint=path, **given)
-    wider = dataclasses.replace(arch, stages=(arch.stages[0], arch.stages[1][1:], arch.stages[2]))
-    with pytest.raises(ValueError, match="does not fit this network and recipe"):
-        train(build_network(wider, recipe), data, recipe, checkpoint=path)
+    pixels = torch.ones_like(data.train.source.images)  # replaced by others of the same name, number and labels
+    source = MemorySource(data.train.source.images + pixels)
+    others = Split(source, data.train.indices, data.train.labels, data.train.mean, data.train.std, data.resolution)
+    with pytest.raises(ValueError, match="data is "):
+        train(build_network(arch, recipe), dataclasses.replace(data, train=others), recipe, checkpoint=path)
+    stem = dataclasses.replace(arch.stages[0][0], act="relu6")  # the same weights fit
+    other = dataclasses.replace(arch, stages=((stem,), *arch.stages[1:]))
+    with pytest.raises(ValueError, match="arch is "):
+        train(build_network(other, recipe), data, recipe, checkpoint=path)
+    with pytest.raises(ValueError, match="is finished, and what is finished keeps its settings: recipe.lr is 0.05"):
+        changed = dataclasses.replace(recipe, lr=0.1)
+        train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
     assert path.read_bytes() == before
     checkpoints.save(path, {"format": "something else"})
     with pytest.raises(ValueError, match="is not a training checkpoint"):
