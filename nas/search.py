@@ -166,7 +166,7 @@ def _table(run: Run, space: SearchSpace, device: Device, config: dict[str, Any])
     path = run.path / "table.json"
     if path.exists():
         return LatencyTable.load(path, space, device)
-    found = build_table(space, device, config["tables"], seed=config["seed"])
+    found = build_table(space, device, config["tables"])
     found.save(path)
     return found
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from nas.latency.calibrate import Rows, calibrate
-from nas.latency.device import Device, environment, pinned, same_machine
+from nas.latency.device import Device, pinned
 from nas.latency.features import network_features
 from nas.latency.measure import Measurement, measurements, reference_workload
+from nas.latency.origin import here, measured_by
 from nas.latency.proof import Proof
+from nas.latency.reuse import make_room, usable
 from nas.latency.runtimes import prepare, quiet
 from nas.latency.sample import spread_networks
 from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
-from nas.latency.table import VERSION, LatencyTable, Row, canonical, entries, grain, row_key, table_path
+from nas.latency.table import LatencyTable, Row, canonical, entries, entries_hash, grain, row_key, table_path
 from nas.network import build_network
 from nas.progress import log, phase
 from search_spaces.arch import Arch
@@ -67,31 +69,33 @@ def build_table(
 
     An interrupted build continues from its journal. Of two processes that want the same table one measures and the
     other waits for it. `refresh` measures anew; `pin` binds the measuring thread to one core (on a machine that is
-    otherwise idle). A table that another machine wrote under the same device name is measured anew.
-    Raises `ValueError` where this machine cannot measure for `device`.
+    otherwise idle). `seed` draws the networks of a new table and the order of visits; a table is one whatever the seed.
+
+    A table that another machine or runtime version measured is never overwritten: under the name `local` it is kept
+    aside (and found again when that machine asks for it), under a name of its own it is used as it is.
+    Raises `ValueError` where this machine cannot measure for `device`, and where `refresh` would replace the times of
+    another device.
     """
-    device.check_local()
     effort = effort or Effort()
     path = table_path(directory, space, device)
-    here = environment(device)
+    if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
+        return known  # without a lock: a finished table may lie in a folder that cannot be written
+    if not path.exists():
+        device.check_local()
     with locked(path.with_suffix(".lock"), log):
-        if path.exists() and not refresh:
-            table = LatencyTable.load(path, space, device)
-            if not same_machine(table.environment, here):
-                log(f"{path.name} was measured on another machine or runtime; measuring this one")
-            elif table.proof and _is_proven(table.proof.networks, space, effort, seed):
-                return table
-        elif refresh:
+        if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
+            return known
+        if path.exists():
+            make_room(path, space, device, refresh)
+            if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
+                return known
+        device.check_local()
+        if refresh:
             path.with_suffix(".jsonl").unlink(missing_ok=True)
-        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, here, pin)
+        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, here(device), pin)
         table.save(path)
         path.with_suffix(".jsonl").unlink(missing_ok=True)
         return table
-
-
-def _is_proven(networks: int, space: SearchSpace, effort: Effort, seed: int) -> bool:
-    """Whether a proof on `networks` is as good as asked, or as good as a space of few networks allows."""
-    return networks >= effort.held_out_networks or networks >= len(draw_networks(space, effort, seed)[1])
 
 
 def _build(
@@ -100,17 +104,11 @@ def _build(
     journal_path: Path,
     seed: int,
     effort: Effort,
-    here: dict[str, Any],
+    machine: dict[str, Any],
     pin: bool,
 ) -> LatencyTable:
-    header = {
-        "version": VERSION,
-        "device": device.to_dict(),
-        "seed": seed,
-        "effort": asdict(effort),
-        "cpu": here["cpu"],
-    }
     rows = entries(space)
+    header = {**measured_by(device, machine), "rows": entries_hash(rows), "seed": seed, "effort": asdict(effort)}
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}
     networks = shuffled(fit + held_out, seed)
@@ -136,7 +134,12 @@ def _build(
                 with _phase("timing whole networks", len(group), plan.rounds, done) as advance:
                     watch.run(ready, advance, _say, plan)
             times |= measurements(watch.visits)
-            environment = {**here, "pinned": bound, "reference_ms": usual_reference_ms(watch.visits)}
+            environment = {
+                **machine,
+                "pinned": bound,
+                "held_out_networks": effort.held_out_networks,
+                "reference_ms": usual_reference_ms(watch.visits),
+            }
     finally:
         journal.close()
     return assemble(

@@ -13,7 +13,7 @@ from typing import Any
 
 from nas.latency.standalone import cpu_model, machine
 
-__all__ = ["Device", "cpu_model", "environment", "pinned", "same_machine"]
+__all__ = ["Device", "cpu_model", "environment", "pinned"]
 
 RUNTIMES = ("onnxruntime", "torch")
 PROCESSORS = ("cpu", "cuda")
@@ -105,12 +105,6 @@ def environment(device: Device) -> dict[str, Any]:
         if torch.cuda.is_available():
             found["gpu"] = torch.cuda.get_device_name()
     return found
-
-
-def same_machine(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether two environments would give the same times: same processor, cores and runtime version."""
-    names = ("cpu", "cores", "gpu", "onnxruntime") if "onnxruntime" in a else ("cpu", "cores", "gpu", "torch")
-    return all(a.get(name) == b.get(name) for name in names)
 
 
 def _version(package: str) -> str | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nas.files import read_json, write_json
 from nas.latency.device import Device
+from nas.latency.origin import elsewhere
 from nas.latency.proof import Proof
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
@@ -153,6 +154,16 @@ class LatencyTable:
     def margin(self) -> float:
         """Relative safety margin: the 90% quantile of measured / estimate - 1 on held-out networks; 0 if unproven."""
         return self.proof.margin if self.proof else 0.0
+
+    @cached_property
+    def elsewhere(self) -> str:
+        """In words, how this table was not measured by this machine as it is now; empty where it was."""
+        return elsewhere(self.device, self.environment)
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether a time measured here, now, is a time of the table's device; otherwise it must not stand for one."""
+        return not self.elsewhere
 
     def check(self, space: SearchSpace, device: Device | None = None) -> None:
         """Raise `ValueError` unless this table prices `space` (on `device`)."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nas.latency import build
+from nas.latency import build, origin, reuse
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
@@ -74,11 +77,92 @@ def test_builds_and_reuses(runtime: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert build_table(SPACE, device, tmp_path, effort=SMALL) == table
 
 
-def test_other_machines_table_is_measured_anew(tmp_path: Path) -> None:
-    path = table_path(tmp_path, SPACE, Device())
-    table = build_table(SPACE, Device(), tmp_path, effort=SMALL)
-    path.write_text(path.read_text().replace(table.environment["cpu"], "another processor"))
-    assert build_table(SPACE, Device(), tmp_path, effort=SMALL).environment["cpu"] == table.environment["cpu"]
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
+    """A table of this machine."""
+    return build_table(SPACE, Device(), tmp_path_factory.mktemp("built"), effort=SMALL)
+
+
+def stored(table: LatencyTable, folder: Path, **changes: Any) -> Path:
+    return dataclasses.replace(table, **changes).save(table_path(folder, SPACE, changes.get("device", table.device)))
+
+
+@pytest.mark.parametrize("entry", ["cpu", "onnxruntime", "cores", "measuring"])
+def test_local_table_of_another_machine_is_kept_aside(
+    entry: str, built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = dataclasses.replace(built, environment={**built.environment, entry: "another"})
+    assert not other.is_of_this_machine and other.elsewhere.startswith(f'{entry} is "another", asked is ')
+    path = stored(other, tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(build, "_build", lambda *args: built)
+    assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == built
+    (kept,) = tmp_path.glob("*.kept-*")
+    assert kept.read_bytes() == before
+    assert "measured by another machine" in capsys.readouterr().out
+    # the other machine comes back: it finds its own, and this one's is kept
+    monkeypatch.setattr(reuse, "here", lambda device: other.environment)
+    monkeypatch.setattr(origin, "here", lambda device: other.environment)
+    monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
+    assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == other
+    assert path.read_bytes() == before
+
+
+PIXEL = Device(name="pixel3")
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "why"),
+    [
+        (PIXEL, {"imported": {"file": "lut.json"}}, "imported from lut.json"),
+        (Device("pixel3", runtime="tflite"), {"imported": {"file": "lut.json"}}, "imported from lut.json"),
+        (PIXEL, {"onnxruntime": "1.2.3", "kit": "abc"}, "onnxruntime is"),
+        (PIXEL, {"kit": "abc"}, "with the kit abc"),
+        (PIXEL, {"cpu": "another"}, "cpu is"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_table_of_another_device_is_used_as_it_is(
+    device: Device, environment: dict, why: str, built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little it is proven, and where `refresh` asks for this machine's times."""
+    found = environment if "imported" in environment else {**built.environment, **environment}
+    path = stored(built, tmp_path, device=device, environment=found, proof=None)
+    before = path.read_bytes()
+    said: list[str] = []
+    monkeypatch.setattr(reuse, "log", said.append)
+    monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured here"))
+    table = build_table(SPACE, device, tmp_path)
+    assert why in said[0]
+    assert table.is_of_this_machine == (environment == {"kit": "abc"})
+    with pytest.raises(ValueError, match="holds the times of another device"):
+        build_table(SPACE, device, tmp_path, refresh=True)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.kept-*"))
+
+
+def test_table_does_not_depend_on_the_seed(
+    built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a space of few networks gave fewer for the proof than were asked."""
+    assert built.proof is not None
+    few = dataclasses.replace(built, proof=dataclasses.replace(built.proof, networks=3))
+    stored(few, tmp_path)
+    monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
+    for seed in range(3):
+        assert build_table(SPACE, Device(), tmp_path, seed=seed, effort=SMALL) == few
+
+
+def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
+    built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(built, tmp_path)
+
+    def refuse(*args: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(build, "locked", refuse)
+    assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == built
 
 
 def test_kill_and_continue(tmp_path: Path) -> None:
