@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import math
 import os
-import platform
-import shlex
+import re
 import shutil
-import subprocess
-import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import yaml
 
-from nas.files import read_json, write_json, write_text
-from nas.latency.device import cpu_model
+from nas import environment, identity
+from nas.files import write_json, write_text
+from nas.locks import lock
+from nas.metrics import Metrics, Record, read_metrics
+from nas.plain_yaml import read_yaml, write_yaml
+from nas.progress import log
 
-RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
+__all__ = ["Run", "read_metrics"]
+
 _BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json"}  # the table is a copy
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")  # what a killed process left of an atomic write
+_GROWING = ("metrics.jsonl", "trials.db")
+_SPOKEN_FOR = ("resume", "run_dir", "debug")  # settings that say where and how, not what
 
 
 class Run:
@@ -39,17 +41,17 @@ class Run:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.resumed = resumed
+        self.metrics = Metrics(path)
         self._made: list[Path] = []  # directories above that did not exist before
         self._lock = lock
-        self._metrics: IO[str] | None = None
-        self._board: Any = None
+        self._before: tuple[object, ...] = ()  # what had been done when it was continued
 
     @classmethod
     def open(cls, run_dir: str | None, resume: str | None, name: str, config: dict[str, Any]) -> Run:
         """Create `run_dir` (default `runs/<time>-<name>`), or continue in the directory `resume`.
 
         `config` is stored as `config.yaml` of a new run. Raises `ValueError` if `run_dir` already holds files, if
-        `resume` is not a run directory, or if another process is using it.
+        `resume` is not a run directory or its settings were changed by hand, or if another process is using it.
         """
         if resume:
             path = Path(resume)
@@ -68,51 +70,87 @@ class Run:
         run = cls(path, _lock(path), resumed=bool(resume))
         run._made = made
         try:
-            run._begin(config)
+            run._continue(config) if run.resumed else run._begin(config)
         except BaseException:
             run._lock.close()
             raise
         return run
 
     def _begin(self, config: dict[str, Any]) -> None:
-        if self.resumed:
-            self._drop_torn_line()
-            environment = read_json(self.path / "env.json", "environment")
-            environment.setdefault("resumed", []).append(describe_environment())
-            write_json(self.path / "env.json", environment)
-        else:
-            taken = sorted(entry.name for entry in self.path.iterdir() if entry.name != ".lock")
-            if "config.yaml" in taken:
-                raise ValueError(
-                    f"run_dir={self.path} already holds a run; continue it with resume={self.path} or name another"
-                )
-            if taken:
-                raise ValueError(f"run_dir={self.path} is not empty (it holds {taken[0]}); name a new directory")
-            self.checkpoints.mkdir()
-            write_json(self.path / "env.json", describe_environment())
-            write_text(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        taken = sorted(e.name for e in self.path.iterdir() if e.name != ".lock" and not _TEMPORARY.fullmatch(e.name))
+        if taken and self._is_half_made(taken):
+            log(f"{self.path} holds a run that was only half made; it is begun again")
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            for name in set(taken) - {"checkpoints"}:
+                (self.path / name).unlink(missing_ok=True)
+        elif "config.yaml" in taken:
+            raise ValueError(
+                f"run_dir={self.path} already holds a run; continue it with resume={self.path} or name another"
+            )
+        elif taken:
+            raise ValueError(f"run_dir={self.path} is not empty (it holds {taken[0]}); name a new directory")
+        self._remove_temporary()
+        self.checkpoints.mkdir()
+        write_json(self.path / environment.FILE, environment.describe_environment())
+        self._write_config(config)
+
+    def _is_half_made(self, taken: list[str]) -> bool:
+        """Whether a new run that could not even store its settings left these files (a full disk), and nothing else."""
+        if not set(taken) <= _BEFORE_ANY_WORK or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir())):
+            return False
+        try:
+            self.read_config(self.path)
+        except ValueError:
+            return True
+        return False
+
+    def _continue(self, config: dict[str, Any]) -> None:
+        self._check_config()
+        self._remove_temporary()
+        self.checkpoints.mkdir(exist_ok=True)
+        if _what(config) != _what(self.read_config(self.path)):  # settings that may change, given on the command line
+            self._write_config(config)
+        elif not (self.checkpoints / "config.yaml").exists():
+            write_text(self.checkpoints / "config.yaml", (self.path / "config.yaml").read_text(encoding="utf-8"))
+        self.metrics.repair()
+        now = environment.describe_environment()
+        try:
+            known = environment.read_environment(self.path)
+        except ValueError as error:
+            log(f"{error}; the run goes on, what it began with is no longer known")
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / environment.FILE).replace(self.path / "env.damaged.json")
+            known = {**now, "lost": "of the pieces before; this is the machine of the next"}
+        write_json(self.path / environment.FILE, {**known, "resumed": [*known.get("resumed", []), now]})
+        self._before = self._progress()
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        text = write_yaml(config)
+        write_text(self.path / "config.yaml", text)
+        write_text(self.checkpoints / "config.yaml", text)  # what the checkpoints were made with
+
+    def _check_config(self) -> None:
+        """Settings are those of the checkpoints: a file changed by hand would mix two runs in one."""
+        kept = self.checkpoints / "config.yaml"
+        if kept.exists():
+            identity.check(
+                f"run directory {self.path}",
+                _what(_settings(kept)),
+                _what(self.read_config(self.path)),
+                f"its config.yaml was changed by hand: put it back (a copy: {kept}), or begin a new run with run_dir=",
+            )
 
     @staticmethod
     def read_config(path: str | Path) -> dict[str, Any]:
         """The resolved configuration a run was started with. Raises `ValueError` where `path` is no run directory."""
-        file = Path(path) / "config.yaml"
-        try:
-            config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            why = "it has no config.yaml" if Path(path).exists() else "there is no such folder"
-            raise ValueError(f"{path} is not a run directory ({why})") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} is damaged: {' '.join(str(error).split())}") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{file} is damaged: it holds no settings")
-        return config
+        return _settings(Path(path) / "config.yaml")
 
     @staticmethod
     def read_command(path: str | Path) -> str | None:
         """The command that began a run, such as `search`; None where its directory does not say."""
         try:
-            words = json.loads((Path(path) / "env.json").read_text(encoding="utf-8"))["command"].split()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            words = json.loads((Path(path) / environment.FILE).read_text(encoding="utf-8"))["command"].split()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         names = [word.removeprefix("nas.") for word in words if word.startswith("nas.")]
         return names[0] if names else None
@@ -120,55 +158,19 @@ class Run:
     # -- metrics
 
     def log(self, phase: str, step: int, **values: float | int | str | None) -> None:
-        """Append one record to `metrics.jsonl` and show its numbers in TensorBoard as `<phase>/<name>`."""
-        record = {"phase": phase, "step": step, "time": round(time.time(), 3)}
-        record |= {name: _plain(value) for name, value in values.items()}
-        if self._metrics is None:
-            self._metrics = (self.path / "metrics.jsonl").open("a")
-        self._metrics.write(json.dumps(record, allow_nan=False) + "\n")
-        self._metrics.flush()
-        self._show(record)
+        """Add one record to `metrics.jsonl` and show its numbers in TensorBoard as `<phase>/<name>`."""
+        self.metrics.log(phase, step, values)
 
-    def records(self, phase: str | None = None) -> list[dict[str, Any]]:
+    def records(self, phase: str | None = None) -> list[Record]:
         """What `log` has recorded, in order; of one `phase` or of all. NaN and infinity come back as None."""
-        return [record for record in read_metrics(self.path) if phase in (None, record["phase"])]
+        return [record for record in self.metrics.read() if phase in (None, record["phase"])]
 
     def rewind(self, phase: str, step: int) -> None:
-        """Forget the first record of `phase` with a step >= `step` and everything logged after it.
+        """Forget the records of `phase` from `step` on; those of other phases stay.
 
         Called when a phase continues at `step`, so that metrics read as those of an uninterrupted run.
         """
-        records = read_metrics(self.path)
-        keep = next((i for i, r in enumerate(records) if r["phase"] == phase and r["step"] >= step), len(records))
-        if keep == len(records):
-            return
-        self._close_metrics()
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records[:keep]))
-
-    def _drop_torn_line(self) -> None:
-        """Remove a last line that a killed process wrote only in part."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if text and not text.endswith("\n"):
-            write_text(path, text[: text.rfind("\n") + 1])
-
-    def _show(self, record: dict[str, Any]) -> None:
-        if self._board is None:
-            # Event files cannot be rewound, so they are written anew from the records we keep.
-            from torch.utils.tensorboard import SummaryWriter
-
-            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-            self._board = SummaryWriter(str(self.path / "tensorboard"))
-            for earlier in read_metrics(self.path)[:-1]:
-                self._add_scalars(earlier)
-        self._add_scalars(record)
-
-    def _add_scalars(self, record: dict[str, Any]) -> None:
-        for name, value in record.items():
-            if name not in ("phase", "step", "time") and isinstance(value, int | float):
-                self._board.add_scalar(f"{record['phase']}/{name}", value, record["step"], walltime=record["time"])
+        self.metrics.rewind(phase, step)
 
     # -- results and the end
 
@@ -176,24 +178,30 @@ class Run:
         """Write `data` as `<run>/<name>` atomically."""
         return write_json(self.path / name, data)
 
-    def _close_metrics(self) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+    def _remove_temporary(self) -> None:
+        for folder in (self.path, self.checkpoints):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if _TEMPORARY.fullmatch(entry.name) and entry.is_file():
+                    entry.unlink()
+
+    def _progress(self) -> tuple[object, ...]:
+        """What has been done so far: which files there are, the checkpoints, how much is recorded."""
+        folders = [folder for folder in (self.path, self.checkpoints) if folder.is_dir()]
+        names = {entry.name for folder in folders for entry in folder.iterdir()}
+        sizes = [file.stat().st_size for name in _GROWING if (file := self.path / name).exists()]
+        return names, sizes, sorted(file.stat().st_mtime_ns for file in self.checkpoints.glob("*.pt"))
 
     def _is_blank(self) -> bool:
         entries = {entry.name for entry in self.path.iterdir()}
-        return entries <= _BEFORE_ANY_WORK and not any(self.checkpoints.iterdir())
+        kept = {entry.name for entry in self.checkpoints.iterdir()}
+        return entries <= _BEFORE_ANY_WORK and kept <= {"config.yaml"}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
-            self._close_metrics()
+            self.metrics.close()
         except OSError:  # a full disk: the error that brought us here says so
             if error is None:
                 raise
@@ -202,83 +210,32 @@ class Run:
             with contextlib.suppress(OSError):  # another run may lie beside
                 for folder in self._made:
                     folder.rmdir()
-        elif error is not None:
+        elif error is not None and not self._fails_again(error):
             error.add_note(f"resume={self.path}")
         self._lock.close()
 
-
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """The records of a run's `metrics.jsonl`, in order; an incomplete last line is ignored."""
-    file = Path(path) / "metrics.jsonl"
-    if not file.exists():
-        return []
-    records = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not line.endswith("\n"):
-            break
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}, line {number} is damaged: {error}") from None
-    return records
+    def _fails_again(self, error: BaseException) -> bool:
+        """Whether a continued run failed with nothing done: continuing it once more would change nothing."""
+        return self.resumed and isinstance(error, ValueError) and self._progress() == self._before
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, machine, command line and time: what someone needs to repeat or doubt a figure."""
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join([Path(sys.executable).name, *_module_arguments()]),
-        "git_commit": _git_commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
-        "platform": platform.platform(),
-        "cpu": cpu_model(),
-        "cpu_count": os.cpu_count(),
-        "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
-        "gpu": _gpu_name(),
-    }
+def _what(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide what a run computes."""
+    return {key: value for key, value in config.items() if key not in _SPOKEN_FOR}
 
 
-def _module_arguments() -> list[str]:
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    return ["-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]] if spec else sys.argv
-
-
-def _gpu_name() -> str | None:
-    torch = sys.modules.get("torch")
-    return torch.cuda.get_device_name(0) if torch and torch.cuda.is_available() else None
-
-
-def _version(package: str) -> str | None:
+def _settings(file: Path) -> dict[str, Any]:
+    path = file.parent
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the source this runs from, with `+changes` where it was edited; None for an installed package."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        run = [
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        ]
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return run[0].stdout.strip() + ("+changes" if run[1].stdout.strip() else "")
-
-
-def _plain(value: float | int | str | None) -> float | int | str | None:
-    """`value` as JSON can hold it: scalars of numpy and torch become Python's, NaN and infinity become None."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None
+        config = read_yaml(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        why = "it has no config.yaml" if path.exists() else "there is no such folder"
+        raise ValueError(f"{path} is not a run directory ({why})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} is damaged: it holds no settings")
+    return config
 
 
 def _free_path(path: Path) -> Path:
@@ -294,14 +251,16 @@ def _free_path(path: Path) -> Path:
 
 
 def _lock(path: Path) -> IO[str]:
-    file = (path / ".lock").open("a+")
+    name = path / ".lock"
+    file = name.open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
+        if not lock(file, str(name), "give run_dir=<a folder on a local disk>", wait=False):
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise ValueError(f"run directory {path} is in use by another process (pid {owner}); wait for it")
+    except BaseException:
         file.close()
-        raise ValueError(f"run directory {path} is in use by another process (pid {owner}); wait for it") from None
+        raise
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.environment import read_environment
 from nas.runs import Run, read_metrics
 
 HOLD = """
@@ -60,9 +62,27 @@ def test_rewind_forgets_what_follows(tmp_path: Path) -> None:
         assert len(run.records()) == 4
         run.rewind("search", 2)
         run.log("search", 2, loss=20.0)
+        assert [record["loss"] for record in run.records()] == [0.0, 1.0, 20.0, 9.0]  # later phases stay behind it
+        run.rewind("train", 0)
         run.log("train", 0, loss=90.0)
         assert [record["loss"] for record in run.records("search")] == [0.0, 1.0, 20.0]
         assert [record["loss"] for record in run.records()] == [0.0, 1.0, 20.0, 90.0]
+
+
+def test_what_is_logged_again_is_what_it_was(tmp_path: Path) -> None:
+    """A search whose trials are told again leaves the records as they were: their place, their times, the training."""
+    with start(tmp_path / "r") as run:
+        for step in range(3):
+            run.log("search", step, score=float(step))
+        run.log("train", 0, loss=1.0)
+    before = (tmp_path / "r" / "metrics.jsonl").read_bytes()
+    with start(tmp_path / "r", resume=True) as run:
+        run.rewind("search", 0)
+        assert [record["phase"] for record in run.records()] == ["train"]
+        for step in range(3):
+            run.log("search", step, score=float(step))
+        run.rewind("train", 1)
+    assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == before
 
 
 def test_rewind_within_a_session(tmp_path: Path) -> None:
@@ -98,18 +118,53 @@ def test_torn_last_line_is_dropped(tmp_path: Path) -> None:
     assert [record["step"] for record in read_metrics(tmp_path / "r")] == [0, 1]
 
 
-def test_a_damaged_environment_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"command": 5}', '{"resumed": 5}'])
+def test_a_lost_environment_does_not_block_a_run(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)
-    (tmp_path / "r" / "env.json").write_text("{")
-    with pytest.raises(ValueError, match=r"env\.json is damaged"):
-        start(tmp_path / "r", resume=True)
+    file = tmp_path / "r" / "env.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(ValueError, match=r"env\.json"):
+        read_environment(tmp_path / "r")
+    with start(tmp_path / "r", resume=True):
+        pass
+    assert "env.json" in (said := capsys.readouterr().out) and "the run goes on" in said
+    known = read_environment(tmp_path / "r")
+    assert known["command"] and known["lost"] and len(known["resumed"]) == 1
+    assert (tmp_path / "r" / "env.damaged.json").exists() == (content is not None)
+    with start(tmp_path / "r", resume=True):
+        assert not capsys.readouterr().out
 
 
-def test_damaged_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"phase": "a", "step": 0}\nnonsense\n')
-    with pytest.raises(ValueError, match="line 2"):
-        read_metrics(tmp_path)
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"nonsense", "Expecting value"),
+        (b'{"phase": "a", "st\xffep": 0, "time": 0}', "it is no text"),
+        (b"[1, 2]", "a record is a mapping, this is a list"),
+        (b'{"phase": 3, "step": 0, "time": 0}', "phase is 3"),
+        (b'{"phase": "a", "step": "0", "time": 0}', "step is '0'"),
+        (b'{"phase": "a", "step": 0, "time": 0, "loss": [1]}', "loss is neither a number nor a text"),
+        pytest.param(b"[" * 20_000, "it is nested too deeply", id="deep"),
+    ],
+)
+def test_a_damaged_record_is_named_and_does_not_block_a_run(
+    line: bytes, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start(tmp_path / "r") as run:
+        for step in range(2):
+            run.log("search", step, loss=float(step))
+    file = tmp_path / "r" / "metrics.jsonl"
+    first, second = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(first + line + b"\n" + second)
+    with pytest.raises(ValueError, match=f"line 2 is damaged: .*{fault}.*; remove that line"):
+        read_metrics(tmp_path / "r")
+    with start(tmp_path / "r", resume=True) as run:
+        assert [record["step"] for record in run.records()] == [0, 1]
+    assert f"line 2 ({fault}" in capsys.readouterr().out
+    assert line in (tmp_path / "r" / "metrics.damaged.jsonl").read_bytes()
 
 
 def test_in_use_by_another_process(tmp_path: Path) -> None:
@@ -166,3 +221,92 @@ def test_full_disk_while_logging(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"), start(tmp_path / "r") as run:
         (run.path / "metrics.jsonl").symlink_to("/dev/full")
         run.log("search", 0, loss=0.0)
+
+
+@pytest.mark.parametrize("config", [None, "", "seed: [1,"])
+def test_a_directory_that_a_full_disk_left_half_made_is_begun_again(
+    config: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r"
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "env.json").write_text("")
+    (path / "table.json").write_text("half")
+    (path / ".config-abcd1_34.yaml").write_text("se")
+    if config is not None:
+        (path / "config.yaml").write_text(config)
+    with start(path) as run:
+        assert not (path / "table.json").exists()
+        run.log("search", 0, loss=0.0)
+    assert "begun again" in capsys.readouterr().out
+    assert Run.read_config(path)["seed"] == 0 and not (path / ".config-abcd1_34.yaml").exists()
+    with pytest.raises(ValueError, match="already holds a run"):
+        start(path)
+
+
+def test_settings_changed_by_hand_are_named(tmp_path: Path) -> None:
+    with start(tmp_path / "r") as run:
+        run.log("search", 0, loss=0.0)
+    config = tmp_path / "r" / "config.yaml"
+    text = config.read_text()
+    config.write_text("# a remark\n" + text)  # says the same
+    start(tmp_path / "r", resume=True)._lock.close()
+    config.write_text(text.replace("seed: 0", "seed: 1"))
+    with pytest.raises(ValueError, match=r"seed is 0, asked is 1; its config\.yaml was changed by hand: put it back"):
+        Run.open(None, str(tmp_path / "r"), "x", {"seed": 1, "a": {"b": [1]}})
+    config.write_text(text)
+    changed = {"seed": 0, "a": {"b": [2]}}  # on the command line, where it may change
+    with Run.open(None, str(tmp_path / "r"), "x", changed):
+        pass
+    assert Run.read_config(tmp_path / "r") == changed
+    with Run.open(None, str(tmp_path / "r"), "x", changed):
+        pass
+
+
+def test_a_renamed_run_directory_goes_on(tmp_path: Path) -> None:
+    with start(tmp_path / "r") as run:
+        run.log("search", 0, loss=0.0)
+    (tmp_path / "r").rename(tmp_path / "s")
+    with start(tmp_path / "s", resume=True) as run:
+        assert len(run.records()) == 1
+
+
+def test_only_a_fault_that_may_pass_can_be_continued(tmp_path: Path) -> None:
+    """The same mistake again, with nothing done in between, will come a third time."""
+
+    def notes(error: Exception, work: bool) -> list[str]:
+        with pytest.raises(type(error)) as caught, start(tmp_path / "r", resume=(tmp_path / "r").exists()) as run:
+            if work:
+                run.log("search", len(run.records()), loss=0.0)
+            raise error
+        return getattr(caught.value, "__notes__", [])
+
+    again = [f"resume={tmp_path / 'r'}"]
+    assert notes(ValueError("diverged"), work=True) == again
+    assert notes(ValueError("diverged"), work=True) == again
+    assert notes(ValueError("diverged"), work=False) == []
+    assert notes(OSError(28, "No space left on device"), work=False) == again
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(file: object, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with pytest.raises(ValueError, match=r"r/\.lock cannot be locked \(.*its file system has no locks; give run_dir="):
+        start(tmp_path / "r")
+
+
+def test_settings_that_unfold_to_too_much_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    for text, fault in (
+        ("\n".join(lines), "its aliases unfold to 100,000 values or more"),
+        ("a: &a [*a]", "it refers to itself"),
+        ("a: " + "[" * 5000, "it is nested too deeply"),
+        ("a: 2020-13-01", "month must be in 1..12"),
+    ):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(ValueError, match=rf"config\.yaml is damaged: .*{fault}"):
+            Run.read_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("a: &a [1]\nb: *a\n")  # as such they are fine
+    assert Run.read_config(tmp_path) == {"a": [1], "b": [1]}

@@ -1,0 +1,57 @@
+"""YAML that somebody else may have written: data alone, and no more of it than its text is long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+NODES = 100_000  # values a file may hold, each alias counted as all it stands for
+
+
+def read_yaml(text: str) -> Any:
+    """The plain values in `text`. Raises `yaml.YAMLError` for other text, a loop of aliases, or more than `NODES`."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_size(root)
+        return loader.construct_document(root)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # a date of month 13
+        raise yaml.YAMLError(str(error)) from None
+    finally:
+        loader.dispose()
+
+
+def write_yaml(value: Any) -> str:
+    """Plain `value` as YAML, keys in their order, without aliases."""
+    return yaml.dump(value, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True)
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _check_size(root: yaml.Node) -> None:
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        key = id(node)
+        if key not in sizes:
+            sizes[key] = NODES  # while it is open: an alias inside it would refer to itself
+            sizes[key] = 1 + sum(size(child) for child in _children(node))
+        if sizes[key] >= NODES:
+            raise yaml.YAMLError(f"it refers to itself, or its aliases unfold to {NODES:,} values or more")
+        return sizes[key]
+
+    size(root)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
