@@ -15,7 +15,7 @@ from typing import Any
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model
 
-from nas import checkpoint, model_card, weights
+from nas import checkpoint, model_card, model_config, weights
 from nas.data import ImageData
 from nas.files import read_json, write_json, write_text
 from nas.network import FlatNetwork, Network
@@ -30,6 +30,7 @@ SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's us
 _ABOUT_OTHER_WEIGHTS = {
     *("url", "file", "hf_hub_id", "hf_hub_filename", "state_dict", "source", "tag", "custom_load"),
     *("label_offset", "label_names", "label_descriptions", "origin_url", "notes", "test_input_size", "test_pool_size"),
+    "test_crop_pct",
 }
 
 
@@ -48,36 +49,38 @@ def read(folder: str | Path) -> Saved:
     folder = Path(folder)
     path = folder / CONFIG
     config = read_json(path, "model configuration")
-    if not isinstance(config, Mapping) or not isinstance(config.get("nas"), Mapping):
-        raise ValueError(f"{path} was not written by this framework (no 'nas' entry); load it with timm")
+    model_config.check(config, str(path))
     about = config["nas"]
     arch = Arch.load(folder / ARCH)
     if about.get("arch_id") != arch.id:
         raise ValueError(f"{path} is for arch {about.get('arch_id')}, {folder / ARCH} holds {arch.id}: one was altered")
-    inner = config.get("model_args", {}).get("arch")
+    inner = config["model_args"].get("arch")
     if inner is not None and Arch.from_dict(inner) != arch:
         raise ValueError(f"{path} and {folder / ARCH} describe different networks: one was altered")
-    cfg = config.get("pretrained_cfg")
-    if not isinstance(cfg, Mapping):
-        raise ValueError(f"{path} has no 'pretrained_cfg'")
+    cfg = config["pretrained_cfg"]
     for owner, values in ((CONFIG, config), (f"{CONFIG}: pretrained_cfg", cfg)):
         if values.get("num_classes") != arch.num_classes:
             raise ValueError(
                 f"{folder / owner} says {values.get('num_classes')!r} classes, {ARCH} {arch.num_classes}: "
                 "one was altered"
             )
-    eps = about.get("batch_norm_eps")
-    if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 < eps < 1:
-        raise ValueError(f"{path}: nas.batch_norm_eps must be a number between 0 and 1, got {eps!r}")
+    model_config.check_images(cfg, arch, str(path))
     if config.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {config.get('architecture')!r} is not that of {ARCH}: one was altered")
-    return Saved(arch, config["architecture"], dict(cfg), float(eps))
+    return Saved(arch, config["architecture"], dict(cfg), float(about["batch_norm_eps"]))
 
 
 def check_weights(folder: str | Path, arch: Arch) -> None:
-    """Raise `ValueError` unless the weights in `folder` are those of a network of `arch`."""
+    """Raise `ValueError` unless the weights in `folder` are those of a network of `arch`, as they were written."""
     path = Path(folder) / WEIGHTS
     weights.check_fit(weights.shapes_of(arch), weights.shapes_in(path), str(path))
+    weights.check_digest(path)
+
+
+def folder_in(path: str | Path) -> Path | None:
+    """The model folder at `path`, or that of the run directory `path`; None where there is neither."""
+    places = (Path(path), Path(path) / "model")
+    return next((place for place in places if (place / CONFIG).is_file()), None)
 
 
 def write(
@@ -93,9 +96,9 @@ def write(
 ) -> Path:
     """Write `network` to `folder`: weights, `arch.json`, model card, and `config.json` last. Returns the folder.
 
-    `data` (an `ImageData`) gives class names, mean and standard deviation; `metrics`, `recipe`, `origin` (one sentence
-    on how the network came about) and `family` (a space's name; those of `search_spaces.zoo.FAMILIES` have a citation)
-    go into the card.
+    `data` gives class names and all that is done to an image before the network sees it; `metrics`, `recipe`, `origin`
+    (one sentence on how the network came about) and `family` (a space's name; those of `search_spaces.zoo.FAMILIES`
+    have a citation) go into the card.
     """
     folder = Path(folder)
     if not network.num_classes:
@@ -106,13 +109,14 @@ def write(
         folder.name,
         network,
         config["pretrained_cfg"],
-        data.name if data is not None else None,
+        data,
         metrics or {},
         recipe,
         family,
         origin,
     )
     checkpoint.save_weights(folder / WEIGHTS, network.state_dict())
+    config["nas"]["weights_sha256"] = weights.digest_of(folder / WEIGHTS)
     write_text(folder / ARCH, arch.to_json())
     write_text(folder / CARD, card)
     write_json(folder / CONFIG, config)
@@ -128,7 +132,12 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
     size = [arch.in_channels, arch.resolution, arch.resolution]
     cfg |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
     if data is not None:
-        cfg |= {"mean": data.train.mean.tolist(), "std": data.train.std.tolist(), "label_names": list(data.class_names)}
+        if (data.num_classes, data.in_channels) != (arch.num_classes, arch.in_channels):
+            raise ValueError(
+                f"{data.name} has {data.num_classes} classes and {data.in_channels} channels, the network "
+                f"{arch.num_classes} and {arch.in_channels}; give the data it was trained on"
+            )
+        cfg |= data.pretrained_cfg()
     elif len(cfg.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
         cfg |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
     args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
@@ -157,6 +166,8 @@ def timm_config(network: Network | FlatNetwork) -> dict[str, Any]:
         "num_classes": arch.num_classes,
         "pool_size": (side, side),
         "crop_pct": 0.875 if arch.resolution > SMALL_IMAGES else 1.0,
+        "crop_mode": "center",
+        "interpolation": "bilinear",
         "mean": IMAGENET_DEFAULT_MEAN if arch.in_channels == 3 else (0.5,) * arch.in_channels,
         "std": IMAGENET_DEFAULT_STD if arch.in_channels == 3 else (0.5,) * arch.in_channels,
         "first_conv": "stem.conv" if flat else "conv_stem",

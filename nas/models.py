@@ -223,6 +223,9 @@ def _build(
     """The network, built and filled by timm's `build_model_with_cfg`."""
     if not pretrained_cfg and (source.name == ENTRY or not is_model(source.name)):
         pretrained_cfg = timm_config(source.arch)
+    file = pretrained_cfg.get("file") if pretrained and isinstance(pretrained_cfg, Mapping) else None
+    if file:  # timm loads a model folder's weights itself, unchecked
+        weights.check_digest(Path(file) / model_folder.WEIGHTS)
     eps = network.pop("batch_norm_eps")
     if eps is None:
         eps = source.batch_norm_eps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from nas import checkpoint
+from nas.files import read_json
 from nas.network import build_network
 from search_spaces.arch import Arch
 
@@ -36,6 +38,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             )
         path = inside[0]
     if path.suffix == SAFETENSORS:
+        check_digest(path)
         return checkpoint.load_weights(path)
     state: Any = checkpoint.load_foreign(path)
     state = next((state[key] for key in INSIDE if isinstance(state.get(key), Mapping)), state)
@@ -43,6 +46,28 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not weights:
         raise ValueError(f"{path} holds no weights; expected safetensors, a checkpoint of nas.train, or a state dict")
     return weights
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_digest(path: str | Path) -> None:
+    """Raise `ValueError` where the `config.json` beside the weights in `path` says that they were others."""
+    path = Path(path)
+    config_path = path.parent / "config.json"
+    if not path.is_file() or not config_path.is_file():
+        return
+    config = read_json(config_path, "model configuration")
+    about = config.get("nas") if isinstance(config, Mapping) else None
+    known = about.get("weights_sha256") if isinstance(about, Mapping) else None
+    if known is not None and digest_of(path) != known:
+        raise ValueError(
+            f"{path} is not the file that {config_path} was written with: it is damaged or was altered; copy the "
+            "folder anew, or, if the weights were changed on purpose, remove nas.weights_sha256 there"
+        )
 
 
 def shapes_in(path: str | Path) -> Shapes:

@@ -144,10 +144,10 @@ def test_card_of_a_published_net_says_what_timms_card_says(tmp_path: Path, monke
         ("mobilenetv2_100", "mobilenetv2", ("3.5", "0.3", "6.7")),
         ("rexnet_100", "rexnet", ("4.8", "0.4", "7.4")),
     ):
-        card = model_folder.model_card.write(name, create_model(name), {"license": "mit"}, "imagenet-1k", family=family)
+        card = model_folder.model_card.write(name, create_model(name), {"license": "mit"}, family=family)
         for key, value in zip(("Params (M)", "GMACs", "Activations (M)"), stats, strict=True):
             assert f"  - {key}: {value}\n" in card
-        assert "Image size: 224 x 224" in card and "license: mit" in card and "datasets:\n- imagenet-1k" in card
+        assert "Image size: 224 x 224" in card and "license: mit" in card
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,12 @@ def edit(path: Path, change) -> None:
 
 def _widen(layers: list) -> None:
     layers[0]["out_channels"] = 64
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    path.write_bytes(content)
 
 
 TAMPERED = {
@@ -182,6 +188,35 @@ TAMPERED = {
         "architecture 'resnet50' is not that of arch.json",
     ),
     "not ours": (lambda f: edit(f / "config.json", lambda d: d.pop("nas")), "was not written by this framework"),
+    **{
+        f"{key}={value!r}": (
+            lambda f, key=key, value=value: edit(f / "config.json", lambda d: d["pretrained_cfg"].update({key: value})),
+            f"pretrained_cfg.{key} must be",
+        )
+        for key, value in {
+            "input_size": "224",
+            "mean": [0.5, "a", None],
+            "std": [0.5, 0.0, 0.5],
+            "crop_pct": 1e400,
+            "crop_mode": ["center"],
+            "interpolation": {},
+            "label_names": ["a"] * 9,
+        }.items()
+    },
+    **{
+        f"{key}={value!r}": (
+            lambda f, key=key, value=value: edit(f / "config.json", lambda d: d.update({key: value})),
+            "must be a",
+        )
+        for key, value in {"pretrained_cfg": [], "model_args": None, "architecture": 3}.items()
+    },
+    "a bit flipped in the weights": (lambda f: flip_a_bit(f / "model.safetensors"), "it is damaged or was altered"),
+    "weights as whole numbers": (
+        lambda f: model_folder.checkpoint.save_weights(
+            f / "model.safetensors", {key: value.int() for key, value in weights.read_weights(f).items()}
+        ),
+        "it is damaged or was altered",
+    ),
     "truncated config": (lambda f: (f / "config.json").write_text("{"), "is damaged"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no weights file at"),
     "truncated weights": (
@@ -212,6 +247,21 @@ def test_altered_folders_are_refused_in_one_line(case: str, saved: Path, tmp_pat
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         nas.create_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_are_refused_however_they_are_read(saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "net"))
+    flip_a_bit(folder / "model.safetensors")
+    for load in (
+        lambda: nas.create_model(folder, features_only=True),
+        lambda: nas.create_model(folder / "arch.json", checkpoint_path=folder),
+        lambda: weights.read_weights(folder / "model.safetensors"),
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=True),
+    ):
+        with pytest.raises(ValueError, match="it is damaged or was altered; copy the folder anew"):
+            load()
+    edit(folder / "config.json", lambda d: d["nas"].pop("weights_sha256"))
+    nas.create_model(folder)  # on purpose, as the message says
 
 
 def test_a_run_directory_serves_as_its_model_folder(tmp_path: Path) -> None:
