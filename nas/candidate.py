@@ -11,6 +11,7 @@ from typing import Any
 from nas import training
 from nas.data.card import data_of
 from nas.data.images import ImageData
+from nas.data.stamp import stamp
 from nas.engine import make_accelerator
 from nas.seeding import derive_seed
 from search_spaces.arch import Arch
@@ -45,7 +46,7 @@ def train_candidate(order: Order) -> dict[str, Any]:
     """
     arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
     card = {**order.data, "resolution": arch.resolution}  # searched resolutions: the images follow the candidate
-    data = _data(json.dumps(card), order.validation_fraction, order.seed)
+    data = _data(json.dumps(card), order.validation_fraction, order.seed, stamp(order.data))
     seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
     accelerator = make_accelerator(order.accelerator, order.precision)
@@ -76,5 +77,5 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
 
 
 @functools.lru_cache(maxsize=2)
-def _data(card: str, fraction: float, seed: int) -> ImageData:
+def _data(card: str, fraction: float, seed: int, stamp_of_files: str) -> ImageData:
     return data_of(json.loads(card)).held_out(1 - fraction, seed)

@@ -6,11 +6,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from torch import Tensor
 
-EDGE = 4096  # bytes read at either end of a file
+from nas.data.threads import in_threads
+
+BLOCK = 4096  # bytes read at the beginning, middle and end of a file
 LOOKED_AT = 10_000  # test images of files that are compared; of more, evenly spaced ones
 
 
@@ -22,34 +23,35 @@ def shared_pixels(train: Iterable[Tensor], test: Iterable[Tensor]) -> list[tuple
 def shared_files(train: Sequence[str], test: Sequence[str], workers: int) -> list[tuple[int, int]]:
     """(row of `test`, row of `train`) for each file of `test` that holds the bytes of one of `train`.
 
-    Sizes are compared first, then both ends of a file, then all of it: few files are read whole. Of more than
+    Sizes are compared first, then parts of a file, then all of it: few files are read whole. Of more than
     `LOOKED_AT` test files, so many evenly spaced ones are looked at.
     """
     step = -(-len(test) // LOOKED_AT)
     sides = {"train": dict(enumerate(train)), "test": dict(list(enumerate(test))[::step])}
-    with ThreadPoolExecutor(workers) as pool:
-        for look in (_size, edges, _whole):
-            keys = {side: dict(zip(rows, pool.map(look, rows.values()), strict=True)) for side, rows in sides.items()}
-            common = set(keys["train"].values()) & set(keys["test"].values())
-            sides = {
-                side: {row: path for row, path in rows.items() if keys[side][row] in common}
-                for side, rows in sides.items()
-            }
+    for look in (_size, parts, _whole):
+        keys = {
+            side: dict(zip(rows, in_threads(look, rows.values(), workers), strict=True)) for side, rows in sides.items()
+        }
+        common = set(keys["train"].values()) & set(keys["test"].values())
+        sides = {
+            side: {row: path for row, path in rows.items() if keys[side][row] in common} for side, rows in sides.items()
+        }
     first = {keys["train"][row]: row for row in reversed(sides["train"])}
     return [(row, first[keys["test"][row]]) for row in sides["test"]]
 
 
-def edges(path: str) -> bytes:
-    """A digest of size, beginning and end of a file; of one that cannot be read, of its name."""
+def parts(path: str) -> bytes:
+    """A digest of size, beginning, middle and end of a file; of one that cannot be read, of its name."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for a writer
             raise OSError(path)
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            found = hashlib.blake2b(f"{size} ".encode() + file.read(EDGE), digest_size=16)
-            if size > EDGE:
-                file.seek(max(size - EDGE, EDGE))
-                found.update(file.read(EDGE))
+            found = hashlib.blake2b(f"{size} ".encode() + file.read(BLOCK), digest_size=16)
+            if size > BLOCK:
+                for start in (max(size // 2, BLOCK), max(size - BLOCK, BLOCK)):
+                    file.seek(start)
+                    found.update(file.read(BLOCK))
     except OSError:  # whoever wants its image says so
         return f"unreadable {path}".encode()
     return found.digest()

@@ -35,8 +35,9 @@ class MemorySource:
 
     def fingerprint(self) -> str:
         if self._fingerprint is None:
-            shape = str(tuple(self.images.shape)).encode()
-            self._fingerprint = hashlib.sha256(shape + self.images.contiguous().numpy().tobytes()).hexdigest()[:32]
+            found = hashlib.sha256(str(tuple(self.images.shape)).encode())
+            found.update(self.images.contiguous().numpy())
+            self._fingerprint = found.hexdigest()[:32]
         return self._fingerprint
 
     def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:

@@ -15,9 +15,13 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from nas import training
+from nas.candidate import Order, train_candidate
 from nas.data.arrays import npz
 from nas.data.images import ImageData
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
 
 rng = np.random.default_rng(0)
 Arrays = dict[str, np.ndarray]
@@ -242,3 +246,21 @@ def test_a_folder_that_holds_one_npz_file_is_answered_with_it(tmp_path: Path) ->
     np.savez(tmp_path / "fashion.npz", x_train=np.zeros((2, 28, 28), np.uint8))
     with pytest.raises(ValueError, match=r"for the file in it: data\.root=.*fashion\.npz$"):
         fashion_mnist(str(tmp_path))
+
+
+def test_candidates_train_on_the_files_as_they_are_now(
+    arch: Arch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process may serve two searches, and the data be replaced in between."""
+    seen = []
+    monkeypatch.setattr(training, "train", lambda network, data, *_, **__: seen.append(data) or {})
+    path = tmp_path / "mine.npz"
+    card = {"_target_": "nas.data.arrays.npz", "root": str(path)}
+    order = Order(arch.to_dict(), Recipe(epochs=1).to_dict(), card, 0.2, 0, "c", "cpu", "no")
+    np.savez(path, **arrays((8, 8)))
+    for _ in range(2):
+        train_candidate(order)
+    np.savez(path, **arrays((8, 8)))
+    train_candidate(order)
+    assert seen[0] is seen[1]
+    assert seen[2].fingerprint != seen[0].fingerprint

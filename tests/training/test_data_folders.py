@@ -15,6 +15,7 @@ from PIL import Image
 from nas.data.folder import FileSource, imagefolder
 from nas.data.images import ImageData
 from nas.data.split import MemorySource
+from nas.data.stamp import stamp
 
 rng = np.random.default_rng(0)
 
@@ -162,3 +163,40 @@ def test_images_of_both_splits_are_counted_and_loops_refused(memory_limit_mb: in
     (tmp_path / "train" / "a" / "up").symlink_to(tmp_path / "train")
     with pytest.raises(ValueError, match=r"train.a.up is a link to .*train, whose images would be read twice"):
         imagefolder(str(tmp_path), resolution=16)
+
+
+@pytest.mark.parametrize("memory_limit_mb", [100, 0])
+def test_replaced_images_are_another_data_set(memory_limit_mb: int, tmp_path: Path) -> None:
+    write_images(tmp_path / "data", {"a": 6, "b": 6}, size=(200, 80))
+    for path in sorted((tmp_path / "data").rglob("*.png")):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".bmp"))  # 48 KiB, uncompressed
+        path.unlink()
+
+    def found(root: str = "data") -> tuple[str, str]:
+        data = imagefolder(str(tmp_path / root), resolution=16, memory_limit_mb=memory_limit_mb)
+        return data.fingerprint, stamp({"root": str(tmp_path / root)})
+
+    known = found()
+    assert found() == known
+    shutil.copytree(tmp_path / "data", tmp_path / "moved")
+    assert found("moved")[0] == known[0]
+    path = tmp_path / "data" / "b" / "3.bmp"
+    content = path.read_bytes()
+    size = len(content)
+    few = [(100, 700), (size // 2 + 10, size // 2 + 700), (size - 50, size - 10)]
+    for start, stop in few if memory_limit_mb == 0 else [(54, size)]:  # the size stays
+        path.write_bytes(content[:start] + bytes(255 - x for x in content[start:stop]) + content[stop:])
+        os.utime(path, (1, start))
+        changed = found()
+        assert changed[0] != known[0] and changed[1] != known[1]
+
+
+def test_a_stamp_follows_no_loop(tmp_path: Path) -> None:
+    write_images(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "nowhere").symlink_to(tmp_path / "none")
+    known = stamp({"root": str(tmp_path)})
+    (tmp_path / "b" / "1.png").unlink()
+    assert known != stamp({"root": str(tmp_path)}) != stamp({"root": str(tmp_path / "a")})
+    assert stamp({}) == ""
