@@ -34,7 +34,7 @@ from nas.mistakes import report
 from nas.progress import log
 from nas.runs import Run
 
-Command = Callable[[DictConfig], None]
+Command = Callable[[DictConfig], int | None]
 
 # Hydra's own; anything else that begins with a dash is a setting written as other programs have it
 OPTIONS = {
@@ -50,7 +50,8 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
 
     The command reads `sys.argv`, or the list of overrides it is called with. Bad input (`ValueError`, `OSError`, and
     every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130 and the way to
-    continue, anything else is our bug: a traceback and status 1. `debug=true` always shows the traceback.
+    continue, anything else is our bug: a traceback and status 1. `debug=true` always shows the traceback. What the
+    function returns is the exit status of what went well (None: 0); of several runs the largest.
     """
 
     def decorate(function: Command) -> Callable[..., None]:
@@ -76,13 +77,15 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
 
 def _run(config_name: str, function: Command, arguments: list[str]) -> None:
     folders: set[Path] = set()  # of several runs
+    statuses = [0]
 
     def task(cfg: DictConfig) -> None:
         try:
             prepared = _prepared(cfg, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in prepared:
                 folders.add(Path(prepared.run_dir).parent)
-            function(prepared)
+            status = function(prepared)
+            statuses.append(status if isinstance(status, int) else 0)
         except Exception as error:
             # Hydra turns an exception of the task into lines of its own; only SystemExit and Ctrl-C pass it untouched.
             raise _Carrier(error) from None
@@ -102,6 +105,8 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
         for folder in sorted(folders):
             shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
             log(f"all runs on one page: python -m nas.report run={shlex.quote(str(shown))}")
+    if max(statuses):
+        raise SystemExit(max(statuses))
 
 
 def _check_options(arguments: list[str]) -> None:

@@ -14,8 +14,13 @@ from search_spaces.additive import AdditiveCost
 from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]
-How = Literal["budget", "argmax", "sample"]
-HOWS = ("budget", "argmax", "sample")
+How = Literal["budget", "argmax", "sample", "thresholds"]
+HOWS = ("budget", "argmax", "sample", "thresholds")
+SINGLE = ("argmax", "thresholds")  # these name one network
+
+
+class NothingWithin(ValueError):
+    """No network within the limit can be derived this way."""
 
 
 def derive(
@@ -26,12 +31,15 @@ def derive(
     count: int,
     seed: int,
     use: float = 0.0,
+    decided: Genotype | None = None,
 ) -> list[Genotype]:
     """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
 
-    `how`: `budget` (exact, `best_under_budget`), `argmax` (one network; refused where it exceeds the limit) or `sample`
-    (from P(theta), ordered by probability). `limit` None: no limit. `use`: the share of the limit (or of the largest
-    cost, where that is smaller) that networks derived by `budget` cost at least, as long as there are such networks.
+    `how`: `budget` (exact, `best_under_budget`), `argmax` (one network), `sample` (from P(theta), ordered by
+    probability) or `thresholds` (the one network that the search itself `decided`, as Single-Path NAS is published).
+    `limit` None: no limit. `use`: the share of the limit (or of the largest cost, where that is smaller) that networks
+    derived by `budget` cost at least, as long as there are such networks. Raises `NothingWithin` where the one network
+    of `argmax` or `thresholds`, or every sampled one, is above the limit.
     """
     check(how, count, use)
     bound = np.inf if limit is None else limit
@@ -47,11 +55,28 @@ def derive(
     if how == "sample":
         found = sample(probabilities, count, numpy_generator(seed, "derive"), cost, bound)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
-    genotype = argmax(probabilities)
+    if how == "thresholds" and decided is None:
+        raise ValueError("this search decided no network by thresholds; derive with how=budget, argmax or sample")
+    genotype = decided if how == "thresholds" and decided is not None else argmax(probabilities)
     found_ms = float(cost(np.array([genotype]))[0])
     if found_ms > bound:
-        raise ValueError(f"the argmax network takes {found_ms:.4g} ms, above the limit {bound:.4g} ms; use how=budget")
+        what = "argmax network" if how == "argmax" else "network that the thresholds decide"
+        raise NothingWithin(
+            f"the {what} takes {found_ms:.4g} ms, above the limit {bound:.4g} ms on estimates; use how=budget, which "
+            "finds the most probable network within the budget (python -m nas.derive run=... how=budget), or raise it"
+        )
     return [genotype]
+
+
+def own_how(method: object, how: str | None) -> str:
+    """`how`, or where that is None the method's own way to derive, `budget` where it has none.
+
+    Raises `ValueError` for `thresholds` where the method has none that decide a network.
+    """
+    published: str | None = getattr(method, "derive_how", None)
+    if how == "thresholds" and published is None:
+        raise ValueError("how=thresholds: only method=single_path decides a network by thresholds; use how=budget")
+    return how or published or "budget"
 
 
 def check(how: str, count: int, use: float) -> None:
@@ -62,8 +87,9 @@ def check(how: str, count: int, use: float) -> None:
         raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
     if count < 1:
         raise ValueError(f"count of networks to derive must be >= 1, got {count}")
-    if how == "argmax" and count > 1:
-        raise ValueError(f"argmax is a single network, {count} were asked; derive with how=budget or how=sample")
+    if how in SINGLE and count > 1:
+        what = "argmax is" if how == "argmax" else "the thresholds decide"
+        raise ValueError(f"{what} a single network, {count} were asked; derive with how=budget or how=sample")
 
 
 def log_probability(probabilities: Rows, genotype: Genotype) -> float:
@@ -86,7 +112,7 @@ def sample(
 ) -> list[Genotype]:
     """Up to `count` distinct genotypes drawn from P(theta), the paper's final step; with `limit`, only those within it.
 
-    Raises `ValueError` where none of `draws` draws is within the limit.
+    Raises `NothingWithin` where none of `draws` draws is.
     """
     population = np.stack(
         [np.minimum(np.searchsorted(np.cumsum(p), rng.random(draws), side="right"), len(p) - 1) for p in probabilities],
@@ -95,7 +121,7 @@ def sample(
     if cost is not None:
         population = population[cost(population) <= limit]
     if not len(population):
-        raise ValueError(
+        raise NothingWithin(
             f"none of {draws} networks sampled from P(theta) has latency <= {limit:.4g} ms; derive with how=budget, "
             "which finds the best one within the budget"
         )

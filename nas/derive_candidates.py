@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,20 @@ import numpy as np
 
 from nas import cards
 from nas.candidate_search import read_trials
-from nas.files import write_json, write_text
-from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
-from nas.latency.table import LatencyTable
+from nas.derivation import NothingWithin
+from nas.derivation_request import Request, hand_over
 from nas.methods.predictor import PredictorProposal
-from nas.next_command import train_command
-from nas.problem import count_limits, problem_of, resolve_budget
-from nas.progress import log, phase, table
+from nas.problem import problem_of
+from nas.within_budget import within_budget
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit, figure
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
-from search_spaces.space import Population
+from search_spaces.space import Genotype, Population
 
 
-def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Write the `count` best networks within the asked budgets, with their recipes, and show them.
+def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any]) -> int:
+    """Write the `count` best networks within the asked budgets, with their recipes, and show them; the exit status.
 
     A run with a predictor evolves candidates for the new budgets and ranks them, trained or not, by predicted score;
     another run offers the candidates it trained. Raises `ValueError` where the budget is out of reach, or where none of
@@ -34,59 +30,22 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
     """
     recipe: Recipe = cards.build(config["recipe"], "recipe", {})
     _, space = problem_of(config, recipe)
-    device: Device = cards.build(config["device"], "device", {})
-    latency_table = LatencyTable.load(folder / "table.json", space.architectures, device)
-    cost = latency_table.cost(space)
-    names = ("latency_ms", "fraction", "macs", "params")
-    given = asked["budget"] if any(asked["budget"][name] is not None for name in names) else config["budget"]
-    latency_ms, fraction, macs, params = (given[name] for name in names)
-    counts = count_limits(space, macs, params)
-    if counts and given is not asked["budget"]:  # the run's own fraction holds only where no other cost has a budget
-        fraction = None
-    margin = latency_table.margin if asked["budget"]["margin"] is None else asked["budget"]["margin"]
-    budget = resolve_budget(cost, latency_ms, fraction, margin)
-    limits = ([Limit("latency_ms", cost, budget.limit_ms)] if budget else []) + counts
-    found, scores, origin = ranked(folder, config, Feasible(space, limits), asked["count"])
-    measured: list[float | None] = [None] * len(found)
-    if asked["measure"]:
-        with phase("measuring", len(found), "network") as advance:
-            for i, genotype in enumerate(found):
-                measured[i] = measure_arch_ms(space.decode(genotype), device, seed=asked["seed"]).median_ms
-                advance(1, f"{measured[i]:.4g} ms")
-    parts = [f"{budget.asked_ms:.4g}ms"] if budget else []
-    parts += [f"{limit.limit:.0f}{limit.name}" for limit in counts]
-    out = Path(asked["out"]) if asked["out"] else folder / "-".join(["derived", *parts])
-    rows, records = [], []
-    for i, (genotype, score, estimate, time_ms) in enumerate(
-        zip(found.tolist(), scores.tolist(), cost(found).tolist(), measured, strict=True), start=1
-    ):
-        arch = space.decode(genotype)
-        suffix = "" if i == 1 else f"-{i}"
-        path = write_text(out / f"arch{suffix}.json", arch.to_json())
-        write_text(out / f"recipe{suffix}.json", json.dumps(space.recipe(genotype).to_dict(), indent=1) + "\n")
-        records.append(
-            {
-                "file": path.name,
-                "arch": arch.id,
-                "genotype": list(genotype),
-                "score": score,
-                "score_is": origin,
-                "asked_latency_ms": budget.asked_ms if budget else None,
-                "estimated_latency_ms": estimate,
-                "measured_latency_ms": time_ms,
-                "params": arch.params,
-                "macs": arch.macs,
-            }
-        )
-        shown = "–" if time_ms is None else f"{time_ms:#.4g}"
-        rows.append((path.name, f"{score:.2f}", f"{estimate:#.4g}", shown, f"{arch.params:,}", f"{arch.macs:,}"))
-    write_json(out / "derived.json", records)
-    title = f"networks of {folder}" + (f" within {budget.asked_ms:.4g} ms on {device.key}" if budget else "")
-    table(title, ("file", f"{origin}, %", "estimated ms", "measured ms", "params", "MACs"), rows)
-    if len(found) < asked["count"]:
-        log(f"NOTE: {asked['count']} were asked; there are no more than these {len(found)} within the budget")
-    log(f"files: {out}")
-    log(train_command(out / "arch.json", config, space.recipe(found[0].tolist())))
+    request = Request.of(folder, config, asked, space, space.architectures)
+    facts: dict[Genotype, dict[str, Any]] = {}
+
+    def propose(limit: float, count: int) -> list[Genotype]:
+        limits = [
+            Limit(known.name, known.cost, limit) if known.name == "latency_ms" else known for known in request.limits
+        ]
+        found, scores, origin = ranked(folder, config, Feasible(space, limits), count)
+        genotypes = [tuple(genotype) for genotype in found.tolist()]
+        for genotype, score in zip(genotypes, scores.tolist(), strict=True):
+            facts[genotype] = {"score": score, "score_is": origin}
+        return genotypes
+
+    derived = within_budget(propose, request.clock, request.budgets.latency, asked["count"], asked["budget"]["rounds"])
+    origin = facts[derived.first.genotype]["score_is"]
+    return hand_over(request, derived, space, f"{origin}, %", facts.__getitem__, space.recipe, write_recipes=True)
 
 
 def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
@@ -104,7 +63,7 @@ def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int)
             f"{limit.name} {figure(costs.min())} to {figure(costs.max())} (asked {figure(limit.limit)})"
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
-        raise ValueError(
+        raise NothingWithin(
             f"none of the {len(genotypes)} candidates that {folder} trained is within the budget: they span {spans}; "
             "search again under it, or with method=predictor, which can predict others"
         )

@@ -1,152 +1,159 @@
-"""What a finished search hands over: a measured network within the budget, as `arch.json`, and its probabilities."""
+"""What a finished search hands over: networks within the budget, as `arch.json`, and its probabilities."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas.derivation import Rows, derive
-from nas.files import read_json, write_json, write_text
+from nas import identity
+from nas.derivation import SINGLE, NothingWithin, Rows, derive
+from nas.files import write_json, write_text
 from nas.latency.device import Device
 from nas.latency.fresh import measure_arch_fresh_ms
-from nas.methods.base import SearchResult
 from nas.problem import Budget
-from nas.progress import log, phase
+from nas.progress import log
+from nas.stored import read_record, record
+from nas.within_budget import Clock, Derived, Propose, Timed, within_budget
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
 
-@dataclass(frozen=True)
-class Derived:
-    """Derived networks, best first, and the latency of the first, estimated and measured (milliseconds).
+@dataclasses.dataclass(frozen=True)
+class Derivation:
+    """How networks are derived from a result: see `nas.derivation.derive` and `nas.within_budget`."""
 
-    `rounds` is how often a network had to be derived before its measurement agreed with the budget.
-    """
-
-    genotypes: tuple[Genotype, ...]
-    estimated_ms: float
-    measured_ms: float
+    how: str
+    use: float
+    count: int
     rounds: int
-
-    @property
-    def genotype(self) -> Genotype:
-        return self.genotypes[0]
+    seed: int
 
 
-def derive_and_measure(
-    folder: Path,
-    space: SearchSpace,
-    result: SearchResult,
-    cost: AdditiveCost,
-    budget: Budget | None,
-    device: Device,
-    how: str,
-    use: float,
-    count: int,
-    tolerance: float,
-    rounds: int,
-    seed: int,
-) -> Derived:
-    """Derive, measure the first network on the device, and derive again where it proves too slow.
+def clock_of(space: SearchSpace, cost: AdditiveCost | None, device: Device | None, seed: int) -> Clock:
+    """The clock of a search: estimates by `cost`, measurements by this machine on `device` (None: none).
 
-    A network measured above `budget * (1 + tolerance)` is derived again with the limit lowered by the excess, `rounds`
-    times at most; the fastest one seen is kept. The outcome is stored in `derived.json`, which a resumed run reads.
+    A network is measured by a process of its own: one that has trained measures slower.
     """
-    stored = _stored(folder, space)
-    if stored is not None:
-        return stored
-    limit = budget.limit_ms if budget else None
-    best: Derived | None = None
-    with phase("deriving and measuring", None, "network") as advance:  # often the first one is good
-        for attempt in range(1, rounds + 1 if budget else 2):
-            genotypes = tuple(derive(result.probabilities, cost, limit, how, count, seed, use))
-            estimated = float(cost(np.array(genotypes[:1]))[0])
-            measured = measure_arch_fresh_ms(space.decode(genotypes[0]), device, seed)
-            advance(1, f"{measured:.4g} ms measured, {estimated:.4g} ms estimated")
-            found = Derived(genotypes, estimated, measured, attempt)
-            if best is None or found.measured_ms < best.measured_ms:
-                best = found
-            if budget is None or measured <= budget.asked_ms * (1 + tolerance):
-                break
-            assert limit is not None
-            tighter = max(budget.low_ms, limit * budget.asked_ms / measured)
-            if tighter >= limit:
-                break
-            log(f"measured {measured:.4g} ms for a budget of {budget.asked_ms:.4g} ms: deriving below {tighter:.4g} ms")
-            limit = tighter
-    assert best is not None
-    return _store(folder, best)
+    estimate = None if cost is None else lambda genotype: float(cost(np.array([genotype]))[0])
+    measure = None if device is None else lambda genotype: measure_arch_fresh_ms(space.decode(genotype), device, seed)
+    return Clock(estimate, measure)
 
 
-def measure_ranked(
-    folder: Path,
-    space: SearchSpace,
-    ranked: Population,
+def derive_probable(
+    probabilities: Rows,
+    decided: Genotype | None,
     cost: AdditiveCost,
+    clock: Clock,
     budget: Budget | None,
-    device: Device,
-    count: int,
-    tolerance: float,
-    rounds: int,
-    seed: int,
+    asked: Derivation,
 ) -> Derived:
-    """The best of `ranked` (n, genes; best first) that also proves fast enough when measured, and the next `count - 1`.
+    """Networks from the probabilities of a supernet, or the one it `decided`, that prove to be within the budget."""
 
-    One measured above `budget * (1 + tolerance)` gives way to the next whose estimate lies below the limit lowered by
-    the excess; `rounds` are measured at most, and the fastest one seen is kept where none is fast enough. The outcome
-    is stored in `derived.json`, which a resumed run reads.
+    def propose(limit: float, count: int) -> list[Genotype]:
+        bound = limit if np.isfinite(limit) else None
+        return derive(probabilities, cost, bound, asked.how, count, asked.seed, asked.use, decided)
+
+    rounds = 1 if asked.how in SINGLE else asked.rounds
+    return within_budget(propose, clock, budget, asked.count, rounds)
+
+
+def derive_ranked(
+    ranked: Population, cost: AdditiveCost | None, clock: Clock, budget: Budget | None, asked: Derivation
+) -> Derived:
+    """The first of `ranked` (n, genes; best first) that prove to be within the budget."""
+    return within_budget(propose_ranked(ranked, cost), clock, budget, asked.count, asked.rounds)
+
+
+def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:
+    """Proposes the genotypes of `ranked` in their order."""
+    estimates = np.zeros(len(ranked)) if cost is None else cost(ranked)
+
+    def propose(limit: float, count: int) -> list[Genotype]:
+        within = ranked[estimates <= limit][:count]
+        if not len(within):
+            low, high = float(estimates.min()), float(estimates.max())
+            raise NothingWithin(
+                f"no trained candidate is estimated within {limit:.4g} ms; they span {low:.4g} to {high:.4g} ms"
+            )
+        return [tuple(genotype) for genotype in within.tolist()]
+
+    return propose
+
+
+# -- derived.json: what was derived and measured in a run, for its continuation
+
+STORED = {"networks": list[dict], "rounds": int, "identity": dict, "digest": str}
+TIMED = {"genotype": list[int], "estimated_ms": float | None, "measured_ms": float | None}
+
+
+def derivation_identity(
+    result: Any,
+    space: SearchSpace,
+    cost: AdditiveCost | None,
+    device: Device | None,
+    budget: Budget | None,
+    asked: Derivation,
+) -> dict[str, Any]:
+    """All that derived networks depend on. `result`: what the search found, as plain values."""
+    return {
+        "result": identity.digest(result),
+        "space": identity.digest([_first(space).id, [[v.name, _labels(v)] for v in space.variables]]),
+        "cost": None if cost is None else cost_digest(cost),
+        "device": None if device is None else device.key,
+        "budget": None if budget is None else dataclasses.asdict(budget),
+        **dataclasses.asdict(asked),
+    }
+
+
+def cost_digest(cost: AdditiveCost) -> str:
+    """A digest of every figure of `cost`."""
+    tables = [hashlib.sha256(np.ascontiguousarray(table).tobytes()).hexdigest() for table in cost.tables]
+    return identity.digest([cost.fixed, [list(variables) for variables in cost.variables], tables])
+
+
+def rounded(probabilities: Rows, decided: Genotype | None) -> list[Any]:
+    """A supernet's result as it enters an identity: the last bits of probabilities differ between machines."""
+    return [[[round(float(p), 6) for p in row] for row in probabilities], decided]
+
+
+def derived_once(
+    folder: Path, space: SearchSpace, depends: Mapping[str, Any], derive_now: Callable[[], Derived]
+) -> Derived:
+    """What `folder`/derived.json holds if it is the outcome of the same derivation, else that of `derive_now`, stored.
+
+    Networks derived from something else are derived anew, and what differs is said. Raises `ValueError` for a damaged
+    file.
     """
-    stored = _stored(folder, space)
-    if stored is not None:
-        return stored
-    estimates = cost(ranked)
-    limit = budget.limit_ms if budget else np.inf
-    best: Derived | None = None
-    tried: set[int] = set()
-    with phase("measuring the best", None, "network") as advance:
-        for attempt in range(1, rounds + 1 if budget else 2):
-            open_ = [int(i) for i in np.flatnonzero(estimates <= limit) if i not in tried]
-            if not open_:
-                break
-            chosen = open_[0]
-            tried.add(chosen)
-            measured = measure_arch_fresh_ms(space.decode(ranked[chosen]), device, seed)
-            advance(1, f"{measured:.4g} ms measured, {estimates[chosen]:.4g} ms estimated")
-            genotypes = tuple(tuple(int(g) for g in ranked[i]) for i in open_[:count])
-            found = Derived(genotypes, float(estimates[chosen]), measured, attempt)
-            if best is None or found.measured_ms < best.measured_ms:
-                best = found
-            if budget is None or measured <= budget.asked_ms * (1 + tolerance):
-                break
-            limit = min(limit, estimates[chosen]) * budget.asked_ms / measured
-            log(f"measured {measured:.4g} ms for a budget of {budget.asked_ms:.4g} ms: next below {limit:.4g} ms")
-    if best is None:
-        low, high = float(estimates.min()), float(estimates.max())
-        raise ValueError(
-            f"no trained candidate is estimated within {limit:.4g} ms; they span {low:.4g} to {high:.4g} ms"
-        )
-    return _store(folder, best)
-
-
-def _stored(folder: Path, space: SearchSpace) -> Derived | None:
     path = folder / "derived.json"
-    if not path.exists():
-        return None
-    stored = read_json(path, "derived networks")
-    try:
-        genotypes = tuple(space.check(genotype) for genotype in stored["genotypes"])
-        return Derived(genotypes, stored["estimated_ms"], stored["measured_ms"], stored["rounds"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not hold derived networks: {error!r}; remove it to derive again") from None
-
-
-def _store(folder: Path, found: Derived) -> Derived:
-    write_json(folder / "derived.json", {**asdict(found), "genotypes": [list(g) for g in found.genotypes]})
+    if path.exists():
+        stored, known = _read_derived(path, space)
+        differing = identity.differences(known, depends)
+        if not differing:
+            return stored
+        log(f"{path} was derived from something else ({'; '.join(differing[:3])}): deriving anew")
+    found = derive_now()
+    networks = [{**dataclasses.asdict(network), "genotype": list(network.genotype)} for network in found.networks]
+    content = {"networks": networks, "rounds": found.rounds, "identity": dict(depends)}
+    write_json(path, {**content, "digest": identity.digest(content)})
     return found
+
+
+def _read_derived(path: Path, space: SearchSpace) -> tuple[Derived, dict[str, Any]]:
+    try:
+        stored = read_record(path, "derived networks", STORED)
+        if stored.pop("digest") != identity.digest(stored):
+            raise ValueError("its content does not match its digest")
+        networks = [record(network, TIMED, "a network") for network in stored["networks"]]
+        timed = (Timed(space.check(n["genotype"]), n["estimated_ms"], n["measured_ms"]) for n in networks)
+        return Derived(tuple(timed), stored["rounds"]), stored["identity"]
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold derived networks: {error}; remove it to derive again") from None
 
 
 def write_archs(folder: Path, space: SearchSpace, genotypes: tuple[Genotype, ...]) -> list[Path]:
@@ -167,30 +174,37 @@ def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows, d
     return write_json(folder / "theta.json", {"space": _first(space).id, "positions": positions, "decided": decided})
 
 
+def read_theta(folder: Path) -> dict[str, Any]:
+    """`theta.json` as it was written. Raises `ValueError` where a field is missing or holds something else."""
+    path = folder / "theta.json"
+    found = read_record(path, "search outcome", {"positions": list[dict], "decided": list[int] | None})
+    for position in found["positions"]:
+        schema = {"name": str, "labels": list[str], "probabilities": list[float]}
+        position |= record(position, schema, f"search outcome {path}: a position")
+        row = np.array(position["probabilities"])
+        if len(row) != len(position["labels"]) or not (row >= 0).all() or not abs(row.sum() - 1) < 1e-6:
+            raise ValueError(f"{path}: the probabilities of {position['name']} are none of its labels; search again")
+    return found
+
+
 def read_probabilities(folder: Path, space: SearchSpace) -> tuple[np.ndarray, ...]:
     """The probabilities that `write_probabilities` stored, checked against `space`."""
-    path = folder / "theta.json"
-    data: dict[str, Any] = read_json(path, "search outcome (theta.json)")
-    positions = data.get("positions")
-    if not isinstance(positions, list) or len(positions) != len(space.variables):
+    path, positions = folder / "theta.json", read_theta(folder)["positions"]
+    if len(positions) != len(space.variables):
         raise ValueError(f"{path} is not the outcome of a search of {space.name}")
-    rows = []
     for stored, variable in zip(positions, space.variables, strict=True):
-        row = np.array(stored.get("probabilities"), dtype=np.float64)
-        if stored.get("labels") != _labels(variable) or row.shape != (len(variable),):
+        if stored["labels"] != _labels(variable):
             raise ValueError(f"{path}: position {variable.name} does not fit {space.name}")
-        rows.append(row)
-    return tuple(rows)
+    return tuple(np.array(stored["probabilities"]) for stored in positions)
 
 
 def read_decided(folder: Path, space: SearchSpace) -> Genotype | None:
     """The network that the search itself decided, from `theta.json`; None where its method decides none."""
-    path = folder / "theta.json"
-    decided = read_json(path, "search outcome (theta.json)").get("decided")
+    decided = read_theta(folder)["decided"]
     try:
         return None if decided is None else space.check(decided)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its decided network does not fit {space.name}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{folder / 'theta.json'}: its decided network does not fit {space.name}: {error}") from None
 
 
 def _labels(variable: Variable) -> list[str]:

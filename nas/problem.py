@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nas import cards
 from nas.candidate import Order
@@ -19,6 +19,7 @@ from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, SearchSpace
 
+Latency = Literal["auto", "on", "off"]
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 
 
@@ -81,7 +82,8 @@ def order_maker(config: Mapping[str, Any], space: JointSpace) -> Callable[[str, 
 class Budget:
     """A latency budget: what was asked, and the limit on the *estimate* that leaves room for the table's error.
 
-    All in milliseconds. `limit_ms = asked_ms / (1 + margin)`, but never below the cheapest network.
+    All in milliseconds. `limit_ms = asked_ms / (1 + margin)`, but never below the cheapest network. `tolerance`: the
+    share by which a measurement may exceed the budget and count as within it all the same.
     """
 
     asked_ms: float
@@ -89,6 +91,12 @@ class Budget:
     margin: float
     low_ms: float
     high_ms: float
+    tolerance: float = 0.0
+
+    @property
+    def ceiling_ms(self) -> float:
+        """The largest measurement that is within the budget."""
+        return self.asked_ms * (1 + self.tolerance)
 
 
 def count_limits(space: SearchSpace, macs: int | None, params: int | None) -> list[Limit]:
@@ -106,7 +114,7 @@ def count_limits(space: SearchSpace, macs: int | None, params: int | None) -> li
 
 
 def resolve_budget(
-    cost: AdditiveCost, latency_ms: float | None, fraction: float | None, margin: float
+    cost: AdditiveCost, latency_ms: float | None, fraction: float | None, margin: float, tolerance: float = 0.0
 ) -> Budget | None:
     """The budget asked by `latency_ms`, else the point `fraction` of the reachable range; None where both are None.
 
@@ -127,7 +135,24 @@ def resolve_budget(
             f"budget.latency_ms={latency_ms:.4g} is out of reach: networks of this space take {low:.4g} to {high:.4g} "
             "ms on this device"
         )
-    return Budget(latency_ms, max(low, latency_ms / (1 + margin)), margin, low, high)
+    return Budget(latency_ms, max(low, latency_ms / (1 + margin)), margin, low, high, tolerance)
+
+
+def needs_latency(latency: str, asked: Mapping[str, Any], supernet: bool) -> bool:
+    """Whether a search needs the device's latency table, by the key `latency` and its budgets.
+
+    `auto`: where a budget or a supernet's steering asks for it; `on`: always; `off`: never. Raises `ValueError` where
+    `off` contradicts what is asked.
+    """
+    if latency == "off":
+        if asked["latency_ms"] is not None:
+            raise ValueError("latency=off leaves nothing to hold budget.latency_ms by; leave one of the two out")
+        if supernet:
+            raise ValueError("latency=off: this method is steered by the latency table; use method=predictor or random")
+        return False
+    counted = asked["macs"] is not None or asked["params"] is not None
+    by_default = asked["fraction"] is not None and not counted
+    return latency == "on" or supernet or asked["latency_ms"] is not None or by_default
 
 
 def check_budget(latency_ms: float | None) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
-from nas.handover import Derived
-from nas.latency.device import Device
+from nas.derivation import SINGLE
 from nas.latency.table import LatencyTable
-from nas.problem import Budget
 from nas.progress import format_seconds, log, table
+from nas.verdict import Asked, not_measured, say_missed
+from nas.within_budget import Derived
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.space import LayerwiseSpace, SearchSpace
@@ -21,34 +21,43 @@ def record(
     config: dict[str, Any],
     names: dict[str, str],
     data: ImageData,
-    device: Device,
-    latency_table: LatencyTable,
-    budget: Budget | None,
+    latency_table: LatencyTable | None,
+    budgets: Asked,
     derived: Derived,
     arch: Arch,
     recipe: Recipe,
     figures: dict[str, float],
+    derived_by: str,
     inherited: bool,
     search_seconds: float,
     trials: int | None,
     validation_top1_percent: float | None,
 ) -> dict[str, Any]:
-    """`result.json`: what was asked, estimated and measured, and what it cost. Not applicable is null."""
+    """`result.json`: what was asked, estimated and measured, and what it cost. Not applicable is null.
+
+    `derived_by`: the way of `nas.derivation`, or `ranking` of trained candidates.
+    `budget_met`: whether the network holds every budget, latency as measured (null: no budget); `not_measured`: why it
+    has no measured latency.
+    """
+    budget, first = budgets.latency, derived.first
     return {
         "space": names["space"],
         "method": names["method"],
         "data": data.name,
         "seed": config["seed"],
-        "device": device.key,
+        "device": latency_table.device.key if latency_table else None,
         "asked_latency_ms": budget.asked_ms if budget else None,
-        "estimated_latency_ms": derived.estimated_ms,
-        "measured_latency_ms": derived.measured_ms,
+        "estimated_latency_ms": first.estimated_ms,
+        "measured_latency_ms": first.measured_ms,
+        "not_measured": not_measured(latency_table),
+        "budget_met": budgets.met(first, arch),
         "limit_latency_ms": budget.limit_ms if budget else None,
         "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,
-        "asked_macs": config["budget"]["macs"],
-        "asked_params": config["budget"]["params"],
+        "asked_macs": budgets.macs,
+        "asked_params": budgets.params,
+        "derived_by": derived_by,
         "arch": arch.id,
-        "genotype": list(derived.genotype),
+        "genotype": list(first.genotype),
         "params": arch.params,
         "macs": arch.macs,
         "activations": arch.activations,
@@ -60,21 +69,26 @@ def record(
         "validation_top1_percent": validation_top1_percent,
         "search_seconds": search_seconds,
         "train_seconds": figures.get("train_seconds"),
-        "table_proof": latency_table.proof.to_dict() if latency_table.proof else None,
+        "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
     }
 
 
-def show(path: Path, space: SearchSpace, derived: Derived, archs: list[Path], found: dict[str, Any]) -> None:
-    """Chosen block per layer, the receipt, where the files are, what to type next."""
+def show(
+    path: Path, space: SearchSpace, derived: Derived, archs: list[Path], found: dict[str, Any], missed: list[str]
+) -> None:
+    """A budget that was `missed` first; chosen block per layer, the receipt, where the files are, what to type next."""
+    if missed:
+        say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
+    genotype = derived.first.genotype
     if isinstance(space, LayerwiseSpace):
         rows = []
-        for position, gene in zip(space.positions, derived.genotype, strict=True):
+        for position, gene in zip(space.positions, genotype, strict=True):
             c, h, w = position.shape
             layer = position.candidates[gene]
             rows.append((position.name, layer.label, f"{c}x{h}x{w}", layer.out_shape(position.shape).channels))
         table("chosen blocks", ("layer", "block", "input", "out"), rows)
     else:
-        choices = [(v.name, v.choices[g]) for v, g in zip(space.variables, derived.genotype, strict=True)]
+        choices = [(v.name, v.choices[g]) for v, g in zip(space.variables, genotype, strict=True)]
         table("chosen", ("variable", "choice"), choices)
 
     def ms(key: str) -> str:
@@ -87,6 +101,8 @@ def show(path: Path, space: SearchSpace, derived: Derived, archs: list[Path], fo
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
     ]
+    if found["estimated_latency_ms"] is not None and found["not_measured"]:
+        receipt[2] = ("latency measured", f"not measured: {found['not_measured']}")
     asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
     receipt += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
     if found["trials"] is not None:
@@ -98,18 +114,19 @@ def show(path: Path, space: SearchSpace, derived: Derived, archs: list[Path], fo
         receipt.append(("training took", format_seconds(found["train_seconds"])))
     receipt.append(("search took", format_seconds(found["search_seconds"])))
     table(f"result of {path}", ("", ""), receipt)
-    asked, measured = found["asked_latency_ms"], found["measured_latency_ms"]
     log(f"files: {', '.join(str(arch) for arch in archs)}" + (f", {path}/model" if found["top1_percent"] else ""))
     log(f"all of it on one page: {path}/report.html")
-    if asked is not None and measured > asked:
-        log(f"NOTE: measured {measured:.4g} ms is above the asked {asked:.4g} ms; a smaller budget leaves more room")
-    log(" ".join(["next: python -m nas.derive", shlex.quote(f"run={path}"), *another_budget(found), "count=3"]))
+    more = ["how=budget", "count=3"] if found.get("derived_by") in SINGLE else ["count=3"]
+    log(" ".join(["next: python -m nas.derive", shlex.quote(f"run={path}"), *another_budget(found), *more]))
 
 
 def another_budget(found: dict[str, Any]) -> list[str]:
     """A setting of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach."""
     if found["trials"] is not None and found["method"] != "predictor":
         return []  # it knows the candidates it trained: more of them within its own budget
+    if found["estimated_latency_ms"] is None:  # it has no latency table
+        counts = (name for name in ("macs", "params") if found[f"asked_{name}"] is not None)
+        return [f"budget.{name}={int(0.8 * found[f'asked_{name}'])}" for name in counts]
     if found["asked_latency_ms"] is None:
         return ["budget.fraction=0.3"]
     low, high = found["reachable_latency_ms"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.cli import DictConfig, check_types, entry
-from nas.front_page import finished_runs, write_front
+from nas.front_page import write_front
+from nas.front_rows import finished_runs
 from nas.progress import log
 from nas.report_page import write_report
 

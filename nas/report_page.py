@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,14 @@ import yaml
 
 from nas import charts
 from nas.charts import count, number
-from nas.files import read_json, write_text
+from nas.files import write_text
+from nas.handover import read_theta
 from nas.latency.table import LatencyTable
 from nas.progress import format_seconds
+from nas.report_budgets import budgets, candidates
+from nas.result_file import read_environment, read_result
 from nas.runs import Run, read_metrics
+from nas.stored import record
 from search_spaces.arch import Arch
 
 NOTHING = "–"
@@ -30,14 +33,17 @@ def report_html(run: str | Path) -> str:
     """The page as text. It loads nothing: style and charts are inside."""
     path = Path(run)
     config = Run.read_config(path)
-    result = read_json(path / "result.json", "result (has the search finished?)")
-    environment = read_json(path / "env.json", "environment")
-    metrics = read_metrics(path)
+    result = read_result(path)
+    environment = read_environment(path)
+    schema = {"phase": str, "step": int}
+    metrics = [record(line, schema, f"metrics {path / 'metrics.jsonl'}") for line in read_metrics(path)]
     table = LatencyTable.load(path / "table.json") if (path / "table.json").exists() else None
     sections = [
         _head(result, environment),
+        budgets(result),
         _latency(result),
         _network(path, table, result),
+        candidates(path),
         _curves(metrics, result),
         _proof(table),
         _repeat(config, environment),
@@ -57,7 +63,7 @@ def _title(result: dict[str, Any]) -> str:
 
 def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
     device = f"device {result['device']}, " if result["device"] else ""
-    began = datetime.strptime(environment["time"], "%Y-%m-%dT%H:%M:%S%z").strftime("%Y-%m-%d %H:%M %Z")
+    began = environment["began"].strftime("%Y-%m-%d %H:%M %Z") if environment["began"] else "at an unknown time"
     where = f"{device}seed {result['seed']}, {began}"
     cards = [
         (_ms(result["measured_latency_ms"]), "measured latency"),
@@ -94,6 +100,8 @@ def _latency(result: dict[str, Any]) -> str:
         if estimated is not None:
             error = 100 * (estimated / measured - 1)
             sentence += f" The estimate was {abs(error):.1f}% {'above' if error > 0 else 'below'} the measurement."
+    elif result["not_measured"]:
+        sentence = f"Not measured: {escape(result['not_measured'])}."
     if result.get("reachable_latency_ms"):
         sentence += " The grey bar is what networks of this space can take."
     return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
@@ -102,9 +110,8 @@ def _latency(result: dict[str, Any]) -> str:
 def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> str:
     """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
     arch = Arch.load(path / "arch.json")
-    theta = read_json(path / "theta.json", "search outcome") if (path / "theta.json").exists() else None
-    chosen = zip(theta["positions"], result["genotype"], strict=True) if theta else ()
-    positions = {position["name"]: (position, gene) for position, gene in chosen}
+    theta = read_theta(path) if (path / "theta.json").exists() else None
+    positions = _chosen(path, theta["positions"], result["genotype"] or []) if theta else {}
     steps = [step for stage in arch.walk_stages() for step in stage]
     places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]
     prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in steps]
@@ -139,6 +146,14 @@ def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> 
         f"<h2>The network</h2>{note if theta else ''}"
         f"<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     )
+
+
+def _chosen(path: Path, positions: list[dict[str, Any]], genotype: list[int]) -> dict[str, tuple[dict[str, Any], int]]:
+    """Each searched position by name, with the gene that the network has there."""
+    sizes = [len(position["labels"]) for position in positions]
+    if len(genotype) != len(sizes) or not all(0 <= g < size for g, size in zip(genotype, sizes, strict=True)):
+        raise ValueError(f"{path}: the genotype in result.json does not fit theta.json; they are of different searches")
+    return {position["name"]: (position, gene) for position, gene in zip(positions, genotype, strict=True)}
 
 
 CURVES = (  # title, [(metric, legend)], the result's figure drawn as a reference line
@@ -206,14 +221,15 @@ def _repeat(config: dict[str, Any], environment: dict[str, Any]) -> str:
         "python": environment["python"],
         **environment["packages"],
         "system": environment["platform"],
-        "processor": f"{environment['cpu']}, {environment['usable_cpus']} of {environment['cpu_count']} cores",
+        "processor": environment["cpu"]
+        and f"{environment['cpu']}, {environment['usable_cpus']} of {environment['cpu_count']} cores",
         "gpu": environment["gpu"],
     }
     rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v)
     settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    again = "".join(f"<pre>{escape(resumed['command'])}</pre>" for resumed in environment.get("resumed", []))
+    again = "".join(f"<pre>{escape(resumed['command'])}</pre>" for resumed in environment["resumed"])
     return (
-        f"<h2>To repeat it</h2><div class='panel'><pre>{escape(environment['command'])}</pre>{again}"
+        f"<h2>To repeat it</h2><div class='panel'><pre>{escape(environment['command'] or 'unknown')}</pre>{again}"
         f"<table>{rows}</table><details><summary>all settings</summary><pre>{escape(settings)}</pre></details></div>"
     )
 

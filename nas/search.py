@@ -17,16 +17,36 @@ from nas.derivation import How
 from nas.early_stopping import check_equal_lengths
 from nas.engine import make_accelerator
 from nas.engines.base import Engine
-from nas.handover import derive_and_measure, measure_ranked, write_archs, write_probabilities
+from nas.handover import (
+    Derivation,
+    clock_of,
+    derivation_identity,
+    derive_probable,
+    derive_ranked,
+    derived_once,
+    rounded,
+    write_archs,
+    write_probabilities,
+)
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable
 from nas.methods.base import SearchMethod, SearchResult, Task
-from nas.problem import Budget, check_budget, count_limits, order_maker, problem_of, resolve_budget
+from nas.problem import (
+    Budget,
+    Latency,
+    check_budget,
+    count_limits,
+    needs_latency,
+    order_maker,
+    problem_of,
+    resolve_budget,
+)
 from nas.progress import log, phase
 from nas.report_page import write_report
 from nas.runs import Run
 from nas.storage import check_storage
+from nas.verdict import Asked, not_measured
 from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.joint import JointSpace
@@ -38,7 +58,7 @@ SETTINGS = "nas.candidate_search.CandidateSettings"
 
 
 @entry("search")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> int:
     check_types(
         cfg,
         {
@@ -50,7 +70,8 @@ def main(cfg: DictConfig) -> None:
             "budget.margin": (float | None, 0),
             "budget.tolerance": (float, 0),
             "budget.rounds": (int, 1),
-            "derive.how": How,
+            "latency": Latency,
+            "derive.how": How | None,
             "derive.count": (int, 1),
             "derive.use": (float, 0, 1),
             "train.enabled": bool,
@@ -61,7 +82,6 @@ def main(cfg: DictConfig) -> None:
     )
     config = plain(cfg)
     check_budget(config["budget"]["latency_ms"])
-    derivation.check(config["derive"]["how"], config["derive"]["count"], config["derive"]["use"])
     # everything that can be wrong in the input is found before a run directory exists
     accelerator = make_accelerator(config["accelerator"], config["precision"])
     recipe: Recipe = cards.build(config["recipe"], "recipe", {})
@@ -69,6 +89,8 @@ def main(cfg: DictConfig) -> None:
     device: Device = cards.build(config["device"], "device", {})
     method: Any = cards.build(config["method"], "method", {})
     one_by_one = hasattr(method, "start")
+    asked = _derivation(method, config)
+    timing = needs_latency(config["latency"], config["budget"], not one_by_one)
     if not one_by_one:
         _check_supernet(config, space, method)
     engine: Engine = cards.build(config["engine"], "engine", {})
@@ -85,35 +107,45 @@ def main(cfg: DictConfig) -> None:
     names = {"space": space.name, "method": config["method"]["_target_"].split(".")[-2]}
     with Run.open(config["run_dir"], config["resume"], f"{names['space']}-{names['method']}", config) as run:
         architectures = space.architectures
-        latency_table = _table(run, architectures, device, config)
-        cost = latency_table.cost(space)
-        budget = _budget(cost, latency_table, config["budget"], bool(counts))
-        feasible = Feasible(space, ([Limit("latency_ms", cost, budget.limit_ms)] if budget else []) + counts)
-        log(_intention(space, data, device, latency_table, budget))
-        handing = (config["derive"]["count"], config["budget"]["tolerance"], config["budget"]["rounds"], config["seed"])
+        latency_table = _table(run, architectures, device, config) if timing else None
+        cost = latency_table.cost(space) if latency_table else None
+        budget = _budget(cost, latency_table, config["budget"], bool(counts)) if cost and latency_table else None
+        budgets = Asked(budget, config["budget"]["macs"], config["budget"]["params"])
+        log(_intention(space, data, latency_table, budget))
+        measuring = device if not_measured(latency_table) is None else None
+        clock = clock_of(space, cost, measuring, config["seed"])
         trials: int | None = None
         validation: float | None = None
         inherit = None
         if one_by_one:
             order_of = order_maker(config, JointSpace(architectures, dataclasses.replace(space.recipes, base=base)))
+            limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
+            feasible = Feasible(space, limits + counts)
             found = search_candidates(run, method, feasible, order_of, engine, settings, config["seed"])
-            derived = measure_ranked(run.path, space, found.genotypes, cost, budget, device, *handing)
+            ranked = found.genotypes[feasible.mask(found.genotypes)]
+            depends = derivation_identity(ranked.tolist(), space, cost, measuring, budget, asked)
+            derived = derived_once(run.path, space, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
             trials, seconds = len(found.genotypes), found.seconds
-            validation = float(found.scores[(found.genotypes == derived.genotype).all(axis=1)][0])
+            validation = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
         else:
+            assert cost is not None
             result = _search(run, method, architectures, data, cost, budget, accelerator, config["seed"])
             write_probabilities(run.path, architectures, result.probabilities, result.decided)
-            how = (config["derive"]["how"], config["derive"]["use"])
-            derived = derive_and_measure(run.path, architectures, result, cost, budget, device, *how, *handing)
+            outcome = (result.probabilities, result.decided)
+            depends = derivation_identity(rounded(*outcome), space, cost, measuring, budget, asked)
+            derived = derived_once(
+                run.path, space, depends, lambda: derive_probable(*outcome, cost, clock, budget, asked)
+            )
             seconds, inherit = result.seconds, result.inherit if config["train"]["inherit"] else None
-        arch, recipe = space.decode(derived.genotype), space.recipe(derived.genotype)
+        genotype = derived.first.genotype
+        arch, recipe = space.decode(genotype), space.recipe(genotype)
         archs = write_archs(run.path, space, derived.genotypes)
         run.write_json("recipe.json", recipe.to_dict())
         figures: dict[str, float] = {}
         if config["train"]["enabled"]:
             network = training.build_network(arch, recipe, seed=config["seed"])
             if inherit is not None:
-                network.load_state_dict(inherit(derived.genotype).state_dict())
+                network.load_state_dict(inherit(genotype).state_dict())
             if arch.resolution != data.resolution:  # a searched resolution: the images follow the network
                 data = data_of({**config["data"], "resolution": arch.resolution})
             figures = _train(run, network, data, recipe, accelerator, config["seed"])
@@ -121,13 +153,13 @@ def main(cfg: DictConfig) -> None:
             config,
             names,
             data,
-            device,
             latency_table,
-            budget,
+            budgets,
             derived,
             arch,
             recipe,
             figures,
+            "ranking" if one_by_one else asked.how,
             inherit is not None,
             seconds,
             trials,
@@ -135,7 +167,8 @@ def main(cfg: DictConfig) -> None:
         )
         run.write_json("result.json", record)
         if figures:
-            origin = f"Found by searching the {names['space']} space with {names['method']} for {device.key}."
+            target = f" for {latency_table.device.key}" if latency_table else ""
+            origin = f"Found by searching the {names['space']} space with {names['method']}{target}."
             model_folder.write(
                 run.path / "model",
                 network.cpu(),
@@ -146,7 +179,17 @@ def main(cfg: DictConfig) -> None:
                 origin=origin,
             )
         write_report(run.path)
-        receipt.show(run.path, architectures if not space.recipes.variables else space, derived, archs, record)
+        missed = budgets.shortfalls(derived.first, arch)
+        receipt.show(run.path, architectures if not space.recipes.variables else space, derived, archs, record, missed)
+    return 1 if missed else 0
+
+
+def _derivation(method: Any, config: dict[str, Any]) -> Derivation:
+    """How a network is derived, refused where no search could answer it."""
+    how = derivation.own_how(method, config["derive"]["how"])
+    use, count = config["derive"]["use"], config["derive"]["count"]
+    derivation.check(how, count, use)
+    return Derivation(how, use, count, config["budget"]["rounds"], config["seed"])
 
 
 def _check_supernet(config: dict[str, Any], space: JointSpace, method: SearchMethod) -> None:
@@ -174,19 +217,20 @@ def _table(run: Run, space: SearchSpace, device: Device, config: dict[str, Any])
 def _budget(cost: AdditiveCost, latency_table: LatencyTable, asked: dict[str, Any], others: bool) -> Budget | None:
     """The latency budget; without one by name, `fraction` holds only where no other cost has a budget."""
     margin = latency_table.margin if asked["margin"] is None else asked["margin"]
-    return resolve_budget(cost, asked["latency_ms"], None if others else asked["fraction"], margin)
+    fraction = None if others else asked["fraction"]
+    return resolve_budget(cost, asked["latency_ms"], fraction, margin, asked["tolerance"])
 
 
-def _intention(
-    space: JointSpace, data: ImageData, device: Device, latency_table: LatencyTable, budget: Budget | None
-) -> str:
+def _intention(space: JointSpace, data: ImageData, latency_table: LatencyTable | None, budget: Budget | None) -> str:
     images = f"{data.in_channels}x{data.resolution}x{data.resolution}"
     recipes = f" times {space.recipes.size:.2g} recipes" if space.recipes.variables else ""
     networks = f"{space.architectures.size:.2g} networks{recipes}"
     parts = [f"{space.name}: {networks} on {data.name} ({images}, {data.num_classes} classes)"]
-    parts.append(f"device {device.key}")
-    if latency_table.proof:
+    parts.append(f"device {latency_table.device.key}" if latency_table else "no latency is asked for, none is measured")
+    if latency_table and latency_table.proof:
         parts.append(f"table: {latency_table.proof.sentence()}")
+    if latency_table and (why := not_measured(latency_table)):
+        parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
     if budget:
         parts.append(
             f"budget {budget.asked_ms:.4g} ms of {budget.low_ms:.4g} to {budget.high_ms:.4g} ms reachable; "

@@ -168,9 +168,9 @@ def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
     for limit in limits:
         row = np.zeros(width)
         for variables, table in zip(limit.cost.variables, limit.cost.tables, strict=True):
-            entries, finite = slice(starts[variables], starts[variables] + table.size), np.isfinite(table.reshape(-1))
-            row[entries] += np.where(finite, table.reshape(-1), 0.0) / limit.limit
-            upper[entries] *= finite
+            cells, finite = slice(starts[variables], starts[variables] + table.size), np.isfinite(table.reshape(-1))
+            row[cells] += np.where(finite, table.reshape(-1), 0.0) / limit.limit
+            upper[cells] *= finite
         row[-1] = -1.0
         blocks.append(csr_array(row[None]))
         low.append(-np.inf)

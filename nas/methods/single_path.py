@@ -25,7 +25,8 @@ class SinglePath(GradientSearch):
 
     `mode="paper"`: as published. One optimiser, all images, `CE + latency_weight * ln(R)` with the runtime formula's
     ratio approximation; while warming up each indicator is dropped with probability `1 - keep_probability` and the
-    latency has no weight. A budget does not enter the search, only the derivation from its probabilities.
+    latency has no weight. A budget does not enter the search, and the network is the one that the thresholds decide:
+    one over the budget is refused, and others are derived from the probabilities (`how=budget`).
     Departures: batch norms keep torch's momentum and epsilon; no dropout before the classifier; no weight average.
 
     `schedule`: learning rate of the weights (in `paper` mode of everything), `cosine` per epoch or `step`, 3% less
@@ -51,6 +52,11 @@ class SinglePath(GradientSearch):
             raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.latency_weight < 0:
             raise ValueError(f"latency_weight must be >= 0, got {self.latency_weight}")
+
+    @property
+    def derive_how(self) -> str:
+        """How a network is derived unless told otherwise: as published, by the thresholds, in the mode as published."""
+        return "thresholds" if self.mode == "paper" else "budget"
 
     def check(self, space: SearchSpace) -> None:
         """Raise `ValueError` for a space that is not layer-wise or whose candidates do not nest."""

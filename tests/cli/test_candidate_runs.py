@@ -92,7 +92,7 @@ def outcome(run: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_killed_search_loses_only_what_was_under_way(tmp_path: Path) -> None:
-    settings = ["space=fbnet", "method=predictor", *SMALL, "budget.rounds=1", "engine.workers=2"]
+    settings = ["space=fbnet", "method=predictor", *SMALL, "budget.tolerance=100", "engine.workers=2"]
     finish(tmp_path, *settings, "run_dir=whole")
     kill_when(start(tmp_path, *settings, "run_dir=part"), lambda: complete(tmp_path / "part") >= 4)
     before = complete(tmp_path / "part")

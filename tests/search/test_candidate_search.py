@@ -20,10 +20,8 @@ from nas.candidate import Order, search_recipe, train_candidate
 from nas.candidate_search import CandidateSettings, Found, read_trials
 from nas.engines.base import Work
 from nas.engines.local import LocalEngine
-from nas.handover import measure_ranked
-from nas.latency.device import Device
 from nas.methods.random import RandomSearch
-from nas.problem import Budget, count_limits
+from nas.problem import count_limits
 from nas.runs import read_metrics
 from search_spaces.recipe import Recipe
 from tests.search import pretended
@@ -113,29 +111,6 @@ def test_candidates_may_be_trained_for_fewer_epochs() -> None:
     assert search_recipe(recipe, None) == recipe
     assert search_recipe(recipe, 5) == dataclasses.replace(recipe, epochs=5)
     assert search_recipe(recipe, 2).warmup_epochs == pytest.approx(0.2)
-
-
-def test_the_next_best_replaces_one_that_proves_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best is measured 30% over; the next one estimated below the lowered limit is taken, and stored."""
-    cost = SPACE.cost(lambda layer, shape: layer.cost(shape).macs / 1e5)
-    population = SPACE.sample(30, np.random.default_rng(0))
-    estimates = cost(population)
-    slowdown = {SPACE.decode(population[0]).id: 1.3}
-    monkeypatch.setattr(
-        "nas.handover.measure_arch_fresh_ms",
-        lambda arch, device, seed: slowdown.get(arch.id, 1.0) * cost(np.array([SPACE.encode(arch, BASE)]))[0],
-    )
-    asked = float(estimates[0])
-    budget = Budget(asked, asked, 0.0, *cost.reachable())
-    found = measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
-    fits = np.flatnonzero(estimates <= asked / 1.3)
-    np.testing.assert_array_equal(found.genotype, population[fits[0]])
-    assert found.rounds == 2 and found.measured_ms <= asked and len(found.genotypes) == 2
-    again = measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
-    assert again == found
-    (tmp_path / "derived.json").write_text('{"genotypes": [[0]]}')
-    with pytest.raises(ValueError, match=r"derived\.json does not hold derived networks: .*remove it"):
-        measure_ranked(tmp_path, SPACE, population, cost, budget, Device(), 2, 0.05, 3, 0)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_argmax_and_its_limit() -> None:
 
 def test_bad_requests() -> None:
     probabilities, cost = problem(0)
-    with pytest.raises(ValueError, match="unknown way to derive 'best'; one of budget, argmax, sample"):
+    with pytest.raises(ValueError, match="unknown way to derive 'best'; one of budget, argmax, sample, thresholds"):
         derive(probabilities, cost, None, "best", 1, 0)
     with pytest.raises(ValueError, match="must be >= 1, got 0"):
         derive(probabilities, cost, None, "budget", 0, 0)
