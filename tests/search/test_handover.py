@@ -25,7 +25,7 @@ SPACE = joint_space(BASE)
 def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The best is measured 30% over; the next below the lowered limit leaves half of the budget, the third is stored."""
+    """The best is measured 30% over; the next below the lowered limit leaves half of the budget, the third stays."""
     cost = SPACE.cost(lambda layer, shape: layer.cost(shape).macs / 1e5)
     population = SPACE.sample(30, np.random.default_rng(0))
     estimates = cost(population)
