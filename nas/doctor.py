@@ -14,6 +14,7 @@ import psutil
 
 from nas.cli import DictConfig, check_types, entry, plain
 from nas.latency.device import cpu_model
+from nas.latency.standalone import usable_cores
 from nas.progress import log, table
 
 REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "accelerate", "tensorboard")
@@ -98,7 +99,7 @@ def _try(what: str, work: Callable[[], str]) -> Finding:
 def machine() -> list[Finding]:
     """Processor, memory, pinning, frequency control: what timings depend on."""
     found: list[Finding] = [("python", "ok", platform.python_version(), platform.platform())]
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_cores()
     limit = os.environ.get("OMP_NUM_THREADS")
     note = f"; OMP_NUM_THREADS={limit}" if limit else ""
     found.append(("processor", "ok", f"{usable} of {os.cpu_count()} cores", cpu_model() + note))

@@ -15,6 +15,7 @@ from typing import Any
 from nas.cards import check_type
 from nas.files import read_json
 from nas.latency.device import cpu_model
+from nas.latency.standalone import usable_cores
 
 FILE = "env.json"
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
@@ -45,7 +46,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
-        "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable_cpus": usable_cores(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": _gpu_name(),
     }

@@ -151,7 +151,7 @@ def _latency(
             copies = [onnx_workload(model, shape, device.threads, device.processor) for _ in range(LOADS)]
         else:
             images = image(shape)
-            copies = [timed(lambda: run(images), device.threads)]
+            copies = [timed(lambda: run(images))]
         watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
         watch.run({"file": copies})
     found = measurements(watch.visits)["file"]

@@ -102,7 +102,7 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
     for note in table.calibration.get("notes", []):
         progress.log(f"note: {note}")
     if table.proof is None:
-        progress.log("not proven: the source holds no whole networks to test the table on")
+        progress.log("not proven: there are no whole networks beside those it was made of to test it on")
     else:
         progress.table(f"proof on {table.proof.networks} networks that did not calibrate it", *table.proof.table())
         progress.log(table.proof.sentence())

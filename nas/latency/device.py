@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from nas.latency.standalone import cpu_model, machine
+from nas.latency.standalone import check_threads, cpu_model, machine
 
 __all__ = ["Device", "cpu_model", "environment", "pinned"]
 
+NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 RUNTIMES = ("onnxruntime", "torch")
 PROCESSORS = ("cpu", "cuda")
 DTYPES = {"onnxruntime": ("fp32", "int8"), "torch": ("fp32", "bf16")}
@@ -37,8 +38,10 @@ class Device:
     processor: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_.]+", self.name):
-            raise ValueError(f"device name must be letters, digits, '_' and '.', got {self.name!r}")
+        for field in ("name", "runtime", "dtype", "processor"):  # all of them are parts of file names
+            value = getattr(self, field)
+            if not isinstance(value, str) or not NAME.fullmatch(value):
+                raise ValueError(f"device {field} must be letters, digits, '_' and '.', got {value!r}")
         for field in ("batch_size", "threads"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -56,9 +59,7 @@ class Device:
             raise ValueError(f"unknown processor {self.processor!r}; one of {', '.join(PROCESSORS)}")
         if self.processor == "cuda":
             _require_cuda(self.runtime)
-        cores = os.cpu_count() or 1
-        if self.threads > cores:
-            raise ValueError(f"device threads={self.threads}, but this machine has {cores} cores")
+        check_threads(self.threads)
 
     @property
     def key(self) -> str:
@@ -115,8 +116,13 @@ def _version(package: str) -> str | None:
 
 
 @contextlib.contextmanager
-def pinned(wanted: bool) -> Iterator[bool]:
-    """Bind the calling thread to one CPU core meanwhile, where wanted and allowed; yields whether it is bound."""
+def pinned(wanted: bool, threads: int) -> Iterator[bool]:
+    """Bind the calling thread to one CPU core meanwhile, where wanted and allowed; yields whether it is bound.
+
+    Raises `ValueError` for more than one of the runtime's `threads`: they would share the core.
+    """
+    if wanted and threads > 1:
+        raise ValueError(f"pin=true binds measuring to one core, which device.threads={threads} would share; use one")
     if not wanted or not hasattr(os, "sched_setaffinity"):
         yield False
         return

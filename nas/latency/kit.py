@@ -7,7 +7,6 @@ only Python, numpy and onnxruntime. Run on the target it leaves `results.json`, 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -22,12 +21,13 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from nas.files import read_json, write_json
-from nas.latency import standalone
+from nas.latency import fields, standalone
 from nas.latency.build import Effort, assemble, draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.measure import REFERENCE, measurements
+from nas.latency.origin import LOCAL
 from nas.latency.runtimes import onnx_model
-from nas.latency.standalone import LEAST_ROUNDS, Visit, Visits, usual_reference_ms
+from nas.latency.standalone import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
 from nas.latency.table import LatencyTable, entries, row_key
 from nas.network import build_network
 from nas.progress import phase
@@ -37,7 +37,7 @@ from search_spaces.layers import layer_from_dict
 from search_spaces.space import SearchSpace
 
 FORMAT = "nas.latency_kit"
-VERSION = 1
+VERSION = 2
 KEEP_ELEMENTS = 512  # weights up to this size stay in the files
 
 README = """# Latency kit
@@ -61,9 +61,10 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
     """Write the kit of `space` for `device` to the new folder `folder`; it appears whole or not at all.
 
     Graphs carry no large weights: each is a constant that the runtime fills in before it optimises, which changes
-    neither what is executed nor how long it takes. Raises `ValueError` for a runtime other than onnxruntime and for a
-    folder that exists.
+    neither what is executed nor how long it takes. The kit's id is a digest of all it holds. Raises `ValueError` for a
+    runtime other than onnxruntime, a device that has no name of its own, and for a folder that exists.
     """
+    _check_name(device)
     if device.runtime != "onnxruntime":
         raise ValueError(f"a kit runs under onnxruntime, not under {device.runtime!r}; set device.runtime=onnxruntime")
     folder = Path(folder)
@@ -81,9 +82,10 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
 
             def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
                 batch = (device.batch_size, *shape)
-                onnx.save(_without_weights(onnx_model(module, batch, device.dtype)), str(partial / file))
+                graph = _without_weights(onnx_model(module, batch, device.dtype)).SerializeToString()
+                (partial / file).write_bytes(graph)
                 advance()
-                return {"file": file, "shape": list(batch), **more}
+                return {"file": file, "sha256": hashlib.sha256(graph).hexdigest(), "shape": list(batch), **more}
 
             kit: dict[str, Any] = {
                 "format": FORMAT,
@@ -117,7 +119,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                     for arch in shuffled(fit + held_out, seed)
                 ],
             }
-        kit["id"] = hashlib.sha256(json.dumps(kit, sort_keys=True).encode()).hexdigest()[:12]
+        kit["id"] = standalone.seal(kit, "id")
         write_json(partial / "kit.json", kit)
         shutil.copyfile(standalone.__file__, partial / "measure.py")
         (partial / "README.md").write_text(README.format(space=command))
@@ -138,25 +140,28 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
     or of another space than `space`.
     """
     folder = Path(folder)
-    kit = _checked(folder / "kit.json", "latency kit", FORMAT)
+    kit = _checked(folder / "kit.json", "latency kit", FORMAT, "id")
     if not (folder / "results.json").exists():
         begun = " (it was begun there)" if (folder / "results.jsonl").exists() else ""
         raise ValueError(f"the kit {folder} has no results.json yet{begun}; run python measure.py in it on the device")
-    results = _checked(folder / "results.json", "results of a latency kit", f"{FORMAT}_results")
+    results = _checked(folder / "results.json", "results of a latency kit", f"{FORMAT}_results", "digest")
     try:
         if results["kit"] != kit["id"]:
-            raise ValueError(f"results.json is of kit {results['kit']}, this is kit {kit['id']}")
+            raise ValueError(f"results.json is of kit {results['kit']!r}, this is kit {kit['id']}")
         if results["unit"] != "ms":
             raise ValueError(f"results.json is in {results['unit']!r}, expected 'ms'")
         device = Device.from_dict(kit["device"])
         if Device.from_dict(results["device"]) != device:
             raise ValueError(f"results.json is of device {results['device']}, the kit is for {kit['device']}")
+        _check_name(device)
         visits = _visits(kit, results["visits"])
         rows = {(layer_from_dict(row["layer"]), Shape(*row["shape"][1:])): row["key"] for row in kit["rows"]}
         networks = [(Arch.from_dict(net["arch"]), net["key"], net["role"] == "fit") for net in kit["networks"]]
-        environment = dict(results["environment"])
-        name = kit["space"]
-    except (KeyError, TypeError) as error:
+        environment = fields.environment(results["environment"])
+        name = fields.name(kit["space"], "space")
+        if not rows or not networks:
+            raise ValueError("it lists no rows or no networks; write a new kit")
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the kit {folder} is incomplete: {error!r}") from None
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
@@ -175,12 +180,22 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
     return table
 
 
-def _checked(path: Path, what: str, form: str) -> dict[str, Any]:
+def _check_name(device: Device) -> None:
+    if device.name == LOCAL:
+        raise ValueError(
+            "a kit is measured elsewhere, and `local` is the machine we run on: name its device, device.name=phone"
+        )
+
+
+def _checked(path: Path, what: str, form: str, key: str) -> dict[str, Any]:
+    """The file `path`, which carries the digest of the rest of it as `key`."""
     data = read_json(path, what)
     if not isinstance(data, dict) or data.get("format") != form:
         raise ValueError(f"{path} is no {what}")
     if data.get("version") != VERSION:
         raise ValueError(f"{path} has version {data.get('version')!r}, this release reads {VERSION}; write a new kit")
+    if data.get(key) != standalone.seal(data, key):
+        raise ValueError(f"{what} {path} is damaged (its digest differs); copy it from the device again")
     return data
 
 
@@ -188,16 +203,17 @@ def _visits(kit: dict[str, Any], made: dict[str, Any]) -> Visits:
     """The visits of every workload of the kit. Raises `ValueError` naming the first that lacks or has odd ones."""
     visits: Visits = {}
     for group, rounds in (("rows", "rounds"), ("networks", "network_rounds")):
+        asked = fields.whole(kit["effort"][rounds], f"effort.{rounds}", 2)
         for entry in kit[group]:
             turns = made.get(entry["key"], [])
-            asked = kit["effort"][rounds]
             least = asked if group == "rows" else min(asked, LEAST_ROUNDS)  # large networks may get fewer rounds
             if not least <= len(turns) <= asked:
                 raise ValueError(f"{entry['file']} was timed {len(turns)} times instead of {asked}; measure again")
-            for ms, reference_ms, _ in turns:
-                if not (math.isfinite(ms) and ms > 0 and math.isfinite(reference_ms) and reference_ms > 0):
-                    raise ValueError(f"{entry['file']} has the time {ms!r} ms; measure again")
-            visits[entry["key"]] = {i: Visit(*turn) for i, turn in enumerate(turns)}
+            found = [visit_of(turn) for turn in turns]
+            for turn, visit in zip(turns, found, strict=True):
+                if visit is None:
+                    raise ValueError(f"{entry['file']} has the visit {turn!r}, no time in ms; measure again")
+            visits[entry["key"]] = {i: visit for i, visit in enumerate(found) if visit is not None}
     return visits
 
 

@@ -104,7 +104,7 @@ def measure_arch_ms(
             raise ValueError("measuring a module that carries no arch needs input_shape=(channels, height, width)")
         shape = input_shape if input_shape is not None else known.input_shape  # type: ignore[union-attr]
     training = module.training
-    with quiet(device), pinned(pin):
+    with quiet(device), pinned(pin, device.threads):
         watch = Interleaved(seed, rounds, visit_ms, reference_workload(device))
         watch.run({"network": prepare_copies(module, shape, device, LOADS)})
     module.train(training)

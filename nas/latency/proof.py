@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from nas.latency import fields
+
 Floats = NDArray[np.float64]
 
 # The gate of a good table.
@@ -45,6 +47,14 @@ class Errors:
             float(100 * (errors <= 0.10).mean()),
             *rank_correlations(estimates, measured),
         )
+
+    @staticmethod
+    def from_dict(data: Any) -> Errors:
+        errors = Errors(**data)
+        for field in dataclasses.fields(Errors):
+            low, high = (-1.0, 1.0) if field.name in ("kendall_tau", "spearman") else (0.0, fields.LARGEST)
+            fields.number(getattr(errors, field.name), f"proof.{field.name}", low, high)
+        return errors
 
 
 def rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
@@ -134,7 +144,11 @@ class Proof:
     @staticmethod
     def from_dict(data: Any) -> Proof:
         try:
-            errors = {name: Errors(**data[name]) for name in ("raw", "calibrated", "ceiling")}
-            return Proof(**{**data, **errors})
+            errors = {name: Errors.from_dict(data[name]) for name in ("raw", "calibrated", "ceiling")}
+            proof = Proof(**{**data, **errors})
+            fields.whole(proof.networks, "proof.networks", 1)
+            fields.whole(proof.fit_networks, "proof.fit_networks")
+            fields.number(proof.margin, "proof.margin", 0.0)
+            return proof
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a proof of a latency table: {error}") from None

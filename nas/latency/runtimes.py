@@ -55,7 +55,7 @@ def _torch_workload(module: nn.Module, shape: tuple[int, ...], device: Device) -
         with torch.inference_mode():
             module(x)
 
-    return timed(run, device.threads)
+    return timed(run, in_calling_thread=device.threads == 1)
 
 
 def _cuda_workload(module: nn.Module, shape: tuple[int, ...], device: Device) -> Workload:

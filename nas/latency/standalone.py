@@ -11,6 +11,8 @@ kit's graphs and writes `results.json`. It can be stopped and started again at a
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -19,6 +21,7 @@ import random
 import statistics
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+try:
+    import resource
+except ImportError:  # a system without it
+    resource = None  # type: ignore[assignment]
 
 Workload = Callable[[int], "list[float]"]
 """`workload(n)` runs one batch n times and returns the n times in milliseconds."""
@@ -37,35 +45,46 @@ DISTURBED = 1.10  # a stretch whose reference exceeds the run's usual one by thi
 RETRIES = 3
 LEAST_ROUNDS = 6  # that a limit on time leaves
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
+MOST_MS = 1e7  # of a call, nearly three hours: more is no time
+MEASURING = 1  # raised where this code changes what is measured
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
 BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
 
 # -- timing
 
 
-def timed(run: Callable[[], Any], threads: int) -> Workload:
+def timed(run: Callable[[], Any], in_calling_thread: bool = False) -> Workload:
     """Wall-clock times of `run`.
 
-    On one thread, a call during which the system gave the core to another process counts the time it ran itself. On a
-    machine that is left alone the two clocks agree, and a call takes what its caller waits.
+    Where all of `run` is computed `in_calling_thread`, a call during which the system took the core away from it counts
+    the time it ran itself. On a machine that is left alone the two clocks agree, and a call takes what its caller
+    waits. A call that gave its core up by waiting (for a disk, a lock, another thread, a sleep) counts the wait.
     """
-    alone = threads == 1
 
     def workload(calls: int) -> list[float]:
         times = []
         for _ in range(calls):
-            ran = time.thread_time_ns() if alone else 0
+            gave_up = _waits() if in_calling_thread else 0
+            ran = time.thread_time_ns() if in_calling_thread else 0
             start = time.perf_counter_ns()
             run()
-            waited = time.perf_counter_ns() - start
-            if alone:
+            took = time.perf_counter_ns() - start
+            if in_calling_thread:
                 ran = time.thread_time_ns() - ran
-                if waited > PREEMPTED * ran:
-                    waited = ran
-            times.append(waited * 1e-6)
+                if took > PREEMPTED * ran and _waits() == gave_up:
+                    took = ran
+            times.append(took * 1e-6)
         return times
 
     return workload
+
+
+def _waits() -> int:
+    """How often this thread gave its core up of its own accord; where the system does not say, each time differs."""
+    try:
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    except AttributeError:
+        return time.perf_counter_ns()
 
 
 def image(shape: tuple[int, ...]) -> np.ndarray:
@@ -87,7 +106,7 @@ def onnx_workload(model: bytes | str, shape: tuple[int, ...], threads: int, proc
     binding = session.io_binding()
     binding.bind_cpu_input("input", image(shape))
     binding.bind_output("output", "cpu")
-    return timed(lambda: session.run_with_iobinding(binding), threads)
+    return timed(lambda: session.run_with_iobinding(binding), in_calling_thread=processor == "cpu" and threads == 1)
 
 
 @dataclass(frozen=True)
@@ -229,43 +248,87 @@ class Interleaved:
 # -- what survives a kill
 
 
-class Journal:
-    """A JSON-lines file: a header naming what is measured, then visits. A torn last line is dropped."""
+def seal(data: Mapping[str, Any], key: str) -> str:
+    """32 hexadecimal digits of all entries of `data` but `key`, where the result is kept."""
+    rest = {name: value for name, value in data.items() if name != key}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+
+class Journal:
+    """A JSON-lines file: a header naming what is measured, then visits, each line with a checksum of its own.
+
+    A torn last line is dropped. A damaged line, or one whose numbers are no visit's, is left out, so that its visit is
+    made again. A journal of something else (another machine, runtime version, effort) is kept aside, and begun anew.
+    `say` is told of both.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], say: Callable[[str], None] = lambda text: None) -> None:
         self.path = path
         self.visits: Visits = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = _whole_lines(path)
-        if lines and lines[0] == header:
-            for line in lines[1:]:
-                keep_quieter(self.visits, line["key"], line["turn"], Visit(line["ms"], line["ref"], line["calls"]))
-            _cut_torn_end(path)
-            self.file = path.open("a")
-        else:
+        header = {"format": "nas.latency_journal", "version": 2, **json.loads(json.dumps(header))}
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        if lines and (known := _opened(lines[0])) != header:
+            aside = path.with_suffix(f".kept-{zlib.crc32(lines[0]):08x}{path.suffix}")
+            path.replace(aside)
+            differing = [name for name in header if known is None or known.get(name) != header[name]]
+            say(f"{path.name} is of another measurement ({', '.join(differing)}); it is kept as {aside.name}")
+            lines = []
+        if not lines:
             self.file = path.open("w")
             self._write(header)
+            return
+        damaged = 0
+        for line in lines[1:]:
+            entry = _visit_of(_opened(line))
+            if entry is None:
+                damaged += 1
+            else:
+                keep_quieter(self.visits, *entry)
+        if damaged:
+            say(f"{path.name} has {damaged} damaged lines; their visits are made again")
+        _cut_torn_end(path)
+        self.file = path.open("a")
 
     def record(self, key: str, turn: int, visit: Visit) -> None:
         self._write({"key": key, "turn": turn, "ms": visit.ms, "ref": visit.reference_ms, "calls": visit.calls})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self.file.write(json.dumps(line) + "\n")
+        self.file.write(json.dumps({**line, "seal": seal(line, "seal")[:8]}) + "\n")
         self.file.flush()
 
     def close(self) -> None:
         self.file.close()
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_bytes().split(b"\n")[:-1]:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+def _opened(line: bytes) -> dict[str, Any] | None:
+    """What `Journal._write` wrote into `line`; None where it was not that."""
+    try:
+        data = json.loads(line)
+        return data if data.pop("seal") == seal(data, "seal")[:8] else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _visit_of(line: dict[str, Any] | None) -> tuple[str, int, Visit] | None:
+    if line is None or not isinstance(line.get("key"), str) or not _is_whole(line.get("turn"), 0):
+        return None
+    visit = visit_of((line.get("ms"), line.get("ref"), line.get("calls")))
+    return None if visit is None else (line["key"], line["turn"], visit)
+
+
+def visit_of(numbers: Any) -> Visit | None:
+    """The visit with the three `numbers` time, reference's time (ms) and calls; None where they cannot be one's."""
+    if not isinstance(numbers, list | tuple) or len(numbers) != 3 or not _is_whole(numbers[2], 1):
+        return None
+    for ms in numbers[:2]:
+        if isinstance(ms, bool) or not isinstance(ms, int | float) or not 0 < ms <= MOST_MS:
+            return None
+    return Visit(float(numbers[0]), float(numbers[1]), numbers[2])
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= 10**6
 
 
 def _cut_torn_end(path: Path) -> None:
@@ -276,11 +339,15 @@ def _cut_torn_end(path: Path) -> None:
             file.truncate(whole)
 
 
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
 @contextmanager
 def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock file `path`; tells `waiting` once when another process holds it, then waits for it.
 
-    The system frees the lock when its holder ends, however it ends. Where the system has no such locks, none is held.
+    The system frees the lock when its holder ends, however it ends. Where the operating system has no such locks, none
+    is held. Raises `ValueError` where only this file system has none: two processes would write the same files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -290,14 +357,65 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
             yield
             return
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting(f"waiting for another process that measures the same ({path.name})")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting(f"waiting for another process that measures the same ({path.name})")
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise ValueError(
+                f"the file system of {path} has no file locks ({error.strerror}), so two processes could measure into "
+                "the same files; measure in a folder on a local disk (tables=/tmp/tables, or the kit copied there)"
+            ) from None
         yield
 
 
 # -- the machine
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores this process may keep busy: its affinity, and the quota of its control groups rounded down; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(int(quota) for quota in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores that each control group above this process may use in all, under version 1 and version 2."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / controllers
+        for folder in [top, *(top / part for part in _ancestors(path))]:
+            try:
+                if controllers:
+                    quota = (folder / "cpu.cfs_quota_us").read_text()
+                    period = (folder / "cpu.cfs_period_us").read_text()
+                else:
+                    quota, period = (folder / "cpu.max").read_text().split()
+                if quota != "max" and float(quota) > 0:
+                    yield float(quota) / float(period)
+            except (OSError, ValueError):
+                continue  # no such group is mounted here, or it sets no quota
+
+
+def _ancestors(path: str) -> list[str]:
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def check_threads(threads: int) -> None:
+    """Raise `ValueError` where `threads` threads would share fewer cores: a time filed as theirs would not be."""
+    usable, cores = usable_cores(), os.cpu_count()
+    if threads > usable:
+        least = "" if usable == cores else f", of which its affinity or control group leaves this process {usable}"
+        raise ValueError(f"device threads={threads}, but this machine has {cores} cores{least}; use at most {usable}")
 
 
 def cpu_model() -> str:
@@ -334,11 +452,14 @@ def main(folder: Path) -> None:
         print(f"{folder / 'results.json'} is there already; copy it back, or delete it to measure again")
         return
     kit = json.loads((folder / "kit.json").read_text(encoding="utf-8"))
+    if kit["id"] != seal(kit, "id"):
+        raise ValueError(f"{folder / 'kit.json'} is damaged (its digest differs); copy the kit again")
     device, effort = kit["device"], kit["effort"]
-    here = {**machine(), "onnxruntime": onnxruntime.__version__}
-    header = {"kit": kit["id"], "cpu": here["cpu"], "onnxruntime": here["onnxruntime"]}
+    check_threads(device["threads"])
+    here = {**machine(), "onnxruntime": onnxruntime.__version__, "measuring": MEASURING}
+    header = {"kit": kit["id"], **{name: here[name] for name in ("cpu", "cores", "onnxruntime", "measuring")}}
     with locked(folder / "results.lock", print):
-        journal = Journal(folder / "results.jsonl", header)
+        journal = Journal(folder / "results.jsonl", header, print)
         reference = _graph(folder, device, kit["reference"])
         print(f"rows: {len(kit['rows'])}, whole networks: {len(kit['networks'])}; stop and start again at will")
         for group, entries, rounds, visit_ms, minutes in (
@@ -357,8 +478,9 @@ def main(folder: Path) -> None:
             key: [[v.ms, v.reference_ms, v.calls] for _, v in sorted(turns.items())]
             for key, turns in sorted(journal.visits.items())
         }
-        results = {"format": "nas.latency_kit_results", "version": 1, "unit": "ms", "kit": kit["id"]}
-        text = json.dumps({**results, "device": device, "environment": here, "visits": made})
+        results = {"format": "nas.latency_kit_results", "version": 2, "unit": "ms", "kit": kit["id"]}
+        results |= {"device": device, "environment": here, "visits": made}
+        text = json.dumps({**results, "digest": seal(results, "digest")})
         partial = folder / "results.json.partial"
         with partial.open("w") as file:
             file.write(text)
@@ -369,7 +491,11 @@ def main(folder: Path) -> None:
 
 
 def _graph(folder: Path, device: dict[str, Any], entry: dict[str, Any]) -> Workload:
-    return onnx_workload(str(folder / entry["file"]), tuple(entry["shape"]), device["threads"], device["processor"])
+    path = folder / entry["file"]
+    model = path.read_bytes()
+    if hashlib.sha256(model).hexdigest() != entry["sha256"]:
+        raise ValueError(f"{path} is damaged (its digest differs from the one in kit.json); copy the kit again")
+    return onnx_workload(model, tuple(entry["shape"]), device["threads"], device["processor"])
 
 
 def _parts(entries: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -404,4 +530,8 @@ class _Counter:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent)
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent)
+    except ValueError as mistake:
+        print(f"Error: {mistake}", file=sys.stderr)
+        sys.exit(2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.files import read_json, write_json
+from nas.latency import fields
 from nas.latency.device import Device
 from nas.latency.origin import elsewhere
 from nas.latency.proof import Proof
+from nas.latency.standalone import MOST_MS, seal
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
@@ -66,8 +67,12 @@ def entries_hash(rows: Iterable[tuple[Layer, Shape]]) -> str:
 
 
 def file_name(space: str, rows: Iterable[tuple[Layer, Shape]], device: Device) -> str:
-    """What a table's file is called: space, resolution, hash of the rows, device key."""
+    """What a table's file is called: space, resolution, hash of the rows, device key.
+
+    Raises `ValueError` for a space whose name cannot be part of a file name.
+    """
     rows = list(rows)
+    fields.name(space, "the name of a space")
     resolution = max(shape.height for _, shape in rows)
     return f"{space}-r{resolution}-{entries_hash(rows)}-{device.key}.json"
 
@@ -178,7 +183,8 @@ class LatencyTable:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        """Plain data, with a digest of all of it."""
+        data = {
             "format": FORMAT,
             "version": VERSION,
             "unit": UNIT,
@@ -193,6 +199,7 @@ class LatencyTable:
             ],
             "networks": list(self.networks),
         }
+        return {**data, "digest": seal(data, "digest")}
 
     def save(self, path: str | Path) -> Path:
         """Write the table to `path` atomically."""
@@ -223,20 +230,24 @@ class LatencyTable:
             raise ValueError(
                 f"a latency table is in {UNIT!r}, this one in {data.get('unit')!r}; import it with its unit"
             )
+        if "digest" in data and data["digest"] != seal(data, "digest"):
+            raise ValueError("the latency table is damaged: its digest is not that of its content; measure again")
         try:
-            calibration = dict(data["calibration"])
-            offset = _finite(calibration.pop("offset_ms"), "offset_ms")
-            rows = tuple(_row(i, row) for i, row in enumerate(data["rows"]))
+            calibration = dict(fields.mapping(data["calibration"], "calibration"))
+            offset = fields.number(calibration.pop("offset_ms"), "offset_ms", -MOST_MS, MOST_MS)
+            fields.check_calibration(calibration)
+            rows = tuple(_row(i, row) for i, row in enumerate(fields.listing(data["rows"], "rows")))
             proof = Proof.from_dict(data["proof"]) if data["proof"] is not None else None
+            networks = fields.listing(data["networks"], "networks")
             table = LatencyTable(
-                data["space"],
+                fields.name(data["space"], "space"),
                 Device.from_dict(data["device"]),
                 rows,
                 offset,
                 proof,
                 calibration,
-                tuple(data["networks"]),
-                dict(data["environment"]),
+                tuple(fields.network(i, network) for i, network in enumerate(networks)),
+                fields.environment(data["environment"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the latency table is incomplete: {error!r}") from None
@@ -277,20 +288,16 @@ def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
 
 def _row(index: int, data: Any) -> Row:
     try:
-        shape = Shape(*(int(n) for n in data["shape"]))
+        shape = Shape(*(fields.whole(n, "an input size", 1, 10**6) for n in data["shape"]))
         layer = layer_from_dict(data["layer"])
-        times = [_finite(data[name], name) for name in ("ms", "spread_ms", "calibrated_ms")]
+        times = [fields.number(data[name], name) for name in ("ms", "spread_ms", "calibrated_ms")]
         if min(times) < 0:
             raise ValueError(f"a time is negative: {min(times)}")
-        return Row(layer, shape, times[0], times[1], int(data["count"]), times[2])
+        if max(times) > MOST_MS:
+            raise ValueError(f"a time is {max(times):g} ms, at most {MOST_MS:g} can be")
+        return Row(layer, shape, times[0], times[1], fields.whole(data["count"], "count"), times[2])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"row {index} of the latency table: {error}") from None
-
-
-def _finite(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
 
 
 def grain(value: float) -> float:

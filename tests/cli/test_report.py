@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     networks = tuple(
         {
             "arch": "a",
-            "role": "fit" if i < 8 else "test",
+            "role": "fit" if i < 8 else "held_out",
             "measured_ms": m,
             "spread_ms": 0.0,
             "raw_ms": e,

@@ -20,6 +20,7 @@ from nas.latency.device import Device
 from nas.latency.measure import measure_arch_ms
 from nas.latency.table import LatencyTable, entries, table_path
 from search_spaces.fbnet import fbnet
+from search_spaces.joint import single
 from search_spaces.rexnet_space import rexnet
 
 SMALL = Effort(fit_networks=6, held_out_networks=4, rounds=2, network_rounds=2, visit_ms=0.3, network_visit_ms=2.0)
@@ -224,3 +225,20 @@ def test_rexnets_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert measure_arch_ms(arch, Device(), rounds=2, visit_ms=1.0).median_ms > 0
     monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
     assert build_table(space, Device(), tmp_path, effort=SMALL) == table
+
+
+def test_spaces_of_few_networks_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four networks prove a table on two of them; a single one is measured, and its table is not proven."""
+    four = rexnet(16, 10, 1, widths=(0.2, 0.4), firsts=(8,))
+    assert four.size == 4
+    fit, held_out = build.draw_networks(four, Effort(), 0)
+    assert (len(fit), len(held_out)) == (2, 2)
+    assert len({arch.id for arch in fit + held_out}) == 4
+    one = single(SPACE.decode([1] * 22))
+    table = build_table(one, Device(), tmp_path, effort=SMALL)
+    assert table.proof is None and table.margin == 0
+    assert len(table.networks) == 1
+    assert table.estimate_ms(one.decode(())) == pytest.approx(table.networks[0]["measured_ms"], rel=0.01)
+    assert LatencyTable.load(table_path(tmp_path, one, Device()), one, Device()) == table
+    monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
+    assert build_table(one, Device(), tmp_path, effort=SMALL) == table

@@ -18,6 +18,7 @@ from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.kit import _without_weights, import_kit, write_kit
 from nas.latency.onnx_graph import to_onnx
+from nas.latency.standalone import seal
 from nas.latency.table import LatencyTable
 from nas.network import Network
 
@@ -94,27 +95,75 @@ def test_done_kit_is_not_measured_twice(kit: Path) -> None:
     assert (kit / "results.json").read_bytes() == before
 
 
+def drop_visits(data: dict) -> None:
+    data["visits"][next(iter(data["visits"]))] = []
+
+
+def first_visit(*visit: object):
+    return lambda d: next(iter(d["visits"].values())).__setitem__(0, list(visit))
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
         ("results.json", lambda d: d.update(unit="us"), "is in 'us'"),
         ("results.json", lambda d: d.update(version=7), "version 7"),
-        ("results.json", lambda d: d.update(kit="abc"), "is of kit abc"),
+        ("results.json", lambda d: d.update(kit="abc"), "is of kit 'abc'"),
         ("results.json", lambda d: d["device"].update(threads=2), "the kit is for"),
         ("results.json", lambda d: d["visits"].pop(next(iter(d["visits"]))), "was timed 0 times instead of 2"),
-        ("results.json", lambda d: next(iter(d["visits"].values()))[0].__setitem__(0, -1.0), "has the time -1.0 ms"),
+        ("results.json", drop_visits, "was timed 0 times instead of 2"),
+        ("results.json", first_visit(-1.0, 1.0, 2), r"has the visit \[-1.0, 1.0, 2\], no time in ms"),
+        ("results.json", first_visit(None, 1.0, 2), "no time in ms"),
+        ("results.json", first_visit(1.0, 1e400, 2), "no time in ms"),
+        ("results.json", first_visit(1.0, 1.0, "2"), "no time in ms"),
+        ("results.json", first_visit(1.0), "no time in ms"),
+        ("results.json", first_visit(), "no time in ms"),
+        ("results.json", lambda d: d.update(visits=[]), "is incomplete"),
+        ("results.json", lambda d: d.update(environment=[]), "environment must be an object"),
+        ("results.json", lambda d: d.update(environment={"cpu": {}}), "environment.cpu must be a plain value"),
         ("kit.json", lambda d: d.update(format="x"), "is no latency kit"),
         ("kit.json", lambda d: d["rows"].pop(), "holds a layer that was not timed"),
+        ("kit.json", lambda d: d.update(rows=[]), "lists no rows"),
+        ("kit.json", lambda d: d.update(rows=3), "is incomplete"),
+        ("kit.json", lambda d: d.update(space="../../../x"), "space must be at most 100 letters"),
+        ("kit.json", lambda d: d["device"].update(name="local"), "a kit is measured elsewhere"),
+        ("kit.json", lambda d: d["device"].update(runtime="../x"), "device runtime must be letters"),
+        ("kit.json", lambda d: d["effort"].update(rounds="all"), "effort.rounds must be a whole number"),
     ],
 )
 def test_other_results_are_refused(kit: Path, tmp_path: Path, file: str, change, message: str) -> None:
+    """However well they are sealed."""
+    data = {name: json.loads((kit / name).read_text()) for name in ("kit.json", "results.json")}
+    change(data[file])
+    if file == "kit.json":
+        data["kit.json"]["id"] = seal(data["kit.json"], "id")
+        data["results.json"].update(kit=data["kit.json"]["id"], device=data["kit.json"]["device"])
+    data["results.json"]["digest"] = seal(data["results.json"], "digest")
+    for name, content in data.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        import_kit(tmp_path, SPACE)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["kit.json", "results.json", "reference.onnx"])
+def test_changed_bytes_are_noticed(kit: Path, tmp_path: Path, file: str) -> None:
+    """On the device, before anything is measured, and here."""
     copy = tmp_path / "kit"
     shutil.copytree(kit, copy)
-    data = json.loads((copy / file).read_text())
-    change(data)
-    (copy / file).write_text(json.dumps(data))
-    with pytest.raises(ValueError, match=message):
-        import_kit(copy, SPACE)
+    content = (copy / file).read_bytes()
+    place = len(content) // 2
+    while not chr(content[place]).isdigit():
+        place += 1
+    (copy / file).write_bytes(content[:place] + (b"1" if content[place] != ord("1") else b"2") + content[place + 1 :])
+    if file != "reference.onnx":
+        with pytest.raises(ValueError, match="is damaged"):
+            import_kit(copy)
+    if file != "results.json":
+        (copy / "results.json").unlink()
+        done = subprocess.run([sys.executable, "measure.py"], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: ") and "is damaged" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_truncated_results_are_refused(kit: Path, tmp_path: Path) -> None:
@@ -144,7 +193,9 @@ def test_kit_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="exists; name a new folder"):
         write_kit(SPACE, DEVICE, tmp_path / "there", effort=SMALL)
     with pytest.raises(ValueError, match="a kit runs under onnxruntime"):
-        write_kit(SPACE, Device(runtime="torch"), tmp_path / "kit", effort=SMALL)
+        write_kit(SPACE, Device("board", runtime="torch"), tmp_path / "kit", effort=SMALL)
+    with pytest.raises(ValueError, match=r"name its device, device.name=phone"):
+        write_kit(SPACE, Device(), tmp_path / "kit", effort=SMALL)
 
     def fail(*args, **kwargs):
         raise OSError("disk full")

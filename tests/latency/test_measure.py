@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from nas.latency.device import Device
+from nas.latency.device import Device, pinned
 from nas.latency.measure import Measurement, measure_arch_ms, measurements
-from nas.latency.standalone import LEAST_ROUNDS, Interleaved, Journal, Visit
+from nas.latency.standalone import LEAST_ROUNDS, Interleaved, Journal, Visit, locked, seal, timed, usable_cores
 from nas.network import Network
 from search_spaces.fbnet import fbnet
 
@@ -126,9 +130,52 @@ def test_visits_of_an_earlier_process_are_kept(tmp_path: Path) -> None:
     assert all(sorted(turns) == [0, 1, 2, 3] for turns in run.visits.values())
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
-    other = Journal(path, {"what": "something else"})
-    assert other.visits == {}
+    before = path.read_bytes()
+    said: list[str] = []
+    other = Journal(path, {"what": "something else"}, said.append)
     other.close()
+    assert other.visits == {}
+    (kept,) = tmp_path.glob("*.kept-*.jsonl")  # nothing that was measured is thrown away
+    assert kept.read_bytes() == before
+    assert said == [f"journal.jsonl is of another measurement (what); it is kept as {kept.name}"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace('"ms": 5.0', '"ms": 6.0'),
+        lambda line: sealed(line, ms=-5.0),
+        lambda line: sealed(line, ms=None),
+        lambda line: sealed(line, ms=float("inf")),
+        lambda line: sealed(line, ref="1"),
+        lambda line: sealed(line, turn=-1),
+        lambda line: sealed(line, key=["a"]),
+        lambda line: sealed(line, calls=0),
+        lambda line: "[1, 2]",
+        lambda line: "7",
+        lambda line: "{",
+        lambda line: "[" * 100_000,
+    ],
+)
+def test_damaged_visits_are_made_again(tmp_path: Path, change) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, {})
+    for turn in range(3):
+        journal.record("a", turn, Visit(5.0, 2.0, 1))
+    journal.close()
+    lines = path.read_text().splitlines()
+    lines[2] = change(lines[2])
+    path.write_text("\n".join(lines) + "\n")
+    said: list[str] = []
+    again = Journal(path, {}, said.append)
+    again.close()
+    assert again.visits == {"a": {0: Visit(5.0, 2.0, 1), 2: Visit(5.0, 2.0, 1)}}
+    assert said == ["journal.jsonl has 1 damaged lines; their visits are made again"]
+
+
+def sealed(line: str, **changes: object) -> str:
+    data = {**json.loads(line), **changes}
+    return json.dumps({**data, "seal": seal(data, "seal")[:8]})
 
 
 def test_quieter_visit_wins(tmp_path: Path) -> None:
@@ -177,7 +224,72 @@ def test_impossible_devices_are_refused(change: dict, message: str) -> None:
         measure_arch_ms(fbnet(16).decode([0] * 22), Device(**change))
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 0}, {"threads": -1}, {"name": "a/b"}, {"batch_size": True}])
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 0}, {"threads": -1}, {"name": "a/b"}, {"batch_size": True}, {"runtime": "../x"}, {"dtype": 3}],
+)
 def test_senseless_devices_are_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="device"):
         Device(**change)
+
+
+def test_waiting_counts_and_preemption_does_not() -> None:
+    """The clock of the calling thread leaves out only what the system took, never what a call waited for."""
+    assert timed(lambda: time.sleep(0.05), in_calling_thread=True)(1)[0] >= 50
+    assert timed(lambda: time.sleep(0.05))(1)[0] >= 50
+
+    def computes_elsewhere() -> None:
+        worker = threading.Thread(target=lambda: time.sleep(0.05))
+        worker.start()
+        worker.join()
+
+    assert timed(computes_elsewhere, in_calling_thread=True)(1)[0] >= 50
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
+def test_threads_that_share_a_core_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="pin=true binds measuring to one core"), pinned(True, 2):
+        pass
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1})
+    with pytest.raises(ValueError, match=r"threads=2, but .* leaves this process 1; use at most 1"):
+        Device(threads=2).check_local()
+
+
+@pytest.mark.parametrize(
+    ("group", "file", "content", "cores"),
+    [
+        ("0::/a/b", "sys/fs/cgroup/a/cpu.max", "150000 100000", 1),
+        ("0::/a/b", "sys/fs/cgroup/a/cpu.max", "350000 100000", 3),
+        ("0::/a/b", "sys/fs/cgroup/cpu.max", "20000 100000", 1),
+        ("0::/a/b", "sys/fs/cgroup/a/cpu.max", "max 100000", 8),
+        ("4:cpu,cpuacct:/a", "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "200000", 2),
+        ("4:cpu,cpuacct:/a", "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "-1", 8),
+        ("3:memory:/a", "sys/fs/cgroup/memory/a/cpu.max", "100000 100000", 8),
+    ],
+)
+def test_quota_of_control_groups_limits_the_cores(
+    group: str, file: str, content: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(group + "\n")
+    assert usable_cores(tmp_path) == 8
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(content + "\n")
+    (tmp_path / file).with_name("cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores(tmp_path) == cores
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks_are_named(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*args: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(ValueError, match=r"t.lock has no file locks .*on a local disk"),
+        locked(tmp_path / "t.lock", print),
+    ):
+        pass

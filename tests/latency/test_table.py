@@ -13,6 +13,7 @@ from nas.latency.build import assemble
 from nas.latency.device import Device
 from nas.latency.measure import Measurement
 from nas.latency.sample import spread_networks
+from nas.latency.standalone import seal
 from nas.latency.table import LatencyTable, canonical, entries, merge, table_path
 from search_spaces.additive import price
 from search_spaces.costs import Shape
@@ -97,10 +98,20 @@ def test_networks_span_the_space(space: LayerwiseSpace, table: LatencyTable) -> 
 
 
 def changed(path: Path, change) -> Path:
+    """`path` written by somebody who also knows how to seal it."""
     data = json.loads(path.read_text())
     change(data)
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps({**data, "digest": seal(data, "digest")}))
     return path
+
+
+def test_changed_bytes_are_noticed(table: LatencyTable, tmp_path: Path) -> None:
+    path = table.save(tmp_path / "table.json")
+    text = path.read_text()
+    assert f'"ms": {table.rows_[0].ms}' in text
+    path.write_text(text.replace(f'"ms": {table.rows_[0].ms}', '"ms": 0.5', 1))
+    with pytest.raises(ValueError, match=r"table.json: the latency table is damaged: its digest"):
+        LatencyTable.load(path)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +132,31 @@ def changed(path: Path, change) -> Path:
         (lambda d: d["device"].update(batch_size=8), "for device local-onnxruntime-fp32-b8-t1, not for"),
         (lambda d: d["device"].update(batch_size=0), "batch_size must be a whole number"),
         (lambda d: d["proof"].pop("raw"), "not a proof"),
+        (lambda d: d["rows"][3].update(ms=1e9), "row 3 of the latency table: a time is 1e"),
+        (lambda d: d["rows"][3].update(count=None), "row 3 of the latency table: count must be a whole number"),
+        (lambda d: d["rows"][3].update(count=float("inf")), "row 3 of the latency table: count must be a whole number"),
+        (lambda d: d["rows"][3].update(shape=[3, float("inf"), 1]), "an input size must be a whole number"),
+        (lambda d: d["rows"][3].update(shape="16"), "row 3 of the latency table: an input size must be"),
+        (lambda d: d.update(rows="many"), "rows must be a list"),
+        (lambda d: d.update(space="../../../etc/x"), "space must be at most 100 letters"),
+        (lambda d: d["device"].update(runtime="../../x"), "device runtime must be letters"),
+        (lambda d: d["device"].update(dtype=""), "device dtype must be letters"),
+        (lambda d: d.update(environment=["cpu"]), "environment must be an object"),
+        (lambda d: d["environment"].update(cpu={"a": 1}), "environment.cpu must be a plain value"),
+        (lambda d: d["environment"].update(imported="x"), "environment.imported must be an object"),
+        (lambda d: d["environment"].update(reference_ms="fast"), "environment.reference_ms must be a finite number"),
+        (lambda d: d["proof"].update(margin=float("inf")), "proof.margin must be a finite number"),
+        (lambda d: d["proof"].update(networks=None), "proof.networks must be a whole number"),
+        (lambda d: d["proof"]["calibrated"].update(kendall_tau=2.0), "proof.kendall_tau must be from -1 to 1"),
+        (lambda d: d["proof"]["ceiling"].update(mape_percent="low"), "proof.mape_percent must be a finite number"),
+        (lambda d: d.update(networks=7), "networks must be a list"),
+        (lambda d: d["networks"].append(None), "network 40 of the latency table: a network must be an object"),
+        (lambda d: d["networks"][2].update(measured_ms=None), "network 2 of the latency table: measured_ms must be"),
+        (lambda d: d["networks"][2]["features"].update(log_raw="x"), "network 2 of the latency table: log_raw must be"),
+        (lambda d: d["networks"][2].update(role=[]), "network 2 of the latency table: role must be fit or held_out"),
+        (lambda d: d["calibration"].update(notes=3), "calibration.notes must be a list"),
+        (lambda d: d["calibration"].update(offset_ms=None), "offset_ms must be a finite number"),
+        (lambda d: d["calibration"].update(loo_mape_percent="x"), "loo_mape_percent must be a finite number"),
     ],
 )
 def test_other_files_are_refused(space: LayerwiseSpace, table: LatencyTable, tmp_path: Path, change, message) -> None:
