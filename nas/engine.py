@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -25,6 +26,12 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accele
     cpu = accelerator == "cpu" or not usable
     if cpu and precision == "fp16":
         raise ValueError("precision fp16 needs a CUDA device; on the CPU use precision no or bf16")
+    state = AcceleratorState._shared_state  # of the process: Accelerate refuses a second precision
+    if state and state.get("_mixed_precision", precision) != precision:
+        raise ValueError(
+            f"this process already computes with precision={state['_mixed_precision']}; start another one for "
+            f"precision={precision}"
+        )
     made = Accelerator(cpu=cpu, mixed_precision=precision)
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from timm.optim import create_optimizer_v2
@@ -35,6 +36,18 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         momentum=recipe.momentum,
         **extra,
     )
+
+
+def sparing_norms(
+    network: nn.Module, weights: Iterable[nn.Parameter], weight_decay: float, extra: Iterable[nn.Parameter] = ()
+) -> list[dict[str, Any]]:
+    """Parameter groups of a supernet's `weights`: batch norms do not decay, all others do, and so does `extra`."""
+    norms = {id(p) for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    weights = list(weights)
+    return [
+        {"params": [*(p for p in weights if id(p) not in norms), *extra], "weight_decay": weight_decay},
+        {"params": [p for p in weights if id(p) in norms], "weight_decay": 0.0},
+    ]
 
 
 def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> Scheduler:

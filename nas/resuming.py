@@ -15,7 +15,7 @@ from nas.identity import Identity
 
 CURES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
 SEARCH_CURES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")
-MAY_CHANGE = (*CURES, "recipe.epochs", *SEARCH_CURES, "evaluate_every")  # keys of the command line
+MAY_CHANGE = (*CURES, "recipe.epochs", *SEARCH_CURES, "method.epochs", "evaluate_every")  # keys of the command line
 CURE = "give the same settings to resume, or another run_dir to start afresh"
 
 

@@ -150,7 +150,10 @@ class _Training:
     ) -> None:
         self.network, self.data, self.recipe, self.accelerator = network, data, recipe, accelerator
         self.seed, self.phase = seed, phase
-        self.split, self.judges = judged(data.train) if recipe.ema_decay else (data.train, None)
+        self.split: Split = data.train
+        self.judges: Split | None = None
+        if recipe.ema_decay:
+            self.split, self.judges = judged(data.train)
         self.steps = self.split.num_batches(recipe.batch_size, drop_last=True)
         begin(accelerator)
         network.to(accelerator.device).to(memory_format=torch.channels_last)

@@ -7,7 +7,9 @@ sampling, mutation, encoding and pricing are array operations.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +88,18 @@ class SearchSpace(ABC):
     @abstractmethod
     def terms(self) -> tuple[Term, ...]:
         """The archs of the space, cut into runs of layers that depend on as few variables as possible."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything the space is: its variables and the layers behind every choice of them."""
+        found = hashlib.sha256(repr([(v.name, [str(c) for c in v.choices]) for v in self.variables]).encode())
+        for term in self.terms:
+            found.update(repr((term.stage, term.variables)).encode())
+            for genes in self._choices(term):
+                if self.possible(term, genes):
+                    steps = [(layer.to_dict(), str(shape)) for layer, shape in term.walk(genes)]
+                    found.update(json.dumps([genes, steps], sort_keys=True).encode())
+        return found.hexdigest()[:32]
 
     def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""

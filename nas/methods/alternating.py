@@ -2,7 +2,7 @@
 
 # Annotations are evaluated here: `nas.cards` resolves postponed ones in the module of the subclass.
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -12,13 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas import checkpoint as checkpoints
 from nas.data import Split
+from nas.engine import begin
 from nas.gumbel import initial_theta
 from nas.methods.base import Task
 from nas.methods.epochs import batches, mean_entropy, mean_loss
 from nas.methods.gradient import GradientSearch
+from nas.methods.state import State
 from nas.objectives import augmented_lagrangian, next_multiplier, temperature_at
+from nas.optim import sparing_norms
 from nas.seeding import generator, seed_global
 from search_spaces.modules import zero_init_residuals
 
@@ -53,40 +55,38 @@ class Alternating(GradientSearch):
         self.run(task, state, lambda epoch: state.epoch(epoch, *parts))
 
 
-class AlternatingState(ABC):
-    """Everything that changes during a search, and its checkpoint.
+class AlternatingState(State):
+    """Everything that changes during a search.
 
     `network` as built, before any move; `sizes[v]`: choices of variable v; theta: (variables, most choices), -inf where
-    a variable has no such choice. `identity`: the checkpoint's format and the space it belongs to; `network_key`: the
-    name of the network's weights in it.
+    a variable has no such choice. `network_key`: the name of the network's weights in the checkpoint.
     """
 
+    method: Alternating
     network_key: ClassVar[str]
 
-    def __init__(
-        self, method: Alternating, task: Task, network: nn.Module, sizes: Sequence[int], identity: dict[str, str]
-    ) -> None:
-        self.method, self.task, self.sizes, self.identity = method, task, sizes, identity
+    def __init__(self, method: Alternating, task: Task, network: nn.Module, sizes: Sequence[int]) -> None:
+        super().__init__(method, task)
+        self.sizes = sizes
         self.device = task.accelerator.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         if method.zero_init_residual:
             zero_init_residuals(network)
         self.weights = list(network.parameters())
+        groups = sparing_norms(network, self.weights, method.weight_decay)
         self.theta = initial_theta(sizes).requires_grad_()
-        self.multiplier, self.seconds = 0.0, 0.0
-        self.weight_optimizer: torch.optim.Optimizer
-        if method.weight_optimizer == "adamw":
-            self.weight_optimizer = torch.optim.AdamW(
-                self.weights, method.weight_lr, weight_decay=method.weight_decay, fused=True
-            )
-        else:  # torch's fused SGD fails where a path gives gradients to weights that have no momentum yet
-            self.weight_optimizer = torch.optim.SGD(
-                self.weights, method.weight_lr, method.weight_momentum, weight_decay=method.weight_decay
-            )
+        begin(task.accelerator)
+        self.weight_optimizer = task.accelerator.prepare(self._weight_optimizer(groups))
         betas = (method.theta_betas[0], method.theta_betas[1])
-        self.theta_optimizer = torch.optim.Adam(
-            [self.theta], method.theta_lr, betas=betas, weight_decay=method.theta_weight_decay
+        self.theta_optimizer = task.accelerator.prepare(
+            torch.optim.Adam([self.theta], method.theta_lr, betas=betas, weight_decay=method.theta_weight_decay)
         )
+
+    def _weight_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        if self.method.weight_optimizer == "adamw":
+            return torch.optim.AdamW(groups, self.method.weight_lr, fused=True)
+        # torch's fused SGD fails where a path gives gradients to weights that have no momentum yet
+        return torch.optim.SGD(groups, self.method.weight_lr, self.method.weight_momentum)
 
     @abstractmethod
     def _loss(
@@ -111,7 +111,7 @@ class AlternatingState(ABC):
         lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
         for group in self.weight_optimizer.param_groups:
             group["lr"] = lr
-        learn_theta = epoch >= method.warmup_epochs
+        learn_theta = epoch >= method.warmup
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
         theta_steps = theta_split.num_batches(method.batch_size, drop_last=True) if learn_theta else 0
         theta_batches = self._batches(theta_split, "theta", epoch)
@@ -174,31 +174,11 @@ class AlternatingState(ABC):
             logits = self.network(images, path)
         return F.cross_entropy(logits.float(), labels)
 
-    def save(self, epochs_done: int) -> None:
-        state = {
-            **self.identity,
-            "epochs_done": epochs_done,
-            "theta": self.theta.detach(),
-            "multiplier": self.multiplier,
-            "seconds": self.seconds,
-            self.network_key: self.network.state_dict(),
-            "weight_optimizer": self.weight_optimizer.state_dict(),
-            "theta_optimizer": self.theta_optimizer.state_dict(),
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint keeps, by its name there."""
+        return {
+            "theta": self.theta,
+            self.network_key: self.network,
+            "weight_optimizer": self.weight_optimizer,
+            "theta_optimizer": self.theta_optimizer,
         }
-        checkpoints.save(self.task.checkpoint, state)
-
-    def restore(self) -> int:
-        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
-        path = self.task.checkpoint
-        state = checkpoints.latest(path)
-        if state is None:
-            return 0
-        if any(state.get(key) != value for key, value in self.identity.items()):
-            raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
-        with torch.no_grad():
-            self.theta.copy_(state["theta"])
-        self.multiplier, self.seconds = float(state["multiplier"]), float(state["seconds"])
-        self.network.load_state_dict(state[self.network_key])
-        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
-        self.theta_optimizer.load_state_dict(state["theta_optimizer"])
-        return int(state["epochs_done"])

@@ -58,8 +58,7 @@ class _State(AlternatingState):
         space = layerwise(task.space)
         self.supernet = Supernet(space)
         sizes = [len(position.candidates) for position in space.positions]
-        identity = {"format": "nas.dnas", "space": space.skeleton.id}
-        super().__init__(method, task, self.supernet, sizes, identity)
+        super().__init__(method, task, self.supernet, sizes)
         self.rows_ms = torch.zeros_like(self.theta)
         for i, row in enumerate(task.cost.rows):
             self.rows_ms[i, : len(row)] = torch.from_numpy(row).float()

@@ -1,27 +1,20 @@
 """What the searches that train weights and choices by gradient share: hyper-parameters, their checks, the epochs."""
 
 # Annotations are evaluated here: `nas.cards` resolves postponed ones in the module of the subclass.
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 from nas import checkpoint as checkpoints
+from nas.identity import digest
 from nas.memory import keep_freed_memory
 from nas.methods.base import Task
-
-
-class State(Protocol):
-    """Everything that changes during a search."""
-
-    seconds: float
-
-    def restore(self) -> int:
-        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
-        ...
-
-    def save(self, epochs_done: int) -> None: ...
+from nas.methods.state import State
+from nas.resuming import SEARCH_CURES
+from nas.training import TRAINING_VERSION
 
 
 @dataclass(kw_only=True)
@@ -29,11 +22,12 @@ class GradientSearch:
     """Hyper-parameters of the weights, of the two parts of the data and of the budget.
 
     `weight_fraction`: of the training images, for the weights. `penalty`: of the budget's augmented Lagrangian.
-    `augment`: a policy of `nas.data.AUGMENTS`. Raises `ValueError` for a value outside its range.
+    `augment`: a policy of `nas.data.AUGMENTS`. `warmup_epochs`: None is two fifths of the epochs, rounded down; see
+    `warmup`. Raises `ValueError` for a value outside its range.
     """
 
     epochs: int
-    warmup_epochs: int
+    warmup_epochs: int | None
     batch_size: int
     weight_fraction: float
     weight_lr: float
@@ -48,9 +42,9 @@ class GradientSearch:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"method.epochs must be >= 1, got {self.epochs}")
-        if not 0 <= self.warmup_epochs < self.epochs:
+        if not 0 <= self.warmup < self.epochs:
             raise ValueError(
-                f"warmup_epochs must lie in 0..epochs-1, got {self.warmup_epochs} of {self.epochs} epochs; "
+                f"warmup_epochs must lie in 0..epochs-1, got {self.warmup} of {self.epochs} epochs; "
                 f"give more method.epochs, or method.warmup_epochs={self.epochs - 1} at most"
             )
         if not 0 < self.weight_fraction < 1:
@@ -58,6 +52,31 @@ class GradientSearch:
         for name in self.positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+
+    @property
+    def warmup(self) -> int:
+        """Epochs of warm-up."""
+        return 2 * self.epochs // 5 if self.warmup_epochs is None else self.warmup_epochs
+
+    def identity(self, task: Task) -> dict[str, Any]:
+        """Everything that the checkpoint of a search of `task` depends on."""
+        cost = task.cost
+        return {
+            "search": type(self).__name__,
+            "version": TRAINING_VERSION,
+            "method": {**dataclasses.asdict(self), "warmup_epochs": self.warmup},
+            "space": task.space.fingerprint,
+            "data": task.data.fingerprint,
+            "costs": digest([cost.fixed, cost.variables, [repr(table.tolist()) for table in cost.tables]]),
+            "limit_ms": task.limit_ms,
+            "seed": task.seed,
+            "precision": task.accelerator.mixed_precision,
+        }
+
+    @property
+    def may_change(self) -> Collection[str]:
+        """Entries of the identity that an unfinished search may go on with other values of."""
+        return SEARCH_CURES
 
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""

@@ -56,8 +56,7 @@ class _State(AlternatingState):
         seed_global(task.seed, "masked network")
         self.masked = MaskedNetwork(task.space)
         sizes = [len(variable) for variable in task.space.variables]
-        identity = {"format": "nas.masking", "space": self.masked.widest.id}
-        super().__init__(method, task, self.masked, sizes, identity)
+        super().__init__(method, task, self.masked, sizes)
         self.expected = ExpectedCost(task.cost)
 
     def _loss(

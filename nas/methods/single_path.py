@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -62,6 +63,11 @@ class SinglePath(GradientSearch):
         """Raise `ValueError` for a space that is not layer-wise or whose candidates do not nest."""
         for position in layerwise(space).positions:
             nest_of(position)
+
+    @property
+    def may_change(self) -> Collection[str]:
+        """As in every search; more epochs too, where what is done does not depend on how many there will be."""
+        return super().may_change if self.schedule == "cosine" else (*super().may_change, "method.epochs")
 
     def search(self, task: Task) -> SearchResult:
         """Train weights and thresholds. Raises `ValueError` where the space does not nest or the loss diverges."""

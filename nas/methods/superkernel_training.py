@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from timm.optim import RMSpropTF
 from torch import Tensor, nn
 
-from nas import checkpoint as checkpoints
 from nas.data import Split
+from nas.engine import begin
 from nas.methods.base import Task, layerwise
 from nas.methods.epochs import batches, mean_entropy, mean_loss
+from nas.methods.state import State
 from nas.objectives import augmented_lagrangian, next_multiplier, single_path_loss, single_path_runtime_ms
+from nas.optim import sparing_norms
 from nas.seeding import generator, seed_global
 from nas.superblock import Indicators
 from nas.superkernel import Superkernel
@@ -27,15 +29,16 @@ from search_spaces.modules import zero_init_residuals
 if TYPE_CHECKING:
     from nas.methods.single_path import SinglePath
 
-FORMAT = "nas.single_path"
 STEP_DECAY, STEP_EPOCHS = 0.97, 2.4  # of the staircase learning rate (the released code)
 
 
-class Training(ABC):
-    """What changes during a search, and its checkpoint. Subclasses: one epoch of either mode."""
+class Training(State):
+    """What changes during a search. Subclasses: one epoch of either mode."""
+
+    method: SinglePath
 
     def __init__(self, method: SinglePath, task: Task) -> None:
-        self.method, self.task = method, task
+        super().__init__(method, task)
         self.device = task.accelerator.device
         seed_global(task.seed, "superkernel")
         self.space = layerwise(task.space)
@@ -43,8 +46,8 @@ class Training(ABC):
         if method.zero_init_residual:
             zero_init_residuals(self.net)
         self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows]
-        self.multiplier, self.seconds = 0.0, 0.0
-        self.optimizers = self._make_optimizers()
+        begin(task.accelerator)
+        self.optimizers = {name: task.accelerator.prepare(made) for name, made in self._make_optimizers().items()}
 
     @abstractmethod
     def _make_optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -57,12 +60,7 @@ class Training(ABC):
     def weight_optimizer(self, extra: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of the weights, and of `extra`, which decays like them."""
         method = self.method
-        norms = {id(p) for m in self.net.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
-        decayed = [p for p in self.net.weights() if id(p) not in norms] + extra
-        groups = [
-            {"params": decayed, "weight_decay": method.weight_decay},
-            {"params": [p for p in self.net.weights() if id(p) in norms], "weight_decay": 0.0},
-        ]
+        groups = sparing_norms(self.net, self.net.weights(), method.weight_decay, extra)
         if method.weight_optimizer == "adamw":
             return torch.optim.AdamW(groups, method.weight_lr, fused=True)
         if method.weight_optimizer == "rmsproptf":
@@ -100,38 +98,9 @@ class Training(ABC):
         rows = copy.deepcopy(self.net).cpu().double().probabilities()
         return tuple((row / row.sum()).numpy() for row in rows)
 
-    def identity(self) -> list[str]:
-        """What a checkpoint must share with this search."""
-        space = self.space
-        candidates = [label for position in space.positions for label in position.labels]
-        return [FORMAT, self.method.mode, space.skeleton.id, *candidates]
-
-    def save(self, epochs_done: int) -> None:
-        checkpoints.save(
-            self.task.checkpoint,
-            {
-                "search": self.identity(),
-                "epochs_done": epochs_done,
-                "multiplier": self.multiplier,
-                "seconds": self.seconds,
-                "superkernel": self.net.state_dict(),
-                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            },
-        )
-
-    def restore(self) -> int:
-        """Continue from the checkpoint if there is one; returns the number of finished epochs."""
-        path = self.task.checkpoint
-        state = checkpoints.latest(path)
-        if state is None:
-            return 0
-        if state.get("search") != self.identity():
-            raise ValueError(f"{path} is a checkpoint of another search; give a new run_dir")
-        self.net.load_state_dict(state["superkernel"])
-        self.multiplier, self.seconds = state["multiplier"], state["seconds"]
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        return int(state["epochs_done"])
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint keeps, by its name there."""
+        return {"superkernel": self.net, **self.optimizers}
 
 
 class DefaultTraining(Training):
@@ -155,7 +124,7 @@ class DefaultTraining(Training):
         seed_global(seed, "search", epoch)
         noise = generator(seed, "paths", epoch)
         weight_split, threshold_split = self.task.data.split_train(method.weight_fraction, seed)
-        learn = epoch >= method.warmup_epochs
+        learn = epoch >= method.warmup
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
         threshold_steps = threshold_split.num_batches(method.batch_size, drop_last=True) if learn else 0
         weight_batches = self.batches(weight_split, "weights", epoch)
@@ -247,7 +216,7 @@ class PaperTraining(Training):
         method, seed = self.method, self.task.seed
         seed_global(seed, "search", epoch)
         noise = generator(seed, "dropout", epoch)
-        warm = epoch < method.warmup_epochs
+        warm = epoch < method.warmup
         steps = self.task.data.train.num_batches(method.batch_size, drop_last=True)
         self.net.train()
         losses: list[Tensor] = []

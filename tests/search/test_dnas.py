@@ -104,14 +104,6 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
         method(**changes)
 
 
-def test_checkpoint_of_another_space_is_refused(tmp_path: Path) -> None:
-    problem, _ = task(tmp_path)
-    method().search(problem)
-    other = dataclasses.replace(problem, space=fbnet(8, 10, 1, width=0.25, head_channels=64))
-    with pytest.raises(ValueError, match="checkpoint of another search"):
-        method().search(other)
-
-
 def test_a_space_written_as_yaml_is_searched(tmp_path: Path) -> None:
     problem, records = task(tmp_path)
     stages = [

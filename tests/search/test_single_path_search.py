@@ -1,6 +1,5 @@
 """The Single-Path search loop on spaces small enough for seconds."""
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -207,12 +206,3 @@ def test_diverging_search_says_where_and_keeps_the_last_good_epoch(tmp_path: Pat
 def test_bad_settings(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         method(**changes)
-
-
-def test_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
-    problem, _ = task(tmp_path)
-    method(epochs=2).search(problem)
-    with pytest.raises(ValueError, match="checkpoint of another search"):
-        method(epochs=2, **PAPER).search(problem)
-    with pytest.raises(ValueError, match="checkpoint of another search"):
-        method(epochs=2).search(dataclasses.replace(problem, space=small_space(kernels=(3,))))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas import checkpoint
 from nas.integer_programme import best_under_budget
 from nas.methods.base import Task
 from nas.methods.masking import Masking
@@ -62,13 +61,6 @@ def test_inherited_networks_are_points_of_the_space(tmp_path: Path) -> None:
     (genotype,) = best_under_budget(result.probabilities, problem.cost, np.inf)
     assert genotype == tuple(int(row.argmax()) for row in result.probabilities)
     assert result.inherit(genotype).arch == problem.space.decode(genotype)
-
-
-def test_checkpoints_of_other_searches_are_refused(tmp_path: Path) -> None:
-    problem, _ = task(tmp_path)
-    checkpoint.save(problem.checkpoint, {"format": "nas.dnas", "space": "x", "epochs_done": 1})
-    with pytest.raises(ValueError, match="checkpoint of another search"):
-        method().search(problem)
 
 
 @pytest.mark.parametrize(
