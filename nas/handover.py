@@ -127,10 +127,11 @@ def derived_once(
 ) -> Derived:
     """What `folder`/derived.json holds if it is the outcome of the same derivation, else that of `derive_now`, stored.
 
-    Networks derived from something else are derived anew, and what differs is said. Raises `ValueError` for a damaged
-    file.
+    Networks derived from something else are derived anew, and what differs is said; where another network comes first
+    then, the training of the one before is set aside. Raises `ValueError` for a damaged file.
     """
     path = folder / "derived.json"
+    stored: Derived | None = None
     if path.exists():
         stored, known = _read_derived(path, space)
         differing = identity.differences(known, depends)
@@ -138,6 +139,10 @@ def derived_once(
             return stored
         log(f"{path} was derived from something else ({'; '.join(differing[:3])}): deriving anew")
     found = derive_now()
+    if stored is not None and stored.first.genotype != found.first.genotype:
+        for checkpoint in (folder / "checkpoints").glob("train*.pt"):
+            log(f"{checkpoint.name} is of another network: kept as before-{checkpoint.name}")
+            checkpoint.replace(checkpoint.with_name(f"before-{checkpoint.name}"))
     networks = [{**dataclasses.asdict(network), "genotype": list(network.genotype)} for network in found.networks]
     content = {"networks": networks, "rounds": found.rounds, "identity": dict(depends)}
     write_json(path, {**content, "digest": identity.digest(content)})

@@ -58,4 +58,6 @@ def not_measured(table: LatencyTable | None) -> str | None:
     """
     if table is None:
         return NOT_ASKED
-    return None if table.device.name == "local" else f"the table is that of {table.device.key}, not of this machine"
+    if table.is_of_this_machine:
+        return None
+    return f"the table of {table.device.key} is not of this machine as it is now ({table.elsewhere})"

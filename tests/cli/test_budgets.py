@@ -10,6 +10,7 @@ import pytest
 
 from nas.candidate import Order
 from nas.derive import main as derive
+from nas.latency import origin
 from nas.latency.device import Device
 from nas.latency.table import LatencyTable, Row, entries
 from nas.report_page import report_html
@@ -30,13 +31,14 @@ RANDOM = [*SMALL, "method=random", "search.trials=3", "search.epochs=1"]
 DNAS = [*SMALL, "method.epochs=1", "method.warmup_epochs=0"]
 
 
-def pretend_table(monkeypatch: pytest.MonkeyPatch, device: Device | None = None) -> None:
-    """A table that prices a layer at its multiply-adds / 1e6 ms, without measuring anything."""
+def pretend_table(monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any] | None = None) -> None:
+    """A table that prices a layer at its multiply-adds / 1e6 ms, measured in `environment` (None: here)."""
 
     def build(space: SearchSpace, asked: Device, *_: Any, **__: Any) -> LatencyTable:
         priced = [(layer, shape, layer.cost(shape).macs / 1e6) for layer, shape in entries(space)]
         rows = tuple(Row(layer, shape, ms, 0.0, 10, ms) for layer, shape, ms in priced)
-        return LatencyTable("fbnet", device or asked, rows, 0.0, None)
+        found = origin.here(asked) if environment is None else environment
+        return LatencyTable("fbnet", asked, rows, 0.0, None, environment=found)
 
     monkeypatch.setattr("nas.search.build_table", build)
 
@@ -149,13 +151,13 @@ def test_derive_tightens_as_the_search_does(
 def test_a_table_of_another_machine_is_used_and_nothing_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pretend_table(monkeypatch)
+    pretend_table(monkeypatch, {"imported": {"file": "phone.csv"}})
     measured = pretend_measured(monkeypatch, 10.0)
     search([*DNAS, "device.name=pixel3"])
     found = result()
     assert found["device"].startswith("pixel3") and found["measured_latency_ms"] is None and not measured
     assert found["budget_met"] is True and found["estimated_latency_ms"] <= found["asked_latency_ms"]
-    why = "the table is that of pixel3-onnxruntime-fp32-b1-t1, not of this machine"
+    why = "the table of pixel3-onnxruntime-fp32-b1-t1 is not of this machine as it is now"
     said = capsys.readouterr().out
     assert why in found["not_measured"] and f"not measured: {why}" in said.replace("\n", " ")
     assert f"Not measured: {why}" in report_html("r")
