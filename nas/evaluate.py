@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from nas import model_folder, training
@@ -14,7 +11,6 @@ from nas.cli import entry, instantiate, plain, typed
 from nas.data import ImageData
 from nas.data.card import data_of
 from nas.engine import make_accelerator
-from nas.identity import plain as plain_json
 from nas.latency.device import Device
 from nas.latency.measure import Measurement, measure_arch_ms
 from nas.models import create_model, resolve
@@ -22,6 +18,7 @@ from nas.network import FlatNetwork, Network
 from nas.progress import log, table
 from nas.runs import Run
 from nas.train import short_name
+from nas.trained_data import as_trained
 
 
 @entry("evaluate")
@@ -40,9 +37,7 @@ def main(cfg: DictConfig) -> None:
     assert isinstance(network, Network | FlatNetwork)
     data = data_of(config["data"], network.arch.resolution)
     check_data(data, network)
-    trained_in = source.folder if checkpoint is None else model_folder.folder_in(checkpoint)
-    if trained_in is not None:
-        data = as_trained(data, model_folder.read(trained_in).pretrained_cfg, trained_in)
+    data = as_trained(data, source.folder if checkpoint is None else model_folder.folder_in(checkpoint))
     with Run.open(config["run_dir"], None, f"evaluate-{short_name(name)}", config) as run:
         arch = network.arch
         log(f"{name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
@@ -77,28 +72,6 @@ def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
             f"data {data.name} has {found[0]} classes and images of {found[1]} channels, the network was made for "
             f"{wanted[0]} classes and {wanted[1]} channels; give the data it was trained on"
         )
-
-
-def as_trained(data: ImageData, cfg: Mapping[str, Any], folder: Path) -> ImageData:
-    """`data` normalised as the network in `folder` was trained, whose images and classes `cfg` (timm's) describes.
-
-    Refuses classes of other names or in another order. Size and crop are a choice of evaluation: a difference is said.
-    """
-    names, numbers = cfg.get("label_names"), tuple(str(i) for i in range(data.num_classes))
-    if names is not None and numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names:
-        row = next(row for row, pair in enumerate(zip(names, data.class_names, strict=True)) if pair[0] != pair[1])
-        raise ValueError(
-            f"output {row} of {folder} means {names[row]!r}, class {row} of data {data.name} is "
-            f"{data.class_names[row]!r}; give data with the classes {', '.join(names[:10])} in this order"
-        )
-    here = data.pretrained_cfg()
-    chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if cfg.get(key) is not None]
-    for key in chosen:
-        if plain_json(cfg[key]) != here[key]:
-            log(f"note: evaluated with {key} {here[key]} of the data, {folder} was made with {cfg[key]}")
-    if cfg.get("mean") is None or cfg.get("std") is None:
-        return data
-    return data.normalised(torch.tensor(cfg["mean"]), torch.tensor(cfg["std"]))
 
 
 def show(run: Run, device: Device, figures: dict[str, float], found: Measurement | None, record: dict) -> None:

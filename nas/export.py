@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from nas import model_folder
 from nas.cli import entry, instantiate, plain, typed
 from nas.data import ImageData
 from nas.data.card import data_of
@@ -22,6 +23,7 @@ from nas.models import create_model, resolve
 from nas.network import FlatNetwork, Network
 from nas.progress import log
 from nas.seeding import generator
+from nas.trained_data import as_trained
 
 TOLERANCE = 1e-4  # of the largest logit: fp32 runtimes sum in other orders, which costs some 1e-6
 RANDOM_BATCHES = (1, 2, 5)
@@ -188,6 +190,10 @@ def main(cfg: DictConfig) -> None:
         network = create_model(name, checkpoint_path=checkpoint)
     assert isinstance(network, Network | FlatNetwork)
     data = data_of(plain(cfg.data), network.arch.resolution) if cfg.get("data") is not None else None
+    folder = source.folder
+    if checkpoint is not None:
+        folder = None if checkpoint == "random" else model_folder.folder_in(checkpoint)
+    data = as_trained(data, folder) if data is not None else None
     device = instantiate(cfg.device) if typed(cfg, "measure", bool) else None
     output = typed(cfg, "output", str | None)
     path = Path(output) if output else default_output(name, chosen.suffix)
@@ -204,6 +210,8 @@ def main(cfg: DictConfig) -> None:
         device=device,
         seed=typed(cfg, "seed", int),
     )
+    if folder is not None:
+        report["images"] = model_folder.images_of(folder)
     write_json(path.with_name(path.name + ".json"), report)
     for line in summary(report):
         log(line)

@@ -26,6 +26,7 @@ from search_spaces.recipe import Recipe
 
 CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
 DEFAULT_EPS = 1e-5
+IMAGES = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names")
 SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop
 _ABOUT_OTHER_WEIGHTS = {
     *("url", "file", "hf_hub_id", "hf_hub_filename", "state_dict", "source", "tag", "custom_load"),
@@ -78,9 +79,16 @@ def check_weights(folder: str | Path, arch: Arch) -> None:
 
 
 def folder_in(path: str | Path) -> Path | None:
-    """The model folder at `path`, or that of the run directory `path`; None where there is neither."""
-    places = (Path(path), Path(path) / "model")
+    """The model folder at `path`, or of the run directory or the weights file `path`; None where there is none."""
+    path = Path(path)
+    places = (path.parent,) if path.name == WEIGHTS else (path, path / "model")
     return next((place for place in places if (place / CONFIG).is_file()), None)
+
+
+def images_of(folder: str | Path) -> dict[str, Any]:
+    """How the network in `folder` wants its images, and what its outputs are called, in timm's words."""
+    cfg = read(folder).pretrained_cfg
+    return {key: cfg[key] for key in IMAGES if cfg.get(key) is not None}
 
 
 def write(

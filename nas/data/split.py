@@ -36,7 +36,7 @@ class MemorySource:
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             found = hashlib.sha256(str(tuple(self.images.shape)).encode())
-            found.update(self.images.contiguous().numpy())
+            found.update(self.images.contiguous().numpy().data)
             self._fingerprint = found.hexdigest()[:32]
         return self._fingerprint
 

@@ -13,13 +13,14 @@ import torch
 import yaml
 from PIL import Image
 
-from nas import evaluate, model_folder
+from nas import evaluate, export, model_folder
 from nas.data.arrays import npz
 from nas.data.digits import SPLIT_SEED, TRAIN_FRACTION, digits
 from nas.data.folder import imagefolder
 from nas.data.images import ImageData, stratified
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
 from nas.models import create_model
+from nas.trained_data import as_trained
 from search_spaces.fbnet import fbnet
 
 Sources = tuple[ImageData, list[Image.Image | Path]]  # the data, and its test images as a user has them
@@ -140,25 +141,23 @@ def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path)
     arrays(tmp_path / "data.npz", (20, 20, 3), 3)
     data = npz(str(tmp_path / "data.npz"))
     folder = model_folder.write(tmp_path / "net", small(data), data=data)
-    cfg = model_folder.read(folder).pretrained_cfg
     arrays(tmp_path / "others.npz", (20, 20, 3), 3)
     others = npz(str(tmp_path / "others.npz"))
     assert not torch.equal(others.test.mean, data.test.mean)
-    seen = evaluate.as_trained(others, cfg, folder)
+    seen = as_trained(others, folder)
     assert torch.equal(seen.test.mean, data.train.mean) and torch.equal(seen.test.std, data.train.std)
-    assert torch.equal(evaluate.as_trained(data, cfg, folder).test.mean, data.test.mean)
+    assert torch.equal(as_trained(data, folder).test.mean, data.test.mean)
     named = npz(str(tmp_path / "data.npz"), class_names=["a", "b", "c"])
-    cfg = model_folder.read(model_folder.write(tmp_path / "named", small(data), data=named)).pretrained_cfg
-    evaluate.as_trained(data, cfg, folder)  # numbers for names contradict nothing
+    folder = model_folder.write(tmp_path / "named", small(data), data=named)
+    as_trained(data, folder)  # numbers for names contradict nothing
     with pytest.raises(ValueError, match="output 1 of .* means 'b', class 1 of data data is 'c'; give data with"):
-        evaluate.as_trained(npz(str(tmp_path / "data.npz"), class_names=["a", "c", "b"]), cfg, folder)
+        as_trained(npz(str(tmp_path / "data.npz"), class_names=["a", "c", "b"]), folder)
 
 
 def test_evaluation_says_which_crop_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, _ = from_folder(3, 0.875, False)(tmp_path / "data")
-    cfg = data.pretrained_cfg()
-    other = imagefolder(str(tmp_path / "data"), 32, crop_percent=1.0)
-    evaluate.as_trained(other, cfg, tmp_path)
+    folder = model_folder.write(tmp_path / "net", small(data), data=data)
+    as_trained(imagefolder(str(tmp_path / "data"), 32, crop_percent=1.0), folder)
     out = capsys.readouterr().out
     assert "evaluated with crop_pct 1.0 of the data" in out and "was made with 0.875" in out and "mode" not in out
 
@@ -183,7 +182,7 @@ def test_a_card_is_valid_whatever_things_are_called(tmp_path: Path) -> None:
     assert json.loads((folder / "config.json").read_text())["pretrained_cfg"]["label_names"] == list(data.class_names)
 
 
-def test_evaluate_uses_what_the_model_folder_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_and_export_use_what_the_model_folder_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays(tmp_path / "data.npz", (20, 20, 3), 3)
     data = npz(str(tmp_path / "data.npz"))
     network = small(data)
@@ -199,6 +198,10 @@ def test_evaluate_uses_what_the_model_folder_says(tmp_path: Path, monkeypatch: p
     right = (logits.argmax(1) == torch.arange(40, 60) % 3).float().mean()
     assert found["top1_percent"] == pytest.approx(100 * float(right))
     assert found["preprocessing"]["mean"] == pytest.approx(data.train.mean.tolist())
+    export.main(["arch=net", *settings[:3], "output=net.onnx"])
+    report = json.loads(Path("net.onnx.json").read_text())
+    assert report["real"]["top1_percent"] == pytest.approx(found["top1_percent"])
+    assert report["images"] == data.pretrained_cfg()
 
 
 def test_every_data_card_is_compared() -> None:
