@@ -70,10 +70,10 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
     """`recipe` for the candidates of a search, `epochs` long where that is given (its own length otherwise)."""
     if epochs is None:
         return recipe
-    warmup = min(recipe.warmup_epochs, epochs / 10) if recipe.warmup_epochs >= epochs else recipe.warmup_epochs
+    too_long = recipe.warmup_epochs is not None and recipe.warmup_epochs >= epochs
     if recipe.schedule == "multistep":
         raise ValueError("search.epochs cannot shorten a recipe of schedule multistep; set recipe.milestones for it")
-    return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=warmup)
+    return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=None if too_long else recipe.warmup_epochs)
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import nn
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -46,3 +47,12 @@ def begin(accelerator: Accelerator) -> None:
     accelerator.free_memory()
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(torch.amp.GradScaler(accelerator.device.type).state_dict())
+
+
+@torch.no_grad()
+def share_buffers(network: nn.Module, accelerator: Accelerator) -> None:
+    """Give all processes one set of batch-norm statistics, the mean of theirs: each has seen images of its own."""
+    if accelerator.num_processes > 1:
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(accelerator.reduce(buffer, reduction="mean"))

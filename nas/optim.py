@@ -62,7 +62,7 @@ def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -
         decay_rate=1.0 if recipe.schedule == "linear" else recipe.decay_rate,
         min_lr=recipe.min_lr,
         warmup_lr=recipe.warmup_lr,
-        warmup_epochs=recipe.warmup_epochs,  # type: ignore[arg-type]  # a float counts in steps
+        warmup_epochs=recipe.warmup,  # type: ignore[arg-type]  # a float counts in steps
         step_on_epochs=False,
         updates_per_epoch=steps_per_epoch,
     )

@@ -20,7 +20,7 @@ from nas import network as networks
 from nas.accuracy import evaluate
 from nas.averaging import estimate_statistics, judged, keep_better
 from nas.data import ImageData, Split
-from nas.engine import begin, make_accelerator
+from nas.engine import begin, make_accelerator, share_buffers
 from nas.fit import check_fit
 from nas.memory import keep_freed_memory
 from nas.mixing import Mixing
@@ -219,15 +219,8 @@ class _Training:
                 if on_step is not None:
                     on_step(step + 1 - looked)
                 looked = step + 1
-        self._share_buffers(self.network)
+        share_buffers(self.network, accelerator)
         return float(accelerator.reduce(losses.mean(), reduction="mean"))
-
-    def _share_buffers(self, network: nn.Module) -> None:
-        """One set of batch-norm statistics for all processes, which have seen different images: their mean."""
-        if self.accelerator.num_processes > 1:
-            for buffer in network.buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
@@ -280,7 +273,7 @@ class _Training:
         averaged = copy.deepcopy(self.ema.module)
         batch_size = self.recipe.batch_size // self.accelerator.num_processes
         estimate_statistics(averaged, self.split, batch_size, derive_seed(self.seed, self.phase))
-        self._share_buffers(averaged)  # equal already, but for a device's rounding
+        share_buffers(averaged, self.accelerator)  # equal already, but for a device's rounding
         return averaged
 
     def finish(self) -> dict[str, float]:

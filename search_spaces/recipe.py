@@ -30,7 +30,8 @@ class Recipe:
     RMSProps' decay, are `second_moment`; None leaves the optimiser's own. `eps`: None leaves the optimiser's own.
     `weight_decay` is not applied to biases and batch norms.
 
-    `schedule`: the learning rate climbs linearly from `warmup_lr` to `lr` in `warmup_epochs`, then `cosine` or
+    `schedule`: the learning rate climbs linearly from `warmup_lr` to `lr` in `warmup_epochs` (None: a tenth of the
+    epochs, however many there are; see `warmup`), then `cosine` or
     `linear` takes it to `min_lr` at the end, `multistep` multiplies it by `decay_rate` at each of `milestones`
     (epochs), `step` every `decay_epochs`. It moves every step, not every epoch.
 
@@ -49,7 +50,7 @@ class Recipe:
     eps: float | None = None
     weight_decay: float = 0.0
     schedule: str = "cosine"
-    warmup_epochs: float = 0.0
+    warmup_epochs: float | None = 0.0
     warmup_lr: float = 0.0
     min_lr: float = 0.0
     milestones: tuple[int, ...] = ()
@@ -73,7 +74,7 @@ class Recipe:
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("lr", "decay_epochs", "decay_rate"):
             _require(self, name, getattr(self, name) > 0, "greater than 0")
-        for name in ("weight_decay", "warmup_epochs", "warmup_lr", "min_lr", "clip_grad", "mixup", "cutmix"):
+        for name in ("weight_decay", "warmup", "warmup_lr", "min_lr", "clip_grad", "mixup", "cutmix"):
             _require(self, name, getattr(self, name) >= 0, "0 or greater")
         for name in ("momentum", "label_smoothing", "ema_decay", "drop_rate", "drop_path_rate"):
             _require(self, name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
@@ -83,7 +84,8 @@ class Recipe:
             _require(self, "eps", self.eps > 0, "greater than 0")
         for name, options in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("augment", AUGMENTS)):
             _require(self, name, getattr(self, name) in options, f"one of {', '.join(options)}")
-        _require(self, "warmup_epochs", self.warmup_epochs < self.epochs, f"less than epochs ({self.epochs})")
+        law = f"less than epochs ({self.epochs}), or null, a tenth of them"
+        _require(self, "warmup_epochs", self.warmup < self.epochs, law)
         if self.schedule == "multistep":
             law = f"rising epochs between 1 and {self.epochs}, for schedule multistep"
             rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
@@ -95,6 +97,11 @@ class Recipe:
             raise ValueError(
                 f"recipe: mixup and cutmix pair the images of a batch; batch_size {self.batch_size} is odd"
             )
+
+    @property
+    def warmup(self) -> float:
+        """Epochs of warm-up."""
+        return self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: `from_dict(to_dict()) == self`."""

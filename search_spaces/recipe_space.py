@@ -111,6 +111,8 @@ def _check_warmup(space: RecipeSpace) -> None:
         name: next((v.choices for v in space.variables if v.name == name), (getattr(space.base, name),))
         for name in ("epochs", "warmup_epochs")
     }
+    if None in values["warmup_epochs"]:  # a share of the epochs
+        values["warmup_epochs"] = tuple(value for value in values["warmup_epochs"] if value is not None) or (0.0,)
     if max(values["warmup_epochs"]) >= min(values["epochs"]):
         raise ValueError(
             f"recipe_space: warmup_epochs {max(values['warmup_epochs'])} must stay below the fewest epochs "

@@ -110,7 +110,7 @@ def test_candidates_may_be_trained_for_fewer_epochs() -> None:
     recipe = Recipe(epochs=10, batch_size=32, lr=0.1, warmup_epochs=2)
     assert search_recipe(recipe, None) == recipe
     assert search_recipe(recipe, 5) == dataclasses.replace(recipe, epochs=5)
-    assert search_recipe(recipe, 2).warmup_epochs == pytest.approx(0.2)
+    assert search_recipe(recipe, 2).warmup == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import torch
 
 import nas
 from nas import checkpoint, evaluate, train
+from nas.accuracy import evaluate as evaluate_network
+from nas.data.digits import digits
 from nas.train import is_published_name, short_name
 from search_spaces.arch import Arch
 
@@ -172,11 +174,12 @@ def test_names() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_run(folder: Path) -> None:
+@pytest.mark.parametrize("average", [[], ["recipe.ema_decay=0.9"]])
+def test_two_processes_share_one_run(average: list[str], folder: Path) -> None:
     """What `accelerate launch` starts: every process trains on its part of each batch, one of them writes."""
     command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631", "-m", "nas.train"]
     done = subprocess.run(
-        [sys.executable, *command, "arch=arch.json", "run_dir=one", "recipe.epochs=6", "accelerator=cpu"],
+        [sys.executable, *command, "arch=arch.json", "run_dir=one", "recipe.epochs=6", "accelerator=cpu", *average],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -184,5 +187,11 @@ def test_two_processes_share_one_run(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("result of one") == 1
-    assert json.loads(Path("one/result.json").read_text())["top1_percent"] > 85
+    result = json.loads(Path("one/result.json").read_text())
+    assert result["top1_percent"] > 85
+    network = nas.create_model("one/model")
+    found = evaluate_network(network, digits(8).test)  # the receipt is the model: not one process's statistics
+    assert found["top1_percent"] == result["top1_percent"]
+    assert found["loss"] == pytest.approx(result["loss"], rel=1e-5)
+    assert (result["kept_average"] is None) == (not average)
     assert len(Path("one/metrics.jsonl").read_text().splitlines()) == 6

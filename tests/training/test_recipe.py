@@ -50,7 +50,7 @@ def test_round_trip(optimizer: str, schedule: str) -> None:
         ({"momentum": 1.0}, "momentum must be at least 0 and less than 1"),
         ({"ema_decay": 1}, "ema_decay must be at least 0 and less than 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
-        ({"warmup_epochs": 10}, r"warmup_epochs must be less than epochs \(10\), got 10"),
+        ({"warmup_epochs": 10}, r"warmup_epochs must be less than epochs \(10\), or null, a tenth of them, got 10"),
         ({"schedule": "multistep"}, "milestones must be rising epochs between 1 and 10"),
         ({"schedule": "multistep", "milestones": [5, 5]}, "milestones must be rising"),
         ({"schedule": "multistep", "milestones": [5, 11]}, "milestones must be rising"),
@@ -124,6 +124,14 @@ def rates(recipe: Recipe, steps: int) -> list[float]:
         scheduler.step_update(step)
         found.append(optimizer.param_groups[0]["lr"])
     return found
+
+
+def test_the_default_warm_up_fits_every_length() -> None:
+    card = yaml.safe_load((CONF / "recipe" / "quick.yaml").read_text(encoding="utf-8"))
+    quick = Recipe(**{key: value for key, value in card.items() if key != "_target_"})
+    assert [dataclasses.replace(quick, epochs=n).warmup for n in (1, 2, 10)] == [0.1, 0.2, 1.0]
+    assert Recipe.from_dict(json.loads(json.dumps(quick.to_dict()))) == quick
+    assert rates(dataclasses.replace(quick, epochs=1), 20)[:3] == pytest.approx([0, 0.005, 0.01], abs=1e-3)
 
 
 def test_schedules_at_hand_computed_points() -> None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from nas import checkpoint as checkpoints
 from nas.averaging import estimate_statistics, judged, keep_better
 from nas.data import ImageData, Split
 from nas.data.split import MemorySource
+from nas.engine import share_buffers
 from nas.mixing import Mixing
 from nas.resuming import MAY_CHANGE
 from nas.training import build_network, evaluate, finished_epochs, train
@@ -191,6 +193,17 @@ def test_averaged_weights_get_statistics_of_their_own(arch: Arch, data: ImageDat
     again = copy.deepcopy(network)
     estimate_statistics(again, data.train, 48, seed=0)
     assert same(dict(again.state_dict()), dict(network.state_dict()))
+
+
+def test_processes_share_their_batch_norm_statistics(arch: Arch) -> None:
+    mine, other = build_network(arch, RECIPE, seed=1), build_network(arch, RECIPE, seed=1)
+    for value, network in ((1.0, mine), (2.0, other)):
+        network.bn1.running_mean.fill_(value)
+    theirs = iter([buffer for buffer in other.buffers() if buffer.is_floating_point()])
+    pair: Any = SimpleNamespace(num_processes=2, reduce=lambda buffer, reduction: (buffer + next(theirs)) / 2)
+    share_buffers(mine, pair)
+    assert torch.equal(mine.bn1.running_mean, torch.full((8,), 1.5))
+    assert torch.equal(mine.bn1.running_var, torch.ones(8))
 
 
 def test_images_that_judge_an_average_are_few_stratified_and_not_trained_on(data: ImageData) -> None:
