@@ -17,7 +17,6 @@ from nas.progress import format_seconds
 from nas.report_budgets import budgets, candidates
 from nas.result_file import read_environment, read_result
 from nas.runs import Run, read_metrics
-from nas.stored import record
 from search_spaces.arch import Arch
 
 NOTHING = "–"
@@ -35,8 +34,7 @@ def report_html(run: str | Path) -> str:
     config = Run.read_config(path)
     result = read_result(path)
     environment = read_environment(path)
-    schema = {"phase": str, "step": int}
-    metrics = [record(line, schema, f"metrics {path / 'metrics.jsonl'}") for line in read_metrics(path)]
+    metrics = read_metrics(path)
     table = LatencyTable.load(path / "table.json") if (path / "table.json").exists() else None
     sections = [
         _head(result, environment),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas.candidate import Order
@@ -28,7 +29,7 @@ SMALL = [
     "run_dir=r",
 ]
 RANDOM = [*SMALL, "method=random", "search.trials=3", "search.epochs=1"]
-DNAS = [*SMALL, "method.epochs=1", "method.warmup_epochs=0"]
+DNAS = [*SMALL, "method.epochs=1", "method.batch_size=256", "method.warmup_epochs=0"]
 
 
 def pretend_table(monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any] | None = None) -> None:
@@ -163,3 +164,35 @@ def test_a_table_of_another_machine_is_used_and_nothing_is_measured(
     assert f"Not measured: {why}" in report_html("r")
     derive(["run=r", "budget.fraction=0.3"])
     assert not measured and why in capsys.readouterr().out
+
+
+def test_the_published_single_path_hands_over_what_its_thresholds_decide(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend_table(monkeypatch)
+    pretend_measured(monkeypatch, 1.0)
+    small = [setting for setting in DNAS if "candidates" not in setting]
+    paper = [*small, "space=single_path", "method=single_path", "method.mode=paper", "budget.fraction=null"]
+    search(paper)
+    theta = json.loads(Path("r/theta.json").read_text())
+    probable = [int(np.argmax(position["probabilities"])) for position in theta["positions"]]
+    assert result()["genotype"] == theta["decided"] and result()["derived_by"] == "thresholds"
+    theta["decided"] = [(gene + 1) % 2 for gene in probable]  # the two differ, as margins make them
+    Path("r/theta.json").write_text(json.dumps(theta))
+    capsys.readouterr()
+    derive(["run=r"])
+    (record,) = json.loads(Path("r/derived/derived.json").read_text())
+    assert record["genotype"] == theta["decided"]
+    for arguments, words in (
+        (["budget.latency_ms=0.01"], "out of reach"),
+        (["budget.fraction=0.001"], "network that the thresholds decide takes"),
+        (["budget.fraction=0.001"], "python -m nas.derive run=... how=budget"),
+        (["count=2"], "the thresholds decide a single network, 2 were asked"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            derive(["run=r", *arguments])
+        assert stop.value.code == 2 and words in capsys.readouterr().err
+    derive(["run=r", "budget.fraction=0.1", "how=budget", "count=2"])  # the way out
+    with pytest.raises(SystemExit):
+        search([*DNAS[:-3], "run_dir=other", "derive.how=thresholds"])
+    assert "only method=single_path decides a network by thresholds" in capsys.readouterr().err

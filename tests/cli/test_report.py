@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -247,6 +248,76 @@ def test_a_front_of_untrained_networks_is_a_table_alone(run: Path, tmp_path: Pat
     assert (
         "<figure" not in body and "<svg" not in body and "'panel'></div>" not in body and "no other of it" not in body
     )
+
+
+def test_a_front_names_every_network_and_every_run_without_a_result(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "result.json").read_text())
+    counted = {**record, "device": None, "top1_percent": 91.0, "asked_macs": 4_000_000, "budget_met": False}
+    counted |= {f"{kind}_latency_ms": None for kind in ("asked", "estimated", "measured")}
+    for name, content in (("timed", record), ("counted", counted), ("odd", {**record, "params": "many"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+    derived = {"file": "arch-2.json", "measured_latency_ms": 1.234, "params": 5, "macs": 7, "budget_met": True}
+    (tmp_path / "timed" / "derived-2ms").mkdir()
+    (tmp_path / "timed" / "derived-2ms" / "derived.json").write_text(json.dumps([derived]))
+    with Run.open(str(tmp_path / "killed"), None, "x", {}) as opened:
+        opened.log("search", 3, loss=1.0)
+        running = Page(write_front(tmp_path).read_text()).text
+    page = Page(write_front(tmp_path).read_text()).text
+    assert "still running" in running and "ended after search step 3; continue it with: python -m nas" in page
+    assert "timed/derived-2ms/arch-2.json" in page and "1.234" in page
+    assert "asked MACs" in page and "4 M" in page and "NO" in page and "over multiply-adds" in page
+    assert "odd" in page and "params must be a whole number, got 'many'" in page
+
+
+def test_the_candidates_of_a_search_and_their_front(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    scores = [("a", 90.0, 100), ("b", 80.0, 200), ("c", None, 300), ("d", 95.0, 400)]
+    trials = [{"candidate": n, "validation_top1_percent": s, "costs": {"macs": m}} for n, s, m in scores]
+    (tmp_path / "r" / "trials.json").write_text(json.dumps(trials))
+    text = report_html(tmp_path / "r")
+    table = text.split("<h2>The candidates</h2>")[1].split("</table>")[0]
+    assert "3 candidates were trained, 1 failed" in Page(text).text
+    assert [name in table for name in (">a<", ">b<", ">c<", ">d<")] == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("result.json", [], "must be an object"),
+        ("result.json", {"macs": "many"}, "macs must be a whole number, got 'many'"),
+        ("result.json", {"measured_latency_ms": "fast"}, "measured_latency_ms must be a number or null"),
+        ("result.json", {"measured_latency_ms": float("inf")}, "measured_latency_ms must be finite"),
+        ("result.json", {"reachable_latency_ms": [1]}, "reachable_latency_ms must be a list of 2"),
+        ("result.json", {"genotype": [99] * 22}, "genotype in result.json does not fit theta.json"),
+        ("result.json", {"genotype": [0]}, "genotype in result.json does not fit theta.json"),
+        ("env.json", [1], "must be an object"),
+        ("env.json", {"packages": [1]}, "packages must be"),
+        ("env.json", {"time": "yesterday"}, "time must look like 2000-12-31"),
+        ("env.json", {"resumed": [{}]}, "resumed: command must be a text"),
+        ("theta.json", {"positions": 5}, "positions must be a list"),
+        ("theta.json", {"positions": [{"name": 1}]}, "a position: name must be a text"),
+        ("theta.json", {"decided": "k3"}, "decided must be a list"),
+        ("trials.json", {}, "does not hold a list of trials"),
+    ],
+)
+def test_files_with_other_types_are_refused_by_name(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: object, words: str
+) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    path = tmp_path / "r" / file
+    known = {} if isinstance(content, list) or file == "trials.json" else json.loads(path.read_text())
+    path.write_text(json.dumps({**known, **content} if isinstance(content, dict) else content) + "\n")
+    with pytest.raises(SystemExit) as stop:
+        report([f"run={tmp_path / 'r'}"])
+    text = capsys.readouterr().err
+    assert stop.value.code == 2 and text.count("\n") == 1 and file in text and words in text, text
+
+
+def test_a_run_that_lost_its_environment_has_a_report(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    (tmp_path / "r" / "env.json").unlink()
+    assert "at an unknown time" in report_html(tmp_path / "r")
 
 
 def test_a_front_keeps_what_nothing_beats() -> None:
