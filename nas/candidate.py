@@ -20,14 +20,16 @@ from search_spaces.recipe import Recipe
 
 @dataclass(frozen=True)
 class Order:
-    """One training as plain data. `data`: a resolved data card; `validation_fraction` of its training images score the
-    candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
+    """One training as plain data. `data`: a resolved data card, whose content is that of `fingerprint` (at the
+    resolution of the search's data); `validation_fraction` of its training images score the candidate and are not
+    trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
     `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too.
     """
 
     arch: dict[str, Any]
     recipe: dict[str, Any]
     data: dict[str, Any]
+    fingerprint: str
     validation_fraction: float
     seed: int
     candidate: str

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from nas import early_stopping
 from nas.candidate import Order, train_candidate
+from nas.candidate_log import CandidateLog, Clock, keep_id, run_id
 from nas.early_stopping import Stop
 from nas.engines.base import Engine, Workers
-from nas.files import read_json, write_json
 from nas.methods.predictor import PredictorProposal
 from nas.methods.proposal import Proposal
 from nas.progress import Advance, log, phase
 from nas.runs import Run
-from nas.trials import Claim, Outcome, TrialStore
+from nas.storage import file_url
+from nas.study import study_identity
+from nas.trials import Claim, TrialStore
+from nas.trials_file import write_trials
 from predictors.early_stopping import FEWEST
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
+from search_spaces.budgets import Feasible, figure
 from search_spaces.joint import JointSpace
 from search_spaces.space import Genotype, Population
 
@@ -41,8 +43,8 @@ class CandidateSettings:
     """`trials` candidates are trained, `batch` a round; then `finalists` of the best predicted, where the method has
     a predictor. `epochs`: of a candidate's training (None: the recipe's). `validation_fraction` of the training images
     score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
-    the run directory); `study`: its name there (None: the run directory's). `stop_correlation`: how well an epoch must
-    rank the first batch for later candidates to stop there (None: all train in full); see `nas.early_stopping`.
+    the run directory); `study`: its name there (None: one that no other run has). `stop_correlation`: how well an epoch
+    must rank the first batch for later candidates to stop there (None: all train in full); see `nas.early_stopping`.
     """
 
     trials: int
@@ -100,22 +102,19 @@ def search_candidates(
     """
     space = feasible.space
     assert isinstance(space, JointSpace)
-    store = TrialStore(
-        settings.storage or f"sqlite:///{run.path / 'trials.db'}",
-        settings.study or run.path.name,
-        space.variables,
-        owner=str(run.path.resolve()),
-        attempts=settings.attempts,
-        seed=seed,
-        stop_correlation=settings.stop_correlation,
-    )
-    stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
+    store = _store(run, method, feasible, order_of, settings)
+    stop = _noted(store, settings)
     store.recover(restarted=True)
-    proposal = method.start(feasible, seed)
-    run.rewind("search", 0)  # logged anew from the trials
-    clock = _Clock(run.checkpoints / "search.json")
+    proposal, rows = method.start(feasible, seed), CandidateLog(run, feasible)
+    clock = Clock(run.checkpoints / "search.json")
     total = settings.trials + (settings.finalists if isinstance(proposal, PredictorProposal) else 0)
+    _check_total(store, settings, total)
     settled = len(store.outcomes())
+
+    def checked_order(candidate: str, genotype: Genotype) -> Order:
+        _check(feasible, store, [(candidate, genotype)])
+        return order_of(candidate, genotype)
+
     with (
         phase("training candidates", total, "candidate", completed=settled) as advance,
         engine.open(train_candidate) as workers,
@@ -126,28 +125,28 @@ def search_candidates(
             candidates = store.round(number)
             if candidates is None:
                 left = (total if final else settings.trials) - len(proposal.told)
-                rows = _propose(proposal, final, min(settings.batch, left) if not final else left)
-                if not len(rows):
+                drawn_rows = _propose(proposal, final, min(settings.batch, left) if not final else left)
+                if not len(drawn_rows):
                     break
-                drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in rows]
+                drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]
                 store.add(number, drawn)
                 candidates = store.round(number) or drawn
-            _run_round(
-                store, workers, number, len(candidates), order_of, advance, settings.stop_correlation is not None
-            )
+            _check(feasible, store, candidates)
+            stopping = settings.stop_correlation is not None
+            _run_round(store, workers, (number, len(candidates)), checked_order, advance, stopping, clock)
             outcomes = store.outcomes()
             if settings.stop_correlation is not None and stop is None:
                 stop = _decide(store, number + 1, settings.stop_correlation)
                 if stop is not None and number > 0:  # what was told so far counts at the chosen epoch too
-                    proposal, number = method.start(feasible, seed), 0
-                    run.rewind("search", 0)
+                    proposal, number, rows = method.start(feasible, seed), 0, CandidateLog(run, feasible)
                     continue
             told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(len(candidates))]
+            begin = len(proposal.told)
             proposal.tell(np.array([outcome.genotype for outcome in told]), [outcome.score for outcome in told])
-            _log(run, feasible, proposal, told)
+            rows.add(begin, told, proposal.scores)
             clock.save()
             number += 1
-    outcomes = store.outcomes()
+    outcomes = {key: outcome for key, outcome in store.outcomes().items() if key[0] < number}
     store.close()
     if settings.stop_correlation is not None and stop is None:
         log(
@@ -160,6 +159,64 @@ def search_candidates(
         raise ValueError(f"none of {len(proposal.told)} candidates could be trained; the last reason: {reason}")
     scores = np.sort(proposal.scores[np.isfinite(proposal.scores)])[::-1]
     return Found(best, scores, clock.save())
+
+
+def _store(
+    run: Run,
+    method: CandidateMethod,
+    feasible: Feasible,
+    order_of: Callable[[str, Genotype], Order],
+    settings: CandidateSettings,
+) -> TrialStore:
+    """The study of this search: the run's own unless one is named, and refused where it is another search's."""
+    anchor = tuple(int(gene) for gene in feasible.anchor)
+    own = run_id(run)
+    store = TrialStore(
+        settings.storage or file_url(run.path / "trials.db"),
+        settings.study or f"search-{own}",
+        feasible.space.variables,
+        owner=own,
+        attempts=settings.attempts,
+        identity=study_identity(feasible, method, order_of("", anchor), settings.stop_correlation),
+        cure="name another search.study, or leave it out"
+        if settings.study
+        else "put that back, or begin a search of its own",
+    )
+    keep_id(run, own)  # only now: a run that is refused leaves no directory
+    return store
+
+
+def _noted(store: TrialStore, settings: CandidateSettings) -> Stop | None:
+    """The early stop that this or another process decided on before."""
+    return early_stopping.from_dict(store.noted(early_stopping.NOTE))
+
+
+def _check_total(store: TrialStore, settings: CandidateSettings, total: int) -> None:
+    """A search can grow, not shrink: what was proposed belongs to it."""
+    proposed = store.proposed()
+    if proposed > total:
+        raise ValueError(
+            f"search.trials={settings.trials}, but this search has proposed {proposed} candidates already; give "
+            f"search.trials={settings.trials + proposed - total} or more"
+        )
+
+
+def _check(feasible: Feasible, store: TrialStore, candidates: Sequence[tuple[str, Genotype]]) -> None:
+    """Refuse candidates of a study that are not what they are called, or that are not within the budgets here."""
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    for candidate, genotype in candidates:
+        if space.candidate_id(genotype) != candidate:
+            raise ValueError(
+                f"study {store.study.study_name!r} is damaged: genotype {list(genotype)} is not candidate {candidate}"
+            )
+        costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
+        for limit, cost in zip(feasible.limits, costs, strict=True):
+            if not cost <= limit.limit:
+                raise ValueError(
+                    f"study {store.study.study_name!r} holds candidate {candidate} with {limit.name}={figure(cost)}, "
+                    f"over the budget of {figure(limit.limit)}; name another search.study"
+                )
 
 
 def _propose(proposal: Proposal, final: bool, count: int) -> Population:
@@ -185,13 +242,14 @@ def _decide(store: TrialStore, rounds: int, threshold: float) -> Stop | None:
 def _run_round(
     store: TrialStore,
     workers: Workers,
-    number: int,
-    count: int,
+    round_: tuple[int, int],
     order_of: Callable[[str, Genotype], Order],
     advance: Advance,
     stopping: bool,
+    clock: Clock,
 ) -> None:
-    """Train, together with other processes, until every candidate of the round is settled."""
+    """Train, together with other processes, until every candidate of `round_` (its number, how many) is settled."""
+    number, count = round_
     under_way: dict[int, Claim] = {}
     while True:
         while len(under_way) < workers.capacity and (claim := store.claim()) is not None:
@@ -209,6 +267,7 @@ def _run_round(
             time.sleep(POLL_SECONDS)
             continue
         store.alive(list(under_way.values()))
+        clock.save()
         for done in workers.wait(WAIT_SECONDS):
             claim = under_way.pop(done.key)
             if done.error is None:
@@ -220,69 +279,3 @@ def _run_round(
                 log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
                 if claim.attempt >= store.attempts:
                     advance(1)
-
-
-def _log(run: Run, feasible: Feasible, proposal: Proposal, told: list[Outcome]) -> None:
-    begin = len(proposal.told) - len(told)
-    for i, outcome in enumerate(told):
-        seen = proposal.scores[: begin + i + 1]
-        best = float(np.nanmax(seen)) if np.isfinite(seen).any() else None
-        run.log(
-            "search",
-            begin + i,
-            validation_top1_percent=None if np.isnan(outcome.score) else outcome.score,
-            best_validation_top1_percent=best,
-            **named_costs(feasible, outcome.genotype),
-            candidate=outcome.candidate,
-        )
-
-
-def named_costs(feasible: Feasible, genotype: Genotype) -> dict[str, float]:
-    """The budgeted costs of one genotype by name."""
-    costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
-    return {limit.name: float(cost) for limit, cost in zip(feasible.limits, costs, strict=True)}
-
-
-def write_trials(folder: Path, feasible: Feasible, outcomes: list[Outcome]) -> Path:
-    """`trials.json`: every candidate that was trained, its score and budgeted costs; what `nas.derive` reads."""
-    records = [
-        {
-            "candidate": outcome.candidate,
-            "round": outcome.round,
-            "genotype": list(outcome.genotype),
-            "validation_top1_percent": None if np.isnan(outcome.score) else outcome.score,
-            "costs": named_costs(feasible, outcome.genotype),
-            "figures": outcome.figures,
-            "reason": outcome.reason,
-        }
-        for outcome in outcomes
-    ]
-    return write_json(folder / "trials.json", records)
-
-
-def read_trials(folder: Path, space: JointSpace) -> tuple[Population, Floats]:
-    """Genotypes (n, genes) and scores (n,), NaN for failures, as `trials.json` has them, checked against `space`."""
-    path = folder / "trials.json"
-    records: Any = read_json(path, "trials of a search")
-    try:
-        genotypes = [space.check(record["genotype"]) for record in records]
-        scores = [record["validation_top1_percent"] for record in records]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not hold trials of {space.name}: {error}") from None
-    return (
-        np.array(genotypes, dtype=np.int64).reshape(len(genotypes), len(space.variables)),
-        np.array([np.nan if score is None else float(score) for score in scores]),
-    )
-
-
-class _Clock:
-    """Seconds the search took, over all resumed pieces."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.began = path, time.perf_counter()
-        self.before = float(read_json(path, "search clock")["seconds"]) if path.exists() else 0.0
-
-    def save(self) -> float:
-        seconds = self.before + time.perf_counter() - self.began
-        write_json(self.path, {"seconds": seconds})
-        return seconds

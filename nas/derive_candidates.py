@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nas import cards
-from nas.candidate_search import read_trials
 from nas.derivation import NothingWithin
 from nas.derivation_request import Request, hand_over
 from nas.methods.predictor import PredictorProposal
 from nas.problem import problem_of
+from nas.trials_file import read_trials
 from nas.within_budget import within_budget
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit, figure

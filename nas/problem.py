@@ -60,14 +60,15 @@ def problem_of(config: Mapping[str, Any], recipe: Recipe) -> tuple[ImageData, Jo
     return data, JointSpace(build_space(config["space"], data), recipes)
 
 
-def order_maker(config: Mapping[str, Any], space: JointSpace) -> Callable[[str, Genotype], Order]:
-    """From a candidate (id, genotype) to the order that trains it."""
+def order_maker(config: Mapping[str, Any], space: JointSpace, data: ImageData) -> Callable[[str, Genotype], Order]:
+    """From a candidate (id, genotype) to the order that trains it on `data`."""
 
     def make(candidate: str, genotype: Genotype) -> Order:
         return Order(
             arch=space.decode(genotype).to_dict(),
             recipe=space.recipe(genotype).to_dict(),
             data=dict(config["data"]),
+            fingerprint=data.fingerprint,
             validation_fraction=config["search"]["validation_fraction"],
             seed=config["seed"],
             candidate=candidate,

@@ -118,7 +118,8 @@ def main(cfg: DictConfig) -> int:
         validation: float | None = None
         inherit = None
         if one_by_one:
-            order_of = order_maker(config, JointSpace(architectures, dataclasses.replace(space.recipes, base=base)))
+            candidates = JointSpace(architectures, dataclasses.replace(space.recipes, base=base))
+            order_of = order_maker(config, candidates, data)
             limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
             feasible = Feasible(space, limits + counts)
             found = search_candidates(run, method, feasible, order_of, engine, settings, config["seed"])

@@ -1,11 +1,27 @@
-"""Where trials are stored: an SQLAlchemy URL, checked before anything is measured."""
+"""Where trials are stored: an SQLAlchemy URL, checked before anything is measured, and what can go wrong there."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from pathlib import Path
 
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
+
+from nas.lock_waits import holders
+
+BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked
+FAILURES = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, json.JSONDecodeError)
+
+
+def file_url(path: Path) -> str:
+    """The SQLAlchemy URL of the SQLite file `path`, whatever characters are in it."""
+    url = sqlalchemy.engine.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
+    if sqlalchemy.engine.make_url(url).database != str(path.resolve()):  # SQLAlchemy below 2.1 escapes nothing
+        raise ValueError(f"the path {path} holds signs that no database URL can; name a run_dir without ? and %")
+    return url
 
 
 def lock_file(url: sqlalchemy.engine.URL) -> Path | None:
@@ -31,7 +47,7 @@ def check_storage(storage: str) -> None:
             sqlalchemy.inspect(engine).get_table_names()
         finally:
             engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+    except FAILURES as error:
         raise unusable(storage, error) from None
 
 
@@ -45,7 +61,35 @@ def _check_file(storage: str, database: str | None) -> None:
         raise ValueError(f"search.storage={storage!r} cannot be made: {folder} is not a folder that can be written to")
 
 
-def unusable(storage: str, error: Exception) -> ValueError:
-    """The error for a storage that `error` kept from opening, in one line."""
-    reason = " ".join(str(error).split())[:200]
+def unusable(storage: str, error: Exception) -> ValueError | OSError:
+    """The error for a storage that `error` keeps from being used, in one line; a full disk is an `OSError`."""
+    reason = _reason(error)
+    file = _file(storage)
+    name = file or f"search.storage={storage!r}"
+    if file is not None and "database or disk is full" in reason:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
+    if "database is locked" in reason:
+        return ValueError(
+            f"{name} is locked by {holders(file or '')} and stayed so; end it or wait for it, then try again"
+        )
+    if "disk I/O error" in reason:
+        return ValueError(f"{name} cannot be read or written: {reason}; is the disk full or no longer there?")
+    if isinstance(error, json.JSONDecodeError) or "malformed" in reason:
+        return ValueError(f"{name} is damaged: {reason}; put back a copy of it, or start the search anew")
     return ValueError(f"search.storage={storage!r} cannot be opened: {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said; libraries wrap it in sentences and SQL of their own."""
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    said = getattr(error, "orig", None) or error
+    return " ".join(str(said).split())[:200]
+
+
+def _file(storage: str) -> str | None:
+    try:
+        url = sqlalchemy.engine.make_url(storage)
+    except sqlalchemy.exc.SQLAlchemyError:
+        return None
+    return url.database if url.get_backend_name() == "sqlite" else None

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
-import os
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.storage import lock_file, unusable
+from nas.identity import Identity
+from nas.shared_study import SharedStudy, spoken
+from nas.storage import FAILURES
+from nas.trial_schema import check_trial, trial_digest
 from search_spaces.space import Genotype, Variable
 
 GRACE_SECONDS = 300.0  # a running trial without a sign of life for this long belongs to a process that is gone
@@ -50,13 +47,16 @@ class Outcome:
     reason: str | None
 
 
-class TrialStore:
+class TrialStore(SharedStudy):
     """The trials of one search. Candidates are waiting, running, complete or failed; a failed one is tried again, up to
     `attempts` times in all. A trial whose process died is given out again without counting as an attempt.
 
     `storage`: an SQLAlchemy URL (`sqlite:///path`, `postgresql://...`) as Optuna takes it. `owner`: who runs trials
     here, unique among living processes, the same when a killed search continues; what it left running is given out
-    again at once, what others left after `GRACE_SECONDS`.
+    again at once, what others left after `GRACE_SECONDS`. `identity`: everything scores and proposals depend on; a
+    study of something else is refused by naming what differs, with the way out `cure`.
+
+    Raises `ValueError` where the storage cannot be used, stays locked or is damaged, `OSError` where its disk is full.
     """
 
     def __init__(
@@ -67,59 +67,23 @@ class TrialStore:
         *,
         owner: str,
         attempts: int,
-        seed: int,
-        stop_correlation: float | None = None,
+        identity: Identity,
+        cure: str = "name another search.study",
     ) -> None:
         if attempts < 1:
             raise ValueError(f"search.attempts must be >= 1, got {attempts}")
-        self.owner, self.attempts = f"{socket.gethostname()}:{owner}", attempts
+        self.owner, self.attempts = owner, attempts
         self.distributions: dict[str, BaseDistribution] = {
             v.name: IntDistribution(0, len(v) - 1) if v.ordered else CategoricalDistribution(range(len(v)))
             for v in variables
         }
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            url = sqlalchemy.engine.make_url(storage)
-            self._lock = lock_file(url)
-            with self._exclusive():
-                connect = {"connect_args": {"timeout": 120}} if url.get_backend_name() == "sqlite" else {}
-                self.storage = RDBStorage(storage, engine_kwargs=connect)
-                self.study = optuna.create_study(
-                    storage=self.storage, study_name=study, direction="maximize", load_if_exists=True
-                )
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-            raise unusable(storage, error) from None
-        finally:
-            optuna.logging.set_verbosity(verbosity)
-        names = [[v.name, len(v)] for v in variables]
-        self._check({"variables": names, "seed": seed, "stop_correlation": stop_correlation})
-
-    def _check(self, identity: dict[str, Any]) -> None:
-        """Refuse a study of another search, whose candidates would be misread."""
-        known = self.study.user_attrs
-        for key, value in identity.items():
-            if key not in known:
-                self.study.set_user_attr(key, value)
-            elif known[key] != value:
-                raise ValueError(
-                    f"study {self.study.study_name!r} belongs to a search with another {key}; name another search.study"
-                )
-
-    # -- what holds for the whole search
-
-    def note(self, key: str, value: dict[str, Any]) -> None:
-        """Keep plain data with the search, for every process that shares it."""
-        self.study.set_user_attr(key, value)
-
-    def noted(self, key: str) -> dict[str, Any] | None:
-        """What any process kept under `key`; None where none did."""
-        self.storage.remove_session()
-        found = self.study.user_attrs.get(key)
-        return None if found is None else dict(found)
+        self._sizes = [len(v) for v in variables]
+        self._checked: set[int] = set()  # finished trials, which never change
+        super().__init__(storage, study, identity, cure)
 
     # -- candidates
 
+    @spoken
     def add(self, round_: int, candidates: Sequence[tuple[str, Genotype]]) -> None:
         """Let the `(candidate id, genotype)` of a round wait to be run; those there already stay as they are."""
         with self._exclusive():
@@ -129,6 +93,7 @@ class TrialStore:
                     attributes = {"round": round_, "place": place, "count": len(candidates), "attempt": 1}
                     self._enqueue(candidate, genotype, attributes)
 
+    @spoken
     def round(self, number: int) -> list[tuple[str, Genotype]] | None:
         """The candidates of a round in their order; None where it was not added, or only in part."""
         found = {
@@ -140,6 +105,7 @@ class TrialStore:
             return None
         return [found[place][:2] for place in sorted(found)]
 
+    @spoken
     def claim(self) -> Claim | None:
         """A waiting trial, now running under this process; None where none waits."""
         with self._exclusive():
@@ -155,21 +121,28 @@ class TrialStore:
                 return Claim(trial._trial_id, trial.number, name, _genotype(trial), attempt, round_)
         return None
 
+    @spoken
     def alive(self, claims: Sequence[Claim]) -> None:
         """Say that these trials are still being run."""
         for claim in claims:
             with contextlib.suppress(UpdateFinishedTrialError):
                 self.storage.set_trial_user_attr(claim.trial_id, "alive", time.time())
 
+    @spoken
     def finish(self, claim: Claim, score: float, figures: dict[str, Any]) -> None:
         """Record the score of a trial. One that was given to another process meanwhile is left to that."""
         if not math.isfinite(score):
             self.fail(claim, f"the score is {score}")
             return
+        # a loss may overflow where the score is fine
+        figures = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(claim.trial_id, "figures", figures)
+            checked = trial_digest(claim.candidate, claim.genotype, score, figures)
+            self.storage.set_trial_user_attr(claim.trial_id, "digest", checked)
             self.storage.set_trial_state_values(claim.trial_id, state=TrialState.COMPLETE, values=[score])
 
+    @spoken
     def fail(self, claim: Claim, reason: str) -> None:
         """Record that a trial failed and why; it waits again while attempts are left."""
         with self._exclusive(), contextlib.suppress(UpdateFinishedTrialError):
@@ -178,6 +151,7 @@ class TrialStore:
             if claim.attempt < self.attempts:
                 self._again(claim.trial_id, claim.attempt + 1)
 
+    @spoken
     def recover(self, restarted: bool = False) -> int:
         """Give out again what dead processes left running, `restarted`: this owner's own too. Returns how many."""
         found = 0
@@ -193,6 +167,7 @@ class TrialStore:
                     found += 1
         return found
 
+    @spoken
     def outcomes(self) -> dict[tuple[int, int], Outcome]:
         """Every candidate that is settled (complete, or failed for good), by round and place."""
         trials = self._trials()
@@ -216,22 +191,36 @@ class TrialStore:
             )
         return found
 
+    @spoken
+    def proposed(self) -> int:
+        """How many candidates the rounds hold, waiting ones included."""
+        return len({(t.user_attrs["round"], t.user_attrs["place"]) for t in self._trials()})
+
+    @spoken
     def counts(self) -> dict[str, int]:
         """How many trials are in each state (waiting, running, complete, fail)."""
         names = [trial.state.name.lower() for trial in self._trials()]
         return {name: names.count(name) for name in ("waiting", "running", "complete", "fail")}
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self.storage.remove_session()
-        self.storage.engine.dispose()
-
     # -- inside
 
     def _trials(self) -> list[FrozenTrial]:
         self.storage.remove_session()  # a session keeps what it has seen; others write too
-        trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if "candidate" in trial.user_attrs]
+        try:
+            trials = self.study.get_trials(deepcopy=False)
+            for trial in trials:
+                if trial.number not in self._checked:
+                    check_trial(trial, self._sizes)
+                if trial.state.is_finished():
+                    self._checked.add(trial.number)
+        except FAILURES:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:  # what Optuna makes of it
+            where = f"{self.file or self.url}, study {self.study.study_name!r}"
+            raise ValueError(
+                f"{where}, is damaged: {error}; put back a copy of it, or start the search anew"
+            ) from error
+        return trials
 
     def _enqueue(self, candidate: str, genotype: Genotype, attributes: dict[str, Any]) -> None:
         params = dict(zip(self.distributions, genotype, strict=True))
@@ -248,19 +237,6 @@ class TrialStore:
         trial = self.storage.get_trial(trial_id)
         attributes = {key: trial.user_attrs[key] for key in ("round", "place", "count")}
         self._enqueue(trial.user_attrs["candidate"], _genotype(trial), {**attributes, "attempt": attempt})
-
-    @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """One process at a time, on a local SQLite file; other databases order the changes by themselves."""
-        if self._lock is None:
-            yield
-            return
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:

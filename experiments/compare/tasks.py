@@ -106,6 +106,7 @@ class Trainings:
             arch=arch.to_dict(),
             recipe=self.recipe.to_dict(),
             data=self.data,
+            fingerprint=data_of(self.data).fingerprint,
             validation_fraction=self.validation_fraction,
             seed=seed,
             candidate=arch.id,

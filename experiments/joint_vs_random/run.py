@@ -92,11 +92,12 @@ def search(
     cost = table.cost(space)
     budget = resolve_budget(cost, None, FRACTION, table.margin)
     assert budget is not None
+    card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
+    fingerprint = data_of(card).fingerprint
 
     def order_of(candidate: str, genotype: Genotype) -> Order:
         arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-        card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
-        return Order(arch, recipe, card, HELD_OUT, seed, candidate, "cpu", "no")
+        return Order(arch, recipe, card, fingerprint, HELD_OUT, seed, candidate, "cpu", "no")
 
     trainings = settings.trials + settings.finalists
     new = not (folder / "config.yaml").exists()

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from nas import cards
-from nas.candidate_search import write_trials
 from nas.cli import plain
 from nas.composition import compose
 from nas.derive import main
@@ -19,6 +18,7 @@ from nas.latency.device import Device
 from nas.latency.table import LatencyTable, Row, entries
 from nas.problem import count_limits, problem_of
 from nas.trials import Outcome
+from nas.trials_file import write_trials
 from search_spaces import Arch
 from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace

@@ -43,7 +43,7 @@ def digits_order(space: JointSpace, candidate: str, genotype: Genotype, validati
     """The training of a candidate on the digits, 8 pixels."""
     card = {"_target_": "nas.data.digits.digits", "resolution": None}
     arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-    return Order(arch, recipe, card, validation_fraction, 0, candidate, "cpu", "no")
+    return Order(arch, recipe, card, "digits", validation_fraction, 0, candidate, "cpu", "no")
 
 
 def made_up_percent(candidate: str) -> float:

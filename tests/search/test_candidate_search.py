@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 
 from nas.candidate import Order, search_recipe, train_candidate
-from nas.candidate_search import CandidateSettings, Found, read_trials
+from nas.candidate_search import CandidateSettings, Found
 from nas.engines.base import Work
 from nas.engines.local import LocalEngine
 from nas.methods.random import RandomSearch
 from nas.problem import count_limits
 from nas.runs import read_metrics
+from nas.trials_file import read_trials
 from search_spaces.recipe import Recipe
 from tests.search import pretended
 from tests.search.pretended import digits_order, joint_space, made_up_percent

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from nas.candidate import Order, train_candidate
-from nas.candidate_search import CandidateSettings, Found, read_trials
+from nas.candidate_search import CandidateSettings, Found
 from nas.early_stopping import Stop, check_equal_lengths, comparable, decide, from_dict, ordered, to_dict
 from nas.engines.local import LocalEngine
 from nas.methods.random import RandomSearch
 from nas.runs import read_metrics
 from nas.trials import Outcome
+from nas.trials_file import read_trials
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from tests.search import pretended
@@ -160,7 +161,7 @@ def test_a_shared_study_keeps_its_decision(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("nas.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
     search(tmp_path / "other", other, **shared)
     assert one.epochs + other.epochs == [4] * 8 + [2] * 10
-    with pytest.raises(ValueError, match="belongs to a search with another stop_correlation"):
+    with pytest.raises(ValueError, match="stop_correlation is 0.92, asked is 0.8; name another search.study"):
         search(tmp_path / "third", Pretended(), **shared, stop_correlation=0.8)
 
 

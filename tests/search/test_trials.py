@@ -20,7 +20,7 @@ CANDIDATES = [(f"c{k}{a}", (k, a)) for k in range(3) for a in range(2)]
 
 
 def store(path: Path, owner: str = "me", attempts: int = 2, **changes: Any) -> TrialStore:
-    values = {"study": "s", "variables": VARIABLES, "seed": 0, **changes}
+    values = {"study": "s", "variables": VARIABLES, "identity": {"seed": 0}, **changes}
     return TrialStore(f"sqlite:///{path / 'trials.db'}", owner=owner, attempts=attempts, **values)
 
 
@@ -115,15 +115,13 @@ def test_equal_candidates_are_trained_once(tmp_path: Path) -> None:
 
 def test_a_study_of_another_search_is_refused(tmp_path: Path) -> None:
     store(tmp_path)
-    with pytest.raises(ValueError, match="belongs to a search with another seed"):
-        store(tmp_path, seed=1)
-    with pytest.raises(ValueError, match="belongs to a search with another variables"):
-        store(tmp_path, variables=VARIABLES[:1])
+    with pytest.raises(ValueError, match="study 's' belongs to something else: seed is 0, asked is 1; name another"):
+        store(tmp_path, identity={"seed": 1})
 
 
 def test_a_storage_that_cannot_be_opened_is_refused() -> None:
     with pytest.raises(ValueError, match=r"search\.storage='nonsense' cannot be opened"):
-        TrialStore("nonsense", "s", VARIABLES, owner="me", attempts=1, seed=0)
+        TrialStore("nonsense", "s", VARIABLES, owner="me", attempts=1, identity={})
 
 
 def _work(path: str, owner: str, log: str) -> None:
