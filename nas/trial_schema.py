@@ -55,7 +55,7 @@ def check_score(what: str, score: Any) -> None:
 
 
 def check_figures(what: str, figures: Any) -> None:
-    """Refuse figures that are no numbers or truths (None: not finite) by name, and a curve that is not of percentages."""
+    """Refuse figures that are no numbers (None: not finite) or truths, and a curve that is not of percentages."""
     if not isinstance(figures, dict):
         raise ValueError(f"{what} has figures {figures!r}")
     for name, value in figures.items():
