@@ -11,6 +11,7 @@ from nas.cli import DictConfig, check_types, entry, plain
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
+from nas.latency.imports.layers import write_layers
 from nas.latency.kit import import_kit, write_kit
 from nas.latency.plot import scatter
 from nas.latency.predictor import MIN_NETWORKS, TABLE, fit_predictor
@@ -24,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     check_types(
         cfg,
         {
-            "action": Literal["build", "kit", "import"],
+            "action": Literal["build", "kit", "import", "rows"],
             "tables": str,
             "seed": int,
             "refresh": bool,
@@ -41,6 +42,13 @@ def main(cfg: DictConfig) -> None:
     space = build_space(config["space"])
     device: Device = cards.build(config["device"], "device", {})
     effort: Effort = cards.build(config["effort"], "effort", {})
+    if config["action"] == "rows":
+        file = _given(config, "file")
+        progress.log(
+            f"{write_layers(space, file)} rows of {space.name} are in {file}: fill in their times and import it with "
+            "action=import format=layers device.name=<what they are of>"
+        )
+        return
     if config["action"] == "kit":
         folder = write_kit(
             space, device, _given(config, "kit"), seed=config["seed"], effort=effort, command=f"space={space.name} ..."
@@ -96,7 +104,7 @@ def _given(config: dict[str, Any], key: str) -> str:
 def show(table: LatencyTable, path: Path, seconds: float) -> None:
     """Print the proof, draw its plot beside the table, and say where both are."""
     progress.log(
-        f"{len(table.rows_)} rows, and {table.offset_ms:.4g} ms that every network takes; calibration: "
+        f"{len(table.rows_)} rows, and {offset_sentence(table.offset_ms)}; calibration: "
         f"{table.calibration.get('model', 'none')}"
     )
     for note in table.calibration.get("notes", []):
@@ -112,6 +120,13 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
             progress.log(f"regression on features of the network (nas.latency.predictor): {found}")
         progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
     progress.log(f"table: {path} ({progress.format_seconds(seconds)})")
+
+
+def offset_sentence(offset_ms: float) -> str:
+    """What `LatencyTable.offset_ms` means; one below 0 is no time, but what blocks save by standing in one network."""
+    if offset_ms >= 0:
+        return f"{offset_ms:.4g} ms that every network takes beside them"
+    return f"{-offset_ms:.4g} ms that every network saves, as its blocks are called together and not one by one"
 
 
 if __name__ == "__main__":

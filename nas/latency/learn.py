@@ -66,6 +66,8 @@ def fit_additive(
     Each option is a list of bases; the option and the noise (relative to the spread of the times) with the least
     leave-one-out error are taken. Raises `ValueError` below three networks.
     """
+    if not options or not all(options) or not noises:
+        raise ValueError("a table cannot be learned without a prior; give an option of at least one basis, and a noise")
     if len(times) < 3:
         raise ValueError(f"a table cannot be learned from {len(times)} networks; measure at least 3")
     choices = one_hot(population, cardinalities)

@@ -71,15 +71,15 @@ class Proof:
     """A table against whole networks held out of its calibration.
 
     `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks timed
-    twice (even against odd rounds): no table can be expected to do better. `fit_networks` calibrated the table,
-    `networks` proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
+    twice (even against odd rounds; None where each was timed once). `fit_networks` calibrated the table, `networks`
+    proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
     """
 
     networks: int
     fit_networks: int
     raw: Errors
     calibrated: Errors
-    ceiling: Errors
+    ceiling: Errors | None
     margin: float
 
     @staticmethod
@@ -104,18 +104,37 @@ class Proof:
             found.append(f"mean error {fit.mape_percent:.1f}% (gate {MAX_MAPE_PERCENT:g}%)")
         if not fit.within_10_percent >= MIN_WITHIN_10_PERCENT:
             found.append(f"{fit.within_10_percent:.0f}% of networks within 10% (gate {MIN_WITHIN_10_PERCENT:g}%)")
-        gate = MIN_TAU_SHARE * self.ceiling.kendall_tau
+        gate = MIN_TAU_SHARE * (self.ceiling.kendall_tau if self.ceiling else 1.0)
         if not fit.kendall_tau >= gate:
-            found.append(f"Kendall tau {fit.kendall_tau:.3f} (gate {gate:.3f}, {MIN_TAU_SHARE:g} x the noise ceiling)")
+            of = f", {MIN_TAU_SHARE:g} x that of two timings" if self.ceiling else ""
+            found.append(f"Kendall tau {fit.kendall_tau:.3f} (gate {gate:.3f}{of})")
         return found
+
+    @property
+    def best_tau(self) -> float | None:
+        """Kendall's tau that true times would have with the measured ones: the noise ceiling of any table.
+
+        From tau of the two halves of the timings, as for normal variables: r = sin(pi tau / 2) of the halves, 2 r /
+        (1 + r) of two whole timings (Spearman-Brown), its root of a whole timing and the truth. None where it is not
+        known: networks timed once, halves that agree on nothing, or an estimate that the table itself exceeds (of few
+        networks, or of halves noisier than the whole).
+        """
+        if self.ceiling is None or self.ceiling.mape_percent == 0:
+            return None
+        halves = math.sin(math.pi / 2 * self.ceiling.kendall_tau)
+        if not halves > 0:
+            return None
+        best = 2 / math.pi * math.asin(math.sqrt(2 * halves / (1 + halves)))
+        return best if best >= self.calibrated.kendall_tau else None
 
     def sentence(self) -> str:
         """One line for logs and result tables."""
         verdict = "a good table" if not self.faults else "a POOR table: " + "; ".join(self.faults)
+        best = "noise ceiling unknown" if self.best_tau is None else f"noise ceiling {self.best_tau:.3f}"
         return (
             f"{self.calibrated.mape_percent:.1f}% mean error on {self.networks} held-out networks, "
             f"{self.calibrated.within_10_percent:.0f}% within 10%, Kendall tau {self.calibrated.kendall_tau:.3f} "
-            f"(noise ceiling {self.ceiling.kendall_tau:.3f}): {verdict}"
+            f"({best}): {verdict}"
         )
 
     def table(self) -> tuple[Sequence[str], list[Sequence[object]]]:
@@ -133,8 +152,9 @@ class Proof:
             for name, e in (
                 ("sum of blocks (raw)", self.raw),
                 ("table (calibrated)", self.calibrated),
-                ("timed twice (ceiling)", self.ceiling),
+                ("timed twice", self.ceiling),
             )
+            if e is not None
         ]
         return columns, rows
 
@@ -144,7 +164,10 @@ class Proof:
     @staticmethod
     def from_dict(data: Any) -> Proof:
         try:
-            errors = {name: Errors.from_dict(data[name]) for name in ("raw", "calibrated", "ceiling")}
+            errors: dict[str, Errors | None] = {
+                name: None if name == "ceiling" and data[name] is None else Errors.from_dict(data[name])
+                for name in ("raw", "calibrated", "ceiling")
+            }
             proof = Proof(**{**data, **errors})
             fields.whole(proof.networks, "proof.networks", 1)
             fields.whole(proof.fit_networks, "proof.fit_networks")

@@ -98,8 +98,9 @@ class Row:
 class LatencyTable:
     """Milliseconds of every layer of a space on one device, calibrated to whole networks and proven on others.
 
-    `offset_ms` is the part of a network's time that belongs to no layer. `calibration` says how the rows were
-    corrected, `networks` lists every whole network timed (for the scatter plot), `environment` where it happened.
+    `offset_ms` is the part of a network's time that belongs to no layer; below 0 it is what layers save together.
+    `calibration` says how the rows were corrected, `networks` lists every whole network timed (for the scatter plot),
+    `environment` where it happened.
     """
 
     space: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nas.latency.__main__ import offset_sentence
 from nas.latency.calibrate import Rows, calibrate
 from nas.latency.proof import Errors, Proof
 
@@ -102,3 +103,37 @@ def test_the_stated_error_covers_rows_that_had_to_be_raised(seed: int) -> None:
     fit = calibrate(rows, counts, measured)
     error = 100 * np.abs((fit.offset_ms + counts @ fit.row_ms) / measured - 1).mean()
     assert error <= fit.loo_mape_percent + 1e-9
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.02, 0.2])
+def test_noise_ceiling_is_what_the_truth_reaches(noise: float) -> None:
+    """Mean over many proofs: neither the halves' agreement, which is less, nor 1."""
+    rng = np.random.default_rng(0)
+    best, reached = [], []
+    for _ in range(200):
+        true = rng.uniform(1.0, 2.0, 40)
+        halves = true * (1 + noise * rng.standard_normal((2, 40)))
+        measured = halves.mean(axis=0)
+        proof = Proof.of(true, np.full(40, 1.5), (halves[0], halves[1]), measured, fit_networks=3)
+        assert proof.best_tau is not None and proof.ceiling is not None
+        best.append(proof.best_tau)
+        reached.append(Errors.of(true, measured).kendall_tau)
+        assert proof.best_tau >= proof.ceiling.kendall_tau
+    assert np.mean(best) == pytest.approx(np.mean(reached), abs=0.03)
+
+
+def test_no_noise_ceiling_is_shown_below_what_the_table_reaches() -> None:
+    errors = Errors(2.0, 95, 100, 0.867, 0.9)
+    assert Proof(16, 24, errors, errors, Errors(4.0, 80, 95, 0.367, 0.5), 0.02).best_tau is None
+    for ceiling in (Errors(4.0, 80, 95, 0.367, 0.5), Errors(9.0, 80, 95, -0.1, 0.0), None):
+        proof = Proof(16, 24, errors, errors, ceiling, 0.02)
+        assert "noise ceiling unknown" in proof.sentence()
+        assert Proof.from_dict(proof.to_dict()) == proof
+        assert ("timed twice" in str(proof.table())) == (ceiling is not None)
+
+
+def test_an_offset_below_zero_is_explained() -> None:
+    assert offset_sentence(0.25) == "0.25 ms that every network takes beside them"
+    assert offset_sentence(-0.008149) == (
+        "0.008149 ms that every network saves, as its blocks are called together and not one by one"
+    )

@@ -11,6 +11,7 @@ import torch
 
 from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
+from nas.latency.imports.layers import write_layers
 from nas.latency.imports.positions import SINGLE_PATH_REST_MS
 from nas.latency.table import LatencyTable
 from search_spaces.additive import price
@@ -24,6 +25,7 @@ from search_spaces.layers import (
     PooledConv,
     SqueezeExcite,
 )
+from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
 DATA = Path(__file__).parents[1] / "data"
@@ -98,7 +100,7 @@ def test_help_learns_and_proves_a_table() -> None:
         read("help", HELP, source="titan")
     with pytest.raises(ValueError, match="layer 1 has the candidates"):
         read("help", HELP, space=fbnet(32, candidates=("k3_e1", "skip")), source="fpga")
-    with pytest.raises(ValueError, match="not HELP's FBNet data"):
+    with pytest.raises(ValueError, match="is json, and format=help reads archive"):
         read("help", SINGLE_PATH, source="fpga")
 
 
@@ -151,7 +153,10 @@ def put(row: int, column: int, word: str):
         (put(3, 2, "nan"), r"line 4 \(layer 4\), k3_e3 is missing", True),
         (put(3, 2, "inf"), r"line 4 \(layer 4\), k3_e3 is inf ms", True),
         (put(3, 2, "99"), r"line 4 \(layer 4\), k3_e3 is 98.98 ms, but the same layer at the same input is", True),
-        (put(0, 2, "-1"), r"line 1 \(layer 1\), k3_e3 is -1 ms", False),
+        (put(0, 2, "-1"), r"line 1 \(layer 1\), k3_e3 is -1 ms; no other row has the same layer and input", False),
+        (put(2, 8, "nan"), r"line 3 \(layer 3\), skip is missing; no other row has the same", False),
+        (put(3, 2, "l.5"), r"line 4 \(layer 4\), k3_e3 is 'l.5', which is no number", False),
+        (put(1, 8, "-"), r"line 2 \(layer 2\), skip is missing; .* needs space.skip_at_shape_change=false", False),
         (put(3, 2, "0.01"), r"line 4 \(layer 4\), k3_e3 is 0.01 ms, less than leaving the layer out", False),
         (lambda lines: lines[6].pop(), r"line 7 \(layer 7\) has 8 numbers instead of 9", False),
         (lambda lines: lines.pop(), "21 lines of numbers, but fbnet has 22 positions", False),
@@ -161,8 +166,9 @@ def test_bad_rows_are_named_and_repaired_only_on_request(
     tmp_path: Path, change, message: str, repairable: bool
 ) -> None:
     path = write(tmp_path, text_table(change))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         read("text", path, space=PAPER, unit="ms")
+    assert ("repair=average" in str(caught.value)) == repairable
     if repairable:
         table = read("text", path, space=PAPER, unit="ms", repair=True)
         assert any("repaired" in note and "line 4" in note for note in table.calibration["notes"])
@@ -215,6 +221,11 @@ def test_csv(tmp_path: Path) -> None:
         (lambda lines: lines.__setitem__(5, lines[4]), r"line 6 .* is listed twice, first in line 5"),
         (lambda lines: lines.__setitem__(5, "1,k3_e6"), r"line 6 \(1, k3_e6\) has another number of columns"),
         (lambda lines: lines.pop(5), r"stage1.0 \(layer 1\), k3_e6 is missing"),
+        (lambda lines: lines.__setitem__(0, "position,candidate,us,us"), "the column 'us' twice"),
+        (lambda lines: lines.__setitem__(5, '1,k3_e6,"1,234"'), r"numbers with commas \('1,234'\) and with points"),
+        (lambda lines: lines.__setitem__(5, "1,k3_e6,fast"), r"line 6 \(1, k3_e6\) is 'fast', which is no number"),
+        (lambda lines: lines.clear(), "got an empty file"),
+        (lambda lines: lines.__setitem__(0, "\0" + lines[0]), "null characters"),
         (lambda lines: lines.__setitem__(1, "fixed,stem,-3"), r"line 2 \(fixed, stem\) is '-3'"),
         (lambda lines: lines.__setitem__(0, "position,candidate,hours"), "expected the columns"),
     ],
@@ -224,6 +235,129 @@ def test_bad_csv_is_refused(tmp_path: Path, change, message: str) -> None:
     change(lines)
     with pytest.raises(ValueError, match=message):
         read("csv", write_csv(tmp_path, lines), space=PAPER)
+
+
+def spreadsheet(lines: list[str]) -> list[str]:
+    return [line.replace(",", ";").replace(".", ",") for line in lines]
+
+
+def quoted(lines: list[str]) -> list[str]:
+    """Decimal commas in quotes."""
+    return [",".join(f'"{cell.replace(".", ",")}"' for cell in line.split(",")) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("change", "encoding"),
+    [
+        (lambda lines: lines, "utf-8-sig"),
+        (lambda lines: lines, "utf-16"),
+        (spreadsheet, "utf-8-sig"),
+        (quoted, "utf-8"),
+        (lambda lines: [line.replace(",", "\t") for line in lines], "utf-8"),
+        (
+            lambda lines: ["# by hand", "", *lines[:5], "# a comment, with, commas, in it", *lines[5:]],
+            "ascii",
+        ),
+        (lambda lines: [line.replace(",", " , ") for line in lines], "ascii"),
+    ],
+)
+def test_csv_as_spreadsheets_write_it(tmp_path: Path, change, encoding: str) -> None:
+    lines = [line if i == 0 else line + ".5" * ("." not in line) for i, line in enumerate(csv_lines())]
+    plain = read("csv", write_csv(tmp_path, lines), space=PAPER)
+    (tmp_path / "table.csv").write_bytes(("\r\n".join(change(lines)) + "\r\n").encode(encoding))
+    assert read("csv", tmp_path / "table.csv", space=PAPER) == plain
+
+
+def test_commas_that_may_part_thousands_are_refused(tmp_path: Path) -> None:
+    lines = [line if i == 0 else ";".join([*line.split(",")[:2], "1,234"]) for i, line in enumerate(csv_lines())]
+    lines[0] = lines[0].replace(",", ";")
+    with pytest.raises(ValueError, match=r"'1,234' could be a decimal comma or part thousands"):
+        read("csv", write_csv(tmp_path, lines), space=PAPER)
+
+
+def test_text_with_semicolons_comments_and_a_mark(tmp_path: Path) -> None:
+    lines = text_table()
+    plain = read("text", write(tmp_path, lines), space=PAPER, unit="ms")
+    text = "# measured by hand\n" + "\n".join(";".join(word.replace(".", ",") for word in line) for line in lines)
+    (tmp_path / "table.txt").write_text(text, encoding="utf-8-sig")
+    assert read("text", tmp_path / "table.txt", space=PAPER, unit="ms") == plain
+
+
+def test_ragged_tables_name_their_space(tmp_path: Path) -> None:
+    """FBNet's own table has no skip where the shape changes."""
+    ragged = fbnet(224, skip_at_shape_change=False)
+
+    def drop(lines: list[list[str]]) -> None:
+        for line, position in zip(lines, ragged.positions, strict=True):
+            del line[len(position.labels) :]
+
+    path = write(tmp_path, text_table(drop))
+    with pytest.raises(ValueError, match=r"line 2 .* 8 numbers instead of 9; .* space.skip_at_shape_change=false"):
+        read("text", path, space=PAPER, unit="ms")
+    table = read("text", path, space=ragged, unit="ms")
+    whole = read("text", write(tmp_path, text_table()), space=PAPER, unit="ms")
+    arch = ragged.decode([2] * 22)
+    assert table.estimate_ms(arch) == whole.estimate_ms(arch)
+    rows = [line for line in csv_lines() if not line.startswith("2,skip")]
+    with pytest.raises(ValueError, match="skip is missing; .* space.skip_at_shape_change=false"):
+        read("csv", write_csv(tmp_path, rows), space=PAPER)
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "message"),
+    [
+        (
+            "csv",
+            b"[[1, 2],\n [1]]",
+            "is json, and format=csv reads text; json files are read by format=hwnasbench",
+        ),
+        ("csv", HELP.read_bytes(), r"is a zip archive \(npz\), and format=csv reads text; .* by format=help"),
+        ("hwnasbench", HELP.read_bytes(), r"is a zip archive \(npz\), and format=hwnasbench reads json"),
+        ("ofa", HELP.read_bytes(), "is a zip archive"),
+        ("help", b"a,b,c", "is text, and format=help reads archive"),
+        ("csv", b"position,candidate,ms\n1,k3_e1,\xff", "not text in utf-8 .* save it as UTF-8"),
+        ("hwnasbench", b"[1]", "not a HW-NAS-Bench FBNet table"),
+        ("hwnasbench", b'{"units":"ms","devices":{"a":{"table_ms":[],"base_ms":1}},"ops":[],"layers":[]}', "is empty"),
+        ("single_path", b'{"1": {"0": [1]}}', r"block 1, k3_e3 is '\[1\]', which is no number"),
+        ("single_path", b'{"1": {"0": "x"}}', "block 1, k3_e3 is 'x', which is no number"),
+        ("text", b"", "0 lines of numbers"),
+    ],
+)
+def test_files_of_another_kind_are_named(tmp_path: Path, form: str, content: bytes, message: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read(form, tmp_path / "file", source="a", unit="ms")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="is a folder|no .yaml file in this folder"):
+        read(form, tmp_path)
+
+
+def test_rows_of_a_space_with_widths_there_and_back(tmp_path: Path) -> None:
+    space = rexnet(16, 10, 1, widths=(0.2, 0.4), firsts=(8, 16))
+    path = tmp_path / "rows.csv"
+    count = write_layers(space, path)
+    lines = path.read_text().splitlines()
+    assert len(lines) == count + 2  # a header, and what no layer takes
+    filled = [lines[0], *(line + "0.25" for line in lines[1:-1]), lines[-1].replace(",0", ",1.5")]
+    path.write_text("\n".join(filled))
+    table = read("layers", path, space=space)
+    arch = space.decode([0] * len(space.variables))
+    priced = sum(table.row(layer, shape) is not None for layer, shape in arch.walk())
+    assert table.estimate_ms(arch) == pytest.approx(1.5 + 0.25 * priced)
+    assert not table.is_of_this_machine
+    for change, message in [
+        (filled[:-2] + filled[-1:], "1 rows are missing, the first is"),
+        ([*filled, filled[1]], "is listed twice, first in line 2"),
+        ([*filled[:1], lines[1], *filled[2:]], "line 2 has the time ''"),
+        ([*filled[:1], filled[1].replace("x16", "x17"), *filled[2:]], "line 2: rexnet has no such layer at this input"),
+        ([*filled, "a,[[,3x4x5,1"], "has no such layer"),
+        ([line.replace("0.25", "1e9") for line in filled], "give the right unit"),
+    ]:
+        path.write_text("\n".join(change))
+        with pytest.raises(ValueError, match=message):
+            read("layers", path, space=space)
+    with pytest.raises(ValueError, match="exists; name a new file"):
+        write_layers(space, path)
 
 
 def test_devices_of_one_file_are_not_mixed(tmp_path: Path) -> None:

@@ -95,3 +95,9 @@ def test_ten_networks_and_other_devices_make_a_table() -> None:
         transfer(SPACE, POPULATION[:10], times[:10], [])
     with pytest.raises(ValueError, match="measure at least 3"):
         transfer(SPACE, POPULATION[:2], times[:2], sources)
+
+
+@pytest.mark.parametrize(("options", "noises"), [([], (0.1,)), ([[]], (0.1,)), ([[(np.eye(4), 1.0)]], ())])
+def test_no_options_are_refused(options: list, noises: tuple) -> None:
+    with pytest.raises(ValueError, match="cannot be learned without a prior"):
+        fit_additive(np.zeros((4, 2), int), np.ones(4), [2, 2], options, noises)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.device import Device
-from nas.latency.imports import blocks, networks, positions
+from nas.latency.imports import blocks, layers, networks, positions
+from nas.latency.imports.text import content_kind
 from nas.latency.table import LatencyTable
 from search_spaces.space import SearchSpace
 
@@ -20,7 +21,11 @@ FORMATS: dict[str, Callable[..., LatencyTable]] = {
     "proxylessnas": blocks.read_proxylessnas,
     "ofa": blocks.read_ofa,
     "help": networks.read_help,
+    "layers": layers.read_layers,
 }
+KINDS = {"csv": "text", "text": "text", "layers": "text", "help": "archive"}  # those not listed are YAML
+KINDS |= dict.fromkeys(("hwnasbench", "single_path"), "json")
+FOLDERS = ("ofa",)  # formats of several files
 
 
 def import_file(
@@ -47,8 +52,7 @@ def import_file(
             "a table measured elsewhere is not this machine's: name its device, device.name=pixel1 "
             "(and device.runtime=tflite, ... as it was measured)"
         )
-    if not Path(path).exists():
-        raise ValueError(f"no file at {path}")
+    _check_kind(form, Path(path))
     options: dict[str, Any] = {"space": space, "device": device, "source": source, "unit": unit, "repair": repair}
     try:
         table = FORMATS[form](Path(path), **options)
@@ -56,3 +60,21 @@ def import_file(
         raise ValueError(f"{path}: {error}") from None
     origin = {"file": Path(path).name, "format": form, "source": source}
     return dataclasses.replace(table, environment={**table.environment, "imported": origin})
+
+
+def _check_kind(form: str, path: Path) -> None:
+    """Raise `ValueError` for a file that cannot be of the format `form`, by what it is."""
+    if not path.exists():
+        raise ValueError(f"no file at {path}")
+    if path.is_dir():
+        if form not in FOLDERS:
+            raise ValueError(f"{path} is a folder; name the file in it")
+        return
+    found, wanted = content_kind(path), KINDS.get(form, "text")
+    if found == wanted or (form not in KINDS and found == "json"):  # YAML may look like JSON
+        return
+    likely = [name for name, kind in KINDS.items() if kind == found]
+    raise ValueError(
+        f"{path} is {'a zip archive (npz)' if found == 'archive' else found}, and format={form} reads {wanted}; "
+        f"{found} files are read by format={' or '.join(likely)}"
+    )

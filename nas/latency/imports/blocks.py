@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from nas.latency.device import Device
+from nas.latency.fields import number, whole
 from nas.latency.imports.cells import milliseconds
 from nas.latency.table import LatencyTable, Row, canonical, grain
+from nas.plain_yaml import read_yaml
 from search_spaces.costs import Shape
 from search_spaces.layers import (
     Classifier,
@@ -119,8 +121,8 @@ def _rows(path: Path, factor: float, repair: bool) -> Any:
     if repair:
         raise ValueError("tables of blocks hold each block once, so there is nothing to repair it by")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        data = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or not data:
         raise ValueError("expected rows by block name")
@@ -129,11 +131,13 @@ def _rows(path: Path, factor: float, repair: bool) -> Any:
         if found is None:
             raise ValueError(f"row {name!r}: no block of that form is known")
         try:
-            mean, count = float(row["mean"]), int(row["count"])
-            spread = float(row["std"]) if "std" in row else float(row["var"]) ** 0.5
+            mean = number(row["mean"], "mean")
+            count = whole(row["count"], "count")
+            spread = number(row["std"], "std", 0) if "std" in row else number(row["var"], "var", 0) ** 0.5
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f"row {name!r} lacks a number for mean, count, and std or var; it has {row!r}") from None
-        if not (0 < mean < float("inf")) or count < 1:
+            shown = repr(row)[:80]
+            raise ValueError(f"row {name!r} lacks a number for mean, count, and std or var; it has {shown}") from None
+        if mean <= 0 or count < 1:
             raise ValueError(f"row {name!r} has mean {mean:g} of {count} measurements")
         height, width, channels = (int(n) for n in found.groups()[1:4])
         classes = found["classes"]

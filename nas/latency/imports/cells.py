@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nas.latency.device import Device
@@ -18,6 +18,7 @@ TOLERANCE = 0.10  # rows of the same layer and input may differ by this much of 
 MACS_PER_SECOND = 5e6, 2e13  # outside of this no device runs: the unit is wrong
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 EXACT = 1e-9
+NO_SKIP = "a table without skips where the shape changes needs space.skip_at_shape_change=false"
 
 
 def milliseconds(unit: str | None) -> float:
@@ -55,18 +56,18 @@ def table_of_positions(
     """
     notes = [rest]
     known: dict[tuple[int, int], Cell] = {}
-    faults: list[str] = []
+    faults: list[Fault] = []
     for i, position in enumerate(space.positions):
         for c, layer in enumerate(position.candidates):
             cell = cells.get((i, c), Cell(None, f"{position.name} (layer {i + 1}), {layer.label}"))
+            same = canonical(layer, position.shape)
             if cell.ms is None:
-                faults.append(f"{cell.where} is missing")
+                faults.append(Fault(same, position.shape, f"{cell.where} is missing", layer.label == "skip"))
             elif not math.isfinite(cell.ms) or cell.ms < 0:
-                faults.append(f"{cell.where} is {cell.ms:g} ms")
+                faults.append(Fault(same, position.shape, f"{cell.where} is {cell.ms:g} ms"))
             else:
                 known[i, c] = cell
-    if faults and not repair:
-        raise ValueError(_refusal(faults))
+    _judge(faults, {(canonical(*_step(space, key)), _step(space, key)[1]) for key in known}, repair)
     offset_ms += _without_identities(space, known, notes)
     groups: dict[tuple[Layer, Shape], list[Cell]] = defaultdict(list)
     for (i, c), cell in known.items():
@@ -74,10 +75,10 @@ def table_of_positions(
         same = canonical(position.candidates[c], position.shape)
         if same is not None:
             groups[same, position.shape].append(cell)
-    _check_unit(groups)
-    rows = [_row(key, groups.get(key, []), repair, notes) for key in _keys(space)]
+    check_rate(groups)
+    rows = [_row(key, groups[key], repair, notes) for key in _keys(space)]
     if faults:
-        notes.append(f"repaired, the mean of like rows taken: {_first(faults)}")
+        notes.append(f"repaired, the mean of like rows taken: {_first([fault.text for fault in faults])}")
     fixed = [(same, shape) for layer, shape in space.fixed() if (same := canonical(layer, shape)) is not None]
     rows += [Row(*key, 0.0, 0.0, 0, 0.0) for key in dict.fromkeys(fixed) if key not in groups]
     table = LatencyTable(
@@ -85,6 +86,34 @@ def table_of_positions(
     )
     table.check(space)
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A time that is missing or none: the row it belongs to (None for an identity), and what is wrong."""
+
+    layer: Layer | None
+    shape: Shape
+    text: str
+    is_missing_skip: bool = False
+
+
+def _step(space: LayerwiseSpace, key: tuple[int, int]) -> tuple[Layer, Shape]:
+    position = space.positions[key[0]]
+    return position.candidates[key[1]], position.shape
+
+
+def _judge(faults: list[Fault], usable: Collection[tuple[Layer | None, Shape]], repair: bool) -> None:
+    """Raise `ValueError` for faults, with the cure that works: `usable` are the rows that have a time somewhere."""
+    beyond = [f for f in faults if f.layer is None or (f.layer, f.shape) not in usable]
+    if not faults or (repair and not beyond):
+        return
+    if not beyond:
+        raise ValueError(_refusal([fault.text for fault in faults]))
+    text = _first([fault.text for fault in beyond])
+    if all(fault.is_missing_skip and fault.layer is not None for fault in beyond):
+        raise ValueError(f"{text}; {NO_SKIP}")
+    raise ValueError(f"{text}; no other row has the same layer and input, so only its own time will do")
 
 
 def _keys(space: LayerwiseSpace) -> Iterable[tuple[Layer, Shape]]:
@@ -124,10 +153,6 @@ def _without_identities(space: LayerwiseSpace, known: dict[tuple[int, int], Cell
 
 def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[str]) -> Row:
     layer, shape = key
-    if not cells:
-        raise ValueError(
-            f"{layer.label} at input {tuple(shape)} has no usable time anywhere in the file, so it cannot be repaired"
-        )
     times = [cell.ms for cell in cells if cell.ms is not None]
     mean = statistics.mean(times)
     worst = max(range(len(times)), key=lambda n: abs(times[n] - mean))
@@ -146,7 +171,7 @@ def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[
     return Row(layer, shape, mean, spread, sum(cell.count for cell in cells), grain(mean))
 
 
-def _check_unit(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
+def check_rate(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
     """Refuse times at which no device works: seconds read as milliseconds, or microseconds."""
     rates = [
         layer.cost(shape).macs / (cell.ms * 1e-3)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 from nas.files import read_json
+from nas.latency import fields
 from nas.latency.device import Device
-from nas.latency.imports.cells import Cell, milliseconds, table_of_positions
-from nas.latency.table import LatencyTable
+from nas.latency.imports.cells import NO_SKIP, UNITS, Cell, milliseconds, table_of_positions
+from nas.latency.imports.text import decimal_mark, is_number, number, table_lines, text_lines
+from nas.latency.table import LatencyTable, canonical
 from search_spaces.single_path import single_path
-from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.space import LayerwiseSpace, Position, SearchSpace
 
 # How some files call FBNet's blocks; `s2` is "two groups (shuffled)", not a stride.
 ALIASES = {"s2": "e1_g2"}
@@ -27,27 +28,29 @@ def read_csv(
     """
     layered = _layerwise(space)
     numbers = {name: i for i, p in enumerate(layered.positions) for name in (p.name, str(i + 1))}
-    with path.open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    columns = list(lines[0]) if lines else []
-    units = [name for name in ("ms", "us", "s") if name in columns]
-    if not {"position", "candidate"} <= set(columns) or len(units) != 1:
+    columns, rows = table_lines(path, ("position", "candidate"))
+    units = [name for name in UNITS if name in columns]
+    if len(units) != 1:
         raise ValueError(f"expected the columns position, candidate and one of ms, us, s; got {', '.join(columns)}")
     if unit is not None and unit != units[0]:
         raise ValueError(f"the file states {units[0]!r}, unit={unit} contradicts it")
-    _check_source(columns, lines, source)
+    lines: list[tuple[str, dict[str, str]]] = []
+    for n, row in rows:
+        where = f"line {n} ({', '.join(row[:2])})"
+        if len(row) != len(columns):
+            raise ValueError(f"{where} has another number of columns than the header ({len(row)}, not {len(columns)})")
+        lines.append((where, dict(zip(columns, row, strict=True))))
+    _check_source(columns, [line for _, line in lines], source)
+    if "device" in columns:
+        lines = [(where, line) for where, line in lines if line["device"] == source]
+    mark = decimal_mark(line[units[0]] for _, line in lines)
     factor = milliseconds(units[0])
     cells: dict[tuple[int, int], Cell] = {}
     offset, rest = 0.0, REST_ZERO
-    for number, line in enumerate(lines, start=2):
-        if "device" in columns and line["device"] != source:
-            continue
-        where = f"line {number} ({line['position']}, {line['candidate']})"
-        if None in line or None in line.values():
-            raise ValueError(f"{where} has another number of columns than the header")
-        value = _number(line[units[0]])
+    for where, line in lines:
+        value = number(line[units[0]], mark, where)
         if line["position"] == "fixed":
-            if value is None or value < 0:
+            if value is None or not 0 <= value < float("inf"):
                 raise ValueError(f"{where} is {line[units[0]]!r}")
             offset, rest = offset + value * factor, "stem and head are part of the offset"
             continue
@@ -67,19 +70,18 @@ def read_csv(
 def read_text(
     path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
 ) -> LatencyTable:
-    """Whitespace-separated text, one line a position, one number a candidate, with or without a header of names.
+    """Text with one line a position and one number a candidate, parted by blanks, tabs or semicolons.
 
-    Without a header the columns are the candidates of the space in order. A column for a candidate that a position
-    does not have is ignored. (AnnaAraslanova/FBNet's table, in us; JunrQ/NAS's, in ms, without a header.)
+    A header names the columns; without one they are the candidates of the space in order. A column for a candidate that
+    a position does not have is ignored, and a line may leave it out. (AnnaAraslanova/FBNet's table, in us; JunrQ/NAS's,
+    in ms, without a header.)
     """
     layered = _layerwise(space)
     lines = [
-        (n, line.split())
-        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-        if line.strip()
+        (n, [word.strip() for word in line.split(";")] if ";" in line else line.split()) for n, line in text_lines(path)
     ]
     order = max((position.labels for position in layered.positions), key=len)
-    if lines and any(_number(word) is None for word in lines[0][1]):
+    if lines and not all(is_number(word) for word in lines[0][1]):
         order = tuple(_own_name(word) for word in lines.pop(0)[1])
         unknown = [name for name in order if not any(name in p.labels for p in layered.positions)]
         if unknown:
@@ -87,15 +89,21 @@ def read_text(
     if len(lines) != len(layered.positions):
         raise ValueError(f"{len(lines)} lines of numbers, but {space.name} has {len(layered.positions)} positions")
     factor = milliseconds(unit)
+    mark = decimal_mark(word for _, words in lines for word in words)
     cells = {}
-    for i, (number, words) in enumerate(lines):
-        if len(words) != len(order):
-            raise ValueError(f"line {number} (layer {i + 1}) has {len(words)} numbers instead of {len(order)}")
+    for i, (n, words) in enumerate(lines):
         labels = layered.positions[i].labels
-        for name, word in zip(order, words, strict=True):
+        own = tuple(name for name in order if name in labels)
+        names = order if len(words) == len(order) else own
+        if len(words) != len(names):
+            short = len(words) == len(own) - 1 and _skip_is_a_block(layered.positions[i])
+            raise ValueError(
+                f"line {n} (layer {i + 1}) has {len(words)} numbers instead of {len(names)}" + f"; {NO_SKIP}" * short
+            )
+        for name, word in zip(names, words, strict=True):
             if name in labels:
-                value = _number(word)
-                where = f"line {number} (layer {i + 1}), {name}"
+                where = f"line {n} (layer {i + 1}), {name}"
+                value = number(word, mark, where)
                 cells[i, labels.index(name)] = Cell(None if value is None else value * factor, where)
     return table_of_positions(layered, cells, device, rest=REST_ZERO, repair=repair)
 
@@ -116,8 +124,10 @@ def read_hwnasbench(
         if source not in data["devices"]:
             given = "" if source is None else f"it has no {source!r}; "
             raise ValueError(f"{given}give source=..., one of {', '.join(data['devices'])}")
-        ops, layers, chosen = data["ops"], data["layers"], data["devices"][source]
-        times, base = chosen["table_ms"], float(chosen["base_ms"])
+        ops, layers, chosen = fields.listing(data["ops"], "ops"), data["layers"], data["devices"][source]
+        if not ops:
+            raise ValueError("ops, the list of options, is empty")
+        times, base = chosen["table_ms"], fields.number(chosen["base_ms"], "base_ms", 0.0)
         if not len(times) == len(layers) == len(layered.positions):
             raise ValueError(f"{len(times)} layers of times, {len(layers)} layers, {len(layered.positions)} positions")
         cells = {}
@@ -133,9 +143,9 @@ def read_hwnasbench(
                 raise ValueError(f"layer {i + 1} has {len(row)} numbers instead of {len(ops)}")
             for name, value in zip(ops, row, strict=True):
                 if name in position.labels:
-                    ms = None if value is None else float(value) * factor
-                    cells[i, position.labels.index(name)] = Cell(ms, f"layer {i + 1}, {name}")
-    except (KeyError, TypeError, IndexError) as error:
+                    where = f"layer {i + 1}, {name}"
+                    cells[i, position.labels.index(name)] = Cell(_ms(value, factor, where), where)
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a HW-NAS-Bench FBNet table: {error!r}") from None
     rest = "stem, head and what an all-skip network costs are part of the offset"
     return table_of_positions(layered, cells, device, offset_ms=base * factor, rest=rest, repair=repair)
@@ -162,8 +172,8 @@ def read_single_path(
     for i, position in enumerate(positions.positions):
         for c, name in enumerate(SINGLE_PATH_COLUMNS):
             value = data.get(str(i + 1), {}).get(str(c))
-            ms = None if value is None else float(value) * factor
-            cells[i, c] = Cell(ms, f"block {i + 1}, {name}")
+            where = f"block {i + 1}, {name}"
+            cells[i, c] = Cell(_ms(value, factor, where), where)
         if "skip" in position.labels:
             cells[i, position.labels.index("skip")] = Cell(SINGLE_PATH_SKIP_MS, f"block {i + 1}, skip")
     rest = f"stem, head, first and last block are the {SINGLE_PATH_REST_MS} ms of the search code, in the offset"
@@ -176,13 +186,18 @@ def _layerwise(space: SearchSpace) -> LayerwiseSpace:
     return space
 
 
-def _number(text: str) -> float | None:
-    """The number in `text`; None where there is none (an empty cell, `nan`, `-`)."""
-    try:
-        value = float(text)
-    except ValueError:
+def _ms(value: object, factor: float, where: str) -> float | None:
+    """The time of a JSON file; None where it has none."""
+    if value is None or value != value:
         return None
-    return None if value != value else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, which is no number")
+    return float(value) * factor
+
+
+def _skip_is_a_block(position: Position) -> bool:
+    """Whether leaving `position` out is a candidate that does something, as the shape must change there."""
+    return any(layer.label == "skip" and canonical(layer, position.shape) is not None for layer in position.candidates)
 
 
 def _own_name(name: str) -> str:
