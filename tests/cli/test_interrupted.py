@@ -11,7 +11,7 @@ import torch
 
 from nas import checkpoint
 from nas.runs import read_metrics
-from tests.cli.killed_runs import finish, kill_when, start
+from tests.cli.killed_runs import finish, kill_when, same, start
 
 SMALL = [
     "space.width=0.25",
@@ -28,15 +28,6 @@ SMALL = [
 def outcome(run: Path) -> dict[str, object]:
     metrics = [{k: v for k, v in record.items() if k not in ("time", "train_seconds")} for record in read_metrics(run)]
     return {"theta": (run / "theta.json").read_text(), "arch": (run / "arch.json").read_text(), "metrics": metrics}
-
-
-def same(a: object, b: object) -> bool:
-    """Whether two checkpoints agree to the last bit in everything but the time they took."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if "seconds" not in str(key))
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
 
 
 def test_same_compares_deeply() -> None:

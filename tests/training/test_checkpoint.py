@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nas import checkpoint, engine
+from tests.cli.killed_runs import damage
 
 STATE = {"weights": torch.arange(6.0).reshape(2, 3), "epoch": 3, "name": "a", "nested": [{"x": (1, 2.5)}]}
 
@@ -85,12 +86,6 @@ def test_a_checkpoint_without_digest_is_read_as_weights_alone(tmp_path: Path) ->
     for read in (checkpoint.load, checkpoint.latest):
         with pytest.raises(ValueError, match=r"a\.pt carries no digest.*remove it to begin this phase again"):
             read(tmp_path / "a.pt")
-
-
-def damage(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
