@@ -42,6 +42,7 @@ def check_images(cfg: Mapping[str, Any], arch: Arch, path: str) -> None:
         ("crop_pct", _is_number(cfg.get("crop_pct")) and 0 < cfg["crop_pct"] <= 1, "a number above 0 and at most 1"),
         ("crop_mode", cfg.get("crop_mode") in CROP_MODES, f"one of {', '.join(CROP_MODES)}"),
         ("interpolation", cfg.get("interpolation") in INTERPOLATIONS, f"one of {', '.join(INTERPOLATIONS)}"),
+        ("fixed_input_size", cfg.get("fixed_input_size") is False, "false"),
         ("label_names", _are_texts(cfg.get("label_names"), arch.num_classes), f"{arch.num_classes} texts"),
     ]
     for key, holds, wanted in rules:

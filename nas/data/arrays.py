@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,8 +94,12 @@ def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
         raise ValueError(f"no data file at {path}; give data.root=<file.npz>") from None
     except MemoryError as error:
         raise ValueError(f"{path} does not fit into memory: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, ValueError) as error:
-        reason = "it holds objects, not numbers" if "pickle" in str(error) else str(error) or type(error).__name__
+    except Exception as error:  # zipfile and numpy meet damaged files with exceptions of nearly every kind
+        reason = (
+            "it holds objects, not numbers"
+            if "pickle" in str(error)
+            else " ".join(str(error).split()) or type(error).__name__
+        )
         raise ValueError(f"{path} is not a readable .npz file (truncated?): {reason}") from None
     missing = [name for name in wanted if name not in arrays]
     if missing:

@@ -201,6 +201,9 @@ TAMPERED = {
             "crop_mode": ["center"],
             "interpolation": {},
             "label_names": ["a"] * 9,
+            "first_conv": 1.5,
+            "classifier": "head",
+            "fixed_input_size": 1,
         }.items()
     },
     **{

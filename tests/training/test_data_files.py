@@ -155,6 +155,15 @@ def test_refused_npz_files(tmp_path: Path) -> None:
         (tmp_path / "c.npz").write_bytes(data[: int(share * len(data))])
         with pytest.raises(ValueError, match=r"c.npz is not a readable .npz file \(truncated\?\)"):
             cifar10(str(tmp_path / "c.npz"))
+    for _ in range(100):  # zip files with other versions, methods, flags; arrays with other headers
+        damaged = bytearray(data)
+        for place in (rng.integers(0, 300), -rng.integers(1, 400), rng.integers(0, 300)):
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / "c.npz").write_bytes(damaged)
+        try:
+            cifar10(str(tmp_path / "c.npz"))
+        except ValueError as error:
+            assert "\n" not in str(error) and "c.npz" in str(error)
     np.savez(tmp_path / "f.npz", **arrays((28, 28)))
     with pytest.raises(ValueError, match=r"images of CIFAR10 are \(3, 32, 32\) .* got \(1, 28, 28\); .*data=npz"):
         cifar10(str(tmp_path / "f.npz"))
