@@ -8,7 +8,24 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from `low` to `high`: `Annotated[float, Range(0, 1)]`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def holds(self, value: float) -> bool:
+        return math.isfinite(value) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return "that is finite" if math.isinf(self.low) else f">= {self.low:g}"
+        return f"<= {self.high:g}" if math.isinf(self.low) else f"from {self.low:g} to {self.high:g}"
 
 
 def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
@@ -101,6 +118,9 @@ def describe(annotation: Any) -> str:
         return words[annotation]
     if annotation is None:
         return "null"
+    if origin is Annotated:
+        ranges = [str(part) for part in annotation.__metadata__ if isinstance(part, Range)]
+        return " ".join([describe(annotation.__origin__), *ranges])
     if origin is Literal:
         return "one of " + ", ".join("null" if option is None else str(option) for option in arguments)
     if origin in (Union, types.UnionType):
@@ -129,6 +149,10 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
         return True, float(value)
     if annotation is str:
         return isinstance(value, str), value
+    if origin is Annotated:
+        fits, converted = _fit(value, annotation.__origin__)
+        ranges = [part for part in annotation.__metadata__ if isinstance(part, Range)]
+        return fits and all(part.holds(converted) for part in ranges), converted
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in arguments), value
     if origin in (Union, types.UnionType):

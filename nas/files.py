@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from search_spaces import plain_json
+
 FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
 
@@ -62,13 +64,16 @@ def write_json(path: str | Path, data: Any) -> Path:
 
 
 def read_json(path: str | Path, what: str) -> Any:
-    """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault."""
+    """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault.
+
+    What is no plain data (see `search_spaces.plain_json`) is a fault. Types and ranges: `nas.stored.read_record`.
+    """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return plain_json.read(path)
     except FileNotFoundError:
         raise ValueError(f"no {what} at {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{what} {path} is damaged (truncated?): {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{what} {path} is damaged: {error}") from None
     except OSError as error:
         raise ValueError(f"{what} {path} cannot be read: {error}") from None

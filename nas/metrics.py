@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from nas.files import write_atomic, write_text
 from nas.progress import log
+from search_spaces import plain_json
 
 FILE = "metrics.jsonl"
 PHASES = ("search", "train")  # in the order a run has them; any other comes last
@@ -142,11 +143,9 @@ def read_metrics(folder: str | Path) -> list[Record]:
 def _record(line: bytes) -> Record:
     """The record in one line. Raises `ValueError` where it is none."""
     try:
-        record = json.loads(line.decode())
+        record = plain_json.parse(line.decode())
     except UnicodeDecodeError:
         raise ValueError("it is no text") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     if not isinstance(record, dict):
         raise ValueError(f"a record is a mapping, this is a {type(record).__name__}")
     for key, kinds in (("phase", str), ("step", int), ("time", int | float)):

@@ -1,17 +1,33 @@
-"""Records that we wrote and read back: every field has a type, whoever had the file in hand since."""
+"""Records that we wrote and read back: every field has a type and a range, whoever had the file in hand since.
+
+One reader for every kind of file: a schema beside the code that writes the file, and
+
+    found = read_record(path, "derived networks", {"rounds": Count, "networks": list[dict]})
+    rows = [record(row, ROW, f"derived networks {path}: a network") for row in found["networks"]]
+
+`nas.files.read_json` has refused by then what is no plain data: NaN, a key twice, numbers beyond 64 bits, deep nesting.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from nas.cards import check_type
+from nas.cards import Range, check_type
 from nas.files import read_json
 
 Schema = Mapping[str, Any]
-"""From the name of a field to the annotation that its value must fit; `| None` also allows it to be missing."""
+"""From the name of a field to the annotation that its value must fit; `| None` also allows it to be missing.
+
+A range belongs to the annotation, also inside lists and mappings: `list[Annotated[float, Range(0, 1)]]`.
+"""
+
+Count = Annotated[int, Range(0)]
+Positive = Annotated[int, Range(1)]
+NonNegative = Annotated[float, Range(0)]  # milliseconds, seconds
+Percent = Annotated[float, Range(0, 100)]
 
 
 def read_record(path: str | Path, what: str, schema: Schema) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search_spaces import plain_json
 from search_spaces.costs import Cost, Shape
 from search_spaces.layers import Classifier, Layer, layer_from_dict
 
@@ -142,19 +143,15 @@ class Arch:
     @staticmethod
     def from_json(text: str) -> Arch:
         """The arch in `text`. Raises `ValueError` where it is not one."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON (truncated?): {error}") from None
-        return Arch.from_dict(data)
+        return Arch.from_dict(plain_json.parse(text))
 
     @staticmethod
     def load(path: str | Path) -> Arch:
         """The arch in the file `path`. Raises `ValueError` naming the file where it is missing or not an arch."""
         path = Path(path)
         try:
-            return Arch.from_json(path.read_text(encoding="utf-8"))
+            return Arch.from_dict(plain_json.read(path))
         except FileNotFoundError:
             raise ValueError(f"no arch file at {path}; a search writes one as arch.json in its run directory") from None
-        except (ValueError, UnicodeDecodeError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path}: {error}") from None

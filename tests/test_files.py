@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
+from nas.cards import Range
 from nas.files import read_json, write_atomic, write_json, write_text
+from nas.stored import Count, record
 
 
 def test_write_and_read_back(tmp_path: Path) -> None:
@@ -98,3 +102,47 @@ def test_unreadable_files_are_named(tmp_path: Path, content: bytes | None, words
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         read_json(tmp_path, "arch")
+
+
+NO_PLAIN_DATA = {
+    "[" * 10_000: "nested more than 64 deep",
+    '{"a":' * 65 + "1" + "}" * 65: "nested more than 64 deep",
+    '{"a": 1, "b": {"a": 2, "a": 3}}': "the key 'a' is there twice",
+    "[NaN]": "NaN is not a number of JSON",
+    "[-Infinity]": "-Infinity is not a number of JSON",
+    "[1e999]": "the number 1e999 is too large",
+    "[9223372036854775808]": "the number 9223372036854775808 has more than 64 bits",
+    "[" + "1" * 5000 + "]": "111... has more than 64 bits",
+    '{"a": 1': "truncated",
+    b"\xff\xfe[1]": "not text in UTF-8",
+}
+
+
+@pytest.mark.parametrize(("content", "fault"), NO_PLAIN_DATA.items(), ids=[str(text)[:20] for text in NO_PLAIN_DATA])
+def test_json_that_is_no_plain_data_is_refused(tmp_path: Path, content: str | bytes, fault: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=re.escape(fault)) as caught:
+        read_json(path, "thing")
+    assert str(caught.value).startswith(f"thing {path} is damaged: ") and len(str(caught.value)) < 300
+
+
+ROW = {"rounds": Count, "share": Annotated[float, Range(0, 1)] | None, "rows": list[Annotated[int, Range(-1, 2)]]}
+
+
+def test_records_have_types_and_ranges() -> None:
+    good = {"rounds": 0, "share": 1, "rows": [2], "note": "kept"}
+    assert record(good, ROW, "thing") == {**good, "share": 1.0}
+    assert record({"rounds": 0, "rows": []}, ROW, "thing")["share"] is None
+    faults = {
+        "rounds": [(-1, "a whole number >= 0, got -1"), (True, "a whole number >= 0"), (None, "a whole number >= 0")],
+        "share": [(1.5, "a number from 0 to 1 or null, got 1.5"), (float("nan"), "got nan"), ("x", "got 'x'")],
+        "rows": [([3], "a list with each item a whole number from -1 to 2, got [3]"), ({}, "a list with")],
+    }
+    for field, values in faults.items():
+        for value, words in values:
+            with pytest.raises(ValueError, match=re.escape(f"thing: {field} must be ")) as caught:
+                record({**good, field: value}, ROW, "thing")
+            assert words in str(caught.value)
+    with pytest.raises(ValueError, match="thing must be an object"):
+        record([good], ROW, "thing")

@@ -141,13 +141,13 @@ def test_a_lost_environment_does_not_block_a_run(
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (b"nonsense", "Expecting value"),
+        (b"nonsense", "not JSON"),
         (b'{"phase": "a", "st\xffep": 0, "time": 0}', "it is no text"),
         (b"[1, 2]", "a record is a mapping, this is a list"),
         (b'{"phase": 3, "step": 0, "time": 0}', "phase is 3"),
         (b'{"phase": "a", "step": "0", "time": 0}', "step is '0'"),
         (b'{"phase": "a", "step": 0, "time": 0, "loss": [1]}', "loss is neither a number nor a text"),
-        pytest.param(b"[" * 20_000, "it is nested too deeply", id="deep"),
+        pytest.param(b"[" * 20_000, "lists and objects are nested more than 64 deep", id="deep"),
     ],
 )
 def test_a_damaged_record_is_named_and_does_not_block_a_run(

@@ -197,7 +197,7 @@ TAMPERED = {
             "input_size": "224",
             "mean": [0.5, "a", None],
             "std": [0.5, 0.0, 0.5],
-            "crop_pct": 1e400,
+            "crop_pct": 1.5,
             "crop_mode": ["center"],
             "interpolation": {},
             "label_names": ["a"] * 9,
