@@ -113,6 +113,8 @@ def train(
             if epoch + 1 == epochs:
                 state = copy.deepcopy(state)  # the network becomes the result
                 figures = run.finish()
+                if recipe.ema_decay:
+                    state["result"] = network.state_dict()  # neither the raw weights nor the bare average
                 record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
             elif evaluate_every and (epoch + 1) % evaluate_every == 0:
                 record |= evaluate(run.counting(), data.test, accelerator=accelerator)

@@ -17,8 +17,9 @@ from nas.network import build_network
 from search_spaces.arch import Arch
 
 SAFETENSORS = ".safetensors"
-# Where the weights lie in checkpoints: ours (the moving average first, as it is the result), timm's, torchvision's.
-INSIDE = ("ema", "network", "state_dict_ema", "state_dict", "model_ema", "model")
+# Where the weights lie in checkpoints: ours, timm's, torchvision's. Of a training that keeps a moving average, what it
+# decided for; before its end the raw weights, since the average has no batch-norm statistics of its own yet.
+INSIDE = ("result", "network", "state_dict_ema", "state_dict", "model_ema", "model")
 FOLDERS = ("model.safetensors", "model/model.safetensors")  # of a model folder, of a run directory
 
 Shapes = dict[str, tuple[int, ...]]

@@ -174,7 +174,7 @@ def test_names() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("average", [[], ["recipe.ema_decay=0.9"]])
+@pytest.mark.parametrize("average", [[], ["+recipe.ema_decay=0.9"]])
 def test_two_processes_share_one_run(average: list[str], folder: Path) -> None:
     """What `accelerate launch` starts: every process trains on its part of each batch, one of them writes."""
     command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631", "-m", "nas.train"]

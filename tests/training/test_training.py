@@ -23,6 +23,7 @@ from nas.engine import share_buffers
 from nas.mixing import Mixing
 from nas.resuming import MAY_CHANGE
 from nas.training import build_network, evaluate, finished_epochs, train
+from nas.weights import read_weights
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
@@ -158,6 +159,7 @@ def test_the_better_of_raw_and_averaged_weights_is_the_result(arch: Arch, data: 
     assert figures["top1_percent"] == figures["average_top1_percent"] == evaluate(network, data.test)["top1_percent"]
     of_both = [name for name in figures if name.startswith(("raw", "average", "kept"))]
     assert len(of_both) == 5 and all(records[-1][name] == figures[name] for name in of_both)
+    assert same(dict(read_weights(tmp_path / "a.pt")), dict(network.state_dict()))
     weights, kept = checkpoints.load(tmp_path / "a.pt")["ema"], dict(network.named_parameters())
     assert same({name: weights[name] for name in kept}, {name: value.detach() for name, value in kept.items()})
 
