@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -82,5 +82,20 @@ def to_dict(stop: Stop) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any] | None) -> Stop | None:
-    """The stop that `to_dict` wrote; None for None."""
-    return None if data is None else Stop(**{**data, "correlations": tuple(data["correlations"])})
+    """The stop that `to_dict` wrote; None for None. Raises `ValueError` for what it cannot have written."""
+    if data is None:
+        return None
+    epochs, rounds, candidates = (data.get(name) for name in ("epochs", "rounds", "candidates"))
+    correlations = data.get("correlations")
+    if (
+        not (_is_count(epochs) and _is_count(rounds) and _is_count(candidates))
+        or not isinstance(correlations, list | tuple)
+        or not all(isinstance(value, int | float) and -1 <= value <= 1 for value in correlations)
+        or not epochs <= len(correlations)
+    ):
+        raise ValueError(f"the study's note on early stopping is damaged: {dict(data)}; start the search anew")
+    return Stop(epochs, rounds, candidates, tuple(float(value) for value in correlations))
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from nas import identity as identities
 from nas.identity import Identity
 from nas.lock_waits import exclusive, said
-from nas.storage import BUSY_SECONDS, FAILURES, lock_file, unusable
+from nas.storage import BUSY_SECONDS, FAILURES, LOCK_SUFFIX, lock_file, sqlite_file, unusable
 
 IDENTITY = "identity"  # what the study's trials depend on
 NO_LOCKS_CURE = "put it on a local disk, or name a database server: search.storage=postgresql://..."
@@ -48,8 +48,8 @@ class SharedStudy:
 
     def __init__(self, storage: str, name: str, identity: Identity, cure: str) -> None:
         self.url = storage
-        self.file: str | None = None  # of SQLite
-        self.locks: tuple[str, ...] = ()
+        self.file = sqlite_file(storage)  # None: another database
+        self.locks = () if self.file is None else (self.file, f"{self.file}{LOCK_SUFFIX}")
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -62,10 +62,7 @@ class SharedStudy:
     def _open(self, name: str) -> None:
         url = sqlalchemy.engine.make_url(self.url)
         self._lock = lock_file(url)
-        connect: dict[str, Any] = {}
-        if self._lock is not None:
-            self.file, connect = url.database, {"connect_args": {"timeout": BUSY_SECONDS}}
-            self.locks = (str(url.database), str(self._lock))
+        connect: dict[str, Any] = {} if self._lock is None else {"connect_args": {"timeout": BUSY_SECONDS}}
         with self._exclusive():
             self.storage = RDBStorage(self.url, engine_kwargs=connect)
             self.study = optuna.create_study(

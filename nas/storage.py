@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
+from nas.files import FULL_BYTES
 from nas.lock_waits import holders
 
 BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked
+LOCK_SUFFIX = ".lock"
 FAILURES = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, json.JSONDecodeError)
 
 
@@ -30,7 +33,7 @@ def lock_file(url: sqlalchemy.engine.URL) -> Path | None:
         return None
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(path.name + ".lock")
+    return path.with_name(path.name + LOCK_SUFFIX)
 
 
 def check_storage(storage: str) -> None:
@@ -64,9 +67,9 @@ def _check_file(storage: str, database: str | None) -> None:
 def unusable(storage: str, error: Exception) -> ValueError | OSError:
     """The error for a storage that `error` keeps from being used, in one line; a full disk is an `OSError`."""
     reason = _reason(error)
-    file = _file(storage)
+    file = sqlite_file(storage)
     name = file or f"search.storage={storage!r}"
-    if file is not None and "database or disk is full" in reason:
+    if file is not None and ("database or disk is full" in reason or ("disk I/O" in reason and _is_full(file))):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
     if "database is locked" in reason:
         return ValueError(
@@ -79,6 +82,10 @@ def unusable(storage: str, error: Exception) -> ValueError | OSError:
     return ValueError(f"search.storage={storage!r} cannot be opened: {reason}")
 
 
+def _is_full(file: str) -> bool:
+    return shutil.disk_usage(Path(file).absolute().parent).free < FULL_BYTES
+
+
 def _reason(error: BaseException) -> str:
     """What the database itself said; libraries wrap it in sentences and SQL of their own."""
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
@@ -87,7 +94,8 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(said).split())[:200]
 
 
-def _file(storage: str) -> str | None:
+def sqlite_file(storage: str) -> str | None:
+    """The file of an SQLite `storage`; None for other databases, and where that is no URL."""
     try:
         url = sqlalchemy.engine.make_url(storage)
     except sqlalchemy.exc.SQLAlchemyError:

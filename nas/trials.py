@@ -165,7 +165,7 @@ class TrialStore(SharedStudy):
                     self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
                     self._again(trial._trial_id, trial.user_attrs["attempt"])
                     found += 1
-        return found
+            return found + (self._more_attempts() if restarted else 0)
 
     @spoken
     def outcomes(self) -> dict[tuple[int, int], Outcome]:
@@ -232,6 +232,22 @@ class TrialStore(SharedStudy):
                 user_attrs={"candidate": candidate, "genotype": list(genotype), **attributes},
             )
         )
+
+    def _more_attempts(self) -> int:
+        """Give out again what was given up after fewer attempts than are allowed now. Returns how many."""
+        last: dict[str, FrozenTrial] = {}
+        for trial in self._trials():
+            name = trial.user_attrs["candidate"]
+            if name not in last or last[name].state == TrialState.FAIL:
+                last[name] = trial
+        again = [
+            trial
+            for trial in last.values()
+            if trial.state == TrialState.FAIL and trial.user_attrs["attempt"] < self.attempts
+        ]
+        for trial in again:
+            self._again(trial._trial_id, trial.user_attrs["attempt"] + 1)
+        return len(again)
 
     def _again(self, trial_id: int, attempt: int) -> None:
         trial = self.storage.get_trial(trial_id)
