@@ -13,6 +13,7 @@ from nas.derivation_request import Request, hand_over
 from nas.derive_candidates import derive_candidates
 from nas.handover import Derivation, derive_probable, read_decided, read_probabilities
 from nas.problem import build_space, check_budget
+from nas.stored import record
 from search_spaces.space import Genotype, SearchSpace
 
 
@@ -43,6 +44,7 @@ def main(cfg: DictConfig) -> int:
     config = plain(run_config(asked["run"]))
     if not config.get("method"):
         raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
+    record(config, dict.fromkeys(("space", "data", "device", "budget"), dict), f"{folder}/config.yaml")
     method = cards.build(config["method"], "method", {})
     if hasattr(method, "start"):
         return derive_candidates(folder, config, asked)

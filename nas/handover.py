@@ -76,6 +76,8 @@ def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:
 
     def propose(limit: float, count: int) -> list[Genotype]:
         within = ranked[estimates <= limit][:count]
+        if not len(ranked):
+            raise NothingWithin("no trained candidate is within the budgets")
         if not len(within):
             low, high = float(estimates.min()), float(estimates.max())
             raise NothingWithin(
@@ -100,7 +102,11 @@ def derivation_identity(
     budget: Budget | None,
     asked: Derivation,
 ) -> dict[str, Any]:
-    """All that derived networks depend on. `result`: what the search found, as plain values."""
+    """All that derived networks depend on. `result`: what the search found, as plain values.
+
+    `device`: whose times they are (None: none). Whether this machine could measure them is no part of it: measured
+    once, on the device, they stay measured where the run goes on elsewhere.
+    """
     return {
         "result": identity.digest(result),
         "space": identity.digest([_first(space).id, [[v.name, _labels(v)] for v in space.variables]]),
@@ -182,7 +188,8 @@ def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows, d
 def read_theta(folder: Path) -> dict[str, Any]:
     """`theta.json` as it was written. Raises `ValueError` where a field is missing or holds something else."""
     path = folder / "theta.json"
-    found = read_record(path, "search outcome", {"positions": list[dict], "decided": list[int] | None})
+    schema = {"space": str, "positions": list[dict], "decided": list[int] | None}
+    found = read_record(path, "search outcome", schema)
     for position in found["positions"]:
         schema = {"name": str, "labels": list[str], "probabilities": list[float]}
         position |= record(position, schema, f"search outcome {path}: a position")
@@ -194,9 +201,10 @@ def read_theta(folder: Path) -> dict[str, Any]:
 
 def read_probabilities(folder: Path, space: SearchSpace) -> tuple[np.ndarray, ...]:
     """The probabilities that `write_probabilities` stored, checked against `space`."""
-    path, positions = folder / "theta.json", read_theta(folder)["positions"]
-    if len(positions) != len(space.variables):
-        raise ValueError(f"{path} is not the outcome of a search of {space.name}")
+    path, theta = folder / "theta.json", read_theta(folder)
+    positions = theta["positions"]
+    if len(positions) != len(space.variables) or theta["space"] != _first(space).id:
+        raise ValueError(f"{path} is not the outcome of a search of {space.name} as {folder}/config.yaml has it")
     for stored, variable in zip(positions, space.variables, strict=True):
         if stored["labels"] != _labels(variable):
             raise ValueError(f"{path}: position {variable.name} does not fit {space.name}")

@@ -40,6 +40,9 @@ def record(
     has no measured latency.
     """
     budget, first = budgets.latency, derived.first
+    why = None
+    if first.measured_ms is None:
+        why = not_measured(latency_table) or "it was derived on another machine; remove derived.json to measure it here"
     return {
         "space": names["space"],
         "method": names["method"],
@@ -49,7 +52,7 @@ def record(
         "asked_latency_ms": budget.asked_ms if budget else None,
         "estimated_latency_ms": first.estimated_ms,
         "measured_latency_ms": first.measured_ms,
-        "not_measured": not_measured(latency_table),
+        "not_measured": why,
         "budget_met": budgets.met(first, arch),
         "limit_latency_ms": budget.limit_ms if budget else None,
         "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,

@@ -112,8 +112,8 @@ def main(cfg: DictConfig) -> int:
         budget = _budget(cost, latency_table, config["budget"], bool(counts)) if cost and latency_table else None
         budgets = Asked(budget, config["budget"]["macs"], config["budget"]["params"])
         log(_intention(space, data, latency_table, budget))
-        measuring = device if not_measured(latency_table) is None else None
-        clock = clock_of(space, cost, measuring, config["seed"])
+        clock = clock_of(space, cost, device if not_measured(latency_table) is None else None, config["seed"])
+        timed = device if latency_table else None
         trials: int | None = None
         validation: float | None = None
         inherit = None
@@ -124,7 +124,7 @@ def main(cfg: DictConfig) -> int:
             feasible = Feasible(space, limits + counts)
             found = search_candidates(run, method, feasible, order_of, engine, settings, config["seed"])
             ranked = found.genotypes[feasible.mask(found.genotypes)]
-            depends = derivation_identity(ranked.tolist(), space, cost, measuring, budget, asked)
+            depends = derivation_identity(ranked.tolist(), space, cost, timed, budget, asked)
             derived = derived_once(run.path, space, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
             trials, seconds = len(found.genotypes), found.seconds
             validation = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
@@ -133,7 +133,7 @@ def main(cfg: DictConfig) -> int:
             result = _search(run, method, architectures, data, cost, budget, accelerator, config["seed"])
             write_probabilities(run.path, architectures, result.probabilities, result.decided)
             outcome = (result.probabilities, result.decided)
-            depends = derivation_identity(rounded(*outcome), space, cost, measuring, budget, asked)
+            depends = derivation_identity(rounded(*outcome), space, cost, timed, budget, asked)
             derived = derived_once(
                 run.path, space, depends, lambda: derive_probable(*outcome, cost, clock, budget, asked)
             )

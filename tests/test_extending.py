@@ -59,7 +59,15 @@ def test_inspecting_runs(line: str, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "nas.search" in line])
 def test_searching_runs(line: str, folder: Path) -> None:
-    run(line, folder, "method.epochs=2", "method.warmup_epochs=1", "recipe.epochs=2", "run_dir=run")
+    run(
+        line,
+        folder,
+        "method.epochs=2",
+        "method.warmup_epochs=1",
+        "recipe.epochs=2",
+        "budget.tolerance=100",
+        "run_dir=run",
+    )
     assert (folder / "run" / "result.json").exists()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nas.candidate import Order
+from nas.cli import DictConfig, entry
 from nas.derive import main as derive
 from nas.latency import origin
 from nas.latency.device import Device
@@ -118,9 +119,11 @@ def test_a_budget_that_is_missed_is_said_first_and_ends_with_status_1(
     said = capsys.readouterr().out
     assert said.index("BUDGET NOT MET: measured") < min(said.index(word) for word in ("chosen", "result of"))
     assert "budget missed" in report_html("r")
+    count = len(measured)
     with pytest.raises(SystemExit) as stop:  # a finished run that is resumed says it again
         search(["resume=r"])
-    assert stop.value.code == 1 and len(measured) <= 3
+    assert stop.value.code == 1 and len(measured) == count
+    assert result()["search_seconds"] >= found["search_seconds"]  # of all pieces
 
 
 def test_derive_tightens_as_the_search_does(
@@ -196,3 +199,26 @@ def test_the_published_single_path_hands_over_what_its_thresholds_decide(
     with pytest.raises(SystemExit):
         search([*DNAS[:-3], "run_dir=other", "derive.how=thresholds"])
     assert "only method=single_path decides a network by thresholds" in capsys.readouterr().err
+
+
+def test_a_run_measured_on_its_device_stays_measured_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_table(monkeypatch)
+    pretend_measured(monkeypatch, 1.0)
+    search(DNAS)
+    before = result()
+    monkeypatch.setattr("nas.latency.table.elsewhere", lambda *_: "cpu is A, asked is B")
+    search(["resume=r"])
+    assert result() == before and before["measured_latency_ms"] > 0
+
+
+def test_of_several_runs_each_is_made_and_the_largest_status_counts() -> None:
+    seen: list[int] = []
+
+    @entry("search")
+    def command(cfg: DictConfig) -> int:
+        seen.append(cfg.seed)
+        return 1 if cfg.seed == 0 else 0
+
+    with pytest.raises(SystemExit) as stop:
+        command(["--multirun", "seed=0,1"])
+    assert stop.value.code == 1 and seen == [0, 1]

@@ -124,6 +124,7 @@ def test_fbnetv3_on_digits(tmp_path: Path) -> None:
         "recipe_space=small_images",
         "data=digits",
         "budget.fraction=0.3",
+        "budget.tolerance=100",
         "search.trials=10",
         "search.batch=5",
         "search.finalists=2",

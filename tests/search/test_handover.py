@@ -10,16 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.handover import Derivation, clock_of, derivation_identity, derive_ranked, derived_once
+from nas.derivation import NothingWithin
+from nas.handover import (
+    Derivation,
+    clock_of,
+    derivation_identity,
+    derive_ranked,
+    derived_once,
+    propose_ranked,
+    read_probabilities,
+    write_probabilities,
+)
 from nas.latency.device import Device
 from nas.problem import Budget
 from nas.within_budget import Derived
 from search_spaces.arch import Arch
+from search_spaces.fbnet import fbnet
 from search_spaces.recipe import Recipe
 from tests.search.pretended import joint_space
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
+LOCAL = Device()
 
 
 def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
@@ -40,10 +52,12 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     asked = float(estimates[0])
     budget = Budget(asked, asked, 0.0, *cost.reachable())
 
-    def derived(budget: Budget = budget, ranked: Any = population, cost: Any = cost, **changes: Any) -> Derived:
+    def derived(
+        budget: Budget = budget, ranked: Any = population, cost: Any = cost, device: Device = LOCAL, **changes: Any
+    ) -> Derived:
         measured.clear()
         asked = Derivation(**{"how": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
-        depends = derivation_identity(ranked.tolist(), SPACE, cost, Device(), budget, asked)
+        depends = derivation_identity(ranked.tolist(), SPACE, cost, device, budget, asked)
         clock = clock_of(SPACE, cost, Device(), 0)
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
 
@@ -62,6 +76,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         ({"budget": dataclasses.replace(budget, tolerance=0.5)}, "budget.tolerance is 0.0"),
         ({"ranked": population[1:]}, "result is"),
         ({"cost": dearer}, "cost is"),
+        ({"device": Device("desk")}, 'device is "local-onnxruntime-fp32-b1-t1"'),
     ):
         derived()
         capsys.readouterr()
@@ -80,3 +95,19 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         (tmp_path / "derived.json").write_text(damage)
         with pytest.raises(ValueError, match=r"derived\.json does not hold derived networks: .*remove it"):
             derived()
+
+
+def test_a_theta_of_another_space_is_refused(tmp_path: Path) -> None:
+    """The same positions with the same labels, at another width."""
+    one, other = (fbnet(16, 10, 1, width=width, head_channels=32) for width in (0.25, 0.5))
+    write_probabilities(tmp_path, one, [np.full(len(v), 1 / len(v)) for v in one.variables])
+    assert len(read_probabilities(tmp_path, one)) == len(one.variables)
+    with pytest.raises(
+        ValueError, match=r"theta\.json is not the outcome of a search of fbnet as .*config\.yaml has it"
+    ):
+        read_probabilities(tmp_path, other)
+
+
+def test_without_a_candidate_within_the_budgets_there_is_nothing_to_derive() -> None:
+    with pytest.raises(NothingWithin, match="no trained candidate is within the budgets"):
+        propose_ranked(np.zeros((0, 3), dtype=np.int64), None)(np.inf, 1)
