@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -81,7 +82,7 @@ CASES = [
     ("search method.epochs=0", ["epochs"]),
     ("search method.mode=softer", ["method.mode must be one of", "soft"]),
     ("search method.epochs=0", ["method.epochs must be >= 1, got 0"]),
-    ("search method.epochs=1", ["got 2 of 1 epochs", "method.warmup_epochs=0 at most"]),
+    ("search method.epochs=1 method.warmup_epochs=2", ["got 2 of 1 epochs", "method.warmup_epochs=0 at most"]),
     ("search space.candidates=[]", ["stage 1 has a layer without candidates"]),
     ("search derive.use=1", ["use must be at least 0 and less than 1"]),
     ("search derive.how=argmax derive.count=2", ["argmax is a single network, 2 were asked"]),
@@ -185,8 +186,8 @@ def test_table_of_another_device(
     derive = importlib.import_module("nas.derive").main
     derive(["run=run", "measure=false"])
     capsys.readouterr()
-    text = (tmp_path / "run" / "table.json").read_text()
-    (tmp_path / "run" / "table.json").write_text(text.replace('"threads": 1', '"threads": 2'))
+    path = tmp_path / "run" / "table.json"
+    dataclasses.replace(LatencyTable.load(path), device=Device(threads=2)).save(path)
     with pytest.raises(SystemExit):
         derive(["run=run", "measure=false"])
     assert "local-onnxruntime-fp32-b1-t2" in capsys.readouterr().err
