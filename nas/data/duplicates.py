@@ -70,7 +70,8 @@ def _whole(path: str) -> Hashable:
 
 
 def _digests(images: Iterable[Tensor]) -> list[bytes]:
-    return [hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest() for image in images]
+    rows = images.numpy() if isinstance(images, Tensor) else (image.numpy() for image in images)
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
 
 
 def _pairs(train: Iterable[Hashable], test: Iterable[Hashable]) -> list[tuple[int, int]]:

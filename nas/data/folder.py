@@ -130,7 +130,9 @@ def _notes(
     notes = list(listed.notes)
     if failures:
         first = failures[min(failures)]
-        notes.append(f"{len(failures):,} images that cannot be read are left out; first: {first.path} ({first.reason})")
+        notes.append(
+            f"images that cannot be read and are left out: {len(failures):,}; first: {first.path} ({first.reason})"
+        )
     paths: list[Sequence[str]] = [[files.paths[row] for row in rows.tolist()] for rows in parts]
     if isinstance(source, MemorySource):
         images = source.images

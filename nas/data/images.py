@@ -99,11 +99,13 @@ def fit(images: Tensor, resolution: int) -> Tensor:
         raise ValueError(f"resolution must be >= 1 pixel, got {resolution}")
     if images.shape[2:] == (resolution, resolution):
         return images
-    found = torch.empty(*images.shape[:2], resolution, resolution, dtype=torch.uint8)
-    for image, into in zip(images.flatten(0, 1).numpy(), found.flatten(0, 1), strict=True):  # one channel at a time
-        resized = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BILINEAR)
-        into.copy_(torch.from_numpy(np.array(resized)))
-    return found
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    grey = pixels.shape[3] == 1
+    found = np.empty((len(pixels), resolution, resolution, pixels.shape[3]), np.uint8)
+    for image, into in zip(pixels, found, strict=True):
+        resized = Image.fromarray(image[..., 0] if grey else image).resize((resolution,) * 2, Image.Resampling.BILINEAR)
+        into[...] = np.asarray(resized).reshape(into.shape)
+    return torch.from_numpy(found).permute(0, 3, 1, 2).contiguous()
 
 
 def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:

@@ -44,22 +44,27 @@ def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
             f"{root} has a folder train but neither {' nor '.join(HELD_OUT)}; add one, or give "
             f"data.root={root / 'train'}"
         )
-    train, test = _classes(root / "train", root), _classes(root / held_out[0], root)
+    train = _classes(root / "train", root)
+    used, test = next(
+        ((name, found) for name in held_out if (found := _classes(root / name, root)).files), (held_out[0], None)
+    )
+    if test is None:
+        raise ValueError(f"{root / used} has no folder with images; the test images are looked for in {used}/<class>/")
     names = train.names
     _check_count(root / "train", names)
     unknown = sorted(set(test.files) - set(names))
     if unknown:
         raise ValueError(
-            f"{root / held_out[0]} has images of {unknown[0]!r}, {root / 'train'} has none (its classes: "
+            f"{root / used} has images of {unknown[0]!r}, {root / 'train'} has none (its classes: "
             f"{_few(names)}); add some, or remove that folder"
         )
     notes = [*train.notes, *test.notes]
     if len(held_out) > 1:
-        others = " and ".join(f"{root / name}" for name in held_out[1:])
-        notes.append(f"the test split is {root / held_out[0]}; {others} is not read")
+        others = " and ".join(f"{root / name}" for name in held_out if name != used)
+        notes.append(f"the test split is {root / used}; {others} is not used")
     missing = [name for name in names if name not in test.files]
     if missing:
-        notes.append(f"{root / held_out[0]} has no image of {_few(missing)}")
+        notes.append(f"{root / used} has no image of {_few(missing)}")
     return Listing(train.labelled(names), test.labelled(names), names, tuple(notes))
 
 
@@ -107,7 +112,7 @@ def _classes(folder: Path, root: Path) -> _Classes:
     if empty:
         notes.append(f"folders of {folder} without images, which are no classes: {_few(empty)}")
     if others:
-        notes.append(f"{len(others):,} files in {folder} do not end like an image and are not read: {_few(others)}")
+        notes.append(f"files in {folder} whose names do not end like an image's, {len(others):,}: {_few(others)}")
     return _Classes(files, notes)
 
 

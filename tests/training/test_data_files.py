@@ -265,7 +265,8 @@ def test_candidates_train_on_the_files_as_they_are_now(
     monkeypatch.setattr(training, "train", lambda network, data, *_, **__: seen.append(data) or {})
     path = tmp_path / "mine.npz"
     card = {"_target_": "nas.data.arrays.npz", "root": str(path)}
-    order = Order(arch.to_dict(), Recipe(epochs=1, batch_size=8, lr=0.1).to_dict(), card, 0.2, 0, "c", "cpu", "no")
+    recipe = Recipe(epochs=1, batch_size=8, lr=0.1)
+    order = Order(arch.to_dict(), recipe.to_dict(), card, "mine", 0.2, 0, "c", "cpu", "no")
     np.savez(path, **arrays((8, 8)))
     for _ in range(2):
         train_candidate(order)

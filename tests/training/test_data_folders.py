@@ -124,7 +124,7 @@ def test_all_broken_images_are_named_at_once_or_left_out(memory_limit_mb: int, t
     assert "\n" not in str(caught.value) and "data.skip_unreadable=true" in str(caught.value)
     data = imagefolder(str(tmp_path), resolution=16, memory_limit_mb=memory_limit_mb, skip_unreadable=True)
     assert len(data.train) + len(data.test) == 10 == len(all_images(data))
-    assert any(note.startswith("4 images that cannot be read are left out") for note in data.notes)
+    assert any(note.startswith("images that cannot be read and are left out: 4; ") for note in data.notes)
 
 
 def all_images(data: ImageData) -> torch.Tensor:
@@ -144,10 +144,11 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:
     assert data.class_names == ("a", "b", "c")
     assert data.train.labels.bincount().tolist() == [8, 7, 4]
     said = "\n".join(data.notes)
-    for part in ("1 files in", "notes.txt", "without images, which are no classes: empty", "val is not read"):
+    for part in ("image's, 1: ", "notes.txt", "without images, which are no classes: empty", "val is not used"):
         assert part in said
     assert "has no image of c" in said
     assert len(imagefolder(str(tmp_path), resolution=16, train_limit=9).train) == 9
+    (tmp_path / "validation").mkdir()  # empty: the next is taken
     for old, new in (("test", "t"), ("val", "valid")):
         (tmp_path / old).rename(tmp_path / new)
     assert len(imagefolder(str(tmp_path), resolution=16).test) == 2
