@@ -12,27 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nas.cards import check_type
-from nas.files import read_json
 from nas.latency.device import cpu_model
 from nas.latency.standalone import usable_cores
 
 FILE = "env.json"
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "onnxruntime", "onnx", "optuna", "hydra-core")
-SCHEMA = {
-    "time": str,
-    "command": str,
-    "git_commit": str | None,
-    "python": str,
-    "packages": dict[str, str | None],
-    "platform": str,
-    "cpu": str | None,
-    "cpu_count": int | None,
-    "usable_cpus": int | None,
-    "omp_num_threads": str | None,
-    "gpu": str | None,
-}
-UNKNOWN = "unknown"
 
 
 def describe_environment() -> dict[str, Any]:
@@ -50,24 +34,6 @@ def describe_environment() -> dict[str, Any]:
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "gpu": _gpu_name(),
     }
-
-
-def read_environment(folder: str | Path) -> dict[str, Any]:
-    """The `env.json` of a run. Raises `ValueError` naming file and entry where it is missing or damaged."""
-    path = Path(folder) / FILE
-    found = read_json(path, "environment")
-    if not isinstance(found, dict):
-        raise ValueError(f"environment {path} is damaged: it holds no mapping")
-    for number, entry in enumerate([found, *check_type(found.get("resumed", []), list, f"{path}: resumed")]):
-        place = f"{path}: resumed {number}: " if number else f"{path}: "
-        check_type(entry, dict, place.rstrip(": "))
-        for key, kind in SCHEMA.items():
-            check_type(entry.get(key), kind, place + key)
-        try:
-            time.strptime(entry["time"], "%Y-%m-%dT%H:%M:%S%z")
-        except ValueError as error:
-            raise ValueError(f"{place}time is damaged: {error}") from None
-    return found
 
 
 def _module_arguments() -> list[str]:

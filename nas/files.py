@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Call `write(temporary path)` and rename the result to `path`; on any error nothing is left behind.
 
     The temporary file lies in the same folder, is flushed to disk before the rename, and carries the same suffix.
-    A full disk raises `OSError` (ENOSPC), whatever `write` made of it.
+    A full disk raises `OSError` (ENOSPC, EDQUOT, EFBIG), whatever `write` made of it.
     """
     path = Path(path)
     try:
@@ -41,12 +42,25 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
         temporary.replace(path)
     except Exception as error:
         # Libraries report a full disk in words of their own ("unexpected pos ..."); the file system knows better.
-        if not isinstance(error, OSError) and shutil.disk_usage(path.parent).free < FULL_BYTES:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if not isinstance(error, OSError) and (code := _lack_of_room(error, path.parent)):
+            raise OSError(code, os.strerror(code), str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _lack_of_room(error: BaseException | None, folder: Path) -> int | None:
+    """The code of a full disk, a quota or a limit on files where that is behind `error`, else None."""
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        return errno.ENOSPC
+    while error is not None:
+        named = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
+        code = error.errno if isinstance(error, OSError) else int(named[1]) if named else None
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return code
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: str | Path, text: str) -> Path:

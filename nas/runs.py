@@ -15,11 +15,12 @@ from typing import IO, Any, Self
 import yaml
 
 from nas import environment, identity
-from nas.files import write_json, write_text
+from nas.files import read_json, write_json, write_text
 from nas.locks import lock
 from nas.metrics import Metrics, Record, read_metrics
 from nas.plain_yaml import read_yaml, write_yaml
 from nas.progress import log
+from nas.result_file import read_environment
 
 __all__ = ["Run", "read_metrics"]
 
@@ -115,7 +116,7 @@ class Run:
         self.metrics.repair()
         now = environment.describe_environment()
         try:
-            known = environment.read_environment(self.path)
+            known = self._known_environment()
         except ValueError as error:
             log(f"{error}; the run goes on, what it began with is no longer known")
             with contextlib.suppress(FileNotFoundError):
@@ -123,6 +124,12 @@ class Run:
             known = {**now, "lost": "of the pieces before; this is the machine of the next"}
         write_json(self.path / environment.FILE, {**known, "resumed": [*known.get("resumed", []), now]})
         self._before = self._progress()
+
+    def _known_environment(self) -> dict[str, Any]:
+        """`env.json` as it stands. Raises `ValueError` where it is missing or damaged."""
+        known: dict[str, Any] = read_json(self.path / environment.FILE, "environment")
+        read_environment(self.path)  # its fields are what they must be
+        return known
 
     def _write_config(self, config: dict[str, Any]) -> None:
         text = write_yaml(config)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from nas.environment import read_environment
+from nas import checkpoint
+from nas.files import write_json
+from nas.result_file import read_environment
 from nas.runs import Run, read_metrics
 
 HOLD = """
@@ -126,8 +131,6 @@ def test_a_lost_environment_does_not_block_a_run(
         run.log("search", 0, loss=0.0)
     file = tmp_path / "r" / "env.json"
     file.unlink() if content is None else file.write_text(content)
-    with pytest.raises(ValueError, match=r"env\.json"):
-        read_environment(tmp_path / "r")
     with start(tmp_path / "r", resume=True):
         pass
     assert "env.json" in (said := capsys.readouterr().out) and "the run goes on" in said
@@ -310,3 +313,26 @@ def test_settings_that_unfold_to_too_much_are_refused(tmp_path: Path) -> None:
             Run.read_config(tmp_path)
     (tmp_path / "config.yaml").write_text("a: &a [1]\nb: *a\n")  # as such they are fine
     assert Run.read_config(tmp_path) == {"a": [1], "b": [1]}
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "a.pt": lambda path: checkpoint.save(path, {"weights": torch.randn(100_000)}),
+    "a.safetensors": lambda path: checkpoint.save_weights(path, {"weights": torch.randn(100_000)}),
+    "a.json": lambda path: write_json(path, list(range(100_000))),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_finds_no_room_leaves_what_was_there(name: str, tmp_path: Path) -> None:
+    """The limit on the size of files stands in for a full disk."""
+    path = tmp_path / name
+    path.write_text("before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            WRITERS[name](path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno in (errno.EFBIG, errno.ENOSPC)
+    assert path.read_text() == "before" and [entry.name for entry in tmp_path.iterdir()] == [name]
