@@ -46,6 +46,7 @@ class Run:
         self._made: list[Path] = []  # directories above that did not exist before
         self._lock = lock
         self._before: tuple[object, ...] = ()  # what had been done when it was continued
+        self._former: dict[str, Any] | None = None  # its settings, where it was continued with others
 
     @classmethod
     def open(cls, run_dir: str | None, resume: str | None, name: str, config: dict[str, Any]) -> Run:
@@ -110,6 +111,7 @@ class Run:
         self._remove_temporary()
         self.checkpoints.mkdir(exist_ok=True)
         if _what(config) != _what(self.read_config(self.path)):  # settings that may change, given on the command line
+            self._former = self.read_config(self.path)
             self._write_config(config)
         elif not (self.checkpoints / "config.yaml").exists():
             write_text(self.checkpoints / "config.yaml", (self.path / "config.yaml").read_text(encoding="utf-8"))
@@ -217,7 +219,10 @@ class Run:
             with contextlib.suppress(OSError):  # another run may lie beside
                 for folder in self._made:
                     folder.rmdir()
-        elif error is not None and not self._fails_again(error):
+        elif error is not None and self._fails_again(error):
+            if self._former is not None:  # what refused to go on with the new settings goes on with the former
+                self._write_config(self._former)
+        elif error is not None:
             error.add_note(f"resume={self.path}")
         self._lock.close()
 

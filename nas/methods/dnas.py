@@ -23,10 +23,11 @@ class DNAS(Alternating):
     """FBNet's search: weights on one part of the training data, theta on the other, a few steps of each in turn.
 
     Every epoch passes once over both parts, theta steps spread evenly between weight steps; theta is frozen for the
-    first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate. theta: Adam. Gradients are computed
-    only for the side that steps. `loss="fbnet"` is the published `CE * alpha * log(LAT)^beta`, `loss="ce"` plain
-    cross-entropy; with a budget either is joined by an augmented Lagrangian of `LAT <= budget`, LAT under
-    softmax(theta), whose multiplier is updated once an epoch while theta moves.
+    first `warmup_epochs`. Weights: SGD (the paper) or AdamW, cosine learning rate; batch norms do not decay. theta:
+    Adam. Gradients are computed only for the side that steps. `loss="fbnet"` is the published
+    `CE * alpha * log(LAT)^beta`, `loss="ce"` plain cross-entropy; with a budget either is joined by an augmented
+    Lagrangian of `LAT <= budget`, LAT under softmax(theta), whose multiplier is updated once an epoch while theta
+    moves.
 
     `mode`: how many candidates a step runs (see `nas.gumbel.draw_path`). `augment`: a policy of `nas.data.AUGMENTS`.
     """

@@ -38,6 +38,16 @@ def test_interrupted_search_continues_bit_for_bit(mode: str, tmp_path: Path) -> 
     check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_batch_norms_do_not_decay(optimizer: str, tmp_path: Path) -> None:
+    state = _State(method(weight_optimizer=optimizer, weight_decay=0.5), task(tmp_path)[0])
+    decayed, spared = state.weight_optimizer.param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.5, 0.0)
+    norms = [m for m in state.supernet.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {id(p) for p in spared["params"]} == {id(p) for m in norms for p in m.parameters()}
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(state.supernet.parameters()))
+
+
 def test_other_seeds_give_other_searches(tmp_path: Path) -> None:
     first = method().search(task(tmp_path / "a", seed=0)[0])
     second = method().search(task(tmp_path / "b", seed=1)[0])

@@ -15,6 +15,7 @@ import nas
 from nas import checkpoint, evaluate, train
 from nas.accuracy import evaluate as evaluate_network
 from nas.data.digits import digits
+from nas.runs import Run
 from nas.train import is_published_name, short_name
 from search_spaces.arch import Arch
 
@@ -162,6 +163,19 @@ def test_diverged_training_keeps_the_last_good_epoch(folder: Path, capsys: pytes
     assert "training diverged" in line
     assert "epoch 1, step" in line
     assert not Path("one/result.json").exists()
+
+
+def test_settings_that_were_refused_on_resuming_are_not_kept(tmp_path: Path) -> None:
+    former, cured, refused_ones = ({"recipe": {"lr": lr}, "resume": None} for lr in (0.1, 0.01, 7.0))
+    with Run.open(str(tmp_path / "one"), None, "train", former) as run:
+        checkpoint.save(run.checkpoints / "train.pt", {"epoch": 1})
+    with pytest.raises(ValueError, match="finished"), Run.open(None, str(run.path), "train", refused_ones):
+        raise ValueError("finished")
+    assert Run.read_config(run.path)["recipe"] == {"lr": 0.1}
+    with pytest.raises(ValueError, match="diverged"), Run.open(None, str(run.path), "train", cured):
+        checkpoint.save(run.checkpoints / "train.pt", {"epoch": 2})
+        raise ValueError("diverged again")
+    assert Run.read_config(run.path)["recipe"] == {"lr": 0.01}  # an epoch was made with it
 
 
 def test_names() -> None:
