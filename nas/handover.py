@@ -17,7 +17,7 @@ from nas.latency.device import Device
 from nas.latency.fresh import measure_arch_fresh_ms
 from nas.problem import Budget
 from nas.progress import log
-from nas.stored import read_record, record
+from nas.stored import Schema, read_record, record
 from nas.within_budget import Clock, Derived, Propose, Timed, within_budget
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
@@ -188,7 +188,7 @@ def write_probabilities(folder: Path, space: SearchSpace, probabilities: Rows, d
 def read_theta(folder: Path) -> dict[str, Any]:
     """`theta.json` as it was written. Raises `ValueError` where a field is missing or holds something else."""
     path = folder / "theta.json"
-    schema = {"space": str, "positions": list[dict], "decided": list[int] | None}
+    schema: Schema = {"space": str, "positions": list[dict], "decided": list[int] | None}
     found = read_record(path, "search outcome", schema)
     for position in found["positions"]:
         schema = {"name": str, "labels": list[str], "probabilities": list[float]}

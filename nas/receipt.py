@@ -108,6 +108,8 @@ def show(
         receipt[2] = ("latency measured", f"not measured: {found['not_measured']}")
     asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
     receipt += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
+    if found.get("budget_met") is not None:
+        receipt.append(("budget", "MISSED" if missed else "met"))
     if found["trials"] is not None:
         receipt.append(("candidates trained", f"{found['trials']}"))
         receipt.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
