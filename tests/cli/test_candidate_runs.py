@@ -85,6 +85,7 @@ def outcome(run: Path) -> dict[str, Any]:
     trials = json.loads((run / "trials.json").read_text())
     for trial in trials:
         trial["figures"].pop("train_seconds")
+        trial.pop("digest", None)  # over the seconds too
     metrics = [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(run) if r["phase"] == "search"]
     return {"trials": trials, "metrics": metrics}
 
