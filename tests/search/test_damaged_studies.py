@@ -100,7 +100,7 @@ def test_a_full_disk_is_called_that(file: Path, tmp_path: Path) -> None:
 
     sqlalchemy.event.listen(found.storage.engine, "checkout", limit)
     with pytest.raises(OSError) as full:
-        found.add(0, [("c" * 9000, (0, 0))])
+        found.add(1, [("c" * 500_000, (0, 0))])
     assert full.value.errno == errno.ENOSPC and full.value.filename == str(file)
     found.close()
 
