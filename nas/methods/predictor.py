@@ -12,9 +12,11 @@ from nas.methods.proposal import Proposal
 from nas.seeding import derive_seed, numpy_generator
 from nas.zero_cost import cost_statistics
 from predictors.base import Predictor, PredictorCard, Statistics
+from predictors.blanking import Blanked
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace
+from search_spaces.silent import SilentGenes
 from search_spaces.space import Population, SearchSpace, Variable
 
 
@@ -66,6 +68,8 @@ class PredictorProposal(Proposal):
         self.card = card
         self.statistics = statistics
         self.pool = quasi_random(feasible, card.pool_size, seed)
+        self.silent = SilentGenes(architectures_of(feasible.space))
+        self._predictor: Predictor | None = None
 
     def _propose(self, count: int, rng: np.random.Generator) -> Population:
         scored = np.isfinite(self.scores)
@@ -91,6 +95,7 @@ class PredictorProposal(Proposal):
 
     def _batch(self, pool: Population, mean: Floats, std: Floats, count: int) -> np.ndarray:
         """Indices of the batch in `pool`, taken one after the other."""
+        pool = self.silent.blank(pool)
         nearest = np.full(len(pool), np.inf)
         taken: list[int] = []
         for _ in range(min(count, len(pool))):
@@ -102,17 +107,22 @@ class PredictorProposal(Proposal):
         return np.array(taken, dtype=np.int64)
 
     def fitted(self) -> Predictor:
-        """The predictor of all scores told so far. Raises `ValueError` where fewer than two differ."""
+        """The predictor of all scores told so far, until it is fitted again; built (an encoder pre-trained) once.
+
+        It sees the genes of blocks that are not there blanked. Raises `ValueError` where fewer than two scores differ.
+        """
+        if self._predictor is None:
+            arch_variables, recipe_variables = variables_of(self.space)
+            built = self.card.predictor.build(
+                variables=arch_variables,
+                recipe_variables=recipe_variables,
+                statistics=self.statistics,
+                seed=derive_seed(self.seed, "predictor") % 2**31,
+            )
+            self._predictor = Blanked(built, self.silent.blank)
         scored = np.isfinite(self.scores)
-        arch_variables, recipe_variables = variables_of(self.space)
-        predictor = self.card.predictor.build(
-            variables=arch_variables,
-            recipe_variables=recipe_variables,
-            statistics=self.statistics,
-            seed=derive_seed(self.seed, "predictor") % 2**31,
-        )
-        predictor.fit(self.told[scored], self.scores[scored])
-        return predictor
+        self._predictor.fit(self.told[scored], self.scores[scored])
+        return self._predictor
 
     def finalists(self, count: int) -> Population:
         """The `count` candidates of highest predicted score within the budgets that were not trained yet."""
@@ -151,9 +161,14 @@ def variables_of(space: SearchSpace) -> tuple[Sequence[Variable], Sequence[Varia
     return space.variables[:genes], space.variables[genes:]
 
 
+def architectures_of(space: SearchSpace) -> SearchSpace:
+    """The space of the architectures alone."""
+    return space.architectures if isinstance(space, JointSpace) else space
+
+
 def free_statistics(space: SearchSpace) -> Statistics | None:
     """Logarithms of parameters, MACs and activations of architecture genes; None without architecture variables."""
-    arch_space = space.architectures if isinstance(space, JointSpace) else space
+    arch_space = architectures_of(space)
     if not arch_space.variables:
         return None
     counts = cost_statistics(arch_space)

@@ -11,6 +11,7 @@ from nas import cards
 from nas.composition import card_values
 from nas.methods.predictor import PredictorProposal
 from nas.methods.proposal import Proposal
+from predictors.pretraining import pretrain
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.costs import Count
 from search_spaces.fbnet import fbnet
@@ -19,6 +20,7 @@ from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Population, SearchSpace
+from tests.spaces.test_composed import with_own_kernels
 
 SMALL: dict[str, dict[str, Any]] = {
     "random": {},
@@ -60,12 +62,12 @@ def limits(space: SearchSpace, *shares: float) -> list[Limit]:
     return found
 
 
-def method(name: str) -> Any:
-    return cards.build({**card_values(f"method/{name}"), **SMALL[name]}, "method", {})
+def method(name: str, **changes: Any) -> Any:
+    return cards.build({**card_values(f"method/{name}"), **SMALL[name], **changes}, "method", {})
 
 
-def start(name: str, space: SearchSpace, shares: tuple[float, ...] = (), seed: int = 0) -> Proposal:
-    found = method(name).start(Feasible(space, limits(space, *shares)), seed)
+def start(name: str, space: SearchSpace, shares: tuple[float, ...] = (), seed: int = 0, **changes: Any) -> Proposal:
+    found = method(name, **changes).start(Feasible(space, limits(space, *shares)), seed)
     assert isinstance(found, Proposal)
     return found
 
@@ -207,3 +209,45 @@ def test_regularized_evolution_changes_one_gene_of_the_best_of_a_sample() -> Non
         child = found.ask(1)
         assert (child[0] != last[values.argmax()]).sum() == 1
         found.tell(child, score(child))
+
+
+def test_an_encoder_is_pre_trained_once_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fit starts from it all the same: predictions are those of a predictor built anew."""
+    learned: list[Any] = []
+
+    def counted(*args: Any) -> Any:
+        learned.append(args)
+        return pretrain(*args)
+
+    monkeypatch.setattr("predictors.fbnetv3.pretrain", counted)
+    card = {
+        "_target_": "predictors.fbnetv3.FBNetV3",
+        "members": 2,
+        "encoder": [8],
+        "head": [4],
+        "frozen_steps": 5,
+        "tuned_steps": 5,
+        "pretraining": {"_target_": "predictors.pretraining.Pretraining", "samples": 256, "batch_size": 64},
+    }
+    space = SPACES["joint"]
+    proposal = start("predictor", space, (0.5,), predictor=card)
+    assert isinstance(proposal, PredictorProposal)
+    rounds(proposal, 4, 6)
+    proposal.finalists(2)
+    assert len(learned) == 1
+    again = start("predictor", space, (0.5,), predictor=card)
+    assert isinstance(again, PredictorProposal)
+    again.tell(proposal.told, proposal.scores)
+    for one, other in zip(proposal.fitted().predict(proposal.told), again.fitted().predict(proposal.told), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_predictors_see_no_choices_about_blocks_that_are_not_there() -> None:
+    space = with_own_kernels()
+    proposal = start("predictor", space, ())
+    assert isinstance(proposal, PredictorProposal)
+    rng = np.random.default_rng(0)
+    told = space.sample(16, rng)
+    proposal.tell(told, rng.random(16))
+    mean, _ = proposal.fitted().predict(np.array([[0, 1, 0], [0, 1, 1]]))
+    assert mean[0] == mean[1]

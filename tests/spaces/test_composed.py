@@ -8,8 +8,9 @@ import pytest
 from search_spaces.additive import AdditiveCost
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual
-from search_spaces.space import Term, Variable
+from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Layer
+from search_spaces.silent import SilentGenes
+from search_spaces.space import Genotype, Term, Variable
 
 RESOLUTIONS, WIDTHS, DEPTHS, KERNELS = (16, 24), (8, 16, 24), (1, 2), (3, 5)
 
@@ -45,6 +46,40 @@ def tiny() -> ComposedSpace:
         Term(2, (0,), lambda g: (Classifier(10),), lambda g: Shape(32, half(g[0]), half(g[0]))),
     ]
     return ComposedSpace("tiny", variables, terms, lambda genotype: RESOLUTIONS[genotype[0]])
+
+
+def with_own_kernels() -> ComposedSpace:
+    """A stage of 1 or 2 blocks, each with a kernel of its own: the second's says nothing where it is not there."""
+    variables = [
+        Variable("depth", DEPTHS, ordered=True),
+        Variable("kernel.0", KERNELS, ordered=True),
+        Variable("kernel.1", KERNELS, ordered=True),
+    ]
+    shape = Shape(8, 8, 8)
+
+    def second(genes: Genotype) -> tuple[Layer, ...]:
+        return (InvertedResidual(8, KERNELS[genes[1]], 1, 3),) * genes[0]
+
+    terms = [
+        Term(0, (), lambda g: (ConvBNAct(8, 3, 2),), lambda g: Shape(3, 16, 16)),
+        Term(1, (1,), lambda g: (InvertedResidual(8, KERNELS[g[0]], 1, 3),), lambda g: shape),
+        Term(1, (0, 2), second, lambda g: shape),
+        Term(2, (), lambda g: (Classifier(10),), lambda g: shape),
+    ]
+    return ComposedSpace("own_kernels", variables, terms, lambda genotype: 16)
+
+
+def test_genes_of_blocks_that_are_not_there_are_silent() -> None:
+    space = with_own_kernels()
+    population, silent = everything(space), SilentGenes(space)
+    assert silent.possible
+    for genotype, mask, blanked in zip(population, silent.mask(population), silent.blank(population), strict=True):
+        assert mask.tolist() == [False, False, genotype[0] == 0]
+        assert blanked.tolist() == [*genotype[:2], genotype[2] if genotype[0] else 0]
+        assert space.decode(blanked) == space.decode(genotype)
+    assert not SilentGenes(tiny()).possible
+    more = np.array([[0, 1, 1, 7]])  # a recipe's gene behind them
+    assert silent.blank(more).tolist() == [[0, 1, 0, 7]]
 
 
 def everything(space: ComposedSpace) -> np.ndarray:
