@@ -232,7 +232,9 @@ class LatencyTable:
                 f"a latency table is in {UNIT!r}, this one in {data.get('unit')!r}; import it with its unit"
             )
         if "digest" in data and data["digest"] != seal(data, "digest"):
-            raise ValueError("the latency table is damaged: its digest is not that of its content; measure again")
+            raise ValueError(
+                "the latency table is damaged: its digest is not that of its content; restore it, or measure again"
+            )
         try:
             calibration = dict(fields.mapping(data["calibration"], "calibration"))
             offset = fields.number(calibration.pop("offset_ms"), "offset_ms", -MOST_MS, MOST_MS)
