@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from nas.data.card import data_of
 from nas.data.images import ImageData
 from nas.data.stamp import stamp
 from nas.engine import make_accelerator
+from nas.kept_data import KeptData
 from nas.seeding import derive_seed
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -78,6 +78,11 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
     return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=None if too_long else recipe.warmup_epochs)
 
 
-@functools.lru_cache(maxsize=2)
+_KEPT = KeptData()  # of this process, which trains one candidate after the other
+
+
 def _data(card: str, fraction: float, seed: int, stamp_of_files: str) -> ImageData:
-    return data_of(json.loads(card)).held_out(1 - fraction, seed)
+    def load() -> ImageData:
+        return data_of(json.loads(card)).held_out(1 - fraction, seed)
+
+    return _KEPT.get((card, fraction, seed, stamp_of_files), load)

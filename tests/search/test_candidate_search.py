@@ -18,8 +18,11 @@ import pytest
 
 from nas.candidate import Order, search_recipe, train_candidate
 from nas.candidate_search import CandidateSettings, Found
+from nas.data import ImageData
+from nas.data.digits import digits
 from nas.engines.base import Work
 from nas.engines.local import LocalEngine
+from nas.kept_data import KeptData, image_bytes
 from nas.methods.random import RandomSearch
 from nas.problem import count_limits
 from nas.runs import read_metrics
@@ -215,3 +218,26 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest
 def trial_states(path: Path) -> collections.Counter[str]:
     with sqlite3.connect(path) as database:
         return collections.Counter(state for (state,) in database.execute("select state from trials"))
+
+
+def test_searched_resolutions_are_loaded_once_each(tmp_path: Path) -> None:
+    """As many data sets stay as fit; the one in use stays whatever its size."""
+    images = {side: digits(resolution=side) for side in (6, 8, 10)}
+    size = image_bytes(images[8])
+    assert size == 64 * (len(images[8].train) + len(images[8].test))
+    loaded: list[int] = []
+
+    def get(kept: KeptData, side: int) -> None:
+        def load() -> ImageData:
+            loaded.append(side)
+            return images[side]
+
+        assert kept.get(side, load) is images[side]
+
+    roomy, tight = KeptData(), KeptData(size)
+    for side in (6, 8, 10, 6, 8, 10):
+        get(roomy, side)
+    assert loaded == [6, 8, 10]
+    for side in (8, 8, 10, 8):
+        get(tight, side)
+    assert loaded[3:] == [8, 10, 8]
