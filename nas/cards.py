@@ -27,12 +27,20 @@ class Range:
             return "that is finite" if math.isinf(self.low) else f">= {self.low:g}"
         return f"<= {self.high:g}" if math.isinf(self.low) else f"from {self.low:g} to {self.high:g}"
 
+from nas.card_roles import ROLES, check_made, check_places, check_target
+
+LARGEST = 2**63  # of whole numbers: beyond, the libraries below fail in words of their own
+EXACT = 2**53  # whole numbers that a float holds exactly
+
 
 def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
     """The object a card describes: its `_target_` called with its values and `extra`. `name` is said in errors."""
     if not isinstance(card, Mapping) or "_target_" not in card:
         raise ValueError(f"{name or 'the card'} names no _target_, so nothing can be built from it")
+    if name in ROLES:
+        check_places({name: card})
     target = find_target(card["_target_"], name)
+    check_target(name, target, card["_target_"])
     signature = parameters(target)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
     hints = argument_types(target)
@@ -44,7 +52,7 @@ def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
         if key in extra or (key not in signature and not open_ended):
             options = [option for option in signature if option not in extra]
             raise ValueError(f"there is no key {prefix}{key}; {_options(key, options, prefix)}")
-        if isinstance(value, Mapping) and "_target_" in value:
+        if isinstance(value, Mapping) and "_target_" in value and not _is_plain(hints.get(key, Any)):
             values[key] = build(value, f"{prefix}{key}", {})
         else:
             values[key] = check_type(value, hints.get(key, Any), f"{prefix}{key}")
@@ -58,7 +66,9 @@ def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
     ]
     if needed:
         raise ValueError(f"{prefix}{needed[0]} has no value; give it: {prefix}{needed[0]}=...")
-    return target(**values, **extra)
+    made = target(**values, **extra)
+    check_made(name, made, card["_target_"])
+    return made
 
 
 def find_target(path: Any, name: str = "") -> Callable[..., Any]:
@@ -105,8 +115,10 @@ def check_type(value: Any, annotation: Any, name: str) -> Any:
     cure = ""
     if isinstance(value, str) and _asks_number(annotation):
         cure = " (a text that looks like a number: drop the quotes)" if _reads_as_number(value) else ""
-    if isinstance(value, float) and math.isnan(value):
-        raise ValueError(f"{name} must be {describe(annotation)}, got nan")
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST:
+        raise ValueError(f"{name} must be {describe(annotation)} between -2^63 and 2^63, got {value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be {describe(annotation)}, got {value}")
     raise ValueError(f"{name} must be {describe(annotation)}, got {value!r}{cure}")
 
 
@@ -142,9 +154,11 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
     if annotation is bool:
         return isinstance(value, bool), value
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool), value
+        if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:  # 4e6
+            return True, int(value)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST, value
     if annotation is float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
             return False, value
         return True, float(value)
     if annotation is str:
@@ -189,6 +203,16 @@ def _is_sequence(kind: Any) -> bool:
 
 def _is_mapping(kind: Any) -> bool:
     return inspect.isclass(kind) and issubclass(kind, Mapping)
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether values of `annotation` are plain data, so that no card can stand for one."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return all(_is_plain(option) for option in arguments)
+    kind = origin or annotation
+    plain = (int, float, str, bool, None, type(None), Literal)
+    return kind in plain or _is_sequence(kind) or _is_mapping(kind)
 
 
 def _asks_number(annotation: Any) -> bool:

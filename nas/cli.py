@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +28,32 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import conf
-from nas import cards
+from nas import arguments as words
+from nas import cards, launch
+from nas.card_roles import check_places
 from nas.cards import check_type
 from nas.command_help import show_help
-from nas.composition import CONF, keys, nearest, own_method, settings, split, targets
-from nas.mistakes import report
+from nas.composition import CONF, keys, nearest, own_method, settings, targets
+from nas.mistakes import USER_ERROR, Terminated, report
+from nas.override_text import command as command_text
+from nas.override_text import literal
 from nas.progress import log
-from nas.runs import Run
+from nas.stored_config import plain_value, resumed, run_config, without_cards
+
+__all__ = [
+    "DictConfig",
+    "check_types",
+    "entry",
+    "instantiate",
+    "plain",
+    "run_config",
+    "targets",
+    "typed",
+    "without_cards",
+]
 
 Command = Callable[[DictConfig], int | None]
 
-# Hydra's own; anything else that begins with a dash is a setting written as other programs have it
-OPTIONS = {
-    *("-h", "--help", "--hydra-help", "--version", "-m", "--multirun", "-r", "--run", "-c", "--cfg", "-i", "--info"),
-    *("--resolve", "-p", "--package", "-sc", "--shell-completion", "--experimental-rerun"),
-    *("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir"),
-}
 NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
 
 
@@ -49,26 +61,28 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
     """Make a function of a `DictConfig` a command configured by `conf/<config_name>.yaml`.
 
     The command reads `sys.argv`, or the list of overrides it is called with. Bad input (`ValueError`, `OSError`, and
-    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130 and the way to
-    continue, anything else is our bug: a traceback and status 1. `debug=true` always shows the traceback. What the
-    function returns is the exit status of what went well (None: 0); of several runs the largest.
+    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130 and SIGTERM with
+    143, both with the way to continue, anything else is our bug: a traceback and status 1. `debug=true` always shows
+    the traceback. What the function returns is the status of what went well (None: 0), of several runs the largest.
     """
 
     def decorate(function: Command) -> Callable[..., None]:
         @functools.wraps(function)
         def command(overrides: list[str] | None = None) -> None:
             arguments = sys.argv[1:] if overrides is None else list(overrides)
-            given = arguments
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
+            _check_launch(config_name)
             try:
-                _check_options(arguments)
-                arguments = own_method(config_name, arguments)
-                if {"-h", "--help"} & set(arguments):
-                    show_help(config_name, function, settings(arguments))
-                else:
-                    _run(config_name, function, arguments)
+                with _terminable():
+                    arguments = words.ordered(arguments)
+                    words.check_cards(words.card_folders(arguments))
+                    arguments = own_method(config_name, arguments)
+                    if {"-h", "--help"} & set(arguments):
+                        show_help(config_name, function, settings(arguments))
+                    else:
+                        _run(config_name, function, arguments)
             except (Exception, KeyboardInterrupt) as error:
-                sys.exit(report(error, config_name, given, debug))
+                sys.exit(report(error, config_name, arguments, debug))
 
         return command
 
@@ -104,20 +118,37 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
     if config_name == "search":
         for folder in sorted(folders):
             shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-            log(f"all runs on one page: python -m nas.report run={shlex.quote(str(shown))}")
+            log(f"all runs on one page: {command_text('report', {'run': str(shown)})}")
     if max(statuses):
         raise SystemExit(max(statuses))
 
 
-def _check_options(arguments: list[str]) -> None:
-    for argument in arguments:
-        name = argument.partition("=")[0]
-        if argument.startswith("-") and name not in OPTIONS:
-            key = name.lstrip("-").replace("-", "_")
-            raise ValueError(
-                f"there is no option {name}; settings are written key=value, here {key}=... "
-                "(options are --help, --multirun and those of --hydra-help)"
-            )
+def _check_launch(config_name: str) -> None:
+    """End a command that several processes were launched for and that runs in one, before it does anything."""
+    refused = launch.refusal(config_name)
+    if refused:
+        print(f"error: {refused}", file=sys.stderr)
+    if refused is not None:
+        sys.exit(USER_ERROR)
+    if note := launch.note():
+        log(note)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends what is inside as Ctrl-C does, so that the run directory is left in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Carrier(BaseException):
@@ -133,7 +164,7 @@ class _Carrier(BaseException):
 
 def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     """`cfg` with its overrides checked; that of the earlier run where `resume=` names one."""
-    overrides = [split(text) for text in HydraConfig.get().overrides.task]
+    overrides = [words.split(text) for text in HydraConfig.get().overrides.task]
     choices = HydraConfig.get().runtime.choices
     defaults = OmegaConf.load(CONF / f"{config_name}.yaml")
     for key, added in overrides:
@@ -143,56 +174,34 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
         if added and card is None:
             known = [name for name in keys(cfg) if name != key]
             raise ValueError(f"there is no key {key!r}; {nearest(key, known)}")
-        default = OmegaConf.select(defaults, key)
-        if key in NULLABLE and OmegaConf.select(cfg, key) is None:
-            continue
-        if card is None and default is not None and not OmegaConf.is_config(default):
-            check_type(OmegaConf.select(cfg, key), type(default), key)
+        if card is None:
+            _check_value(cfg, key, OmegaConf.select(defaults, key))
     for key in ("run_dir", "resume"):  # a folder may be called 5
-        if cfg.get(key) is not None:
+        if not isinstance(cfg.get(key), str | None):
             cfg[key] = str(cfg[key])
+    for key in words.PATHS:
+        value = OmegaConf.select(cfg, key, default=None)
+        if isinstance(value, str) and value.startswith("~"):
+            OmegaConf.update(cfg, key, literal(os.path.expanduser(value)))
+    check_places(OmegaConf.to_container(cfg, resolve=False))
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
-        cfg.run_dir = HydraConfig.get().runtime.output_dir
+        cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     if cfg.get("resume"):
-        return _resumed(cfg, [key for key, _ in overrides], config_name)
+        return resumed(cfg, [key for key, _ in overrides], choices, config_name)
     return cfg
 
 
-def _resumed(cfg: DictConfig, given: list[str], config_name: str) -> DictConfig:
-    """The configuration of the run `cfg.resume`. Keys given again must agree with it, so that nothing is mixed."""
-    stored = run_config(cfg.resume, known=targets(cfg))
-    began = Run.read_command(cfg.resume)
-    if began not in (None, config_name):
-        raise ValueError(
-            f"{cfg.resume} is a run of nas.{began}; continue it with: python -m nas.{began} resume={cfg.resume}"
-        )
-    for key in given:
-        if key in ("resume", "debug", "run_dir"):
-            continue
-        now, then = (_plain(OmegaConf.select(config, key)) for config in (cfg, stored))
-        if now != then:
-            shown = "" if isinstance(now, dict) else f" (the run has {then!r}, now {now!r})"
-            raise ValueError(f"a resumed run keeps its settings, but {key} differs{shown}; leave it out: resume=...")
-    stored.resume, stored.debug = cfg.resume, cfg.debug
-    return stored
-
-
-def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
-    """The configuration a run was started with, for `instantiate`.
-
-    A run directory is data, so the code its cards may name is what the cards of this installation name, and `known`.
-    Raises `ValueError` for another name and where `path` is no run directory.
-    """
-    stored = OmegaConf.create(Run.read_config(path))
-    assert isinstance(stored, DictConfig)
-    allowed = set(known)
-    for card in CONF.rglob("*.yaml"):
-        allowed |= set(targets(OmegaConf.load(card)))
-    for target in targets(stored):
-        if target not in allowed:
-            raise ValueError(f"{path}/config.yaml names {target!r}, which no card of this installation names")
-    OmegaConf.set_struct(stored, True)
-    return stored
+def _check_value(cfg: DictConfig, key: str, default: Any) -> None:
+    """What was given for `key` must be of the kind that `default` is."""
+    value = OmegaConf.select(cfg, key)
+    if default is None or (key in NULLABLE and value is None):
+        return
+    if OmegaConf.is_dict(default):
+        if not OmegaConf.is_dict(value):
+            first = next(iter(default), "key")
+            raise ValueError(f"{key} is a group of settings, got {value!r}; give one of them: {key}.{first}=...")
+    elif not OmegaConf.is_config(default):
+        _keep(cfg, key, check_type(value, type(default), key))
 
 
 def _card_above(cfg: DictConfig, key: str) -> DictConfig | None:
@@ -203,10 +212,6 @@ def _card_above(cfg: DictConfig, key: str) -> DictConfig | None:
         if isinstance(node, DictConfig) and "_target_" in node:
             return node
     return None
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True, throw_on_missing=True) if OmegaConf.is_config(value) else value
 
 
 # -- from cards to objects
@@ -227,14 +232,14 @@ def instantiate(card: DictConfig | dict[str, Any], **extra: Any) -> Any:
     key is answered with the keys there are.
     """
     name = str(card._get_full_key(None)) if isinstance(card, DictConfig) else ""
-    return cards.build(_plain(card), name, extra)
+    return cards.build(plain_value(card), name, extra)
 
 
 def typed(
     cfg: DictConfig, key: str, annotation: Any, minimum: float | None = None, maximum: float | None = None
 ) -> Any:
     """`cfg[key]`, which must fit `annotation` (`int`, `float | None`, `Literal[...]`) and lie within the bounds."""
-    value = _plain(OmegaConf.select(cfg, key, throw_on_missing=True))
+    value = plain_value(OmegaConf.select(cfg, key, throw_on_missing=True))
     value = check_type(value, annotation, key)
     if value is not None and minimum is not None and value < minimum:
         raise ValueError(f"{key} must be at least {minimum:g}, got {value!r}")
@@ -249,4 +254,11 @@ def check_types(cfg: DictConfig, types: dict[str, Any]) -> None:
     Each value is an annotation, or an annotation with the least and perhaps the largest value allowed.
     """
     for key, law in types.items():
-        typed(cfg, key, *(law if isinstance(law, tuple) else (law,)))
+        value = typed(cfg, key, *(law if isinstance(law, tuple) else (law,)))
+        _keep(cfg, key, value)
+
+
+def _keep(cfg: DictConfig, key: str, value: Any) -> None:
+    """Store a number as what it was asked for: 4e6 is a whole number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        OmegaConf.update(cfg, key, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import conf
+from nas.arguments import card_folders, split
+from nas.override_text import value_text
+from nas.plain_yaml import read_yaml
 
 CONF = Path(conf.__file__).parent
 
@@ -20,36 +22,45 @@ CONF = Path(conf.__file__).parent
 def settings(arguments: list[str]) -> list[str]:
     """The overrides among `arguments`; folders of own cards become Hydra's setting for them."""
     found = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
-    for flag, folder in itertools.pairwise(arguments):
-        if flag in ("--config-dir", "-cd"):
-            found.append(f"hydra.searchpath=['{Path(folder).absolute()}']")
+    found += [f"hydra.searchpath={value_text([str(folder.absolute())])}" for folder in card_folders(arguments)]
     return found
 
 
 def own_method(config_name: str, arguments: list[str]) -> list[str]:
     """`arguments` of a search, with the method that the card of the given space names where none is given.
 
-    `arch=` leaves only recipes to search, which is the predictor's. A continued run and an experiment know their own.
-    Raises `ValueError` where several spaces of different methods are given at once.
+    `arch=` leaves only recipes to search, which is the predictor's. An experiment knows its own, and so does a run that
+    is continued or derived from, apart from code of the user's own, which is named again with its space. Raises
+    `ValueError` where several spaces of different methods are given at once.
     """
     given = {split(text)[0]: text.partition("=")[2].strip() for text in settings(arguments)}
-    if config_name != "search" or not {"space", "arch"} & set(given) or {"method", "resume", "experiment"} & set(given):
+    is_known = config_name == "derive" or "resume" in given
+    if config_name not in ("search", "derive") or {"method", "experiment"} & set(given):
         return arguments
-    if given.get("arch", "null") != "null":
+    if given.get("arch", "null") != "null" and not is_known:
         return [*arguments, "method=predictor"]
     if "space" not in given:
         return arguments
-    folders = [Path(folder) for flag, folder in itertools.pairwise(arguments) if flag in ("--config-dir", "-cd")]
+    folders = card_folders(arguments)
     found = set()
     for space in given["space"].split(","):
         files = [folder / "space" / f"{space.strip()}.yaml" for folder in [*folders, CONF]]
         card = next((file for file in files if file.exists()), None)
-        values = yaml.safe_load(card.read_text(encoding="utf-8")) if card else None
+        values = _read(card) if card else None
         found.add(values.get("method") if isinstance(values, dict) else None)
     if len(found) > 1:
         raise ValueError(f"the spaces {given['space']} have different methods of their own; give one: method=...")
     (method,) = found
+    if is_known and not any((folder / "method" / f"{method}.yaml").exists() for folder in folders):
+        return arguments
     return [*arguments, f"method={method}"] if method else arguments
+
+
+def _read(card: Path) -> Any:
+    try:
+        return read_yaml(card.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"the card {card} cannot be read: {error}") from None
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -62,12 +73,6 @@ def card_values(name: str) -> dict[str, Any]:
     """What the card `conf/<name>.yaml` says, as it is written; `card_values("method/dnas")`."""
     values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
     return values
-
-
-def split(override: str) -> tuple[str, bool | None]:
-    """The key of an override, and whether it is added (`+key=1`); None for a deletion (`~key`)."""
-    key = override.partition("=")[0].strip()
-    return key.lstrip("+~"), None if key.startswith("~") else key.startswith("+")
 
 
 def targets(node: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import cards, derivation
-from nas.cli import DictConfig, check_types, entry, plain, run_config
+from nas.cli import DictConfig, check_types, entry, plain, run_config, targets, without_cards
 from nas.data.card import data_of
 from nas.derivation import How
 from nas.derivation_request import Request, hand_over
@@ -38,10 +38,10 @@ def main(cfg: DictConfig) -> int:
             "out": str | None,
         },
     )
-    asked = plain(cfg)
+    asked = plain(without_cards(cfg))
     check_budget(asked["budget"]["latency_ms"])
     folder = Path(asked["run"])
-    config = plain(run_config(asked["run"]))
+    config = plain(run_config(asked["run"], known=targets(cfg)))
     if not config.get("method"):
         raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
     record(config, dict.fromkeys(("space", "data", "device", "budget"), dict), f"{folder}/config.yaml")

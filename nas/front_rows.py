@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import read_json
+from nas.override_text import command
 from nas.result_file import read_result
 from nas.runs import Run, read_metrics
 from nas.stored import record
@@ -74,7 +75,7 @@ def why_unfinished(run: Path) -> str:
     if _is_locked(run):
         return "still running"
     began = Run.read_command(run)
-    again = f"continue it with: python -m nas.{began or 'search'} resume={run}"
+    again = f"continue it with: {command(began or 'search', {'resume': str(run)})}"
     try:
         records = read_metrics(run)
     except ValueError as error:

@@ -5,42 +5,52 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 import traceback
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from nas import cards
-from nas.composition import CONF, compose, keys, nearest, split
+from nas.arguments import resume_command, split
+from nas.composition import CONF, compose, keys, nearest
+from nas.library_errors import translated
+from nas.override_text import command
 
-USER_ERROR, BUG, INTERRUPTED = 2, 1, 130
+USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: somebody else ends the command."""
 
 
 def report(error: BaseException, config_name: str, arguments: list[str], debug: bool) -> int:
     """Print what went wrong on stderr and return the exit status."""
-    resume = next((note for note in getattr(error, "__notes__", []) if note.startswith("resume=")), None)
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("resume=")]
+    again = resume_command(config_name, notes[0].removeprefix("resume="), arguments) if notes else ""
     if isinstance(error, KeyboardInterrupt):
-        again = f"; continue with: python -m nas.{config_name} {resume}" if resume else ""
-        print(f"\ninterrupted{again}", file=sys.stderr)
-        return INTERRUPTED
+        word, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        print(f"\n{word}{f'; continue with: {again}' if again else ''}", file=sys.stderr)
+        return status
     if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if debug or not _is_users(error):
         traceback.print_exception(error)
         return USER_ERROR if _is_users(error) else BUG
-    line = " ".join(_message(error, config_name, arguments).split())
-    if resume and resume not in line:
-        line += f" [the run can be continued: {resume}]"
+    line = re.sub(r"\s*\n\s*", " ", _message(error, config_name, arguments).strip())
+    if again and again not in line:
+        line += f" [the run can be continued: {again}]"
     print(f"error: {line}", file=sys.stderr)
     return USER_ERROR
 
 
 def _is_users(error: BaseException) -> bool:
-    kinds = (ValueError, OSError, MemoryError, HydraException, OmegaConfBaseException)
-    return isinstance(error, kinds) or _is_full_disk(error) or type(error).__name__ == "OutOfMemoryError"
+    kinds = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
+    return isinstance(error, kinds) or _is_full_disk(error) or translated(error) is not None
 
 
 def _is_full_disk(error: BaseException | None) -> bool:
@@ -59,6 +69,8 @@ def _message(error: BaseException, config_name: str, arguments: list[str]) -> st
     if _is_full_disk(error):
         file = getattr(error, "filename", None)
         return f"the disk is full{f' (writing {file})' if file else ''}; free some space and try again"
+    if known := translated(error):
+        return known
     if isinstance(error, MissingConfigException):
         return _unknown_card(error)
     if isinstance(error, HydraException):
@@ -67,8 +79,8 @@ def _message(error: BaseException, config_name: str, arguments: list[str]) -> st
         return f"{error.full_key} has no value; give it: {error.full_key}=..."
     if isinstance(error, OmegaConfBaseException):
         return str(error).splitlines()[0] + "; see --help"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"out of memory: {error or 'no details'}; a smaller batch size or resolution needs less"
+    if isinstance(error, yaml.YAMLError):
+        return f"a card cannot be read: {error}; see docs/extending.md"
     if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
         return f"{error.filename} cannot be used: {error.strerror.lower()}; give another path"
     return str(error) or type(error).__name__
@@ -103,7 +115,7 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
         if "=" not in override:
             return f"{override!r} is no setting; settings are written key=value, see --help"
         key, _, value = override.partition("=")
-        return f"{override!r} cannot be read; quote values that hold spaces or signs: '{key}=\"{value}\"'"
+        return f"{override!r} cannot be read; quote values that hold spaces or signs: {command(None, {key: value})}"
     text = str(error)
     for argument in arguments:
         key = split(argument)[0]

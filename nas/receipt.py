@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
 from nas.derivation import SINGLE
 from nas.latency.table import LatencyTable
+from nas.next_command import derive_command
 from nas.progress import format_seconds, log, table
 from nas.verdict import Asked, not_measured, say_missed
 from nas.within_budget import Derived
@@ -121,19 +121,19 @@ def show(
     table(f"result of {path}", ("", ""), receipt)
     log(f"files: {', '.join(str(arch) for arch in archs)}" + (f", {path}/model" if found["top1_percent"] else ""))
     log(f"all of it on one page: {path}/report.html")
-    more = ["how=budget", "count=3"] if found.get("derived_by") in SINGLE else ["count=3"]
-    log(" ".join(["next: python -m nas.derive", shlex.quote(f"run={path}"), *another_budget(found), *more]))
+    how = {"how": "budget"} if found.get("derived_by") in SINGLE else {}
+    log(derive_command(path, {**another_budget(found), **how, "count": 3}))
 
 
-def another_budget(found: dict[str, Any]) -> list[str]:
+def another_budget(found: dict[str, Any]) -> dict[str, float]:
     """A setting of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach."""
     if found["trials"] is not None and found["method"] != "predictor":
-        return []  # it knows the candidates it trained: more of them within its own budget
+        return {}  # it knows the candidates it trained: more of them within its own budget
     if found["estimated_latency_ms"] is None:  # it has no latency table
         counts = (name for name in ("macs", "params") if found[f"asked_{name}"] is not None)
-        return [f"budget.{name}={int(0.8 * found[f'asked_{name}'])}" for name in counts]
+        return {f"budget.{name}": int(0.8 * found[f"asked_{name}"]) for name in counts}
     if found["asked_latency_ms"] is None:
-        return ["budget.fraction=0.3"]
+        return {"budget.fraction": 0.3}
     low, high = found["reachable_latency_ms"]
     tighter = float(f"{0.8 * found['asked_latency_ms']:.3g}")
-    return [f"budget.latency_ms={tighter if tighter > low else (low + high) / 2:.3g}"]
+    return {"budget.latency_ms": float(f"{tighter if tighter > low else (low + high) / 2:.3g}")}

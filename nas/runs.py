@@ -18,6 +18,7 @@ from nas import environment, identity
 from nas.files import read_json, write_json, write_text
 from nas.locks import lock
 from nas.metrics import Metrics, Record, read_metrics
+from nas.override_text import command
 from nas.plain_yaml import read_yaml, write_yaml
 from nas.progress import log
 from nas.result_file import read_environment
@@ -86,9 +87,8 @@ class Run:
             for name in set(taken) - {"checkpoints"}:
                 (self.path / name).unlink(missing_ok=True)
         elif "config.yaml" in taken:
-            raise ValueError(
-                f"run_dir={self.path} already holds a run; continue it with resume={self.path} or name another"
-            )
+            again = command(None, {"resume": str(self.path)})
+            raise ValueError(f"run_dir={self.path} already holds a run; continue it with {again} or name another")
         elif taken:
             raise ValueError(f"run_dir={self.path} is not empty (it holds {taken[0]}); name a new directory")
         self._remove_temporary()

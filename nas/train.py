@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,6 +21,7 @@ from nas.files import write_text
 from nas.models import resolve
 from nas.network import FlatNetwork, Network
 from nas.next_command import data_settings
+from nas.override_text import command
 from nas.progress import format_seconds, log, phase, table
 from nas.runs import Run
 from search_spaces import zoo
@@ -200,7 +200,7 @@ def show(path: Path, arch: Arch, data: str, figures: dict[str, float]) -> None:
     ]
     table(f"result of {path}", ("", ""), rows)
     # not in the table, whose cells are folded where a terminal is narrow
-    log(" ".join(["next: python -m nas.evaluate", shlex.quote(f"arch={path}/model"), data]))
+    log(f"next: {command('evaluate', {'arch': f'{path}/model'})} {data}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"search_spaces": 0, "predictors": 1, "nas": 2, "experiments": 3}
-COMMAND_LINE = {"nas/cli.py", "nas/command_help.py", "nas/composition.py", "nas/mistakes.py"}
+COMMAND_LINE = {f"nas/{name}.py" for name in ("cli", "command_help", "composition", "mistakes", "stored_config")}
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in LEVELS for path in (ROOT / package).rglob("*.py"))
 
 

@@ -88,8 +88,8 @@ def test_every_annotation_has_words() -> None:
 
 def test_build() -> None:
     card = {"_target_": f"{HERE}.Outer", "lr": 1, "betas": [0.5, 1], "inner": {"_target_": f"{HERE}.Inner", "size": 3}}
-    assert build(card, "method", {}) == Outer(1.0, betas=(0.5, 1.0), inner=Inner(3))
-    assert build({"_target_": f"{HERE}.Outer"}, "method", {"lr": 2.0}) == Outer(2.0)
+    assert build(card, "thing", {}) == Outer(1.0, betas=(0.5, 1.0), inner=Inner(3))
+    assert build({"_target_": f"{HERE}.Outer"}, "thing", {"lr": 2.0}) == Outer(2.0)
     assert build({"_target_": f"{HERE}.open_ended", "a": 1, "b": "c"}, "", {}) == (1, {"b": "c"})
 
 
@@ -102,22 +102,22 @@ def test_build() -> None:
         ({"_target_": "nas.nowhere.x"}, "no module nas.nowhere"),
         ({"_target_": f"{HERE}.Missing"}, "has no Missing"),
         ({"_target_": f"{HERE}.HERE"}, "neither a class nor a function"),
-        ({"_target_": f"{HERE}.Outer"}, "method.lr has no value; give it: method.lr="),
-        ({"_target_": f"{HERE}.Outer", "lr": "a"}, "method.lr must be a number"),
-        ({"_target_": f"{HERE}.Outer", "lr": 1, "mod": 1}, "no key method.mod; did you mean method.mode?"),
+        ({"_target_": f"{HERE}.Outer"}, "thing.lr has no value; give it: thing.lr="),
+        ({"_target_": f"{HERE}.Outer", "lr": "a"}, "thing.lr must be a number"),
+        ({"_target_": f"{HERE}.Outer", "lr": 1, "mod": 1}, "no key thing.mod; did you mean thing.mode?"),
         ({"_target_": f"{HERE}.Outer", "lr": 1, "zzz": 1}, "the keys are lr, mode, betas, inner, name"),
-        ({"_target_": f"{HERE}.Outer", "inner": {"_target_": f"{HERE}.Inner", "size": "a"}}, "method.inner.size must"),
+        ({"_target_": f"{HERE}.Outer", "inner": {"_target_": f"{HERE}.Inner", "size": "a"}}, "thing.inner.size must"),
     ],
 )
 def test_bad_cards(card: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError) as caught:
-        build(card, "method", {})
+        build(card, "thing", {})
     assert words in str(caught.value)
 
 
 def test_a_value_the_command_gives_cannot_be_set() -> None:
-    with pytest.raises(ValueError, match="no key method"):
-        build({"_target_": f"{HERE}.Outer", "lr": 1}, "method", {"lr": 2.0})
+    with pytest.raises(ValueError, match="no key thing"):
+        build({"_target_": f"{HERE}.Outer", "lr": 1}, "thing", {"lr": 2.0})
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from omegaconf import OmegaConf
 
 from nas.cli import DictConfig, check_types, entry, instantiate, plain, run_config, typed
 from nas.files import write_text
+from nas.mistakes import Terminated
 from nas.runs import Run
 
 Outcome = tuple[int, str]
@@ -56,6 +62,11 @@ def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
         ("data.root=a(b", ["cannot be read", "quote"]),
         ("seed=1,2", ["seed=1,2 gives several values", "seed=[1,2]", "--multirun"]),
         ("recipe.mixup=0.2", ["does not list recipe.mixup", "+recipe.mixup=0.2"]),
+        ("--config-dir", ["the option --config-dir needs a value"]),
+        ("seed=9223372036854775808", ["seed must be a whole number between -2^63 and 2^63"]),
+        ("seed=4.5e0", ["seed must be a whole number"]),
+        ("budget.fraction=inf", ["budget.fraction must be a number, got inf"]),
+        ("search='${seed}'", ["search is a group of settings, got 0", "search.trials=..."]),
         ("resume=5", ["5 is not a run directory"]),
         ("resume=nowhere", ["nowhere is not a run directory"]),
     ],
@@ -68,6 +79,66 @@ def test_one_line_that_names_the_cure(attempt: Callable[..., Outcome], override:
     for word in words:
         assert word in text
     assert list(Path().iterdir()) == []
+
+
+def test_what_is_harmless_or_the_cure_may_change_on_resume(attempt: Callable[..., Outcome]) -> None:
+    seen: list[tuple[int, int, float]] = []
+
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", len(seen), loss=1.0)
+            seen.append((cfg.search.trials, cfg.engine.workers, cfg.recipe.lr))
+
+    assert attempt(["run_dir=r", "search.trials=4", "engine.workers=2", "recipe.lr=0.5"], body) == (0, "")
+    changes = ["search.trials=64", "engine.workers=3", "recipe.lr=0.1"]
+    assert attempt(["resume=r", *changes], body) == (0, "")
+    assert attempt(["resume=r"], body) == (0, "")  # they were kept
+    assert seen == [(4, 2, 0.5), (64, 3, 0.1), (64, 3, 0.1)]
+
+
+def test_a_killed_run_is_continued_with_what_its_directory_does_not_do_unasked(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+            raise KeyboardInterrupt
+
+    again = "python -m nas.search 'resume=\"r (1)\"' 'tables=my tables'"
+    status, text = attempt(["run_dir='r (1)'", "tables=my tables", "seed=1"], body)
+    assert status == 130 and text == f"\ninterrupted; continue with: {again}\n"
+    assert "tables=my tables, which lies outside" in attempt(["resume='r (1)'"], body)[1]
+    assert attempt(shlex.split(again)[3:], body)[1].startswith("\ninterrupted")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "expected"),
+    [
+        (["seed=4e6"], "seed", 4_000_000),
+        (["seed=4_000_000"], "seed", 4_000_000),
+        (["budget.macs=4e6"], "budget.macs", 4_000_000),
+        (["search.trials=1e1"], "search.trials", 10),
+        (["tables=~/x"], "tables", str(Path.home() / "x")),
+        (["tables='~/x y'"], "tables", str(Path.home() / "x y")),
+        (["data=npz", "data.root=~"], "data.root", str(Path.home())),
+        (["run_dir='a\\${b'"], "run_dir", "a${b"),
+    ],
+)
+def test_values_mean_what_they_say(
+    attempt: Callable[..., Outcome], settings: list[str], key: str, expected: object
+) -> None:
+    seen: list[object] = []
+
+    def body(cfg: DictConfig) -> None:
+        check_types(cfg, {"seed": int, "budget.macs": int | None})
+        seen.append(OmegaConf.select(cfg, key))
+
+    assert attempt(settings, body) == (0, "")
+    assert seen == [expected] and type(seen[0]) is type(expected)
+
+
+def test_options_may_stand_anywhere(attempt: Callable[..., Outcome]) -> None:
+    seeds: list[int] = []
+    assert attempt(["seed=1,2", "--multirun", "hydra.sweep.dir=m"], lambda cfg: seeds.append(cfg.seed)) == (0, "")
+    assert seeds == [1, 2]
 
 
 def test_deleted_key(attempt: Callable[..., Outcome]) -> None:
@@ -90,6 +161,10 @@ def test_values_reach_the_command(attempt: Callable[..., Outcome]) -> None:
         (OSError(errno.ENOSPC, "No space left on device", "w.pt"), 2, "error: the disk is full (writing w.pt)"),
         (RuntimeError("file write failed: No space left on device"), 2, "the disk is full"),
         (MemoryError(), 2, "out of memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate"), 2, "out of memory"),
+        (RuntimeError("Storage size calculation overflowed with sizes=[9, 9]"), 2, "out of memory"),
+        (ValueError("Out of range float values are not JSON compliant: nan"), 2, "a lower learning rate"),
+        (Terminated(), 143, "terminated"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (KeyError("a bug"), 1, "Traceback"),
     ],
@@ -101,6 +176,45 @@ def test_errors_of_the_command(attempt: Callable[..., Outcome], error: BaseExcep
     found, text = attempt([], body)
     assert found == status and words in text
     assert ("Traceback" in text) == (status == 1)
+
+
+def test_torchs_own_refusals_are_translated(attempt: Callable[..., Outcome]) -> None:
+    def huge(cfg: DictConfig) -> None:
+        torch.empty(1 << 45)
+
+    def single(cfg: DictConfig) -> None:
+        torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1))
+
+    assert attempt([], huge)[1].startswith("error: out of memory: ")
+    assert "one value per channel to learn from (a batch of [1, 3, 1, 1])" in attempt([], single)[1]
+
+
+def test_sigterm_ends_a_run_like_ctrl_c(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert attempt(["run_dir=r"], body) == (143, "\nterminated; continue with: python -m nas.search resume=r\n")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert attempt(["resume=r"], lambda cfg: None) == (0, "")
+
+
+def test_a_card_of_aliases_of_aliases_is_refused_at_once(attempt: Callable[..., Outcome]) -> None:
+    """Ten lines that stand for ten thousand million values."""
+    Path("cards/space").mkdir(parents=True)
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    Path("cards/space/bomb.yaml").write_text("_target_: search_spaces.fbnet.fbnet\n" + "\n".join(lines))
+    started = time.monotonic()
+    status, text = attempt(["--config-dir", "cards", "space=bomb"])
+    assert status == 2 and "cards/space/bomb.yaml cannot be read: " in text and "aliases unfold" in text
+    assert time.monotonic() - started < 2
+    Path("cards/space/bomb.yaml").write_text("_target_: [\n")
+    status, text = attempt(["--config-dir", "cards", "space=bomb"])
+    assert status == 2 and "bomb.yaml" in text and text.count("\n") == 1
 
 
 def test_wrapped_full_disk(attempt: Callable[..., Outcome]) -> None:
@@ -147,7 +261,9 @@ def test_resume_keeps_the_settings(attempt: Callable[..., Outcome]) -> None:
     assert attempt(["resume=r", "seed=7", "space=fbnet"], body) == (0, "")
     assert seeds == [7, 7, 7]
     status, text = attempt(["resume=r", "seed=8"], body)
-    assert status == 2 and "seed differs (the run has 7, now 8)" in text
+    assert status == 2 and "seed differs (the run has 7, now 8)" in text and "what may change: search.trials" in text
+    status, text = attempt(["resume=r", "recipe=fbnet"], body)
+    assert status == 2 and "recipe differs: " in text
     status, text = attempt(["run_dir=r"], body)
     assert status == 2 and "already holds a run" in text and "resume=r" in text
 
@@ -201,7 +317,7 @@ def test_sweep_gives_every_job_its_own_run_directory_and_names_their_folder(
 
     assert attempt(["--multirun", "hydra.sweep.dir=some runs", "seed=1,2"], body) == (0, "")
     assert len(set(paths)) == 2 and {path.parent for path in paths} == {paths[0].parent}
-    assert said == ["all runs on one page: python -m nas.report run='some runs'"]
+    assert said == ["all runs on one page: python -m nas.report 'run=some runs'"]
 
 
 def test_a_mistake_in_a_sweep(attempt: Callable[..., Outcome]) -> None:

@@ -59,13 +59,14 @@ def test_the_training_of_a_derived_network() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, ["budget.latency_ms=0.8"]),
-        ({"asked_latency_ms": 0.6}, ["budget.latency_ms=1.75"]),  # 0.48 is below what networks can take
-        ({"asked_latency_ms": 0.625}, ["budget.latency_ms=1.75"]),
-        ({"asked_latency_ms": None, "reachable_latency_ms": None, "trials": 8}, ["budget.fraction=0.3"]),
-        ({"method": "random", "trials": 8}, []),
+        ({}, {"budget.latency_ms": 0.8}),
+        ({"asked_latency_ms": 0.6}, {"budget.latency_ms": 1.75}),  # 0.48 is below what networks can take
+        ({"asked_latency_ms": 0.625}, {"budget.latency_ms": 1.75}),
+        ({"asked_latency_ms": None, "reachable_latency_ms": None, "trials": 8}, {"budget.fraction": 0.3}),
+        ({"estimated_latency_ms": None, "asked_macs": 10**6, "asked_params": None}, {"budget.macs": 800_000}),
+        ({"method": "random", "trials": 8}, {}),
     ],
 )
-def test_the_budget_offered_next_is_in_reach(changes: dict[str, Any], expected: list[str]) -> None:
+def test_the_budget_offered_next_is_in_reach(changes: dict[str, Any], expected: dict[str, float]) -> None:
     found = {"method": "predictor", "trials": None, "asked_latency_ms": 1.0, "reachable_latency_ms": [0.5, 3.0]}
-    assert another_budget(found | changes) == expected
+    assert another_budget({"estimated_latency_ms": 0.7} | found | changes) == expected
