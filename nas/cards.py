@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from nas.card_roles import ROLES, check_made, check_places, check_target
+
 
 @dataclass(frozen=True)
 class Range:
@@ -27,7 +29,6 @@ class Range:
             return "that is finite" if math.isinf(self.low) else f">= {self.low:g}"
         return f"<= {self.high:g}" if math.isinf(self.low) else f"from {self.low:g} to {self.high:g}"
 
-from nas.card_roles import ROLES, check_made, check_places, check_target
 
 LARGEST = 2**63  # of whole numbers: beyond, the libraries below fail in words of their own
 EXACT = 2**53  # whole numbers that a float holds exactly
