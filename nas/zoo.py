@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from nas.cli import entry, instantiate, typed
 from nas.latency.device import Device
+from nas.latency.origin import LOCAL
 from nas.latency.table import LatencyTable
 from nas.progress import log, table
 from search_spaces import zoo
@@ -82,8 +83,15 @@ def sorted_rows(found: list[dict[str, Any]], column: str, descending: bool) -> l
 
 
 def tables_of(folder: Path, device: Device) -> list[LatencyTable]:
-    """The latency tables of `device` in `folder`."""
-    return [LatencyTable.load(path) for path in sorted(folder.glob(f"*-{device.key}.json"))]
+    """The latency tables of `device` in `folder`, but for those of `local` that another machine measured."""
+    found = []
+    for path in sorted(folder.glob(f"*-{device.key}.json")):
+        priced = LatencyTable.load(path)
+        if device.name == LOCAL and not priced.is_of_this_machine:
+            log(f"{path} is left out, as it is not of this machine as it is now: {priced.elsewhere}")
+        else:
+            found.append(priced)
+    return found
 
 
 @entry("zoo")

@@ -118,7 +118,10 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
             best = fit_predictor(table)
             found = best.sentence() if best.model != TABLE else "none does better than the table on this device"
             progress.log(f"regression on features of the network (nas.latency.predictor): {found}")
-        progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
+        try:
+            progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
+        except OSError as error:  # the table is all the same usable in a folder that cannot be written
+            progress.log(f"no plot beside the table: {error}")
     progress.log(f"table: {path} ({progress.format_seconds(seconds)})")
 
 

@@ -15,7 +15,7 @@ from nas.latency.calibrate import Rows, calibrate
 from nas.latency.device import Device, pinned
 from nas.latency.features import network_features
 from nas.latency.measure import Measurement, measurements, reference_workload
-from nas.latency.origin import here, measured_by
+from nas.latency.origin import LOCAL, here, measured_by
 from nas.latency.proof import Proof
 from nas.latency.reuse import make_room, usable
 from nas.latency.runtimes import prepare, quiet
@@ -92,6 +92,8 @@ def build_table(
             if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
                 return known
         device.check_local()
+        if device.name != LOCAL:
+            log(f"this machine is measured, under the name {device.name}; a table of another one is imported")
         if refresh:
             path.with_suffix(".jsonl").unlink(missing_ok=True)
         table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, here(device), pin)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.latency import __main__ as command
 from nas.latency import build, origin, reuse
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
@@ -155,7 +156,7 @@ def test_table_does_not_depend_on_the_seed(
 
 
 def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
-    built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built: LatencyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored(built, tmp_path)
 
@@ -164,6 +165,9 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
 
     monkeypatch.setattr(build, "locked", refuse)
     assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == built
+    monkeypatch.setattr(command, "scatter", refuse)
+    command.show(built, tmp_path / "table.json", 1.0)
+    assert "no plot beside the table: [Errno 30] Read-only file system" in capsys.readouterr().out
 
 
 def test_kill_and_continue(tmp_path: Path) -> None:

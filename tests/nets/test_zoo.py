@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -48,6 +49,9 @@ def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.Cap
     layers = [x for x in zoo.published("fbnetc_100").walk() if canonical(*x) is not None]
     assert known == {"fbnetc_100": 1.0 + 0.5 * len(layers)}
     assert command.tables_of(tmp_path, Device()) == []
+    dataclasses.replace(priced, device=Device()).save(tmp_path / f"fbnet-r224-x-{Device().key}.json")
+    assert command.tables_of(tmp_path, Device()) == []  # another machine's `local`
+    assert "is left out, as it is not of this machine" in capsys.readouterr().out
     main([f"tables={tmp_path}", "device.name=desk", "filter=fbnetc_100"])
     assert "latency ms" in capsys.readouterr().out
     main([f"tables={tmp_path}", "device.name=desk", "filter=rexnet"])  # a column of dashes would say nothing
