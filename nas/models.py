@@ -119,8 +119,6 @@ def build_for_timm(
     """What `timm.create_model("nas_net", arch=...)` calls; the arguments are those timm's tools pass."""
     if arch is None:
         raise ValueError(f"{ENTRY} needs arch=: an arch file, its content, or a published name")
-    if timm.pop("scriptable", None):
-        raise ValueError("nas_net cannot be scripted; export it with torch.export or python -m nas.export")
     known = {"cache_dir", "pretrained_model_args"}
     unknown = sorted(set(timm) - known)
     if unknown:

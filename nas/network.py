@@ -90,6 +90,9 @@ class Network(TimmInterface):
     def forward_stem(self, x: Tensor) -> Tensor:
         return self.bn1(self.conv_stem(x))
 
+    def forward_units(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
     def forward_final(self, x: Tensor) -> Tensor:
         return x if self.pool_first else self.bn2(self.conv_head(x))
 
@@ -97,7 +100,7 @@ class Network(TimmInterface):
         x = self.global_pool(x)
         if self.pool_first:
             x = self.head_act(self.conv_head(x))
-            x = x.flatten(1) if self.global_pool.pool_type else x
+            x = x.flatten(1) if self.global_pool.pool_type != "" else x
         if self.drop_rate:
             x = F.dropout(x, self.drop_rate, self.training)
         return x if pre_logits else self.classifier(x)
@@ -182,16 +185,23 @@ class FlatNetwork(TimmInterface):
     def forward_stem(self, x: Tensor) -> Tensor:
         return self.stem(x)
 
+    def forward_units(self, x: Tensor) -> Tensor:
+        for i, module in enumerate(self.features):
+            if i < self.num_units:
+                x = module(x)
+        return x
+
     def forward_final(self, x: Tensor) -> Tensor:
-        for module in list(self.features)[self.num_units :]:
-            x = module(x)
+        for i, module in enumerate(self.features):
+            if i >= self.num_units:
+                x = module(x)
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         x = self.global_pool(x)
         if self.drop_rate:
             x = F.dropout(x, self.drop_rate, self.training)
-        return x if pre_logits else self.get_classifier()(x)
+        return x if pre_logits else self.head["fc"](x)
 
     def get_classifier(self) -> nn.Module:
         return self.head["fc"]

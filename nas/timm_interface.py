@@ -25,10 +25,7 @@ class TimmInterface(nn.Module):
     its `num_chs`, `reduction` (input side over feature side), `module` and `stage` (the index).
     """
 
-    arch: Arch
-    num_features: int
-    head_hidden_size: int
-    feature_info: list[dict[str, Any]]
+    __jit_unused_properties__ = ("units", "batch_norm_eps")  # TorchScript would compile them
 
     def __init__(self, arch: Arch, drop_rate: float, drop_path_rate: float, num_classes: int | None) -> None:
         super().__init__()
@@ -39,10 +36,13 @@ class TimmInterface(nn.Module):
         for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {rate}")
-        self.arch = arch.with_classes(num_classes) if num_classes else arch
+        # Annotated here and not in the class: TorchScript refuses types that a class names and it does not know.
+        self.arch: Arch = arch.with_classes(num_classes) if num_classes else arch
+        self.feature_info: list[dict[str, Any]] = []
+        self.num_features = self.head_hidden_size = 0
         self.num_classes = arch.num_classes if num_classes is None else num_classes
         self.in_chans = arch.in_channels
-        self.drop_rate = drop_rate
+        self.drop_rate = float(drop_rate)
         self.grad_checkpointing = False
 
     # What a subclass provides.
@@ -55,6 +55,10 @@ class TimmInterface(nn.Module):
     @abstractmethod
     def forward_stem(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) to the input of the first unit."""
+
+    @abstractmethod
+    def forward_units(self, x: Tensor) -> Tensor:
+        """Output of the stem to the output of the last unit."""
 
     @abstractmethod
     def forward_final(self, x: Tensor) -> Tensor:
@@ -84,8 +88,11 @@ class TimmInterface(nn.Module):
     def forward_features(self, x: Tensor) -> Tensor:
         """Unpooled features: (B, num_features, h, w)."""
         x = self.forward_stem(x)
-        for unit in self.units:
-            x = self._run(unit, x)
+        if torch.jit.is_scripting():
+            x = self.forward_units(x)
+        else:
+            for unit in self.units:
+                x = self._run(unit, x)
         return self.forward_final(x)
 
     def forward(self, x: Tensor) -> Tensor:

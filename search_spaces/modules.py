@@ -56,6 +56,8 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 class InvertedResidual(nn.Module):
+    __constants__ = ("has_expand",)  # TorchScript leaves out the branch for modules that are not there
+
     def __init__(self, layer: layers.InvertedResidual, shape: Shape, drop_path_rate: float = 0.0) -> None:
         super().__init__()
         expanded = layer.expanded(shape.channels)
