@@ -27,21 +27,21 @@ class Blend:
 
     `folds` of cross-validation give every member a prediction of each training candidate it has not seen; the weights
     minimise the squared error of their mean, summed over candidates, plus `equality * |w - 1/M|^2`, M the members, on
-    targets of deviation 1. `equality` counts in candidates: a large one means equal weights, an infinite one
-    that no cross-validation is run.
+    targets of deviation 1. `equality` counts in candidates: a large one means equal weights, None that no
+    cross-validation is run for them.
     """
 
     process: StructuredProcess | None = field(default_factory=StructuredProcess)
     fbnetv3: FBNetV3 | None = field(default_factory=lambda: FBNetV3(tuned_steps=0))
     forest: RandomForest | None = field(default_factory=lambda: RandomForest(trees=100))
     folds: int = 5
-    equality: float = 2.0
+    equality: float | None = 2.0
 
     def __post_init__(self) -> None:
         if self.process is None and self.fbnetv3 is None and self.forest is None:
             raise ValueError("a blend needs at least one of process, fbnetv3 and forest")
-        if self.folds < 2 or not self.equality >= 0:
-            raise ValueError(f"a blend needs folds >= 2 and equality >= 0, got {self.folds} and {self.equality:g}")
+        if self.folds < 2 or (self.equality is not None and not self.equality >= 0):
+            raise ValueError(f"a blend needs folds >= 2 and equality >= 0, got {self.folds} and {self.equality}")
 
     def build(
         self,
@@ -109,7 +109,7 @@ class Blended:
         count, members = len(wanted), len(self.members)
         equal = np.full(members, 1 / members)
         folds = min(self.card.folds, count // 2)
-        if members == 1 or folds < 2 or np.isinf(self.card.equality):
+        if members == 1 or folds < 2 or self.card.equality is None:
             return equal
         fold = np.random.default_rng([self.seed, 3]).permutation(count) % folds
         unseen = np.empty((count, members))

@@ -128,7 +128,7 @@ def test_blend_weighs_what_predicts_and_forgets_what_does_not() -> None:
     blend.fit(train, accuracy(train))
     assert blend.weights.sum() == pytest.approx(1) and (blend.weights >= 0).all()
     assert blend.weights[0] > blend.weights[1]  # the process, made for sums of effects, before the forest
-    equal = card("blend", equality=float("inf")).build(variables=ARCHITECTURE, recipe_variables=RECIPE)
+    equal = card("blend", equality=None).build(variables=ARCHITECTURE, recipe_variables=RECIPE)
     equal.fit(train, accuracy(train))
     np.testing.assert_allclose(equal.weights, 1 / 3)
 
