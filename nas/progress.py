@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,19 +14,22 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 PLAIN_INTERVAL_SECONDS = 10.0
+SILENCE_SECONDS = 25.0  # without a line in plain output; a phase then says where it stands
+NARROW = 100  # characters of a terminal on which not every column has room
 
 
 class Advance(Protocol):
-    def __call__(self, amount: int = 1, note: str = "") -> None:
-        """Report `amount` more units done; `note` is shown beside the bar."""
+    def __call__(self, amount: float = 1, note: str = "") -> None:
+        """Report `amount` more units done, perhaps a part of one; `note` is shown beside the bar."""
 
 
 class _Screen:
@@ -75,7 +79,8 @@ def phase(description: str, total: int | None = None, unit: str = "", completed:
 
     `total` is the number of units (None: unknown) and `completed` how many an earlier, interrupted run has already
     done, so that the remaining time is judged by this run's own pace. On a terminal a bar is drawn; otherwise a plain
-    line is printed about every ten seconds, and one at the end. Phases may be nested.
+    line is printed about every ten seconds, at least every 30 whatever is reported, and one at the end. Phases may be
+    nested.
     """
     if console().is_terminal:
         with _bar(description, total, unit, completed) as advance:
@@ -85,28 +90,37 @@ def phase(description: str, total: int | None = None, unit: str = "", completed:
             yield advance
 
 
+def _columns(width: int) -> list[ProgressColumn]:
+    """What a bar shows on a terminal of so many characters; notes take what the others leave."""
+    narrow = width < NARROW
+    note = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(10 if narrow else 40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        *([] if narrow else [TimeElapsedColumn(), TextColumn("left")]),
+        TimeRemainingColumn(compact=narrow),
+        *([TextColumn("left")] if narrow else []),
+        TextColumn("{task.fields[note]}", style="dim", table_column=note),
+    ]
+    return columns if narrow else [SpinnerColumn(finished_text="[green]✓[/]"), *columns]
+
+
 @contextmanager
 def _bar(description: str, total: int | None, unit: str, completed: int) -> Iterator[Advance]:
     if _screen.bars is None:
-        _screen.bars = Progress(
-            SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
-            console=console(),
-        )
+        _screen.bars = Progress(*_columns(console().width), console=console(), expand=True)
         _screen.bars.start()
     bars = _screen.bars
     _screen.open_phases += 1
     task = bars.add_task(escape(description), total=total, unit=unit, note="", completed=completed)
+    done: float = completed
 
-    def advance(amount: int = 1, note: str = "") -> None:
-        bars.advance(task, amount)
+    def advance(amount: float = 1, note: str = "") -> None:
+        nonlocal done
+        done = round(done + amount, 9)
+        bars.update(task, completed=done)
         if note:
             bars.update(task, note=escape(note))
 
@@ -124,38 +138,92 @@ def _bar(description: str, total: int | None, unit: str, completed: int) -> Iter
 
 @contextmanager
 def _lines(description: str, total: int | None, unit: str, completed: int) -> Iterator[Advance]:
-    start = last = time.monotonic()
-    done = completed
-    of_total = f"/{total}" if total is not None else ""
-
-    def so_far() -> str:
-        units = f" {unit}{'' if done == 1 and total in (None, 1) else 's'}" if unit else ""
-        return f"{done}{of_total}{units}"
-
-    def advance(amount: int = 1, note: str = "") -> None:
-        nonlocal done, last
-        done += amount
-        now = time.monotonic()
-        if now - last < PLAIN_INTERVAL_SECONDS or done == total:
-            return
-        last = now
-        left = ""
-        if total is not None and done > completed:
-            seconds = (total - done) * (now - start) / (done - completed)
-            left = f", about {format_seconds(seconds)} left"
-        _print_plain(f"{description}: {so_far()}{left}{f' ({note})' if note else ''}")
-
+    lines = _Lines(description, total, unit, completed)
     _screen.open_phases += 1
+    _pulse.begin(lines)
     try:
-        yield advance
+        yield lines.advance
     finally:
+        _pulse.end(lines)
         _screen.open_phases -= 1
-    if _screen.open_phases and time.monotonic() - start < PLAIN_INTERVAL_SECONDS:
+    if _screen.open_phases and lines.seconds < PLAIN_INTERVAL_SECONDS:
         return  # short, and inside another phase that reports
-    _print_plain(f"{description}: {so_far()} in {format_seconds(time.monotonic() - start)}")
+    _print_plain(f"{description}: {lines.so_far()} in {format_seconds(lines.seconds)}")
+
+
+class _Lines:
+    """A phase in plain output: what is done, of how much, and how long the rest takes at this run's pace."""
+
+    def __init__(self, description: str, total: int | None, unit: str, completed: int) -> None:
+        self.description, self.total, self.unit, self.completed = description, total, unit, completed
+        self.done: float = completed
+        self.start = self.last = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    def so_far(self) -> str:
+        whole = int(self.done)
+        of_total = f"/{self.total}" if self.total is not None else ""
+        plural = "" if whole == 1 and self.total in (None, 1) else "s"
+        return f"{whole}{of_total}{f' {self.unit}{plural}' if self.unit else ''}"
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.done = round(self.done + amount, 9)  # parts of a unit add up to one
+        if time.monotonic() - self.last >= PLAIN_INTERVAL_SECONDS and self.done != self.total:
+            self.say(self.left(), f" ({note})" if note else "")
+
+    def left(self) -> str:
+        if self.total is None or self.done <= self.completed:
+            return ""
+        seconds = (self.total - self.done) * self.seconds / (self.done - self.completed)
+        return f", about {format_seconds(max(seconds, 0.0))} left"
+
+    def say(self, left: str, more: str = "") -> None:
+        self.last = time.monotonic()
+        part = self.done % 1
+        share = f" and {100 * part:.0f}% of the next" if part > 0.005 else ""
+        _print_plain(f"{self.description}: {self.so_far()}{share}{left}{more}")
+
+    def still(self) -> None:
+        """Say where it stands, though nothing was reported."""
+        self.say(f", {format_seconds(self.seconds)} so far{self.left()}")
+
+
+class _Pulse:
+    """A thread that lets the innermost open phase speak where plain output was silent for long."""
+
+    def __init__(self) -> None:
+        self.open: list[_Lines] = []
+        self.spoke = 0.0  # when a phase printed last
+        self._stop: threading.Event | None = None
+
+    def begin(self, lines: _Lines) -> None:
+        self.open.append(lines)
+        if self._stop is None:
+            self.spoke = time.monotonic()
+            self._stop = threading.Event()
+            threading.Thread(target=self._beat, args=(self._stop,), daemon=True).start()
+
+    def end(self, lines: _Lines) -> None:
+        self.open.remove(lines)
+        if not self.open and self._stop is not None:
+            self._stop.set()
+            self._stop = None
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(max(SILENCE_SECONDS - (time.monotonic() - self.spoke), 0.01)):
+            innermost = self.open[-1:]
+            if innermost and time.monotonic() - self.spoke >= SILENCE_SECONDS:
+                innermost[0].still()
+
+
+_pulse = _Pulse()
 
 
 def _print_plain(line: str) -> None:
+    _pulse.spoke = time.monotonic()
     console().print(escape(line))
     console().file.flush()
 

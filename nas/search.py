@@ -254,13 +254,22 @@ def _search(
     done = method.finished(checkpoint)
     run.rewind("search", done)
     with phase("searching", method.epochs, "epoch", completed=done) as advance:
+        seen = 0.0  # of the present epoch
+
+        def on_share(share: float) -> None:
+            nonlocal seen
+            if share > seen:  # the two parts of the data are passed side by side
+                advance(share - seen)
+                seen = share
 
         def on_epoch(epoch: int, record: dict[str, float]) -> None:
+            nonlocal seen
             run.log("search", epoch, **record)
-            advance(1, f"loss {record['weight_loss']:.3f}, expected {record['expected_latency_ms']:.4g} ms")
+            advance(1 - seen, f"loss {record['weight_loss']:.3f}, expected {record['expected_latency_ms']:.4g} ms")
+            seen = 0.0
 
         limit_ms = budget.limit_ms if budget else None
-        return method.search(Task(space, data, cost, limit_ms, seed, accelerator, checkpoint, on_epoch))
+        return method.search(Task(space, data, cost, limit_ms, seed, accelerator, checkpoint, on_epoch, on_share))
 
 
 def _train(

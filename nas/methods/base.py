@@ -19,7 +19,11 @@ from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 
 @dataclass(frozen=True)
 class Task:
-    """One search problem: data, cost, limit, and where to keep state. `limit_ms` None means no budget."""
+    """One search problem: data, cost, limit, and where to keep state. `limit_ms` None means no budget.
+
+    `on_epoch(epoch, record)` is called behind every epoch, `on_share(share)` inside of one, with the share of it that
+    is done (0 to 1).
+    """
 
     space: SearchSpace
     data: ImageData
@@ -29,6 +33,7 @@ class Task:
     accelerator: Accelerator
     checkpoint: Path
     on_epoch: Callable[[int, dict[str, float]], None]
+    on_share: Callable[[float], None] = lambda share: None
 
 
 @dataclass(frozen=True)

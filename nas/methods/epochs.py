@@ -19,15 +19,18 @@ def batches(
     task: Task, split: Split, part: str, epoch: int, batch_size: int, augment: str | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (B, C, H, W), channels last, and labels of one pass over `split`; `part` names its random stream."""
-    for images, labels in split.batches(
+    count = split.num_batches(batch_size, drop_last=True)
+    found = split.batches(
         batch_size,
         seed=derive_seed(task.seed, "search", part),
         epoch=epoch,
         augment=augment,
         drop_last=True,
         device=task.accelerator.device,
-    ):
+    )
+    for step, (images, labels) in enumerate(found, start=1):
         yield images.contiguous(memory_format=torch.channels_last), labels
+        task.on_share(step / count)
 
 
 def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, cure: str) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
 from nas import progress
 from nas.progress import format_seconds, log, phase, table
@@ -65,6 +70,47 @@ def test_short_inner_phases_say_nothing(clock: Clock, capsys: pytest.CaptureFixt
                 inner()
             advance()
     assert capsys.readouterr().out.splitlines() == ["outer: 2/2 in 0.0 s"]
+
+
+def test_a_long_epoch_shows_what_is_done_of_it(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with phase("searching", 3, "epoch") as advance:
+        for share in (0.25, 0.25, 0.5):
+            clock.now += 60
+            advance(share)
+        clock.now += 540
+        advance(2)
+    assert capsys.readouterr().out.splitlines() == [
+        "searching: 0/3 epochs and 25% of the next, about 11 min 00 s left",
+        "searching: 0/3 epochs and 50% of the next, about 10 min 00 s left",
+        "searching: 1/3 epochs, about 6 min 00 s left",
+        "searching: 3/3 epochs in 12 min 00 s",
+    ]
+
+
+def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the innermost phase, with nothing reported; afterwards nothing speaks any more."""
+    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.1)
+    threads = threading.active_count()
+    with phase("outer", 4, "network") as advance:
+        advance(2)
+        with phase("inner", 9):
+            time.sleep(0.35)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3 and lines[0].startswith("inner: 0/9, 0.") and lines[0].endswith("s so far")
+    time.sleep(0.2)
+    assert capsys.readouterr().out == "" and threading.active_count() == threads
+
+
+def test_at_80_columns_a_bar_can_be_read() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    bars = Progress(*progress._columns(80), console=console, expand=True)
+    note = "loss 1.234, expected 0.4567 ms and much more than has room"
+    bars.add_task("training the network", total=1200, completed=345, unit="step", note=note)
+    console.print(bars.get_renderable())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 1 and len(lines[0]) <= 80
+    for words in ("training the network", " 345/1200", "step", "left", "loss 1.234"):
+        assert words in lines[0]
 
 
 def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
