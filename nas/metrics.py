@@ -77,7 +77,11 @@ class Metrics:
                 faults.append(f"line {number} ({error})")
         if faults:
             aside = self.path.with_name("metrics.damaged.jsonl")
-            write_atomic(aside, lambda temporary: temporary.write_bytes(content) and None)
+
+            def copy(temporary: Path) -> None:
+                temporary.write_bytes(content)
+
+            write_atomic(aside, copy)
             log(f"{self.path} is damaged and read without {', '.join(faults[:3])}; all of it is kept as {aside}")
         if faults or not content.endswith(b"\n"):
             self._write(good)
