@@ -21,13 +21,8 @@ from search_spaces.arch import Arch
 from tests.cli.killed_runs import damage, same
 from tests.latency.test_build import SMALL as LITTLE_EFFORT
 
-SPACE = [
-    "space.width=0.25",
-    "space.head_channels=32",
-    "space.resolution=8",
-    "recipe.epochs=2",
-    "recipe.warmup_epochs=0",
-]
+SHORT = ["recipe.epochs=2", "recipe.warmup_epochs=0"]
+SPACE = ["space.width=0.25", "space.head_channels=32", "space.resolution=8", *SHORT]
 FBNET = ["space=fbnet", *SPACE, "space.candidates=[k3_e1,k3_e3,skip]"]
 SUPERNET = ["method.epochs=2", "method.warmup_epochs=1"]
 CANDIDATES = ["search.trials=4", "search.batch=2", "search.finalists=1", "search.epochs=1"]
@@ -35,7 +30,7 @@ FOREST = ["predictor=random_forest", "predictor.trees=5", "method.initial=2", "m
 SEARCHES = {
     "dnas": [*FBNET, "method=dnas", *SUPERNET],
     "single_path": ["space=single_path", *SPACE, "method=single_path", *SUPERNET],
-    "masking": ["space=rexnet", *SUPERNET, "method=masking"],
+    "masking": ["space=rexnet", "space.resolution=16", *SHORT, *SUPERNET, "method=masking"],
     "random": [*FBNET, "method=random", *CANDIDATES],
     "predictor": [*FBNET, "method=predictor", *CANDIDATES, *FOREST],
 }
