@@ -1,11 +1,27 @@
-"""Keeping freed memory in the process, which makes training steps on a CPU quicker."""
+"""Memory of the machine: how much there is, and keeping what was freed, which makes training steps on a CPU quicker."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # below /sys/fs/cgroup: versions 2 and 1
+
+
+@cache
+def total_bytes() -> int:
+    """What this process may use at most: the machine's memory, or what its container is given of it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in CGROUP_LIMITS:
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(limits)
 
 
 @cache

@@ -80,6 +80,7 @@ def check_weights(folder: str | Path, arch: Arch) -> None:
     path = Path(folder) / WEIGHTS
     weights.check_fit(weights.shapes_of(arch), weights.shapes_in(path), str(path))
     weights.check_digest(path)
+    weights.check_types_in(path, arch)
 
 
 def folder_in(path: str | Path) -> Path | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from timm.models import build_model_with_cfg, get_arch_pretrained_cfgs, is_model
 from torch import nn
 
@@ -203,8 +202,7 @@ def _eps_of(checkpoint_path: str | Path) -> float | None:
 
 def timm_config(arch: Arch) -> dict[str, Any]:
     """timm's description of a network's input and weights (`pretrained_cfg`) for an arch without published weights."""
-    with torch.device("meta"):
-        return model_folder.timm_config(build_network(arch))
+    return model_folder.timm_config(weights.network_of(arch))
 
 
 def _build(
@@ -222,8 +220,10 @@ def _build(
     if not pretrained_cfg and (source.name == ENTRY or not is_model(source.name)):
         pretrained_cfg = timm_config(source.arch)
     file = pretrained_cfg.get("file") if pretrained and isinstance(pretrained_cfg, Mapping) else None
-    if file:  # timm loads a model folder's weights itself, unchecked
-        weights.check_digest(Path(file) / model_folder.WEIGHTS)
+    path = Path(file) / model_folder.WEIGHTS if file else None
+    if path is not None and path.is_file():  # timm loads a model folder's weights itself, unchecked
+        weights.check_digest(path)
+        weights.check_types_in(path, source.arch)
     eps = network.pop("batch_norm_eps")
     if eps is None:
         eps = source.batch_norm_eps

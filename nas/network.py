@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas import memory
 from nas.timm_interface import TimmInterface, feature_taps, make_pool
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
@@ -22,7 +24,14 @@ def build_network(
     num_classes: int | None = None,
     global_pool: str = "avg",
 ) -> Network | FlatNetwork:
-    """`arch` as a module with the parameter names timm gives its family: `FlatNetwork` for ReXNets, else `Network`."""
+    """`arch` as a module with the parameter names timm gives its family: `FlatNetwork` for ReXNets, else `Network`.
+
+    Raises `MemoryError` where the weights alone are more than the machine holds: the system would give out the memory
+    and end the process when it is written.
+    """
+    needed, most = 4 * arch.params, memory.total_bytes()
+    if needed > most and torch.get_default_device().type != "meta":
+        raise MemoryError(f"the weights of the network take {needed / 2**30:.1f} GiB, there are {most / 2**30:.1f} GiB")
     flat = any(isinstance(layer, LinearBottleneck) for layer in arch.layers)
     return (FlatNetwork if flat else Network)(arch, drop_rate, drop_path_rate, num_classes, global_pool)
 

@@ -73,25 +73,59 @@ def check_digest(path: str | Path) -> None:
 
 def shapes_in(path: str | Path) -> Shapes:
     """Name and shape of every tensor in a safetensors file, without reading the tensors."""
+    return {key: tuple(part.get_shape()) for key, part in _slices_in(path).items()}
+
+
+def check_types_in(path: str | Path, arch: Arch) -> None:
+    """Raise `ValueError` where a safetensors file holds whole numbers for what is floating-point in `arch`'s network.
+
+    Or the other way round: loading would turn one into the other without a word.
+    """
+    found = {key: part.get_dtype().startswith(("F", "BF")) for key, part in _slices_in(path).items()}
+    _check_types(_floats(network_of(arch).state_dict()), found, str(path))
+
+
+def _slices_in(path: str | Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            return {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except FileNotFoundError:
         raise ValueError(f"no weights file at {path}") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged (truncated?): {str(error).splitlines()[0]}") from None
 
 
+def _floats(weights: Mapping[str, Tensor]) -> dict[str, bool]:
+    return {key: value.is_floating_point() for key, value in weights.items()}
+
+
+def _check_types(expected: Mapping[str, bool], found: Mapping[str, bool], origin: str) -> None:
+    words = {True: "floating-point", False: "whole or other"}
+    for key, is_float in found.items():
+        if expected.get(key, is_float) != is_float:
+            raise ValueError(
+                f"{origin} holds {key} in {words[is_float]} numbers, the network has it in {words[not is_float]} ones: "
+                "the file was altered or quantised; give the weights as they were trained"
+            )
+
+
+def network_of(arch: Arch) -> nn.Module:
+    """The network of `arch` without the memory of its weights."""
+    with torch.device("meta"):
+        return build_network(arch)
+
+
 def shapes_of(arch: Arch) -> Shapes:
     """Name and shape of every tensor of the network of `arch`, without allocating it."""
-    with torch.device("meta"):
-        return {key: tuple(value.shape) for key, value in build_network(arch).state_dict().items()}
+    return {key: tuple(value.shape) for key, value in network_of(arch).state_dict().items()}
 
 
 def load(network: nn.Module, weights: Mapping[str, Tensor], origin: str = "state dict") -> None:
     """Load `weights` into `network`, all of them. Raises `ValueError` in one line where they do not fit."""
-    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    check_fit(own, {key: tuple(value.shape) for key, value in weights.items()}, origin)
+    own = network.state_dict()
+    shapes = {key: tuple(value.shape) for key, value in own.items()}
+    check_fit(shapes, {key: tuple(value.shape) for key, value in weights.items()}, origin)
+    _check_types(_floats(own), _floats(weights), origin)
     network.load_state_dict(weights)
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from search_spaces import plain_json
 from search_spaces.costs import Cost, Shape
-from search_spaces.layers import Classifier, Layer, layer_from_dict
+from search_spaces.layers import MOST_CHANNELS, Classifier, Layer, layer_from_dict
 
 FORMAT = "nas.arch"
 VERSION = 1
+MOST_LAYERS = 2000
+MOST_BYTES = 8 << 20  # of a file; one of `MOST_LAYERS` has less than 1 MiB
+MOST = {"resolution": 2**16, "in_channels": MOST_CHANNELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,13 @@ class Arch:
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("resolution", "in_channels"):
+        for name, most in MOST.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+            if value > most:
+                raise ValueError(f"{name} must be at most {most}, got {value:.6g}")
+        _check_count(self.stages)
         if len(self.stages) < 2 or not all(self.stages):
             raise ValueError("an arch needs a stem stage and a head stage, and every stage at least one layer")
         if not isinstance(self.stages[-1][-1], Classifier):
@@ -129,6 +135,7 @@ class Arch:
         stages = data.get("stages")
         if not isinstance(stages, list) or not all(isinstance(stage, list) for stage in stages):
             raise ValueError("an arch needs 'stages': a list of lists of layers")
+        _check_count(stages)
         built = []
         for i, stage in enumerate(stages):
             layers = []
@@ -150,8 +157,15 @@ class Arch:
         """The arch in the file `path`. Raises `ValueError` naming the file where it is missing or not an arch."""
         path = Path(path)
         try:
-            return Arch.from_dict(plain_json.read(path))
+            return Arch.from_dict(plain_json.read(path, MOST_BYTES))
         except FileNotFoundError:
             raise ValueError(f"no arch file at {path}; a search writes one as arch.json in its run directory") from None
         except (ValueError, OSError) as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def _check_count(stages: Sequence[Sequence[Any]]) -> None:
+    """Raise `ValueError` for more layers than any network has, before anything is made of them."""
+    count = sum(len(stage) for stage in stages)
+    if count > MOST_LAYERS:
+        raise ValueError(f"an arch has at most {MOST_LAYERS} layers, got {count}")

@@ -51,11 +51,26 @@ class Layer:
         return {"kind": self.kind, **dataclasses.asdict(self)}
 
 
-def _positive(layer: Layer, *names: str) -> None:
+MOST_CHANNELS = 2**24  # and classes; no tensor of a larger side is of use, and their products stay countable
+MOST_DEPTHWISE = 16  # stacked in one block
+MOST_EXPANSION = 1000
+
+
+def _positive(layer: Layer, *names: str, most: int = MOST_CHANNELS) -> None:
     for name in names:
         value = getattr(layer, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{layer.kind}: {name} must be a whole number >= 1, got {value!r}")
+        if value > most:
+            raise ValueError(f"{layer.kind}: {name} must be at most {most}, got {value:.6g}")
+
+
+def _expand_ratio(layer: InvertedResidual | LinearBottleneck) -> None:
+    """Check the ratio and make it a float."""
+    ratio = layer.expand_ratio
+    if not 0 < ratio <= MOST_EXPANSION:
+        raise ValueError(f"{layer.kind}: expand_ratio must be > 0 and at most {MOST_EXPANSION}, got {ratio!r}")
+    object.__setattr__(layer, "expand_ratio", float(ratio))
 
 
 def _known_act(layer: Layer, act: str) -> None:
@@ -127,12 +142,11 @@ class InvertedResidual(Layer):
     num_depthwise: int = 1
 
     def __post_init__(self) -> None:
-        _positive(self, "out_channels", "kernel_size", "stride", "groups", "num_depthwise")
+        _positive(self, "out_channels", "kernel_size", "stride", "groups")
+        _positive(self, "num_depthwise", most=MOST_DEPTHWISE)
         _odd_kernel(self, self.kernel_size)
         _known_act(self, self.act)
-        if not self.expand_ratio > 0:
-            raise ValueError(f"{self.kind}: expand_ratio must be > 0, got {self.expand_ratio!r}")
-        object.__setattr__(self, "expand_ratio", float(self.expand_ratio))
+        _expand_ratio(self)
 
     def expanded(self, in_channels: int) -> int:
         """Channels of the depthwise convolution."""
@@ -240,9 +254,7 @@ class LinearBottleneck(Layer):
         _odd_kernel(self, self.kernel_size)
         _known_act(self, self.act)
         _known_act(self, self.dw_act)
-        if not self.expand_ratio > 0:
-            raise ValueError(f"{self.kind}: expand_ratio must be > 0, got {self.expand_ratio!r}")
-        object.__setattr__(self, "expand_ratio", float(self.expand_ratio))
+        _expand_ratio(self)
 
     def expanded(self, in_channels: int) -> int:
         """Channels of the depthwise convolution."""
@@ -371,9 +383,9 @@ KINDS: dict[str, type[Layer]] = {
 def layer_from_dict(data: Any) -> Layer:
     """The layer that `Layer.to_dict` wrote. Unknown kinds, unknown or missing fields and bad values are refused."""
     if not isinstance(data, dict) or "kind" not in data:
-        raise ValueError(f"a layer is an object with a 'kind', got {data!r}")
+        raise ValueError(f"a layer is an object with a 'kind', got {str(data)[:80]}")
     kind = data["kind"]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(sorted(KINDS))}")
     cls = KINDS[kind]
     known = {field.name: field for field in dataclasses.fields(cls)}

@@ -12,12 +12,12 @@ LARGEST = 2**63 - 1  # the largest whole number that arrays and databases hold
 MOST_BYTES = 256 << 20  # of a file
 
 
-def read(path: Path) -> Any:
-    """The value in the file `path`. Raises `ValueError` as `parse` does and for other or too much text; `OSError`."""
+def read(path: Path, most: int = MOST_BYTES) -> Any:
+    """The value in the file `path`, of at most `most` bytes. Raises `ValueError` as `parse` does; and `OSError`."""
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB, which no file of that kind is")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most >> 20} MiB, which no file of that kind is")
     try:
         return parse(content.decode())
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from search_spaces.costs import Conv, make_divisible
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
 GATES = ("sigmoid", "hard_sigmoid")
+MOST_RATIO = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,11 @@ class SqueezeExcite:
     def __post_init__(self) -> None:
         if self.of not in ("input", "expanded"):
             raise ValueError(f"squeeze-excite ratio is relative to 'input' or 'expanded' channels, got of={self.of!r}")
-        if not self.ratio > 0:
-            raise ValueError(f"squeeze-excite ratio must be > 0, got {self.ratio}; leave `se` unset for no squeeze")
+        if not 0 < self.ratio <= MOST_RATIO:
+            raise ValueError(
+                f"squeeze-excite ratio must be > 0 and at most {MOST_RATIO}, got {self.ratio}; "
+                "leave `se` unset for no squeeze"
+            )
         if isinstance(self.divisor, bool) or not isinstance(self.divisor, int) or self.divisor < 1:
             raise ValueError(f"squeeze-excite divisor must be a whole number >= 1, got {self.divisor!r}")
         if self.act not in ACTIVATIONS:

@@ -265,6 +265,18 @@ def test_damaged_weights_are_refused_however_they_are_read(saved: Path, tmp_path
             load()
     edit(folder / "config.json", lambda d: d["nas"].pop("weights_sha256"))
     nas.create_model(folder)  # on purpose, as the message says
+    whole = {key: value.to(torch.int32) for key, value in weights.read_weights(folder).items()}
+    model_folder.checkpoint.save_weights(folder / "model.safetensors", whole)
+    for load in (
+        lambda: nas.create_model(folder),
+        lambda: nas.create_model(folder / "arch.json", checkpoint_path=folder),
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=True),
+    ):
+        with pytest.raises(ValueError, match=r"in whole or other numbers, the network has it in floating"):
+            load()
+    half = {key: value.to(torch.bfloat16) if value.ndim else value for key, value in whole.items()}
+    model_folder.checkpoint.save_weights(folder / "model.safetensors", half)
+    nas.create_model(folder)
 
 
 def test_a_run_directory_serves_as_its_model_folder(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def check(net: nn.Module) -> None:
         assert torch.equal(torch.jit.script(net)(x), logits)
         assert torch.equal(torch.fx.symbolic_trace(net)(x), logits)
         taps = {info["module"]: str(i) for i, info in enumerate(net.feature_info)}
-        taps = {name: key for name, key in taps.items() if "." in name}  # the stem of some is a pair of modules
+        # The stem of some is a pair of modules; a stage of which nothing is left has no node.
+        taps = {
+            name: key for name, key in taps.items() if "." in name and len(list(net.get_submodule(name).children()))
+        }
         maps = create_feature_extractor(net, taps)(x)
         assert len(taps) > 1 and all(torch.equal(maps[key], pyramid[int(key)]) for key in taps.values())
 
