@@ -11,7 +11,7 @@ import torch
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.table import LatencyTable
+from nas.latency.tables.table import LatencyTable
 from search_spaces.space import SearchSpace
 
 

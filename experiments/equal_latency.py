@@ -17,17 +17,18 @@ from scipy import stats
 
 from experiments import records
 from experiments.collecting import collect_or_report, measured_table
-from nas import cards, training
-from nas.composition import card_values
 from nas.data.torchvision import fashion_mnist
-from nas.engine import make_accelerator
-from nas.integer_programme import best_under_budget
+from nas.derive.budget import resolve_budget
+from nas.derive.integer_programme import best_under_budget
 from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
-from nas.latency.table import LatencyTable
+from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Task
-from nas.problem import resolve_budget
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import card_values
+from nas.train import training
+from nas.train.accelerator import make_accelerator
 from search_spaces import Arch, LayerwiseSpace
 from search_spaces.additive import AdditiveCost
 from search_spaces.recipe import Recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.files import write_text
+from nas.runs.files import write_text
 
 START, END = "<!-- figures -->", "<!-- end of figures -->"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.files import write_text
+from nas.runs.files import write_text
 
 Record = dict[str, Any]
 

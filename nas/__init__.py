@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.models import create_model
+    from nas.networks.creation import create_model
 
 __version__ = version("nas-under-budget")
 __all__ = ["__version__", "create_model"]
@@ -23,7 +23,7 @@ __all__ = ["__version__", "create_model"]
 
 def __getattr__(name: str) -> Any:
     if name == "create_model":
-        from nas.models import create_model
+        from nas.networks.creation import create_model
 
         return create_model
     raise AttributeError(f"module 'nas' has no attribute {name!r}")
@@ -45,13 +45,13 @@ class _AfterTimm(MetaPathFinder):
 
             def execute_then_register(module: ModuleType) -> None:
                 execute(module)
-                importlib.import_module("nas.timm_entry")
+                importlib.import_module("nas.networks.timm_entry")
 
             spec.loader.exec_module = execute_then_register  # type: ignore[method-assign]
         return spec
 
 
 if "timm" in sys.modules:
-    importlib.import_module("nas.timm_entry")
+    importlib.import_module("nas.networks.timm_entry")
 else:
     sys.meta_path.insert(0, _AfterTimm())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nas.composition import CONF
-from nas.progress import log
+from nas.terminal.configuration.composition import CONF
+from nas.terminal.progress import log
 
 
 def commands() -> dict[str, str]:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from nas.cli import DictConfig, check_types, entry, plain
-from nas.latency.device import cpu_model
-from nas.latency.standalone import usable_cores
-from nas.progress import log, table
+from nas.runs.machine import cpu_model, usable_cores
+from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.progress import log, table
 
 REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "accelerate", "tensorboard")
 OPTIONAL = {

@@ -6,19 +6,20 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas import model_folder, training
-from nas.cli import entry, instantiate, plain, typed
 from nas.data import ImageData
 from nas.data.card import data_of
-from nas.engine import make_accelerator
 from nas.latency.device import Device
-from nas.latency.measure import Measurement, measure_arch_ms
-from nas.models import create_model, resolve
-from nas.network import FlatNetwork, Network
-from nas.progress import log, table
-from nas.runs import Run
-from nas.train import short_name
-from nas.trained_data import as_trained
+from nas.latency.measuring.measure import Measurement, measure_arch_ms
+from nas.networks import model_folder
+from nas.networks.creation import create_model, resolve
+from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import as_trained
+from nas.runs.run import Run
+from nas.terminal.entry import entry, instantiate, plain, typed
+from nas.terminal.progress import log, table
+from nas.train import training
+from nas.train.__main__ import short_name
+from nas.train.accelerator import make_accelerator
 
 
 @entry("evaluate")

@@ -8,13 +8,13 @@ import sys
 import yaml
 from omegaconf import DictConfig
 
-from nas import cards
-from nas.cli import entry, plain
-from nas.command_help import options
-from nas.composition import CONF
-from nas.latency.table import entries
-from nas.problem import build_space
-from nas.progress import log, table
+from nas.data.space import build_space
+from nas.latency.tables.table import entries
+from nas.terminal.command_help import options
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import CONF
+from nas.terminal.entry import entry, plain
+from nas.terminal.progress import log, table
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer
 from search_spaces.space import LayerwiseSpace, SearchSpace

@@ -9,11 +9,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas.cli import entry, instantiate, typed
 from nas.latency.device import Device
-from nas.latency.origin import LOCAL
-from nas.latency.table import LatencyTable
-from nas.progress import log, table
+from nas.latency.tables.origin import LOCAL
+from nas.latency.tables.table import LatencyTable
+from nas.terminal.entry import entry, instantiate, typed
+from nas.terminal.progress import log, table
 from search_spaces import zoo
 from search_spaces.arch import Arch
 

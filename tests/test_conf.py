@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nas.cards import argument_types, check_type, find_target, parameters
-from nas.command_help import card_groups, documented_keys, options
-from nas.composition import CONF, compose
+from nas.terminal.command_help import card_groups, documented_keys, options
+from nas.terminal.configuration.cards import argument_types, check_type, find_target, parameters
+from nas.terminal.configuration.composition import CONF, compose
 
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "command")
 CARDS = sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/*.yaml"))

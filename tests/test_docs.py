@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.composition import CONF, compose
+from nas.terminal.configuration.composition import CONF, compose
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(

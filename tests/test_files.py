@@ -12,9 +12,9 @@ from typing import Annotated
 
 import pytest
 
-from nas.cards import Range
-from nas.files import read_json, write_atomic, write_json, write_text
-from nas.stored import Count, record
+from nas.runs.files import read_json, write_atomic, write_json, write_text
+from nas.runs.stored import Count, record
+from nas.terminal.configuration.cards import Range
 
 
 def test_write_and_read_back(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_full_disk(tmp_path: Path) -> None:
     path = write_text(tmp_path / "x.txt", "old")
     program = (
         "import resource, sys\n"
-        "from nas.files import write_text\n"
+        "from nas.runs.files import write_text\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    write_text(sys.argv[1], 'a' * 100_000)\n"
         "except OSError as error:\n    print(error.strerror)\n"

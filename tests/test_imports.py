@@ -1,34 +1,55 @@
-"""Imports point one way: search_spaces < predictors < nas < experiments; only the command line knows Hydra."""
+"""Imports point one way, between packages and inside `nas`, without circles; only the command line knows Hydra."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"search_spaces": 0, "predictors": 1, "nas": 2, "experiments": 3}
-COMMAND_LINE = {f"nas/{name}.py" for name in ("cli", "command_help", "composition", "mistakes", "stored_config")}
+# Each may import what stands before it. Settings and progress lie below the run directories that use them, and
+# `nas.terminal` itself, the command line that reads run directories, above.
+ROOMS = [
+    *("terminal.configuration", "terminal.progress", "runs", "terminal", "data", "networks", "latency", "train"),
+    *("methods", "candidates", "derive", "report", "search", "export", "evaluate", "inspect", "zoo", "doctor"),
+]
+COMMAND_LINE = ("nas/terminal/",)
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in LEVELS for path in (ROOT / package).rglob("*.py"))
+MODULES = {file.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in FILES}
 
 
 def imported(source: str) -> set[str]:
-    """The absolute module names a file imports, wherever in it."""
+    """The absolute module names a file imports, wherever in it: inside functions and under TYPE_CHECKING too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide where a name comes from"
-            names.add(node.module or "")
+            inside = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
+            rest = len(inside) < len(node.names)
+            names |= inside | ({node.module or ""} if rest else set())
     return names
 
 
+IMPORTS = {module: imported((ROOT / file).read_text()) for module, file in MODULES.items()}
+
+
+def room_of(module: str) -> int | None:
+    """The place of a module of `nas` in ROOMS; None for `nas` itself, which opens them all."""
+    inside = module.removeprefix("nas.")
+    found = [i for i, room in enumerate(ROOMS) if inside == room or inside.startswith(f"{room}.")]
+    return max(found, key=lambda i: len(ROOMS[i])) if found else None
+
+
 def test_the_walk_sees_every_form() -> None:
-    source = "import a.b as c\nfrom d.e import f\ndef g():\n    import h\n"
-    assert imported(source) == {"a.b", "d.e", "h"}
+    source = "import a.b as c\nfrom d.e import f\nfrom nas.runs import files\ndef g():\n    import h\n"
+    assert imported(source) == {"a.b", "d.e", "nas.runs.files", "h"}
     assert len(FILES) > 30
+    assert room_of("nas.terminal.entry") != room_of("nas.terminal.configuration.cards")
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -40,19 +61,48 @@ def test_imports_point_down(file: str) -> None:
         assert package != "tests", f"{file} imports {name}"
         if package in ("hydra", "omegaconf"):
             entry_point = "@entry(" in (ROOT / file).read_text()
-            assert file in COMMAND_LINE or entry_point, f"{file} imports {name}; only entry points know it"
+            assert file.startswith(COMMAND_LINE) or entry_point, f"{file} imports {name}; only entry points know it"
+
+
+def test_rooms_of_nas_are_used_in_one_order() -> None:
+    wrong = []
+    for module in MODULES:
+        room = room_of(module)
+        if not module.startswith("nas.") or room is None:
+            continue
+        for name in IMPORTS[module]:
+            below = room_of(name) if name.startswith("nas.") else None
+            if below is not None and below > room:
+                wrong.append(f"{module} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_room_of_nas_has_a_place() -> None:
+    lost = [module for module in MODULES if module.startswith("nas.") and room_of(module) is None]
+    assert lost == ["nas.__main__"]
+
+
+def test_no_import_circle() -> None:
+    graph = {
+        module: {name for name in names if name in MODULES and name != module} for module, names in IMPORTS.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.startswith("nas/")])
 def test_only_entry_points_import_the_command_line(file: str) -> None:
     source = (ROOT / file).read_text()
-    if "nas.cli" in imported(source) and file not in COMMAND_LINE:
-        assert "@entry(" in source, f"{file} imports nas.cli but is no entry point"
+    if "nas.terminal.entry" in imported(source) and not file.startswith(COMMAND_LINE):
+        assert "@entry(" in source, f"{file} imports nas.terminal.entry but is no entry point"
 
 
-def test_parts_of_nas_do_not_reach_up() -> None:
-    """What is measured and optimised knows nothing of the methods that use it."""
-    for file in FILES:
-        if file.startswith("nas/latency/") or file in ("nas/supernet.py", "nas/objectives.py", "nas/network.py"):
-            reached = {name for name in imported((ROOT / file).read_text()) if name.startswith("nas.methods")}
-            assert not reached, f"{file} imports {reached}"
+def test_rooms_stay_small() -> None:
+    """A reader finds a file by its name: few entries at the top, few files a folder."""
+    top = {module.split(".")[1] for module in MODULES if module.startswith("nas.")} - {"__main__"}
+    assert len(top) <= 16, sorted(top)
+    for folder in {(ROOT / file).parent for file in FILES if file.startswith("nas/")}:
+        files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert folder.name == "nas" or len(files) <= 14, f"{folder.name}: {sorted(files)}"

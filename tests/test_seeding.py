@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nas.seeding import derive_seed, generator, numpy_generator, seed_global
+from nas.runs.seeding import derive_seed, generator, numpy_generator, seed_global
 
 
 def test_golden_values() -> None:

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.files import write_json
 from nas.latency.device import cpu_model
-from nas.memory import keep_freed_memory
+from nas.runs.files import write_json
+from nas.train.memory import keep_freed_memory
 
 Step = Callable[[], Tensor]
 Makers = Mapping[str, Callable[[], Step]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import records
-from nas.files import read_json
+from nas.runs.files import read_json
 
 HERE = Path(__file__).parent
 CASES = {"fbnet": "dnas", "single_path": "single_path"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.files import write_text
+from nas.runs.files import write_text
 
 Record = dict[str, Any]
 KEYS = ("top1_percent", "regret_points")

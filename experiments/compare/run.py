@@ -15,11 +15,11 @@ import numpy as np
 from experiments import records
 from experiments.compare.report import report
 from experiments.compare.tasks import Allowance, Comparison, MacroTable, Trainings, Used, baselines, best_of
-from nas import cards
-from nas.composition import compose
 from nas.data.card import data_of
-from nas.memory import keep_freed_memory
-from nas.problem import build_space
+from nas.data.space import build_space
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import compose
+from nas.train.memory import keep_freed_memory
 from search_spaces.recipe import Recipe
 
 METHODS = ("random", "regularized_evolution", "tpe", "nsga2", "predictor")

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments import nas_bench_macro
-from nas import training
-from nas.candidate import Order, train_candidate
+from nas.candidates.training_job import Order, train_candidate
 from nas.data.card import data_of
-from nas.engine import make_accelerator
+from nas.train import training
+from nas.train.accelerator import make_accelerator
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe

@@ -13,9 +13,9 @@ from experiments import records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
 from experiments.joint_vs_random.run import RECIPE, architectures, final, search, settings_of
-from nas.files import read_json
 from nas.latency.device import Device
-from nas.latency.table import LatencyTable
+from nas.latency.tables.table import LatencyTable
+from nas.runs.files import read_json
 from predictors.early_stopping import FEWEST, stopping_rule
 
 SEEDS = (0, 1, 2)

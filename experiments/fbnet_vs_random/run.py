@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments import equal_latency
 from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
+from nas.latency.measuring.measure import measure_arch_ms
 from search_spaces import Arch, LayerwiseSpace
 from search_spaces.fbnet import CANDIDATES, PUBLISHED, fbnet
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.files import write_json
-from nas.latency.learn import Additive, learn, one_hot
-from nas.latency.proof import Errors
+from nas.latency.learning.learn import Additive, learn, one_hot
+from nas.latency.tables.proof import Errors
+from nas.runs.files import write_json
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent
-DATA = HERE.parents[1] / "tests" / "data" / "help-fbnet" / "fbnet_latency.npz"
+DATA = HERE.parents[1] / "tests" / "fixtures" / "help-fbnet" / "fbnet_latency.npz"
 COUNTS = (4000, 400, 100)
 TABLE_SPLITS = 4  # random splits on which both models are fitted; least squares alone is on 20
 TABLE_SUMS = ("pixel3", "raspi4", "eyeriss", "fpga")  # sums of a per-block table, not measurements

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.files import write_json
-from nas.latency.learn import Additive, learn
-from nas.latency.proof import Errors
-from nas.latency.transfer import NOISE, OWN, SOURCE, WORK, transfer
+from nas.latency.learning.learn import Additive, learn
+from nas.latency.learning.transfer import NOISE, OWN, SOURCE, WORK, transfer
+from nas.latency.tables.proof import Errors
+from nas.runs.files import write_json
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent
-DATA = HERE.parents[1] / "tests" / "data" / "help-fbnet" / "fbnet_latency.npz"
+DATA = HERE.parents[1] / "tests" / "fixtures" / "help-fbnet" / "fbnet_latency.npz"
 # HELP's split (its README, Table 2): source devices, target devices, and its ten reference networks.
 SOURCES = (
     "1080ti_1", "1080ti_32", "1080ti_64", "silver_4114", "silver_4210r", "samsung_a50", "pixel3", "essential_ph_1",

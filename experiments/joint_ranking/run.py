@@ -11,8 +11,8 @@ import numpy as np
 
 from experiments.predictor_ranking.judge import Contestant, judge
 from experiments.predictor_ranking.tables import Table, seed_ceiling
-from nas.files import write_json
-from nas.seeding import numpy_generator
+from nas.runs.files import write_json
+from nas.runs.seeding import numpy_generator
 from predictors.baselines import RandomForest, Ridge
 from predictors.blend import Blend
 from predictors.fbnetv3 import FBNetV3

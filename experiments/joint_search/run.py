@@ -13,11 +13,11 @@ from experiments import records
 from experiments.compare.report import interval
 from experiments.joint_ranking.run import load
 from experiments.predictor_ranking.tables import Table
-from nas import cards
-from nas.composition import compose
 from nas.methods.predictor import PredictorProposal
 from nas.methods.random import RandomSearch
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import compose
 from search_spaces.arch import Arch
 from search_spaces.budgets import Feasible
 from search_spaces.space import Genotype, SearchSpace, Term, Variable

@@ -12,18 +12,19 @@ import numpy as np
 from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
-from nas import cards, training
-from nas.candidate import Order
-from nas.candidate_search import CandidateSettings, search_candidates
-from nas.composition import card_values
+from nas.candidates.executors.local import LocalEngine
+from nas.candidates.loop import CandidateSettings, search_candidates
+from nas.candidates.training_job import Order
 from nas.data.card import data_of
-from nas.engine import make_accelerator
-from nas.engines.local import LocalEngine
+from nas.derive.budget import resolve_budget
 from nas.latency.device import Device
-from nas.latency.fresh import measure_arch_fresh_ms
-from nas.latency.table import LatencyTable
-from nas.problem import resolve_budget
-from nas.runs import Run
+from nas.latency.measuring.fresh import measure_arch_fresh_ms
+from nas.latency.tables.table import LatencyTable
+from nas.runs.run import Run
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import card_values
+from nas.train import training
+from nas.train.accelerator import make_accelerator
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.fbnetv3_space import fbnetv3
 from search_spaces.joint import JointSpace

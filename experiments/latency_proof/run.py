@@ -8,11 +8,11 @@ import os
 import time
 from pathlib import Path
 
-from nas.files import read_json, write_json
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
-from nas.latency.plot import scatter
-from nas.latency.table import LatencyTable
+from nas.latency.tables.plot import scatter
+from nas.latency.tables.table import LatencyTable
+from nas.runs.files import read_json, write_json
 from search_spaces.fbnet import fbnet
 from search_spaces.fbnetv3_space import fbnetv3
 from search_spaces.mobilenetv2_space import mobilenetv2

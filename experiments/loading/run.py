@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.files import read_json, write_json
 from nas.latency.build import Effort, draw_networks
 from nas.latency.device import Device
-from nas.latency.measure import reference_workload
+from nas.latency.measuring.measure import reference_workload
+from nas.latency.measuring.standalone import Interleaved
 from nas.latency.runtimes import prepare_copies, quiet
-from nas.latency.standalone import Interleaved
-from nas.network import build_network
+from nas.networks.network import build_network
+from nas.runs.files import read_json, write_json
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from experiments import records
-from nas import cards, training
-from nas.composition import card_values
 from nas.data.digits import digits
-from nas.derivation import argmax
-from nas.engine import make_accelerator
+from nas.derive.most_probable import argmax
 from nas.methods.base import Task
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import card_values
+from nas.train import training
+from nas.train.accelerator import make_accelerator
 from search_spaces.fbnet import fbnet
 
 SEEDS = (0, 1, 2)

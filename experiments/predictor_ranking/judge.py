@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from experiments.predictor_ranking.tables import Table
-from nas.files import write_json
 from nas.latency.device import cpu_model
-from nas.seeding import numpy_generator
+from nas.runs.files import write_json
+from nas.runs.seeding import numpy_generator
 from predictors.blend import Blend
 from predictors.fbnetv3 import FBNetV3
 from predictors.metrics import kendall_tau, over_seeds, spearman, top_k_regret

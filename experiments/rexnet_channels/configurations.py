@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
 from search_spaces.arch import Arch
 from search_spaces.layers import Classifier, ConvBNAct, LinearBottleneck
 from search_spaces.rexnet import SE_RATIO

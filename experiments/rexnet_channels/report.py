@@ -12,8 +12,8 @@ from scipy import stats
 
 from experiments import records
 from experiments.rexnet_channels.configurations import FAMILIES, POSITIONS
-from nas.files import write_json
-from nas.seeding import numpy_generator
+from nas.runs.files import write_json
+from nas.runs.seeding import numpy_generator
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -10,9 +10,9 @@ import torch
 
 from experiments import equal_latency, records
 from experiments.rexnet_channels.configurations import Configuration, configurations, factorial
-from nas import training
 from nas.data.arrays import npz
-from nas.engine import make_accelerator
+from nas.train import training
+from nas.train.accelerator import make_accelerator
 
 HERE = Path(__file__).parent
 TRAIN_IMAGES, TEST_IMAGES = 1000, 4000

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from experiments import nas_bench_macro
-from nas.files import write_json
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorProposal, PredictorSearch
 from nas.methods.proposal import Proposal
 from nas.methods.random import RandomSearch
 from nas.methods.regularized_evolution import RegularizedEvolution
 from nas.methods.tpe import TPE
+from nas.runs.files import write_json
 from predictors.base import Statistics
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess

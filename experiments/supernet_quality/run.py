@@ -16,10 +16,10 @@ from scipy.stats import kendalltau, spearmanr
 from experiments import nas_bench_macro, records
 from nas.data import ImageData, Split
 from nas.data.torchvision import cifar10
-from nas.memory import keep_freed_memory
-from nas.network import Network
-from nas.seeding import derive_seed, numpy_generator, seed_global
-from nas.supernet import PathWeights, Supernet
+from nas.methods.supernets.mixture import PathWeights, Supernet
+from nas.networks.network import Network
+from nas.runs.seeding import derive_seed, numpy_generator, seed_global
+from nas.train.memory import keep_freed_memory
 
 BATCH = 64
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from nas import cards
 from nas.data.images import ImageData
-from nas.progress import log
+from nas.terminal.configuration import cards
+from nas.terminal.progress import log
 
 
 def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData:

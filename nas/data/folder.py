@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.data.duplicates import shared_files, shared_pixels
-from nas.data.file_source import Failures, FileSource
+from nas.data.files.duplicates import shared_files, shared_pixels
+from nas.data.files.listing import Labelled, Listing, listing
+from nas.data.files.source import Failures, FileSource
 from nas.data.images import ImageData, check_labels, limited, shared_note, statistics
-from nas.data.listing import Labelled, Listing, listing
 from nas.data.preprocessing import MODES, Preprocessing
 from nas.data.split import MemorySource, Source, Split
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
 
 RESOLUTION = 224
 STATISTICS_IMAGES = 4096  # of more, mean and deviation are taken from this many, drawn once

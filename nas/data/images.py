@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nas.data.duplicates import shared_pixels
+from nas.data.files.duplicates import shared_pixels
 from nas.data.preprocessing import SQUASHED, Preprocessing
 from nas.data.split import MemorySource, Split
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.data.augment import apply, augment_named, draw
-from nas.seeding import generator
+from nas.runs.seeding import generator
 
 
 class Source(Protocol):

@@ -6,17 +6,18 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from nas import cards, progress
-from nas.cli import DictConfig, check_types, entry, plain
+from nas.data.space import build_space
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.kit import import_kit, write_kit
-from nas.latency.plot import scatter
-from nas.latency.predictor import MIN_NETWORKS, TABLE, fit_predictor
-from nas.latency.table import LatencyTable, table_path
-from nas.problem import build_space
+from nas.latency.learning.predictor import MIN_NETWORKS, TABLE, fit_predictor
+from nas.latency.tables.plot import scatter
+from nas.latency.tables.table import LatencyTable, table_path
+from nas.terminal import progress
+from nas.terminal.configuration import cards
+from nas.terminal.entry import DictConfig, check_types, entry, plain
 from search_spaces.space import SearchSpace
 
 
@@ -117,7 +118,7 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
         if table.proof.faults and len(table.networks) >= 2 * MIN_NETWORKS and "loo_mape_percent" in table.calibration:
             best = fit_predictor(table)
             found = best.sentence() if best.model != TABLE else "none does better than the table on this device"
-            progress.log(f"regression on features of the network (nas.latency.predictor): {found}")
+            progress.log(f"regression on features of the network (nas.latency.learning.predictor): {found}")
         try:
             progress.log(f"plot: {scatter(table, path.with_suffix('.png'))}")
         except OSError as error:  # the table is all the same usable in a folder that cannot be written

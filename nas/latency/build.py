@@ -11,19 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from nas.latency.calibrate import Rows, calibrate
 from nas.latency.device import Device, pinned
-from nas.latency.features import network_features
-from nas.latency.measure import Measurement, measurements, reference_workload
-from nas.latency.origin import LOCAL, here, measured_by
-from nas.latency.proof import Proof
-from nas.latency.reuse import make_room, usable
+from nas.latency.learning.features import network_features
+from nas.latency.learning.sample import spread_networks
+from nas.latency.measuring.measure import Measurement, measurements, reference_workload
+from nas.latency.measuring.standalone import (
+    Interleaved,
+    Journal,
+    Visits,
+    Workload,
+    capacity,
+    locked,
+    usual_reference_ms,
+)
 from nas.latency.runtimes import prepare, quiet
-from nas.latency.sample import spread_networks
-from nas.latency.standalone import Interleaved, Journal, Visits, Workload, capacity, locked, usual_reference_ms
-from nas.latency.table import LatencyTable, Row, canonical, entries, entries_hash, grain, row_key, table_path
-from nas.network import build_network
-from nas.progress import log, phase
+from nas.latency.tables.calibrate import Rows, calibrate
+from nas.latency.tables.origin import LOCAL, here, measured_by
+from nas.latency.tables.proof import Proof
+from nas.latency.tables.reuse import make_room, usable
+from nas.latency.tables.table import LatencyTable, Row, canonical, entries, entries_hash, grain, row_key, table_path
+from nas.networks.network import build_network
+from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer

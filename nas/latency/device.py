@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from nas.latency.standalone import check_threads, cpu_model, machine
+from nas.latency.measuring.standalone import check_threads, cpu_model, machine
 
 __all__ = ["Device", "cpu_model", "environment", "pinned"]
 

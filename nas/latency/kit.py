@@ -20,17 +20,19 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from nas.files import read_json, write_json
-from nas.latency import fields, standalone
 from nas.latency.build import Effort, assemble, draw_networks, shuffled
 from nas.latency.device import Device
-from nas.latency.measure import REFERENCE, measurements
-from nas.latency.origin import LOCAL
+from nas.latency.measuring import standalone
+from nas.latency.measuring.measure import REFERENCE, measurements
+from nas.latency.measuring.standalone import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
 from nas.latency.runtimes import onnx_model
-from nas.latency.standalone import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
-from nas.latency.table import LatencyTable, entries, row_key
-from nas.network import build_network
-from nas.progress import phase
+from nas.latency.tables import fields
+from nas.latency.tables.origin import LOCAL
+from nas.latency.tables.table import LatencyTable, entries, row_key
+from nas.networks.network import build_network
+from nas.runs import machine
+from nas.runs.files import read_json, write_json
+from nas.terminal.progress import phase
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import layer_from_dict
@@ -121,7 +123,8 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
             }
         kit["id"] = standalone.seal(kit, "id")
         write_json(partial / "kit.json", kit)
-        shutil.copyfile(standalone.__file__, partial / "measure.py")
+        for module, name in ((standalone, "measure.py"), (machine, "machine.py")):
+            shutil.copyfile(module.__file__, partial / name)
         (partial / "README.md").write_text(README.format(space=command))
         mask = os.umask(0)
         os.umask(mask)

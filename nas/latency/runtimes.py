@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nas.latency.device import Device
-from nas.latency.standalone import Copies, Workload, image, onnx_workload, timed
+from nas.latency.measuring.standalone import Copies, Workload, image, onnx_workload, timed
 
 if TYPE_CHECKING:
     import onnx
@@ -34,11 +34,11 @@ def prepare_copies(module: nn.Module, input_shape: tuple[int, int, int], device:
 
 def onnx_model(module: nn.Module, shape: tuple[int, ...], dtype: str) -> onnx.ModelProto:
     """The graph ONNX Runtime is given for `module` on inputs of `shape` (batch first) in the arithmetic `dtype`."""
-    from nas.latency.onnx_graph import to_onnx
+    from nas.latency.measuring.onnx_graph import to_onnx
 
     model = to_onnx(module, shape)
     if dtype == "int8":
-        from nas.latency.quantize import quantize
+        from nas.latency.measuring.quantize import quantize
 
         return quantize(model, shape)
     return model

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from nas.data import ImageData
-from nas.network import Network
+from nas.networks.network import Network
 from search_spaces.additive import AdditiveCost
 from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 

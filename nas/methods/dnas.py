@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.gumbel import draw_path
-from nas.methods.alternating import Alternating, AlternatingState
 from nas.methods.base import SearchResult, Task, layerwise
-from nas.objectives import check_fbnet_unit, expected_latency_ms, fbnet_loss
-from nas.seeding import seed_global
-from nas.supernet import Supernet
+from nas.methods.loops.alternating import Alternating, AlternatingState
+from nas.methods.supernets.mixture import Supernet
+from nas.methods.supernets.objectives import check_fbnet_unit, expected_latency_ms, fbnet_loss
+from nas.methods.supernets.paths import draw_path
+from nas.runs.seeding import seed_global
 from search_spaces.space import SearchSpace
 
 
@@ -29,7 +29,8 @@ class DNAS(Alternating):
     Lagrangian of `LAT <= budget`, LAT under softmax(theta), whose multiplier is updated once an epoch while theta
     moves.
 
-    `mode`: how many candidates a step runs (see `nas.gumbel.draw_path`). `augment`: a policy of `nas.data.AUGMENTS`.
+    `mode`: how many candidates a step runs (see `supernets.paths.draw_path`). `augment`: a policy of
+    `nas.data.AUGMENTS`.
     """
 
     mode: Literal["soft", "top2", "hard"]

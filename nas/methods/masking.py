@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.expected_cost import ExpectedCost
-from nas.gumbel import draw_path
-from nas.masking import MaskedNetwork
-from nas.methods.alternating import Alternating, AlternatingState
 from nas.methods.base import SearchResult, Task
-from nas.network import Network
-from nas.seeding import seed_global
-from nas.width_plan import width_plan
+from nas.methods.loops.alternating import Alternating, AlternatingState
+from nas.methods.supernets.channel_masks import MaskedNetwork
+from nas.methods.supernets.expected_cost import ExpectedCost
+from nas.methods.supernets.paths import draw_path
+from nas.methods.supernets.width_plan import width_plan
+from nas.networks.network import Network
+from nas.runs.seeding import seed_global
 from search_spaces.space import Genotype, SearchSpace
 
 
@@ -27,8 +27,8 @@ class Masking(Alternating):
 
     As in `nas.methods.dnas`, weights are trained on one part of the training data and theta on the other, a few steps
     of each in turn; theta is frozen for the first `warmup_epochs`. A budget joins the cross-entropy as an augmented
-    Lagrangian of the expected cost under softmax(theta), exactly (`nas.expected_cost`). The space may choose output
-    channels only; its further choices must be fixed in the card.
+    Lagrangian of the expected cost under softmax(theta), exactly (`supernets.expected_cost`). The space may choose
+    output channels only; its further choices must be fixed in the card.
 
     Departure: the paper adds the expected cost of the drawn weights to the loss, times a coefficient found by hand.
     """
@@ -40,7 +40,7 @@ class Masking(Alternating):
     def search(self, task: Task) -> SearchResult:
         """Train the masked network and theta; `probabilities[v]` are those of variable v's choices.
 
-        `nas.integer_programme` takes them to networks within a budget. Raises `ValueError` where the space decides more
+        `integer_programme` takes them to networks within a budget. Raises `ValueError` where the space decides more
         than widths, and where the loss is no longer finite; the last epoch is kept.
         """
         state = _State(self, task)

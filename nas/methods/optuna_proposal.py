@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import TrialState, create_trial
 
 from nas.methods.proposal import Proposal
-from nas.seeding import derive_seed
+from nas.runs.seeding import derive_seed
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 from search_spaces.space import Population

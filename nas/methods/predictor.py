@@ -9,8 +9,8 @@ from scipy.stats import qmc
 
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
-from nas.seeding import derive_seed, numpy_generator
-from nas.zero_cost import cost_statistics
+from nas.networks.zero_cost import cost_statistics
+from nas.runs.seeding import derive_seed, numpy_generator
 from predictors.base import Predictor, PredictorCard, Statistics
 from predictors.blanking import Blanked
 from search_spaces.additive import Floats

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nas.seeding import numpy_generator
+from nas.runs.seeding import numpy_generator
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace

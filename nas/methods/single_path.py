@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from nas.methods.base import SearchResult, Task, layerwise
-from nas.methods.gradient import GradientSearch
-from nas.methods.superkernel_training import DefaultTraining, PaperTraining
-from nas.nesting import nest_of
-from nas.superblock import Mode
+from nas.methods.loops.superkernel_settings import SuperkernelSettings
+from nas.methods.loops.superkernel_training import DefaultTraining, PaperTraining
+from nas.methods.supernets.nested_candidates import nest_of
 from search_spaces.space import SearchSpace
 
 
 @dataclass(kw_only=True)
-class SinglePath(GradientSearch):
-    """Searches any layer-wise space whose candidates nest in kernel and expansion; see `nas.superblock`.
+class SinglePath(SuperkernelSettings):
+    """Searches any layer-wise space whose candidates nest in kernel and expansion; see `supernets.superkernel_block`.
 
     `mode="default"`: weights learn on one part of the training data, along paths drawn from the current probabilities,
     executed on slices; thresholds learn on the other part, through the masked superkernel, with an optimiser of their
@@ -34,26 +31,6 @@ class SinglePath(GradientSearch):
     every 2.4 epochs. Weight decay spares batch norms, and in `default` mode thresholds.
     """
 
-    mode: Mode
-    weight_optimizer: Literal["sgd", "adamw", "rmsproptf"]
-    schedule: Literal["cosine", "step"]
-    threshold_lr: float
-    threshold_betas: list[float]
-    latency_weight: float
-    keep_probability: float
-    label_smoothing: float
-
-    positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "threshold_lr", "penalty")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.keep_probability <= 1:
-            raise ValueError(f"keep_probability must lie in (0, 1], got {self.keep_probability}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
-        if self.latency_weight < 0:
-            raise ValueError(f"latency_weight must be >= 0, got {self.latency_weight}")
-
     @property
     def derive_how(self) -> str:
         """How a network is derived unless told otherwise: as published, by the thresholds, in the mode as published."""
@@ -63,11 +40,6 @@ class SinglePath(GradientSearch):
         """Raise `ValueError` for a space that is not layer-wise or whose candidates do not nest."""
         for position in layerwise(space).positions:
             nest_of(position)
-
-    @property
-    def may_change(self) -> Collection[str]:
-        """As in every search; more epochs too, where what is done does not depend on how many there will be."""
-        return super().may_change if self.schedule == "cosine" else (*super().may_change, "method.epochs")
 
     def search(self, task: Task) -> SearchResult:
         """Train weights and thresholds. Raises `ValueError` where the space does not nest or the loss diverges."""

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from nas.latency import __main__ as command
-from nas.latency import build, origin, reuse
+from nas.latency import build
 from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
-from nas.latency.table import LatencyTable, entries, table_path
+from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.tables import origin, reuse
+from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.fbnet import fbnet
 from search_spaces.joint import single
 from search_spaces.rexnet_space import rexnet

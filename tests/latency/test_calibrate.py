@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nas.latency.__main__ import offset_sentence
-from nas.latency.calibrate import Rows, calibrate
-from nas.latency.proof import Errors, Proof
+from nas.latency.tables.calibrate import Rows, calibrate
+from nas.latency.tables.proof import Errors, Proof
 
 
 def world(networks: int, noise: float, seed: int = 0) -> tuple[Rows, np.ndarray, np.ndarray]:

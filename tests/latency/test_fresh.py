@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from nas.latency.device import Device
-from nas.latency.fresh import measure_arch_fresh_ms
-from nas.latency.measure import measure_arch_ms
+from nas.latency.measuring.fresh import measure_arch_fresh_ms
+from nas.latency.measuring.measure import measure_arch_ms
 from search_spaces.fbnet import fbnet
 
 

@@ -13,7 +13,7 @@ from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.imports.positions import SINGLE_PATH_REST_MS
-from nas.latency.table import LatencyTable
+from nas.latency.tables.table import LatencyTable
 from search_spaces.additive import price
 from search_spaces.arch import Arch
 from search_spaces.fbnet import fbnet
@@ -28,7 +28,7 @@ from search_spaces.layers import (
 from search_spaces.rexnet_space import rexnet
 from search_spaces.single_path import single_path
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "fixtures"
 LUT = DATA / "hwnasbench-fbnet" / "fbnet_cifar100_lut.json"
 HELP = DATA / "help-fbnet" / "fbnet_latency.npz"
 SINGLE_PATH = DATA / "single-path-nas" / "pixel1_runtime_model.json"

@@ -17,10 +17,10 @@ import pytest
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.kit import _without_weights, import_kit, write_kit
-from nas.latency.onnx_graph import to_onnx
-from nas.latency.standalone import seal
-from nas.latency.table import LatencyTable
-from nas.network import Network
+from nas.latency.measuring.onnx_graph import to_onnx
+from nas.latency.measuring.standalone import seal
+from nas.latency.tables.table import LatencyTable
+from nas.networks.network import Network
 
 from .test_build import MORTAL, SMALL, SPACE
 from .test_onnx_graph import session

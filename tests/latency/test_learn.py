@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from nas.latency.learn import Additive, fit_additive, learn, learning_options, one_hot, shared_rows, work
-from nas.latency.transfer import transfer
+from nas.latency.learning.learn import Additive, fit_additive, learn, learning_options, one_hot, shared_rows, work
+from nas.latency.learning.transfer import transfer
 from search_spaces.fbnet import fbnet
 
 SPACE = fbnet(32, num_classes=100, head_channels=1504)

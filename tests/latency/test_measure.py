@@ -13,9 +13,18 @@ import pytest
 import torch
 
 from nas.latency.device import Device, pinned
-from nas.latency.measure import Measurement, measure_arch_ms, measurements
-from nas.latency.standalone import LEAST_ROUNDS, Interleaved, Journal, Visit, locked, seal, timed, usable_cores
-from nas.network import Network
+from nas.latency.measuring.measure import Measurement, measure_arch_ms, measurements
+from nas.latency.measuring.standalone import (
+    LEAST_ROUNDS,
+    Interleaved,
+    Journal,
+    Visit,
+    locked,
+    seal,
+    timed,
+    usable_cores,
+)
+from nas.networks.network import Network
 from search_spaces.fbnet import fbnet
 
 

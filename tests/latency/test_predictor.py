@@ -9,10 +9,10 @@ import pytest
 
 from nas.latency.build import assemble
 from nas.latency.device import Device
-from nas.latency.measure import Measurement
-from nas.latency.predictor import fit_predictor
-from nas.latency.sample import spread_networks
-from nas.latency.table import LatencyTable, canonical, entries
+from nas.latency.learning.predictor import fit_predictor
+from nas.latency.learning.sample import spread_networks
+from nas.latency.measuring.measure import Measurement
+from nas.latency.tables.table import LatencyTable, canonical, entries
 from search_spaces.fbnet import fbnet
 
 SPACE = fbnet(32, num_classes=10)

@@ -9,10 +9,10 @@ import torch
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.measure import measure_arch_ms
-from nas.latency.onnx_graph import to_onnx
-from nas.latency.quantize import quantize
-from nas.network import Network
+from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.measuring.onnx_graph import to_onnx
+from nas.latency.measuring.quantize import quantize
+from nas.networks.network import Network
 from search_spaces.fbnet import fbnet
 
 from .test_build import SMALL, SPACE

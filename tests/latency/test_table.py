@@ -11,10 +11,10 @@ import pytest
 
 from nas.latency.build import assemble
 from nas.latency.device import Device
-from nas.latency.measure import Measurement
-from nas.latency.sample import spread_networks
-from nas.latency.standalone import seal
-from nas.latency.table import LatencyTable, canonical, entries, merge, table_path
+from nas.latency.learning.sample import spread_networks
+from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.standalone import seal
+from nas.latency.tables.table import LatencyTable, canonical, entries, merge, table_path
 from search_spaces.additive import price
 from search_spaces.costs import Shape
 from search_spaces.fbnet import fbnet

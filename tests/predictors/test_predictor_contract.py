@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.cards import build
-from nas.composition import CONF
+from nas.terminal.configuration.cards import build
+from nas.terminal.configuration.composition import CONF
 from predictors.base import Floats
 from predictors.metrics import kendall_tau
 from search_spaces.space import Population, Variable

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from experiments.benchmarks.stepping import Step, median_ms, times_ms, training_step
-from nas.files import write_json
-from nas.gumbel import draw_path, initial_theta
 from nas.latency.device import cpu_model
-from nas.masking import MaskedNetwork
-from nas.memory import keep_freed_memory
-from nas.network import build_network
+from nas.methods.supernets.channel_masks import MaskedNetwork
+from nas.methods.supernets.paths import draw_path, initial_theta
+from nas.networks.network import build_network
+from nas.runs.files import write_json
+from nas.train.memory import keep_freed_memory
 from search_spaces.mobilenetv2_space import mobilenetv2
 from search_spaces.rexnet_space import rexnet
 from search_spaces.space import SearchSpace

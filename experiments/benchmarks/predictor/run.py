@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas.files import write_json
 from nas.latency.device import cpu_model
-from nas.seeding import numpy_generator
-from nas.zero_cost import cost_statistics
+from nas.networks.zero_cost import cost_statistics
+from nas.runs.files import write_json
+from nas.runs.seeding import numpy_generator
 from predictors.fbnetv3 import FBNetV3
 from predictors.pretraining import Pretraining
 from predictors.process import StructuredProcess

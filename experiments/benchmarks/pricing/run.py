@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.files import write_json
 from nas.latency.device import cpu_model
+from nas.runs.files import write_json
 from search_spaces.fbnet import fbnet
 
 HERE = Path(__file__).parent

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from experiments.benchmarks.stepping import Step, bench, training_step
-from nas.gumbel import draw_path, initial_theta
-from nas.network import Network
-from nas.superkernel import Superkernel
-from nas.supernet import Supernet
+from nas.methods.supernets.mixture import Supernet
+from nas.methods.supernets.paths import draw_path, initial_theta
+from nas.methods.supernets.superkernel import Superkernel
+from nas.networks.network import Network
 from search_spaces.single_path import single_path
 
 BATCH = {32: 32, 224: 8}

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments.benchmarks.stepping import Step, bench, training_step
-from nas.gumbel import draw_path, initial_theta
-from nas.network import Network
-from nas.supernet import Supernet, mix
+from nas.methods.supernets.mixture import Supernet, mix
+from nas.methods.supernets.paths import draw_path, initial_theta
+from nas.networks.network import Network
 from search_spaces import fbnet
 
 BATCH = {32: 32, 224: 8}
@@ -43,7 +43,7 @@ def variants(resolution: int, device: torch.device) -> dict[str, Callable[[], St
 
             def forward() -> Tensor:
                 path, _ = draw_path(theta, 5.0, mode, noise, differentiable=False)
-                with mock.patch("nas.supernet.mix", plain_sum if as_published else mix):
+                with mock.patch("nas.methods.supernets.mixture.mix", plain_sum if as_published else mix):
                     return module(x, path.to(device))
 
             return training_step(module, forward, labels)

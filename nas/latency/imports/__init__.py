@@ -10,7 +10,7 @@ from typing import Any
 from nas.latency.device import Device
 from nas.latency.imports import blocks, layers, networks, positions
 from nas.latency.imports.text import content_kind
-from nas.latency.table import LatencyTable
+from nas.latency.tables.table import LatencyTable
 from search_spaces.space import SearchSpace
 
 FORMATS: dict[str, Callable[..., LatencyTable]] = {

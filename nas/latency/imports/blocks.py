@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from nas.latency.device import Device
-from nas.latency.fields import number, whole
 from nas.latency.imports.cells import milliseconds
-from nas.latency.table import LatencyTable, Row, canonical, grain
-from nas.plain_yaml import read_yaml
+from nas.latency.tables.fields import number, whole
+from nas.latency.tables.table import LatencyTable, Row, canonical, grain
+from nas.terminal.configuration.plain_yaml import read_yaml
 from search_spaces.costs import Shape
 from search_spaces.layers import (
     Classifier,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nas.latency.device import Device
-from nas.latency.table import LatencyTable, Row, canonical, entries, grain
+from nas.latency.tables.table import LatencyTable, Row, canonical, entries, grain
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer
 from search_spaces.space import LayerwiseSpace

@@ -7,11 +7,11 @@ import io
 import json
 from pathlib import Path
 
-from nas.files import write_text
 from nas.latency.device import Device
 from nas.latency.imports.cells import UNITS, Cell, check_rate
 from nas.latency.imports.text import decimal_mark, number, table_lines
-from nas.latency.table import LatencyTable, Row, entries, grain, row_key
+from nas.latency.tables.table import LatencyTable, Row, entries, grain, row_key
+from nas.runs.files import write_text
 from search_spaces.space import SearchSpace
 
 OFFSET = "offset"

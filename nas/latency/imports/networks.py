@@ -8,9 +8,9 @@ import numpy as np
 
 from nas.latency.device import Device
 from nas.latency.imports.cells import milliseconds
-from nas.latency.learn import Additive, learn
-from nas.latency.proof import Errors, Proof
-from nas.latency.table import LatencyTable, Row, canonical, grain
+from nas.latency.learning.learn import Additive, learn
+from nas.latency.tables.proof import Errors, Proof
+from nas.latency.tables.table import LatencyTable, Row, canonical, grain
 from search_spaces.costs import Shape
 from search_spaces.layers import Layer
 from search_spaces.space import LayerwiseSpace, SearchSpace

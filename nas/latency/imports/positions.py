@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nas.files import read_json
-from nas.latency import fields
 from nas.latency.device import Device
 from nas.latency.imports.cells import NO_SKIP, UNITS, Cell, milliseconds, table_of_positions
 from nas.latency.imports.text import decimal_mark, is_number, number, table_lines, text_lines
-from nas.latency.table import LatencyTable, canonical
+from nas.latency.tables import fields
+from nas.latency.tables.table import LatencyTable, canonical
+from nas.runs.files import read_json
 from search_spaces.single_path import single_path
 from search_spaces.space import LayerwiseSpace, Position, SearchSpace
 

@@ -1,0 +1,100 @@
+"""What a candidate search leaves in its run besides the trials: metrics, the seconds it took, its name."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.candidates.trials import Outcome
+from nas.candidates.trials_file import named_costs
+from nas.runs.files import read_json, write_json
+from nas.runs.run import Run
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible
+
+ID = "id.json"
+# what a finished search made of its candidates; more of them may make it another
+OF_THE_WINNER = ("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "checkpoints/train*")
+
+
+class CandidateLog:
+    """The rows of phase `search` of a run, one a candidate. What an earlier piece of the search logged stays as it is,
+    times included, and so does what came after it, as long as the candidates are the same.
+    """
+
+    def __init__(self, run: Run, feasible: Feasible) -> None:
+        self.run, self.feasible = run, feasible
+        self.logged = run.records("search")
+        self.went_on = False
+
+    def add(self, begin: int, told: Sequence[Outcome], scores: Floats) -> None:
+        """Log the candidates `told`, the first of them number `begin`; `scores`: of all told up to the last of them."""
+        for number, outcome in enumerate(told, start=begin):
+            seen = scores[: number + 1]
+            best = float(np.nanmax(seen)) if np.isfinite(seen).any() else None
+            self._row(
+                number,
+                validation_top1_percent=None if math.isnan(outcome.score) else outcome.score,
+                best_validation_top1_percent=best,
+                **named_costs(self.feasible, outcome.genotype),
+                candidate=outcome.candidate,
+            )
+
+    def _row(self, number: int, **values: float | str | None) -> None:
+        known = self.logged[number] if number < len(self.logged) and not self.went_on else {}
+        if known and known == {**known, **values, "step": number}:
+            return
+        if not self.went_on:
+            self.went_on = True
+            self.run.rewind("search", number)
+            self._forget_the_winner()
+        self.run.log("search", number, **values)
+
+    def _forget_the_winner(self) -> None:
+        """The search goes on: what was made of its best candidate, and trained, is made again."""
+        self.run.rewind("train", 0)
+        for pattern in OF_THE_WINNER:
+            for path in self.run.path.glob(pattern):
+                path.unlink()
+
+
+class Clock:
+    """Seconds the search took, over all resumed pieces; counted up to the last `save`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.began = path, time.perf_counter()
+        self.before = float(_noted(path, "seconds", (int, float))) if path.exists() else 0.0
+
+    def save(self) -> float:
+        """Keep what was counted so far and return it."""
+        seconds = self.before + time.perf_counter() - self.began
+        write_json(self.path, {"seconds": seconds})
+        return seconds
+
+
+def run_id(run: Run) -> str:
+    """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed."""
+    path = run.checkpoints / ID
+    return str(_noted(path, "id", (str,))) if path.exists() else secrets.token_hex(8)
+
+
+def keep_id(run: Run, own: str) -> None:
+    """Keep `run_id` from now on."""
+    if not (run.checkpoints / ID).exists():
+        write_json(run.checkpoints / ID, {"id": own})
+
+
+def _noted(path: Path, key: str, kinds: tuple[type, ...]) -> Any:
+    found = read_json(path, "note of a search")
+    value = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise ValueError(f"note of a search {path} is damaged: it has no {key}; remove it and resume the run")
+    if isinstance(value, int | float) and not 0 <= value < math.inf:
+        raise ValueError(f"note of a search {path} is damaged: {key} is {value}; remove it and resume the run")
+    return value

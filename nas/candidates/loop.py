@@ -1,0 +1,281 @@
+"""The loop of methods that train candidate by candidate: propose a round, train it, tell its scores, and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from nas.candidates import early_stopping
+from nas.candidates.early_stopping import Stop
+from nas.candidates.executors.base import Engine, Workers
+from nas.candidates.log import CandidateLog, Clock, keep_id, run_id
+from nas.candidates.storage import file_url
+from nas.candidates.study import study_identity
+from nas.candidates.training_job import Order, train_candidate
+from nas.candidates.trials import Claim, TrialStore
+from nas.candidates.trials_file import write_trials
+from nas.methods.predictor import PredictorProposal
+from nas.methods.proposal import Proposal
+from nas.runs.run import Run
+from nas.terminal.progress import Advance, log, phase
+from predictors.early_stopping import FEWEST
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible, figure
+from search_spaces.joint import JointSpace
+from search_spaces.space import Genotype, Population
+
+WAIT_SECONDS = 5.0  # between two signs of life of what is under way
+POLL_SECONDS = 1.0  # while only other processes train
+
+
+class CandidateMethod(Protocol):
+    """A method that proposes candidates, as a card."""
+
+    def start(self, feasible: Feasible, seed: int) -> Proposal: ...
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """`trials` candidates are trained, `batch` a round; then `finalists` of the best predicted, where the method has
+    a predictor. `epochs`: of a candidate's training (None: the recipe's). `validation_fraction` of the training images
+    score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
+    the run directory); `study`: its name there (None: one that no other run has). `stop_correlation`: how well an epoch
+    must rank the first batch for later candidates to stop there (None: all train in full); see `early_stopping`.
+    """
+
+    trials: int
+    batch: int
+    finalists: int
+    epochs: int | None
+    validation_fraction: float
+    attempts: int
+    storage: str | None
+    study: str | None
+    stop_correlation: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("trials", self.trials, 1), ("batch", self.batch, 1), ("epochs", self.epochs, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"search.{name} must be >= {least}, got {value}")
+        if self.finalists < 0:
+            raise ValueError(f"search.finalists must be >= 0, got {self.finalists}")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"search.validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        if self.stop_correlation is not None:
+            if not 0 < self.stop_correlation <= 1:
+                raise ValueError(
+                    f"search.stop_correlation must be above 0 and at most 1, got {self.stop_correlation:g}"
+                )
+            if self.trials <= FEWEST:
+                raise ValueError(
+                    f"search.stop_correlation needs a first batch of {FEWEST} trained in full and others after it: "
+                    f"search.trials must be > {FEWEST}, got {self.trials}"
+                )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Trained candidates, best first: `genotypes` (n, genes), validation `scores` (n,), percent; `seconds` it took."""
+
+    genotypes: Population
+    scores: Floats
+    seconds: float
+
+
+def search_candidates(
+    run: Run,
+    method: CandidateMethod,
+    feasible: Feasible,
+    order_of: Callable[[str, Genotype], Order],
+    engine: Engine,
+    settings: CandidateSettings,
+    seed: int,
+) -> Found:
+    """Run the search, or what is left of it. Raises `ValueError` where no candidate could be trained.
+
+    A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: engine,
+    number of workers and interruptions do not change what is found.
+    """
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    store = _store(run, method, feasible, order_of, settings)
+    stop = _noted(store, settings)
+    store.recover(restarted=True)
+    proposal, rows = method.start(feasible, seed), CandidateLog(run, feasible)
+    clock = Clock(run.checkpoints / "search.json")
+    total = settings.trials + (settings.finalists if isinstance(proposal, PredictorProposal) else 0)
+    _check_total(store, settings, total)
+    settled = len(store.outcomes())
+
+    def checked_order(candidate: str, genotype: Genotype) -> Order:
+        _check(feasible, store, [(candidate, genotype)])
+        return order_of(candidate, genotype)
+
+    with (
+        phase("training candidates", total, "candidate", completed=settled) as advance,
+        engine.open(train_candidate) as workers,
+    ):
+        number = 0
+        while len(proposal.told) < total:
+            final = len(proposal.told) >= settings.trials
+            candidates = store.round(number)
+            if candidates is None:
+                left = (total if final else settings.trials) - len(proposal.told)
+                drawn_rows = _propose(proposal, final, min(settings.batch, left) if not final else left)
+                if not len(drawn_rows):
+                    break
+                drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]
+                store.add(number, drawn)
+                candidates = store.round(number) or drawn
+            _check(feasible, store, candidates)
+            stopping = settings.stop_correlation is not None
+            _run_round(store, workers, (number, len(candidates)), checked_order, advance, stopping, clock)
+            outcomes = store.outcomes()
+            if settings.stop_correlation is not None and stop is None:
+                stop = _decide(store, number + 1, settings.stop_correlation)
+                if stop is not None and number > 0:  # what was told so far counts at the chosen epoch too
+                    proposal, number, rows = method.start(feasible, seed), 0, CandidateLog(run, feasible)
+                    continue
+            told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(len(candidates))]
+            begin = len(proposal.told)
+            proposal.tell(np.array([outcome.genotype for outcome in told]), [outcome.score for outcome in told])
+            rows.add(begin, told, proposal.scores)
+            clock.save()
+            number += 1
+    outcomes = {key: outcome for key, outcome in store.outcomes().items() if key[0] < number}
+    store.close()
+    if settings.stop_correlation is not None and stop is None:
+        log(
+            f"no early stopping: fewer than {FEWEST} candidates that end with different accuracies; all trained in full"
+        )
+    write_trials(run.path, feasible, [early_stopping.comparable(outcomes[key], stop) for key in sorted(outcomes)])
+    best = proposal.best(len(proposal.told))
+    if not len(best):
+        reason = next((outcome.reason for outcome in outcomes.values() if outcome.reason), "unknown")
+        raise ValueError(f"none of {len(proposal.told)} candidates could be trained; the last reason: {reason}")
+    scores = np.sort(proposal.scores[np.isfinite(proposal.scores)])[::-1]
+    return Found(best, scores, clock.save())
+
+
+def _store(
+    run: Run,
+    method: CandidateMethod,
+    feasible: Feasible,
+    order_of: Callable[[str, Genotype], Order],
+    settings: CandidateSettings,
+) -> TrialStore:
+    """The study of this search: the run's own unless one is named, and refused where it is another search's."""
+    anchor = tuple(int(gene) for gene in feasible.anchor)
+    own = run_id(run)
+    store = TrialStore(
+        settings.storage or file_url(run.path / "trials.db"),
+        settings.study or f"search-{own}",
+        feasible.space.variables,
+        owner=own,
+        attempts=settings.attempts,
+        identity=study_identity(feasible, method, order_of("", anchor), settings.stop_correlation),
+        cure="name another search.study, or leave it out"
+        if settings.study
+        else "put that back, or begin a search of its own",
+    )
+    keep_id(run, own)  # only now: a run that is refused leaves no directory
+    return store
+
+
+def _noted(store: TrialStore, settings: CandidateSettings) -> Stop | None:
+    """The early stop that this or another process decided on before."""
+    return early_stopping.from_dict(store.noted(early_stopping.NOTE))
+
+
+def _check_total(store: TrialStore, settings: CandidateSettings, total: int) -> None:
+    """A search can grow, not shrink: what was proposed belongs to it."""
+    proposed = store.proposed()
+    if proposed > total:
+        raise ValueError(
+            f"search.trials={settings.trials}, but this search has proposed {proposed} candidates already; give "
+            f"search.trials={settings.trials + proposed - total} or more"
+        )
+
+
+def _check(feasible: Feasible, store: TrialStore, candidates: Sequence[tuple[str, Genotype]]) -> None:
+    """Refuse candidates of a study that are not what they are called, or that are not within the budgets here."""
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    for candidate, genotype in candidates:
+        if space.candidate_id(genotype) != candidate:
+            raise ValueError(
+                f"study {store.study.study_name!r} is damaged: genotype {list(genotype)} is not candidate {candidate}"
+            )
+        costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
+        for limit, cost in zip(feasible.limits, costs, strict=True):
+            if not cost <= limit.limit:
+                raise ValueError(
+                    f"study {store.study.study_name!r} holds candidate {candidate} with {limit.name}={figure(cost)}, "
+                    f"over the budget of {figure(limit.limit)}; name another search.study"
+                )
+
+
+def _propose(proposal: Proposal, final: bool, count: int) -> Population:
+    if final and isinstance(proposal, PredictorProposal):
+        if len(np.unique(proposal.scores[np.isfinite(proposal.scores)])) < 2:
+            return proposal.ask(count)
+        return proposal.finalists(count)
+    return proposal.ask(count)
+
+
+def _decide(store: TrialStore, rounds: int, threshold: float) -> Stop | None:
+    """What another process decided, else what `rounds` finished rounds justify; kept with the trials."""
+    stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
+    if stop is None:
+        stop = early_stopping.decide(store.outcomes(), rounds, threshold)
+        if stop is not None:
+            store.note(early_stopping.NOTE, early_stopping.to_dict(stop))
+    if stop is not None:
+        log(stop.sentence())
+    return stop
+
+
+def _run_round(
+    store: TrialStore,
+    workers: Workers,
+    round_: tuple[int, int],
+    order_of: Callable[[str, Genotype], Order],
+    advance: Advance,
+    stopping: bool,
+    clock: Clock,
+) -> None:
+    """Train, together with other processes, until every candidate of `round_` (its number, how many) is settled."""
+    number, count = round_
+    under_way: dict[int, Claim] = {}
+    while True:
+        while len(under_way) < workers.capacity and (claim := store.claim()) is not None:
+            order = order_of(claim.candidate, claim.genotype)
+            if stopping:  # asked anew each time: another process may have decided, and begun the next round
+                stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
+                order = early_stopping.ordered(order, stop, claim.round)
+            workers.submit(claim.trial_id, order)
+            under_way[claim.trial_id] = claim
+        if not under_way:
+            outcomes = store.outcomes()
+            if all((number, place) in outcomes for place in range(count)):
+                return
+            store.recover()
+            time.sleep(POLL_SECONDS)
+            continue
+        store.alive(list(under_way.values()))
+        clock.save()
+        for done in workers.wait(WAIT_SECONDS):
+            claim = under_way.pop(done.key)
+            if done.error is None:
+                score = float(done.result["top1_percent"])
+                store.finish(claim, score, done.result)
+                advance(1, f"{score:.2f}% of the validation images")
+            else:
+                store.fail(claim, done.error)
+                log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
+                if claim.attempt >= store.attempts:
+                    advance(1)

@@ -1,0 +1,108 @@
+"""An Optuna study that processes share: of one search alone, one process at a time, its failures in one line each."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from nas.candidates.lock_waits import exclusive, said
+from nas.candidates.storage import BUSY_SECONDS, FAILURES, LOCK_SUFFIX, lock_file, sqlite_file, unusable
+from search_spaces import identity as identities
+from search_spaces.identity import Identity
+
+IDENTITY = "identity"  # what the study's trials depend on
+NO_LOCKS_CURE = "put it on a local disk, or name a database server: search.storage=postgresql://..."
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="SharedStudy")
+
+
+def spoken(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """`method` of a study with the database's failures in one line each, and a long wait for it said."""
+
+    @functools.wraps(method)
+    def speaking(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with said(self.file or "the database", *self.locks):
+                return method(self, *args, **kwargs)
+        except FAILURES as error:
+            raise unusable(self.url, error) from error
+
+    return speaking
+
+
+class SharedStudy:
+    """The study called `name` in `storage`, made where it is not there.
+
+    `storage`: an SQLAlchemy URL (`sqlite:///path`, `postgresql://...`) as Optuna takes it. `identity`: everything its
+    trials depend on; a study of something else is refused by naming what differs, with the way out `cure`.
+
+    Raises `ValueError` where the storage cannot be used, stays locked or is damaged, `OSError` where its disk is full.
+    """
+
+    def __init__(self, storage: str, name: str, identity: Identity, cure: str) -> None:
+        self.url = storage
+        self.file = sqlite_file(storage)  # None: another database
+        self.locks = () if self.file is None else (self.file, f"{self.file}{LOCK_SUFFIX}")
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            self._open(name)
+            self._belongs(identity, cure)
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+
+    @spoken
+    def _open(self, name: str) -> None:
+        url = sqlalchemy.engine.make_url(self.url)
+        self._lock = lock_file(url)
+        connect: dict[str, Any] = {} if self._lock is None else {"connect_args": {"timeout": BUSY_SECONDS}}
+        with self._exclusive():
+            self.storage = RDBStorage(self.url, engine_kwargs=connect)
+            self.study = optuna.create_study(
+                storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
+            )
+
+    @spoken
+    def _belongs(self, identity: Identity, cure: str) -> None:
+        """Refuse a study of another search, whose scores or candidates would be taken for this one's."""
+        name = f"study {self.study.study_name!r}"
+        with self._exclusive():
+            if IDENTITY not in self.study.user_attrs:
+                if self.study.get_trials(deepcopy=False):
+                    raise ValueError(f"{name} holds trials and does not say of which search; {cure}")
+                self.study.set_user_attr(IDENTITY, identities.plain(identity))
+                self.storage.remove_session()
+            known = self.study.user_attrs[IDENTITY]
+        if not isinstance(known, dict):
+            raise ValueError(f"{name} is damaged: its identity is {known!r}; {cure}")
+        identities.check(name, known, identity, cure)
+
+    @spoken
+    def note(self, key: str, value: dict[str, Any]) -> None:
+        """Keep plain data with the search, for every process that shares it."""
+        self.study.set_user_attr(key, value)
+
+    @spoken
+    def noted(self, key: str) -> dict[str, Any] | None:
+        """What any process kept under `key`; None where none did."""
+        self.storage.remove_session()
+        found = self.study.user_attrs.get(key)
+        if found is not None and not isinstance(found, dict):
+            raise ValueError(f"study {self.study.study_name!r} is damaged: its note {key!r} is {found!r}")
+        return None if found is None else dict(found)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
+
+    def _exclusive(self) -> contextlib.AbstractContextManager[None]:
+        """One process at a time, on a local SQLite file; other databases order the changes by themselves."""
+        return contextlib.nullcontext() if self._lock is None else exclusive(self._lock, NO_LOCKS_CURE)

@@ -1,0 +1,103 @@
+"""Where trials are stored: an SQLAlchemy URL, checked before anything is measured, and what can go wrong there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+
+from nas.candidates.lock_waits import holders
+from nas.runs.files import FULL_BYTES
+
+BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked
+LOCK_SUFFIX = ".lock"
+FAILURES = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, json.JSONDecodeError)
+
+
+def file_url(path: Path) -> str:
+    """The SQLAlchemy URL of the SQLite file `path`, whatever characters are in it."""
+    url = sqlalchemy.engine.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
+    if sqlalchemy.engine.make_url(url).database != str(path.resolve()):  # SQLAlchemy below 2.1 escapes nothing
+        raise ValueError(f"the path {path} holds signs that no database URL can; name a run_dir without ? and %")
+    return url
+
+
+def lock_file(url: sqlalchemy.engine.URL) -> Path | None:
+    """The lock beside an SQLite file, whose folder is made; None for other databases."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    path = Path(url.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(path.name + LOCK_SUFFIX)
+
+
+def check_storage(storage: str) -> None:
+    """Raise `ValueError` for a storage that cannot be used, before anything is measured; makes no file."""
+    try:
+        url = sqlalchemy.engine.make_url(storage)
+        if url.get_backend_name() == "sqlite":
+            _check_file(storage, url.database)
+            if not Path(url.database or "").exists():
+                url.get_dialect()
+                return
+        engine = sqlalchemy.create_engine(url)
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+    except FAILURES as error:
+        raise unusable(storage, error) from None
+
+
+def _check_file(storage: str, database: str | None) -> None:
+    if not database or database == ":memory:":
+        raise ValueError(
+            f"search.storage={storage!r} is in memory and would be gone with the process; name a file: sqlite:///FILE"
+        )
+    folder = next(parent for parent in Path(database).absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"search.storage={storage!r} cannot be made: {folder} is not a folder that can be written to")
+
+
+def unusable(storage: str, error: Exception) -> ValueError | OSError:
+    """The error for a storage that `error` keeps from being used, in one line; a full disk is an `OSError`."""
+    reason = _reason(error)
+    file = sqlite_file(storage)
+    name = file or f"search.storage={storage!r}"
+    if file is not None and ("database or disk is full" in reason or ("disk I/O" in reason and _is_full(file))):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
+    if "database is locked" in reason:
+        return ValueError(
+            f"{name} is locked by {holders(file or '')} and stayed so; end it or wait for it, then try again"
+        )
+    if "disk I/O error" in reason:
+        return ValueError(f"{name} cannot be read or written: {reason}; is the disk full or no longer there?")
+    if isinstance(error, json.JSONDecodeError) or "malformed" in reason:
+        return ValueError(f"{name} is damaged: {reason}; put back a copy of it, or start the search anew")
+    return ValueError(f"search.storage={storage!r} cannot be opened: {reason}")
+
+
+def _is_full(file: str) -> bool:
+    return shutil.disk_usage(Path(file).absolute().parent).free < FULL_BYTES
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said; libraries wrap it in sentences and SQL of their own."""
+    while isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    said = getattr(error, "orig", None) or error
+    return " ".join(str(said).split())[:200]
+
+
+def sqlite_file(storage: str) -> str | None:
+    """The file of an SQLite `storage`; None for other databases, and where that is no URL."""
+    try:
+        url = sqlalchemy.engine.make_url(storage)
+    except sqlalchemy.exc.SQLAlchemyError:
+        return None
+    return url.database if url.get_backend_name() == "sqlite" else None

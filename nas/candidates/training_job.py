@@ -1,0 +1,88 @@
+"""Training one candidate of a search: the same result wherever and whenever it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from nas.candidates.kept_data import KeptData
+from nas.data.card import data_of
+from nas.data.files.stamp import stamp
+from nas.data.images import ImageData
+from nas.runs.seeding import derive_seed
+from nas.train import training
+from nas.train.accelerator import make_accelerator
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Order:
+    """One training as plain data. `data`: a resolved data card, whose content is that of `fingerprint` (at the
+    resolution of the search's data); `validation_fraction` of its training images score the candidate and are not
+    trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
+    `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too.
+    """
+
+    arch: dict[str, Any]
+    recipe: dict[str, Any]
+    data: dict[str, Any]
+    fingerprint: str
+    validation_fraction: float
+    seed: int
+    candidate: str
+    accelerator: str
+    precision: str
+    stop_epoch: int | None = None
+    curve: bool = False
+
+
+def train_candidate(order: Order) -> dict[str, Any]:
+    """Train on the search's training images and evaluate on its validation images; the test split is not looked at.
+
+    Returns `top1_percent, top5_percent, loss` (validation), `train_loss, train_seconds, epochs` (trained) and, where
+    asked for, `curve`: validation top-1 percent after each epoch. Seeded by the search and the candidate alone, so that
+    a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
+    """
+    arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
+    card = {**order.data, "resolution": arch.resolution}  # searched resolutions: the images follow the candidate
+    data = _data(json.dumps(card), order.validation_fraction, order.seed, stamp(order.data))
+    seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31
+    network = training.build_network(arch, recipe, seed=seed)
+    accelerator = make_accelerator(order.accelerator, order.precision)
+    curve: list[float] = []
+    figures = training.train(
+        network,
+        data,
+        recipe,
+        seed=seed,
+        accelerator=accelerator,
+        on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if order.curve else None,
+        evaluate_every=1 if order.curve else 0,
+        stop_epoch=order.stop_epoch,
+        phase="candidate",
+    )
+    epochs = recipe.epochs if order.stop_epoch is None else order.stop_epoch
+    return {**figures, "epochs": epochs} | ({"curve": curve} if order.curve else {})
+
+
+def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
+    """`recipe` for the candidates of a search, `epochs` long where that is given (its own length otherwise)."""
+    if epochs is None:
+        return recipe
+    too_long = recipe.warmup_epochs is not None and recipe.warmup_epochs >= epochs
+    if recipe.schedule == "multistep":
+        raise ValueError("search.epochs cannot shorten a recipe of schedule multistep; set recipe.milestones for it")
+    return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=None if too_long else recipe.warmup_epochs)
+
+
+_KEPT = KeptData()  # of this process, which trains one candidate after the other
+
+
+def _data(card: str, fraction: float, seed: int, stamp_of_files: str) -> ImageData:
+    def load() -> ImageData:
+        return data_of(json.loads(card)).held_out(1 - fraction, seed)
+
+    return _KEPT.get((card, fraction, seed, stamp_of_files), load)

@@ -1,0 +1,162 @@
+"""Which files of a folder are images of which class and split; and what was left out, so that it can be said."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nas.data.files.decode import EXTENSIONS
+from nas.data.images import stratified
+
+Labelled = list[tuple[str, int]]  # file and label
+HELD_OUT = ("test", "val", "valid", "validation")
+SPLIT_NAMES = {"train", "training", "test", "testing", *HELD_OUT}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files and labels of both splits, the classes in the order of their labels, and what a user should know."""
+
+    train: Labelled
+    test: Labelled
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
+    """The images under `root`, divided as its folders say or, where they do not, `test_fraction` of each class.
+
+    Hidden entries are not looked at. Raises `ValueError` for a layout that is none, for test images of classes that
+    training has not, and for links that lead back to what is read already.
+    """
+    if not root.is_dir():
+        raise ValueError(
+            f"data.root={root} is no folder; give one that holds train/<class>/ and test/<class>/, or <class>/ alone"
+        )
+    if not (root / "train").is_dir():
+        return _divided(root, test_fraction, split_seed)
+    held_out = [name for name in HELD_OUT if (root / name).is_dir()]
+    if not held_out:
+        raise ValueError(
+            f"{root} has a folder train but neither {' nor '.join(HELD_OUT)}; add one, or give "
+            f"data.root={root / 'train'}"
+        )
+    train = _classes(root / "train", root)
+    used, test = next(
+        ((name, found) for name in held_out if (found := _classes(root / name, root)).files), (held_out[0], None)
+    )
+    if test is None:
+        raise ValueError(f"{root / used} has no folder with images; the test images are looked for in {used}/<class>/")
+    names = train.names
+    _check_count(root / "train", names)
+    unknown = sorted(set(test.files) - set(names))
+    if unknown:
+        raise ValueError(
+            f"{root / used} has images of {unknown[0]!r}, {root / 'train'} has none (its classes: "
+            f"{_few(names)}); add some, or remove that folder"
+        )
+    notes = [*train.notes, *test.notes]
+    if len(held_out) > 1:
+        others = " and ".join(f"{root / name}" for name in held_out if name != used)
+        notes.append(f"the test split is {root / used}; {others} is not used")
+    missing = [name for name in names if name not in test.files]
+    if missing:
+        notes.append(f"{root / used} has no image of {_few(missing)}")
+    return Listing(train.labelled(names), test.labelled(names), names, tuple(notes))
+
+
+def _divided(root: Path, test_fraction: float, split_seed: int) -> Listing:
+    """One folder of classes, divided by `split_seed`."""
+    found = _classes(root, root)
+    odd = [name for name in found.names if name.lower() in SPLIT_NAMES]
+    if odd:
+        raise ValueError(
+            f"{root} has a folder {odd[0]!r} but none called train: is it a split or a class? Call the splits train "
+            "and test, or rename the class"
+        )
+    _check_count(root, found.names)
+    files = found.labelled(found.names)
+    first, second = stratified(np.array([label for _, label in files]), 1 - test_fraction, split_seed)
+    return Listing([files[i] for i in first], [files[i] for i in second], found.names, tuple(found.notes))
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """The image files of each class that has some."""
+
+    files: dict[str, list[str]]
+    notes: list[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self.files))
+
+    def labelled(self, names: tuple[str, ...]) -> Labelled:
+        return [(path, label) for label, name in enumerate(names) for path in self.files.get(name, [])]
+
+
+def _classes(folder: Path, root: Path) -> _Classes:
+    files, empty, others = {}, [], []
+    read = {_identity(str(place)): str(place) for place in (root, folder)}
+    for name in sorted(entry.name for entry in folder.iterdir() if not _is_hidden(entry.name) and entry.is_dir()):
+        images, left_out = _walk(str(folder / name), read)
+        others += left_out
+        if images:
+            files[name] = images
+        else:
+            empty.append(name)
+    notes = []
+    if empty:
+        notes.append(f"folders of {folder} without images, which are no classes: {_few(empty)}")
+    if others:
+        notes.append(f"files in {folder} whose names do not end like an image's, {len(others):,}: {_few(others)}")
+    return _Classes(files, notes)
+
+
+def _walk(folder: str, read: dict[tuple[int, int], str]) -> tuple[list[str], list[str]]:
+    """The images in `folder` and the folders in it, and its other files. `read`: the folders seen so far."""
+    known = read.get(_identity(folder))
+    if known is not None:
+        raise ValueError(
+            f"{folder} is a link to {known}, whose images would be read twice and under another class; remove it"
+        )
+    read[_identity(folder)] = folder
+    images, others, inner = [], [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                inner.append(entry.path)
+            elif entry.name.lower().endswith(EXTENSIONS):
+                images.append(entry.path)
+            else:
+                others.append(entry.path)
+    images.sort()
+    for path in sorted(inner):
+        more, left_out = _walk(path, read)
+        images, others = images + more, others + left_out
+    return images, sorted(others)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    about = os.stat(folder)
+    return about.st_dev, about.st_ino
+
+
+def _check_count(folder: Path, names: tuple[str, ...]) -> None:
+    if len(names) < 2:
+        has = f"images of {names[0]!r} only" if names else "no folder with images"
+        raise ValueError(f"{folder} needs one folder of images per class and at least 2 classes; it has {has}")
+
+
+def _few(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

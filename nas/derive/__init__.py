@@ -1,0 +1,1 @@
+"""Final networks from a finished search, within the budget when measured."""

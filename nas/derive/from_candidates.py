@@ -1,0 +1,71 @@
+"""Other budgets from a search that trained candidate by candidate: from its trials, and from a predictor of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.candidates.problem import problem_of
+from nas.candidates.trials_file import read_trials
+from nas.derive.most_probable import NothingWithin
+from nas.derive.request import Request, hand_over
+from nas.derive.within_budget import within_budget
+from nas.methods.predictor import PredictorProposal
+from nas.terminal.configuration import cards
+from search_spaces.additive import Floats
+from search_spaces.budgets import Feasible, Limit, figure
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.space import Genotype, Population
+
+
+def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any]) -> int:
+    """Write the `count` best networks within the asked budgets, with their recipes, and show them; the exit status.
+
+    A run with a predictor evolves candidates for the new budgets and ranks them, trained or not, by predicted score;
+    another run offers the candidates it trained. Raises `ValueError` where the budget is out of reach, or where none of
+    the trained candidates meets it.
+    """
+    recipe: Recipe = cards.build(config["recipe"], "recipe", {})
+    _, space = problem_of(config, recipe)
+    request = Request.of(folder, config, asked, space, space.architectures)
+    facts: dict[Genotype, dict[str, Any]] = {}
+
+    def propose(limit: float, count: int) -> list[Genotype]:
+        limits = [
+            Limit(known.name, known.cost, limit) if known.name == "latency_ms" else known for known in request.limits
+        ]
+        found, scores, origin = ranked(folder, config, Feasible(space, limits), count)
+        genotypes = [tuple(genotype) for genotype in found.tolist()]
+        for genotype, score in zip(genotypes, scores.tolist(), strict=True):
+            facts[genotype] = {"score": score, "score_is": origin}
+        return genotypes
+
+    derived = within_budget(propose, request.clock, request.budgets.latency, asked["count"], asked["budget"]["rounds"])
+    origin = facts[derived.first.genotype]["score_is"]
+    return hand_over(request, derived, space, f"{origin}, %", facts.__getitem__, space.recipe, write_recipes=True)
+
+
+def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
+    """The `count` best genotypes within the limits, their scores, and what these are (predicted or observed)."""
+    assert isinstance(feasible.space, JointSpace)
+    genotypes, scores = read_trials(folder, feasible.space)
+    proposal = cards.build(config["method"], "method", {}).start(feasible, config["seed"])
+    proposal.tell(genotypes, scores)
+    if isinstance(proposal, PredictorProposal):
+        front = proposal.front(feasible.maxima[None])
+        return front.genotypes[0][:count], front.scores[0][:count], "predicted validation accuracy"
+    within = feasible.mask(genotypes) & np.isfinite(scores)
+    if not within.any():
+        spans = "; ".join(
+            f"{limit.name} {figure(costs.min())} to {figure(costs.max())} (asked {figure(limit.limit)})"
+            for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
+        )
+        raise NothingWithin(
+            f"none of the {len(genotypes)} candidates that {folder} trained is within the budget: they span {spans}; "
+            "search again under it, or with method=predictor, which can predict others"
+        )
+    order = np.flatnonzero(within)[np.argsort(-scores[within], kind="stable")][:count]
+    return genotypes[order], scores[order], "observed validation accuracy"

@@ -1,0 +1,129 @@
+"""From probabilities to architectures: argmax, sampling, and the exact best choice under a latency budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.derive.integer_programme import best_under_budget
+from nas.runs.seeding import numpy_generator
+from search_spaces.additive import AdditiveCost
+from search_spaces.space import Genotype
+
+Rows = Sequence[NDArray[np.float64]]
+How = Literal["budget", "argmax", "sample", "thresholds"]
+HOWS = ("budget", "argmax", "sample", "thresholds")
+SINGLE = ("argmax", "thresholds")  # these name one network
+
+
+class NothingWithin(ValueError):
+    """No network within the limit can be derived this way."""
+
+
+def derive(
+    probabilities: Rows,
+    cost: AdditiveCost,
+    limit: float | None,
+    how: str,
+    count: int,
+    seed: int,
+    use: float = 0.0,
+    decided: Genotype | None = None,
+) -> list[Genotype]:
+    """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
+
+    `how`: `budget` (exact, `best_under_budget`), `argmax` (one network), `sample` (from P(theta), ordered by
+    probability) or `thresholds` (the one network that the search itself `decided`, as Single-Path NAS is published).
+    `limit` None: no limit. `use`: the share of the limit (or of the largest cost, where that is smaller) that networks
+    derived by `budget` cost at least, as long as there are such networks. Raises `NothingWithin` where the one network
+    of `argmax` or `thresholds`, or every sampled one, is above the limit.
+    """
+    check(how, count, use)
+    bound = np.inf if limit is None else limit
+    if how == "budget":
+        if limit is None or not use:
+            return best_under_budget(probabilities, cost, bound, count)
+        least = use * min(bound, cost.reachable()[1])
+        found = best_under_budget(probabilities, cost, bound, count, least)
+        if len(found) < count:  # then cheaper ones too
+            cheaper = best_under_budget(probabilities, cost, bound, count)
+            found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
+        return found
+    if how == "sample":
+        found = sample(probabilities, count, numpy_generator(seed, "derive"), cost, bound)
+        return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
+    if how == "thresholds" and decided is None:
+        raise ValueError("this search decided no network by thresholds; derive with how=budget, argmax or sample")
+    genotype = decided if how == "thresholds" and decided is not None else argmax(probabilities)
+    found_ms = float(cost(np.array([genotype]))[0])
+    if found_ms > bound:
+        what = "argmax network" if how == "argmax" else "network that the thresholds decide"
+        raise NothingWithin(
+            f"the {what} takes {found_ms:.4g} ms, above the limit {bound:.4g} ms on estimates; use how=budget, which "
+            "finds the most probable network within the budget (python -m nas.derive run=... how=budget), or raise it"
+        )
+    return [genotype]
+
+
+def own_how(method: object, how: str | None) -> str:
+    """`how`, or where that is None the method's own way to derive, `budget` where it has none.
+
+    Raises `ValueError` for `thresholds` where the method has none that decide a network.
+    """
+    published: str | None = getattr(method, "derive_how", None)
+    if how == "thresholds" and published is None:
+        raise ValueError("how=thresholds: only method=single_path decides a network by thresholds; use how=budget")
+    return how or published or "budget"
+
+
+def check(how: str, count: int, use: float) -> None:
+    """Refuse what `derive` would refuse whatever a search found, so that no search is made for it."""
+    if not 0 <= use < 1:
+        raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
+    if how not in HOWS:
+        raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
+    if count < 1:
+        raise ValueError(f"count of networks to derive must be >= 1, got {count}")
+    if how in SINGLE and count > 1:
+        what = "argmax is" if how == "argmax" else "the thresholds decide"
+        raise ValueError(f"{what} a single network, {count} were asked; derive with how=budget or how=sample")
+
+
+def log_probability(probabilities: Rows, genotype: Genotype) -> float:
+    """`log P(genotype)`: positions are independent (FBNet section 3.2)."""
+    return float(sum(np.log(max(row[gene], 1e-300)) for row, gene in zip(probabilities, genotype, strict=True)))
+
+
+def argmax(probabilities: Rows) -> Genotype:
+    """The most probable candidate of every position."""
+    return tuple(int(row.argmax()) for row in probabilities)
+
+
+def sample(
+    probabilities: Rows,
+    count: int,
+    rng: np.random.Generator,
+    cost: AdditiveCost | None = None,
+    limit: float = np.inf,
+    draws: int = 200_000,
+) -> list[Genotype]:
+    """Up to `count` distinct genotypes drawn from P(theta), the paper's final step; with `limit`, only those within it.
+
+    Raises `NothingWithin` where none of `draws` draws is.
+    """
+    population = np.stack(
+        [np.minimum(np.searchsorted(np.cumsum(p), rng.random(draws), side="right"), len(p) - 1) for p in probabilities],
+        axis=1,
+    )
+    if cost is not None:
+        population = population[cost(population) <= limit]
+    if not len(population):
+        raise NothingWithin(
+            f"none of {draws} networks sampled from P(theta) has latency <= {limit:.4g} ms; derive with how=budget, "
+            "which finds the best one within the budget"
+        )
+    _, first = np.unique(population, axis=0, return_index=True)
+    return [tuple(int(g) for g in population[i]) for i in np.sort(first)[:count]]

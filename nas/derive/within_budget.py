@@ -1,0 +1,151 @@
+"""Networks that prove to be within a budget when they are measured: derive, measure, derive again.
+
+What a search and `nas.derive` share. A budget is one on measured time, an estimate is not: a network that measures too
+slow gives way to one estimated lower, and where that went too far down (a measurement was noisy) the way goes back up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.derive.budget import Budget
+from nas.derive.most_probable import NothingWithin
+from nas.terminal.progress import Advance, log, phase
+from search_spaces.space import Genotype
+
+ENOUGH = 0.8  # of the budget: a network below that, after another one missed it, is tried again upwards
+CLOSE = 0.01  # estimates known to fit and not to fit that are nearer than this have nothing between them
+
+Propose = Callable[[float, int], Sequence[Genotype]]
+"""From a limit on the estimate (ms, infinite without a budget) and a count to that many networks at most, best first,
+none estimated above the limit. Raises `NothingWithin` where there is none."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The two ways to a network's milliseconds: `estimate` (None: no table), `measure` (None: not on this machine)."""
+
+    estimate: Callable[[Genotype], float] | None = None
+    measure: Callable[[Genotype], float] | None = None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A derived network, its latency estimated and measured (milliseconds; None: not asked)."""
+
+    genotype: Genotype
+    estimated_ms: float | None
+    measured_ms: float | None
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Derived networks, best first; `rounds` is how many had to be derived before the first one held its budget."""
+
+    networks: tuple[Timed, ...]
+    rounds: int
+
+    @property
+    def first(self) -> Timed:
+        return self.networks[0]
+
+    @property
+    def genotypes(self) -> tuple[Genotype, ...]:
+        return tuple(network.genotype for network in self.networks)
+
+
+def within_budget(propose: Propose, clock: Clock, budget: Budget | None, count: int, rounds: int) -> Derived:
+    """The `count` best networks (fewer where there are no more) that prove to be within `budget`.
+
+    The first one: see `_first`, which derives and measures `rounds` networks at most. Those behind it lie below the
+    same limit; what measures too slow of them is left out, and the next best follow, `rounds` of them at most. Where no
+    network proves to be within the budget, the fastest one seen is all there is. Without a measurement estimates
+    decide alone. Raises `NothingWithin` where nothing is even estimated within the budget.
+    """
+    limit = budget.limit_ms if budget else np.inf
+    with phase("deriving" + (" and measuring" if clock.measure else ""), None, "network") as advance:  # often one is
+        watch = _Watch(clock, advance)  # good
+        if budget is None or clock.measure is None:
+            return Derived(tuple(watch.time(genotype) for genotype in propose(limit, count)), 1)
+        first, limit = _first(propose, watch, budget, count, rounds)
+        derived = len(watch.seen)
+        networks = [first]
+        if _fits(first, budget) and count > 1:
+            networks += _further(propose, watch, budget, limit, count, rounds)
+    return Derived(tuple(networks), derived)
+
+
+class _Watch:
+    """Times networks, each once."""
+
+    def __init__(self, clock: Clock, advance: Advance) -> None:
+        self.clock, self.advance = clock, advance
+        self.seen: dict[Genotype, Timed] = {}
+
+    def time(self, genotype: Genotype) -> Timed:
+        genotype = tuple(int(gene) for gene in genotype)
+        if genotype not in self.seen:
+            estimated = self.clock.estimate(genotype) if self.clock.estimate else None
+            measured = self.clock.measure(genotype) if self.clock.measure else None
+            self.seen[genotype] = Timed(genotype, estimated, measured)
+            said = [f"{ms:.4g} ms {how}" for ms, how in ((measured, "measured"), (estimated, "estimated")) if ms]
+            self.advance(1, ", ".join(said))
+        return self.seen[genotype]
+
+
+def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: int) -> tuple[Timed, float]:
+    """The best network that proves to be within the budget, and the limit on the estimate below which it was derived.
+
+    One measured above the budget is derived again with its estimate lowered by the excess. Once one fits, but takes
+    less than `ENOUGH` of the budget, the limit is sought by bisection between the highest one known to fit and the
+    lowest estimate known not to. The fastest network seen, where none fits.
+    """
+    limit, high = budget.limit_ms, np.inf
+    best: tuple[Timed, float] | None = None
+    while len(watch.seen) < rounds:
+        try:
+            found = watch.time(propose(limit, count)[0])
+        except NothingWithin:
+            if not watch.seen:
+                raise
+            break
+        assert found.estimated_ms is not None and found.measured_ms is not None
+        if _fits(found, budget):
+            best = (found, limit)
+            if found.measured_ms >= ENOUGH * budget.asked_ms or high - limit <= CLOSE * high or np.isinf(high):
+                break
+        else:
+            high = min(high, found.estimated_ms)
+        if best is None:
+            limit = max(budget.low_ms, min(limit, high) * budget.asked_ms / found.measured_ms)
+            if limit >= high:
+                break
+            log(f"measured {found.measured_ms:.4g} ms for {budget.asked_ms:.4g} ms: deriving below {limit:.4g} ms")
+        else:
+            limit = (best[1] + high) / 2
+            log(f"{best[0].measured_ms:.4g} ms leave much of {budget.asked_ms:.4g} ms: deriving below {limit:.4g} ms")
+    if best is not None:
+        return best
+    return min(watch.seen.values(), key=lambda timed: timed.measured_ms or 0.0), limit
+
+
+def _further(propose: Propose, watch: _Watch, budget: Budget, limit: float, count: int, rounds: int) -> list[Timed]:
+    """Up to `count - 1` more networks below `limit` that prove to be within the budget, in their order."""
+    first, *rest = (tuple(int(gene) for gene in genotype) for genotype in propose(limit, count))
+    fitting = [timed for genotype in rest if _fits(timed := watch.time(genotype), budget)]
+    if len(fitting) < len(rest):
+        spare = (tuple(int(gene) for gene in genotype) for genotype in propose(limit, count + rounds))
+        for genotype in spare:
+            if len(fitting) == count - 1:
+                break
+            if genotype not in (first, *rest) and _fits(timed := watch.time(genotype), budget):
+                fitting.append(timed)
+    return fitting
+
+
+def _fits(timed: Timed, budget: Budget) -> bool:
+    assert timed.measured_ms is not None
+    return timed.measured_ms <= budget.ceiling_ms

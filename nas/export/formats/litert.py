@@ -1,0 +1,34 @@
+"""LiteRT's `.tflite`, for one batch size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.export.formats import Run
+
+
+def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
+    """Write `network` to `path` for batches of exactly `batch_size` images (B, C, H, W)."""
+    import litert_torch
+
+    litert_torch.convert(network, (torch.zeros(batch_size, *input_shape),)).export(str(path))
+
+
+def load(path: Path) -> Run:
+    """`path` under the LiteRT interpreter."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(target["index"])
+
+    return run

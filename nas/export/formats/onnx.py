@@ -1,0 +1,43 @@
+"""ONNX through `torch.export`: one file with the weights inside, any batch size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.export.formats import Run
+
+OPSET = 20
+
+
+def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
+    """Write `network` to `path`, with input `input` (batch, C, H, W) and output `output` (batch, num_classes)."""
+    example = torch.zeros(2, *input_shape)  # a batch of 1 would be taken for a constant
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["input"],
+        output_names=["output"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        external_data=False,
+        verbose=False,
+    )
+
+
+def load(path: Path) -> Run:
+    """`path` under ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return session.run(None, {source.name: images})[0]
+
+    return run

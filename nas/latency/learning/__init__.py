@@ -1,0 +1,1 @@
+"""Latencies predicted from few measurements."""

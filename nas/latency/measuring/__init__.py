@@ -1,0 +1,1 @@
+"""Timing layers and whole networks."""

@@ -1,0 +1,1 @@
+"""Latency tables, their calibration and their proof."""

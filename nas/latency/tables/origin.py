@@ -1,0 +1,38 @@
+"""Where a table's times come from: the identity of who measured it, and whether that is this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nas.latency.device import Device, environment
+from nas.latency.measuring.standalone import MEASURING
+from search_spaces.identity import Identity, differences
+
+LOCAL = "local"  # the name of whatever machine we run on
+
+
+def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:
+    """What the times of a table depend on beside its rows: the device's key, processor, runtime version, our code.
+
+    `found` is the environment the table was measured in.
+    """
+    machine = {name: found.get(name) for name in ("cpu", "cores", "gpu", device.runtime)}
+    return {"device": device.to_dict(), **machine, "measuring": found.get("measuring", 1)}
+
+
+def here(device: Device) -> dict[str, Any]:
+    """The environment that a measurement for `device` has on this machine, with the version of the measuring code."""
+    return {**environment(device), "measuring": MEASURING}
+
+
+def is_carried(found: Mapping[str, Any]) -> bool:
+    """Whether a table with the environment `found` came from a kit or a file, not from a build."""
+    return "kit" in found or "imported" in found
+
+
+def elsewhere(device: Device, found: Mapping[str, Any]) -> str:
+    """In words, how a table of `device` measured in `found` is not of this machine; empty where it is."""
+    if "imported" in found:
+        return f"it was imported from {found['imported'].get('file')}"
+    return "; ".join(differences(measured_by(device, found), measured_by(device, here(device))))

@@ -1,0 +1,177 @@
+"""How well a table prices whole networks it has not seen: the figures that travel with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+from nas.latency.tables import fields
+
+Floats = NDArray[np.float64]
+
+# The gate of a good table.
+MAX_MAPE_PERCENT = 3.0
+MIN_WITHIN_10_PERCENT = 95.0
+MIN_TAU_SHARE = 0.95  # of the noise ceiling
+
+MARGIN_QUANTILE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Estimates against measurements of the same networks.
+
+    `mape_percent` is the mean of |estimate / measured - 1|; `within_5_percent` and `within_10_percent` the percentage
+    of networks inside these errors; `kendall_tau` and `spearman` rank correlations (NaN below two networks).
+    """
+
+    mape_percent: float
+    within_5_percent: float
+    within_10_percent: float
+    kendall_tau: float
+    spearman: float
+
+    @staticmethod
+    def of(estimates: Floats, measured: Floats) -> Errors:
+        errors = np.abs(estimates / measured - 1)
+        return Errors(
+            float(100 * errors.mean()),
+            float(100 * (errors <= 0.05).mean()),
+            float(100 * (errors <= 0.10).mean()),
+            *rank_correlations(estimates, measured),
+        )
+
+    @staticmethod
+    def from_dict(data: Any) -> Errors:
+        errors = Errors(**data)
+        for field in dataclasses.fields(Errors):
+            low, high = (-1.0, 1.0) if field.name in ("kendall_tau", "spearman") else (0.0, fields.LARGEST)
+            fields.number(getattr(errors, field.name), f"proof.{field.name}", low, high)
+        return errors
+
+
+def rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
+    """Kendall's tau and Spearman's rho; 0 where one side does not vary, NaN below two points."""
+    if len(a) < 2:
+        return math.nan, math.nan
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0, 0.0
+    return float(kendalltau(a, b).statistic), float(spearmanr(a, b).statistic)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A table against whole networks held out of its calibration.
+
+    `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks timed
+    twice (even against odd rounds; None where each was timed once). `fit_networks` calibrated the table, `networks`
+    proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
+    """
+
+    networks: int
+    fit_networks: int
+    raw: Errors
+    calibrated: Errors
+    ceiling: Errors | None
+    margin: float
+
+    @staticmethod
+    def of(
+        raw: Floats, calibrated: Floats, halves: tuple[Floats, Floats], measured: Floats, fit_networks: int
+    ) -> Proof:
+        return Proof(
+            len(measured),
+            fit_networks,
+            Errors.of(raw, measured),
+            Errors.of(calibrated, measured),
+            Errors.of(halves[0], halves[1]),
+            max(0.0, float(np.quantile(measured / calibrated - 1, MARGIN_QUANTILE))),
+        )
+
+    @property
+    def faults(self) -> list[str]:
+        """Which gates the table misses, in words; empty for a good table."""
+        found = []
+        fit = self.calibrated
+        if not fit.mape_percent <= MAX_MAPE_PERCENT:
+            found.append(f"mean error {fit.mape_percent:.1f}% (gate {MAX_MAPE_PERCENT:g}%)")
+        if not fit.within_10_percent >= MIN_WITHIN_10_PERCENT:
+            found.append(f"{fit.within_10_percent:.0f}% of networks within 10% (gate {MIN_WITHIN_10_PERCENT:g}%)")
+        gate = MIN_TAU_SHARE * (self.ceiling.kendall_tau if self.ceiling else 1.0)
+        if not fit.kendall_tau >= gate:
+            of = f", {MIN_TAU_SHARE:g} x that of two timings" if self.ceiling else ""
+            found.append(f"Kendall tau {fit.kendall_tau:.3f} (gate {gate:.3f}{of})")
+        return found
+
+    @property
+    def best_tau(self) -> float | None:
+        """Kendall's tau that true times would have with the measured ones: the noise ceiling of any table.
+
+        From tau of the two halves of the timings, as for normal variables: r = sin(pi tau / 2) of the halves, 2 r /
+        (1 + r) of two whole timings (Spearman-Brown), its root of a whole timing and the truth. None where it is not
+        known: networks timed once, halves that agree on nothing, or an estimate that the table itself exceeds (of few
+        networks, or of halves noisier than the whole).
+        """
+        if self.ceiling is None or self.ceiling.mape_percent == 0:
+            return None
+        halves = math.sin(math.pi / 2 * self.ceiling.kendall_tau)
+        if not halves > 0:
+            return None
+        best = 2 / math.pi * math.asin(math.sqrt(2 * halves / (1 + halves)))
+        return best if best >= self.calibrated.kendall_tau else None
+
+    def sentence(self) -> str:
+        """One line for logs and result tables."""
+        verdict = "a good table" if not self.faults else "a POOR table: " + "; ".join(self.faults)
+        best = "noise ceiling unknown" if self.best_tau is None else f"noise ceiling {self.best_tau:.3f}"
+        return (
+            f"{self.calibrated.mape_percent:.1f}% mean error on {self.networks} held-out networks, "
+            f"{self.calibrated.within_10_percent:.0f}% within 10%, Kendall tau {self.calibrated.kendall_tau:.3f} "
+            f"({best}): {verdict}"
+        )
+
+    def table(self) -> tuple[Sequence[str], list[Sequence[object]]]:
+        """Columns and rows for `nas.terminal.progress.table`."""
+        columns = ("held-out networks", "MAPE %", "within 5%", "within 10%", "Kendall tau", "Spearman")
+        rows: list[Sequence[object]] = [
+            (
+                name,
+                f"{e.mape_percent:.2f}",
+                f"{e.within_5_percent:.0f}",
+                f"{e.within_10_percent:.0f}",
+                f"{e.kendall_tau:.3f}",
+                f"{e.spearman:.3f}",
+            )
+            for name, e in (
+                ("sum of blocks (raw)", self.raw),
+                ("table (calibrated)", self.calibrated),
+                ("timed twice", self.ceiling),
+            )
+            if e is not None
+        ]
+        return columns, rows
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(data: Any) -> Proof:
+        try:
+            errors: dict[str, Errors | None] = {
+                name: None if name == "ceiling" and data[name] is None else Errors.from_dict(data[name])
+                for name in ("raw", "calibrated", "ceiling")
+            }
+            proof = Proof(**{**data, **errors})
+            fields.whole(proof.networks, "proof.networks", 1)
+            fields.whole(proof.fit_networks, "proof.fit_networks")
+            fields.number(proof.margin, "proof.margin", 0.0)
+            return proof
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a proof of a latency table: {error}") from None

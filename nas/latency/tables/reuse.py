@@ -1,0 +1,66 @@
+"""Whether a table that is there already may be used, and what becomes of it where it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.latency.device import Device
+from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by
+from nas.latency.tables.table import LatencyTable
+from nas.terminal.progress import log
+from search_spaces.identity import digest, plain
+from search_spaces.space import SearchSpace
+
+
+def usable(path: Path, space: SearchSpace, device: Device, held_out_networks: int) -> LatencyTable | None:
+    """The table in `path` where it is of this machine and proven on `held_out_networks`, or of another device."""
+    if not path.exists():
+        return None
+    table = LatencyTable.load(path, space, device)
+    if _is_of_another_device(table):
+        reason = table.elsewhere or f"it was measured with the kit {table.environment.get('kit')}"
+        log(f"{path.name} is used as it is, nothing is measured: {reason}")
+        return table
+    return table if table.is_of_this_machine and _is_proven(table, held_out_networks) else None
+
+
+def _is_of_another_device(table: LatencyTable) -> bool:
+    """Whether `table` is of a device by a name of its own, measured elsewhere: nothing of ours may take its place."""
+    return table.device.name != LOCAL and (is_carried(table.environment) or not table.is_of_this_machine)
+
+
+def _is_proven(table: LatencyTable, held_out_networks: int) -> bool:
+    """Whether the proof is as good as asked, or was as good as a space of few networks allows."""
+    asked = table.environment.get("held_out_networks", 0)
+    return max(asked, table.proof.networks if table.proof else 0) >= held_out_networks
+
+
+def make_room(path: Path, space: SearchSpace, device: Device, refresh: bool) -> None:
+    """Set the table in `path` aside where another machine measured it, and bring back this machine's, if it has one."""
+    try:
+        known = LatencyTable.load(path, space, device)
+    except ValueError:
+        if refresh and device.name == LOCAL:
+            return  # a damaged table of ours may be replaced on request
+        raise
+    if _is_of_another_device(known):
+        raise ValueError(
+            f"{path} holds the times of another device ({known.elsewhere or 'from a kit'}), and refresh=true would put "
+            "this machine's in their place; give this machine another device.name, or remove the file"
+        )
+    if known.is_of_this_machine:
+        return
+    aside = _aside(path, device, known.environment)
+    log(f"{path.name} was measured by another machine or runtime ({known.elsewhere}); it is kept as {aside.name}")
+    path.replace(aside)
+    mine = _aside(path, device, here(device))
+    if mine.exists():
+        log(f"{mine.name} was measured by this one and takes its place")
+        mine.replace(path)
+
+
+def _aside(path: Path, device: Device, found: Mapping[str, Any]) -> Path:
+    """Where the table of `path` lies while another machine's has its place: named by the identity of its own."""
+    return path.with_suffix(f".kept-{digest(plain(measured_by(device, found)))[:8]}")

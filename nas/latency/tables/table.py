@@ -1,0 +1,308 @@
+"""`LatencyTable`: (layer, input shape) -> milliseconds for one device, with its spread, origin and proof."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.latency.device import Device
+from nas.latency.measuring.standalone import MOST_MS, seal
+from nas.latency.tables import fields
+from nas.latency.tables.origin import elsewhere
+from nas.latency.tables.proof import Proof
+from nas.runs.files import read_json, write_json
+from search_spaces.additive import AdditiveCost
+from search_spaces.arch import Arch
+from search_spaces.costs import Shape
+from search_spaces.layers import ConvBNAct, InvertedResidual, Layer, Skip, layer_from_dict
+from search_spaces.space import LayerwiseSpace, SearchSpace
+
+FORMAT = "nas.latency_table"
+VERSION = 1
+UNIT = "ms"
+GRAIN = 2.0**-38  # calibrated times are multiples of this many ms, so that sums are exact in any order
+
+
+def canonical(layer: Layer, shape: Shape) -> Layer | None:
+    """One representative of all layers that execute the same for `shape`; None for an identity, which costs nothing."""
+    if isinstance(layer, Skip):
+        if layer.is_identity(shape):
+            return None
+        return ConvBNAct(layer.out_channels, stride=layer.stride, act=layer.act)
+    if isinstance(layer, InvertedResidual):
+        return dataclasses.replace(
+            layer,
+            residual=layer.has_residual(shape),
+            expand_at_1=layer.expand_at_1 or layer.has_expand(shape.channels),
+        )
+    return layer
+
+
+def entries(space: SearchSpace) -> list[tuple[Layer, Shape]]:
+    """The distinct rows a table of `space` needs, identities left out."""
+    found: dict[tuple[Layer, Shape], None] = {}
+    for layer, shape in space.table_entries():
+        if (same := canonical(layer, shape)) is not None:
+            found.setdefault((same, shape))
+    return list(found)
+
+
+def row_key(layer: Layer, shape: Shape) -> str:
+    """The name of a row in journals and files."""
+    return json.dumps([layer.to_dict(), list(shape)], sort_keys=True, separators=(",", ":"))
+
+
+def entries_hash(rows: Iterable[tuple[Layer, Shape]]) -> str:
+    """Short hash of a set of rows, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(row_key(*row) for row in rows)).encode()).hexdigest()[:8]
+
+
+def file_name(space: str, rows: Iterable[tuple[Layer, Shape]], device: Device) -> str:
+    """What a table's file is called: space, resolution, hash of the rows, device key.
+
+    Raises `ValueError` for a space whose name cannot be part of a file name.
+    """
+    rows = list(rows)
+    fields.name(space, "the name of a space")
+    resolution = max(shape.height for _, shape in rows)
+    return f"{space}-r{resolution}-{entries_hash(rows)}-{device.key}.json"
+
+
+def table_path(directory: str | Path, space: SearchSpace, device: Device) -> Path:
+    """Where the table of `space` on `device` lies."""
+    return Path(directory) / file_name(space.name, entries(space), device)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: isolated median, half interquartile range, number of timed calls, and the calibrated time, in ms."""
+
+    layer: Layer
+    shape: Shape
+    ms: float
+    spread_ms: float
+    count: int
+    calibrated_ms: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Milliseconds of every layer of a space on one device, calibrated to whole networks and proven on others.
+
+    `offset_ms` is the part of a network's time that belongs to no layer; below 0 it is what layers save together.
+    `calibration` says how the rows were corrected, `networks` lists every whole network timed (for the scatter plot),
+    `environment` where it happened.
+    """
+
+    space: str
+    device: Device
+    rows_: tuple[Row, ...]
+    offset_ms: float
+    proof: Proof | None
+    calibration: dict[str, Any] = field(default_factory=dict)
+    networks: tuple[dict[str, Any], ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _prices(self) -> dict[tuple[Layer, Shape], Row]:
+        return {(row.layer, row.shape): row for row in self.rows_}
+
+    def row(self, layer: Layer, shape: Shape) -> Row | None:
+        """The row of `layer` at `shape`; None for an identity. Raises `ValueError` where the table has no such row."""
+        same = canonical(layer, shape)
+        if same is None:
+            return None
+        try:
+            return self._prices[same, shape]
+        except KeyError:
+            raise ValueError(
+                f"the latency table of {self.space} on {self.device.key} has no row for {layer.label} "
+                f"({layer.to_dict()}) at input {tuple(shape)}; build a table for this space"
+            ) from None
+
+    def price_ms(self, layer: Layer, shape: Shape) -> float:
+        """Calibrated milliseconds of `layer` at `shape`; 0 for an identity."""
+        row = self.row(layer, shape)
+        return row.calibrated_ms if row else 0.0
+
+    def estimate_ms(self, arch: Arch) -> float:
+        """Calibrated milliseconds of one batch through `arch`: `offset_ms` plus its layers' rows."""
+        return self.offset_ms + sum(self.price_ms(layer, shape) for layer, shape in arch.walk())
+
+    def raw_ms(self, arch: Arch) -> float:
+        """The plain sum of isolated block times, uncalibrated."""
+        return sum(row.ms for layer, shape in arch.walk() if (row := self.row(layer, shape)))
+
+    def cost(self, space: SearchSpace) -> AdditiveCost:
+        """`estimate_ms(space.decode(g))` of every genotype g, compiled to arrays; milliseconds."""
+        return space.cost(self.price_ms, self.offset_ms)
+
+    def rows(self, space: LayerwiseSpace) -> tuple[float, tuple[NDArray[np.float64], ...]]:
+        """`(fixed, rows)` with `estimate_ms(space.decode(g)) == fixed + sum_i rows[i][g[i]]`."""
+        cost = self.cost(space)
+        return cost.fixed, cost.rows
+
+    @property
+    def file_name(self) -> str:
+        """The name its file has; that of `table_path` for the table of a space."""
+        return file_name(self.space, self._prices, self.device)
+
+    @property
+    def margin(self) -> float:
+        """Relative safety margin: the 90% quantile of measured / estimate - 1 on held-out networks; 0 if unproven."""
+        return self.proof.margin if self.proof else 0.0
+
+    @cached_property
+    def elsewhere(self) -> str:
+        """In words, how this table was not measured by this machine as it is now; empty where it was."""
+        return elsewhere(self.device, self.environment)
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether a time measured here, now, is a time of the table's device; otherwise it must not stand for one."""
+        return not self.elsewhere
+
+    def check(self, space: SearchSpace, device: Device | None = None) -> None:
+        """Raise `ValueError` unless this table prices `space` (on `device`)."""
+        if device is not None and device != self.device:
+            raise ValueError(f"the table is for device {self.device.key}, not for {device.key}")
+        missing = [row for row in entries(space) if row not in self._prices]
+        if missing:
+            layer, shape = missing[0]
+            raise ValueError(
+                f"the table is for another space: it lacks {len(missing)} rows of {space.name}, the first is "
+                f"{layer.label} at input {tuple(shape)}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with a digest of all of it."""
+        data = {
+            "format": FORMAT,
+            "version": VERSION,
+            "unit": UNIT,
+            "space": self.space,
+            "device": self.device.to_dict(),
+            "environment": self.environment,
+            "proof": self.proof.to_dict() if self.proof else None,
+            "calibration": {**self.calibration, "offset_ms": self.offset_ms},
+            "rows": [
+                {**dataclasses.asdict(row), "layer": row.layer.to_dict(), "shape": list(row.shape)}
+                for row in self.rows_
+            ],
+            "networks": list(self.networks),
+        }
+        return {**data, "digest": seal(data, "digest")}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table to `path` atomically."""
+        return write_json(path, self.to_dict())
+
+    @staticmethod
+    def load(path: str | Path, space: SearchSpace | None = None, device: Device | None = None) -> LatencyTable:
+        """The table in `path`, checked against `space` and `device` where given. Raises `ValueError` otherwise."""
+        data = read_json(path, "latency table")
+        try:
+            table = LatencyTable.from_dict(data)
+            if space is not None:
+                table.check(space, device)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return table
+
+    @staticmethod
+    def from_dict(data: Any) -> LatencyTable:
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError(f'not a latency table: expected a JSON object with "format": "{FORMAT}"')
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"latency table version {data.get('version')!r} cannot be read, this release reads {VERSION}; "
+                "measure again"
+            )
+        if data.get("unit") != UNIT:
+            raise ValueError(
+                f"a latency table is in {UNIT!r}, this one in {data.get('unit')!r}; import it with its unit"
+            )
+        if "digest" in data and data["digest"] != seal(data, "digest"):
+            raise ValueError(
+                "the latency table is damaged: its digest is not that of its content; restore it, or measure again"
+            )
+        try:
+            calibration = dict(fields.mapping(data["calibration"], "calibration"))
+            offset = fields.number(calibration.pop("offset_ms"), "offset_ms", -MOST_MS, MOST_MS)
+            fields.check_calibration(calibration)
+            rows = tuple(_row(i, row) for i, row in enumerate(fields.listing(data["rows"], "rows")))
+            proof = Proof.from_dict(data["proof"]) if data["proof"] is not None else None
+            networks = fields.listing(data["networks"], "networks")
+            table = LatencyTable(
+                fields.name(data["space"], "space"),
+                Device.from_dict(data["device"]),
+                rows,
+                offset,
+                proof,
+                calibration,
+                tuple(fields.network(i, network) for i, network in enumerate(networks)),
+                fields.environment(data["environment"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the latency table is incomplete: {error!r}") from None
+        if len(table._prices) != len(rows):
+            raise ValueError("the latency table lists a row twice")
+        return table
+
+
+def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
+    """One table with the rows of all `tables`, as for a space measured in parts; unproven, uncalibrated.
+
+    Raises `ValueError` for tables of different devices, offsets or spaces, and for rows that contradict each other.
+    """
+    if not tables:
+        raise ValueError("there is no table to merge")
+    first = tables[0]
+    rows: dict[tuple[Layer, Shape], Row] = {}
+    for table in tables:
+        if table.device != first.device:
+            raise ValueError(f"tables of different devices are never mixed: {first.device.key} and {table.device.key}")
+        if table.space != first.space:
+            raise ValueError(f"tables of different spaces are not one table: {first.space} and {table.space}")
+        if table.offset_ms != first.offset_ms:
+            raise ValueError(
+                f"tables with different offsets do not add up: {first.offset_ms:g} and {table.offset_ms:g} ms"
+            )
+        for row in table.rows_:
+            known = rows.setdefault((row.layer, row.shape), row)
+            if known.ms != row.ms or known.calibrated_ms != row.calibrated_ms:
+                raise ValueError(
+                    f"{row.layer.label} at input {tuple(row.shape)} is {known.ms:g} ms in one table and {row.ms:g} ms "
+                    "in another"
+                )
+    notes = [f"merged from {len(tables)} tables"]
+    calibration = {"model": "merged: proofs do not carry over", "notes": notes}
+    return LatencyTable(first.space, first.device, tuple(rows.values()), first.offset_ms, None, calibration)
+
+
+def _row(index: int, data: Any) -> Row:
+    try:
+        shape = Shape(*(fields.whole(n, "an input size", 1, 10**6) for n in data["shape"]))
+        layer = layer_from_dict(data["layer"])
+        times = [fields.number(data[name], name) for name in ("ms", "spread_ms", "calibrated_ms")]
+        if min(times) < 0:
+            raise ValueError(f"a time is negative: {min(times)}")
+        if max(times) > MOST_MS:
+            raise ValueError(f"a time is {max(times):g} ms, at most {MOST_MS:g} can be")
+        return Row(layer, shape, times[0], times[1], fields.whole(data["count"], "count"), times[2])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"row {index} of the latency table: {error}") from None
+
+
+def grain(value: float) -> float:
+    """`value` rounded to a multiple of `GRAIN`."""
+    return round(value / GRAIN) * GRAIN

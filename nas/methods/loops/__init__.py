@@ -1,0 +1,1 @@
+"""The training loops of the methods that search by gradient."""

@@ -1,0 +1,249 @@
+"""`create_model`: networks by published name, arch file or model folder, with timm's interface and timm's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from timm.models import build_model_with_cfg, get_arch_pretrained_cfgs, is_model
+from torch import nn
+
+from nas.networks import ENTRY, model_folder, weights
+from nas.networks.network import build_network
+from nas.networks.timm_interface import with_in_channels
+from search_spaces import zoo
+from search_spaces.arch import Arch
+
+LOCAL = "local-dir:"
+# The weights timm publishes for it were trained with another epsilon of the batch norms than the network's default.
+PRETRAINED_EPS = {"fbnetc_100": 1e-3}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network comes from: its arch, timm's configuration of its weights (None: timm's own), the folder."""
+
+    arch: Arch
+    name: str = ENTRY
+    pretrained_cfg: dict[str, Any] | str | None = None
+    folder: Path | None = None
+    batch_norm_eps: float | None = None
+
+
+def create_model(
+    name_or_arch_json: str | Path | Arch | Mapping[str, Any],
+    num_classes: int | None = None,
+    features_only: bool = False,
+    pretrained: bool | None = None,
+    *,
+    out_indices: int | Sequence[int] | None = None,
+    in_chans: int | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    global_pool: str = "avg",
+    checkpoint_path: str | Path | None = None,
+    batch_norm_eps: float | None = None,
+    pretrained_cfg: dict[str, Any] | str | None = None,
+    pretrained_cfg_overlay: dict[str, Any] | None = None,
+    cache_dir: str | Path | None = None,
+) -> nn.Module:
+    """A network with timm's model interface.
+
+    `name_or_arch_json` is a published name (`python -m nas.zoo` lists them; a timm tag may follow: `name.tag`), an arch
+    file, its text, a model folder (also as `local-dir:<folder>`), a run directory, or an `Arch`.
+    `num_classes` is 1000 for published names and the arch's own number else; 0 leaves the classifier out.
+    `features_only=True` gives a module that returns the feature maps `out_indices` (all; the last n; or those listed).
+    `in_chans` replaces the arch's input channels.
+
+    `pretrained=True` loads timm's published weights of that name through timm (weights are adapted to `in_chans`, and
+    the classifier is left out where `num_classes` differs), or a model folder's weights; None means True for model
+    folders and False else. `checkpoint_path` loads a file of weights (or a folder's) instead; they must fit
+    exactly. `pretrained_cfg`, `pretrained_cfg_overlay` and `cache_dir` are timm's.
+
+    Raises `ValueError` for an unknown name (with the nearest ones), a damaged or altered file, weights of another
+    network, and values out of range.
+    """
+    source = resolve(name_or_arch_json)
+    if pretrained is None:
+        pretrained = source.folder is not None and checkpoint_path is None
+    if pretrained and checkpoint_path is not None:
+        raise ValueError("pretrained=True and checkpoint_path are two sources of weights; give one")
+    if out_indices is not None and not features_only:
+        raise ValueError("out_indices picks feature maps; it needs features_only=True")
+    if features_only and checkpoint_path is not None:
+        raise ValueError(
+            "checkpoint_path holds a whole classifier; load it without features_only, or save a model folder"
+        )
+    if batch_norm_eps is None and checkpoint_path is not None:
+        batch_norm_eps = _eps_of(checkpoint_path)
+    if source.folder is not None and pretrained:
+        model_folder.check_weights(source.folder, source.arch)
+    model = _build(
+        source,
+        pretrained,
+        pretrained_cfg=pretrained_cfg if pretrained_cfg is not None else source.pretrained_cfg,
+        pretrained_cfg_overlay=pretrained_cfg_overlay,
+        features_only=features_only,
+        out_indices=out_indices,
+        cache_dir=cache_dir,
+        network={"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "batch_norm_eps": batch_norm_eps},
+        timm={"num_classes": num_classes, "in_chans": in_chans, "global_pool": global_pool},
+    )
+    if checkpoint_path is not None:
+        weights.load(model, weights.read_weights(checkpoint_path), str(checkpoint_path))
+    return model
+
+
+def build_for_timm(
+    pretrained: bool = False,
+    arch: str | Path | Arch | Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    global_pool: str | None = None,
+    features_only: bool = False,
+    out_indices: int | Sequence[int] | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    bn_eps: float | None = None,
+    bn_momentum: float | None = None,
+    pretrained_cfg: Any = None,
+    pretrained_cfg_overlay: dict[str, Any] | None = None,
+    device: Any = None,
+    dtype: Any = None,
+    **timm: Any,
+) -> nn.Module:
+    """What `timm.create_model("nas_net", arch=...)` calls; the arguments are those timm's tools pass."""
+    if arch is None:
+        raise ValueError(f"{ENTRY} needs arch=: an arch file, its content, or a published name")
+    known = {"cache_dir", "pretrained_model_args"}
+    unknown = sorted(set(timm) - known)
+    if unknown:
+        raise ValueError(f"nas_net has no argument {unknown[0]!r}")
+    source = resolve(arch)
+    model = _build(
+        source,
+        pretrained,
+        pretrained_cfg=pretrained_cfg or source.pretrained_cfg,
+        pretrained_cfg_overlay=pretrained_cfg_overlay,
+        features_only=features_only,
+        out_indices=out_indices,
+        network={
+            "drop_rate": drop_rate,
+            "drop_path_rate": drop_path_rate,
+            "batch_norm_eps": bn_eps,
+            "batch_norm_momentum": bn_momentum,
+        },
+        timm={"num_classes": num_classes, "in_chans": in_chans, "global_pool": global_pool, **timm},
+    )
+    # What timm's save_for_hf stores to build the network again: the arch itself rather than the path of a file.
+    model._model_args = {"arch": source.arch.to_dict()}  # type: ignore[assignment]
+    return model if device is None and dtype is None else model.to(device, dtype)
+
+
+def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
+    """What `create_model` was given, as an arch and the origin of its weights."""
+    if isinstance(source, Arch):
+        return Source(source)
+    if isinstance(source, Mapping):
+        return Source(Arch.from_dict(dict(source)))
+    text = str(source)
+    if text.lstrip().startswith("{"):
+        return Source(Arch.from_json(text))
+    local = text.startswith(LOCAL)
+    path = Path(text.removeprefix(LOCAL))
+    if path.is_dir():
+        for folder in (path, path / "model"):  # a run directory holds its model folder as `model`
+            if (folder / model_folder.CONFIG).is_file():
+                return _from_folder(folder)
+        if local or not (path / model_folder.ARCH).is_file():
+            raise ValueError(
+                f"{path} holds neither {model_folder.CONFIG} nor {model_folder.ARCH}; it is no model folder"
+            )
+        return Source(Arch.load(path / model_folder.ARCH))
+    if local:
+        raise ValueError(f"no model folder at {path}")
+    if path.is_file():
+        return Source(Arch.load(path))
+    name, _, tag = text.partition(".")
+    if name in zoo.FAMILY_OF and not text.endswith(".json"):
+        return _published(name, tag)
+    if text.endswith(".json") or "/" in text or "\\" in text:
+        raise ValueError(f"no arch file or model folder at {path}")
+    return Source(zoo.published(name))  # raises, naming the nearest names
+
+
+def _published(name: str, tag: str) -> Source:
+    arch = zoo.published(name)
+    if is_model(name):
+        known = [full.partition(".")[2] for full in get_arch_pretrained_cfgs(name)]
+        if tag and tag not in known:
+            raise ValueError(f"timm has no weights {name}.{tag}; it has {', '.join(filter(None, known)) or 'none'}")
+        return Source(arch, name, tag or None)
+    if tag:
+        raise ValueError(f"timm has no weights {name}.{tag}; {name} is described here but not in timm")
+    return Source(arch, name, timm_config(arch))
+
+
+def _from_folder(folder: Path) -> Source:
+    saved = model_folder.read(folder)
+    config = {**saved.pretrained_cfg, "file": str(folder), "source": "local-dir"}
+    return Source(saved.arch, saved.name, config, folder, saved.batch_norm_eps)
+
+
+def _eps_of(checkpoint_path: str | Path) -> float | None:
+    """The batch norm epsilon that belongs to the weights of a model folder or run; None for a bare file."""
+    path = Path(checkpoint_path)
+    found = [folder for folder in (path, path / "model") if (folder / model_folder.CONFIG).is_file()]
+    return model_folder.read(found[0]).batch_norm_eps if found else None
+
+
+def timm_config(arch: Arch) -> dict[str, Any]:
+    """timm's description of a network's input and weights (`pretrained_cfg`) for an arch without published weights."""
+    return model_folder.timm_config(weights.network_of(arch))
+
+
+def _build(
+    source: Source,
+    pretrained: bool,
+    *,
+    pretrained_cfg: Any,
+    features_only: bool,
+    out_indices: int | Sequence[int] | None,
+    network: dict[str, Any],
+    timm: dict[str, Any],
+    **loading: Any,
+) -> nn.Module:
+    """The network, built and filled by timm's `build_model_with_cfg`."""
+    if not pretrained_cfg and (source.name == ENTRY or not is_model(source.name)):
+        pretrained_cfg = timm_config(source.arch)
+    file = pretrained_cfg.get("file") if pretrained and isinstance(pretrained_cfg, Mapping) else None
+    path = Path(file) / model_folder.WEIGHTS if file else None
+    if path is not None and path.is_file():  # timm loads a model folder's weights itself, unchecked
+        weights.check_digest(path)
+        weights.check_types_in(path, source.arch)
+    eps = network.pop("batch_norm_eps")
+    if eps is None:
+        eps = source.batch_norm_eps
+    if eps is None and pretrained:
+        eps = PRETRAINED_EPS.get(source.name)
+    momentum = network.pop("batch_norm_momentum", None)
+
+    def factory(num_classes: int | None = None, in_chans: int | None = None, global_pool: str = "avg") -> nn.Module:
+        model = build_network(
+            with_in_channels(source.arch, in_chans), num_classes=num_classes, global_pool=global_pool, **network
+        )
+        model.set_batch_norm(eps, momentum)
+        return model
+
+    given = {key: value for key, value in timm.items() if value is not None}
+    if features_only:
+        given |= {"features_only": True, "out_indices": out_indices, "feature_cls": "getter"}
+    try:
+        return build_model_with_cfg(factory, source.name, pretrained, pretrained_cfg=pretrained_cfg, **loading, **given)
+    except RuntimeError as error:
+        if not pretrained:
+            raise
+        reason = " ".join(str(error).split())
+        raise ValueError(f"pretrained weights of {source.name} cannot be loaded: {reason[:300]}") from error

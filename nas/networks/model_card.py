@@ -1,0 +1,189 @@
+"""The model card: `README.md` in the form the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import yaml
+
+from nas.data import ImageData
+from nas.data.preprocessing import MODES, kept_side
+from nas.networks.network import FlatNetwork, Network, build_network
+from search_spaces.recipe import Recipe
+from search_spaces.zoo import FAMILIES
+
+# How the figures of a run are called on a card, and their unit.
+METRICS = {
+    "top1_percent": ("Top-1 accuracy", "%"),
+    "top5_percent": ("Top-5 accuracy", "%"),
+    "asked_latency_ms": ("Latency asked", "ms"),
+    "estimated_latency_ms": ("Latency estimated", "ms"),
+    "measured_latency_ms": ("Latency measured", "ms"),
+    "device": ("Device", ""),
+    "seed": ("Seed", ""),
+}
+
+LISTED = 100  # classes that a card names; config.json has them all
+
+
+def write(
+    name: str,
+    network: Network | FlatNetwork,
+    pretrained_cfg: Mapping[str, Any],
+    data: ImageData | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    recipe: Recipe | None = None,
+    family: str | None = None,
+    origin: str = "",
+) -> str:
+    """The card of `network`, called `name` after its folder.
+
+    Figures follow from the arch: parameters, multiply-adds (GMACs) and activations (output elements of convolutions
+    and linear layers) for one image of the arch's resolution. `metrics` and `recipe` list what is known of the run;
+    `family`, where it is a key of `search_spaces.zoo.FAMILIES`, gives paper and citation; a network of a user's own
+    space has neither.
+    """
+    arch = network.arch
+    parts = [_front_matter(pretrained_cfg["license"], data), f"# Model card for {_line(name)}"]
+    parts.append(_line(origin) or "An image classification network, found or trained under a latency budget.")
+    stats = [
+        "## Model details",
+        "- **Model type:** image classification / feature backbone",
+        "- **Model stats:**",
+        f"  - Params (M): {arch.params / 1e6:.1f}",
+        f"  - GMACs: {_gmacs(arch.macs)}",
+        f"  - Activations (M): {arch.activations / 1e6:.1f}",
+        f"  - Image size: {arch.resolution} x {arch.resolution}",
+        f"- **Exactly:** {arch.params:,} parameters, {arch.macs:,} MACs, {arch.activations:,} activations, "
+        f"{arch.in_channels} input channels, {arch.num_classes} classes; arch id `{arch.id}`",
+    ]
+    if family in FAMILIES:
+        stats.append(f"- **Paper:** {FAMILIES[family].paper}: https://arxiv.org/abs/{FAMILIES[family].arxiv}")
+    if data is not None:
+        stats.append(f"- **Dataset:** {_line(data.name)}")
+    parts.append("\n".join(stats))
+    if data is not None:
+        parts.append(_images(data))
+    results = _results(metrics or {})
+    if results:
+        parts.append("## Results\n" + results)
+    if recipe is not None:
+        parts.append("## Recipe\n" + "\n".join(f"- {key}: {value}" for key, value in recipe.to_dict().items()))
+    parts.append(_usage(name, network, data.preprocessing.pad if data is not None else 0))
+    if family in FAMILIES:
+        parts.append(_citation(family))
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(license: str, data: ImageData | None) -> str:
+    fields: dict[str, Any] = {"license": license, "library_name": "timm"}
+    fields["tags"] = ["image-classification", "timm", "neural-architecture-search"]
+    if data is not None:
+        fields["datasets"] = [data.name]
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, width=10**6)}---"
+
+
+def _line(text: str) -> str:
+    """`text` on one line: names of files and classes may hold anything."""
+    return " ".join(text.encode(errors="replace").decode().split())
+
+
+def _literal(text: str) -> str:
+    """`text` as Python writes it, in double quotes where that needs no escapes."""
+    plain = text.isprintable() and not set(text) & {'"', "\\"}
+    return f'"{text}"' if plain else ascii(text)
+
+
+def _images(data: ImageData) -> str:
+    """What is done to an image before the network sees it, and what the outputs mean."""
+    way, side = data.preprocessing, data.resolution
+    if way.crop_mode == "squash":
+        fitted = f"resized to {side} x {side} pixels"
+    else:
+        kept = kept_side(side, way.crop_percent)
+        fitted = f"the shorter side resized to {kept} pixels, the central {side} x {side} used"
+    padded = f"{way.pad} black pixels added on every side, then " if way.pad else ""
+    numbers = [", ".join(f"{value:.4g}" for value in part.tolist()) for part in (data.train.mean, data.train.std)]
+    names = [_literal(_line(name)) for name in data.class_names[:LISTED]]
+    more = f" and {len(data.class_names) - LISTED:,} more" if len(data.class_names) > LISTED else ""
+    return "\n".join(
+        [
+            "## Images and classes",
+            f"- **Images:** {MODES[data.in_channels]}, {padded}{fitted} ({way.interpolation}, antialiased)",
+            f"- **Normalised by:** mean {numbers[0]}; standard deviation {numbers[1]} (of pixels from 0 to 1)",
+            f"- **Classes**, in the order of the outputs: {', '.join(names)}{more} (`label_names` in config.json)",
+        ]
+    )
+
+
+def _gmacs(macs: int) -> str:
+    """One digit behind the point as on timm's cards; two significant digits below 0.1."""
+    return f"{macs / 1e9:.1f}" if macs >= 1e8 else f"{macs / 1e9:.2g}"
+
+
+def _results(metrics: Mapping[str, Any]) -> str:
+    lines = []
+    for key, (label, unit) in METRICS.items():
+        value = metrics.get(key)
+        if value is not None:
+            shown = f"{value:.4g}" if isinstance(value, float) else _line(f"{value}").replace("|", "\\|")
+            lines.append(f"| {label} | {shown}{f' {unit}' if unit else ''} |")
+    return "\n".join(["| figure | value |", "| --- | --- |", *lines]) if lines else ""
+
+
+def _usage(name: str, network: Network | FlatNetwork, pad: int) -> str:
+    arch = network.arch
+    with torch.device("meta"):
+        twin = build_network(arch).eval()
+        image = torch.empty(1, arch.in_channels, arch.resolution, arch.resolution)
+        features, pyramid = twin.forward_intermediates(image)
+        embedding = twin.forward_head(features, pre_logits=True)
+    mode = MODES.get(arch.in_channels)
+    opened = f'open_image("image.png", "{mode}"{f", pad={pad}" if pad else ""})' if mode else 'Image.open("image.png")'
+    imported = "from nas.data.files.decode import open_image" if mode else "from PIL import Image"
+    folder, local = _literal(name), _literal(f"local-dir:{name}")
+    shapes = "\n".join(f"# {tuple(part.shape)}" for part in pyramid)
+    top = min(5, arch.num_classes)
+    return f"""## Model usage
+The folder of this card is a model folder: `nas.create_model` loads it, and so does timm once `nas` is imported.
+
+### Image classification
+```python
+import nas, timm, torch
+{imported}
+
+model = nas.create_model({folder}).eval()  # or timm.create_model({local}, pretrained=True)
+config = timm.data.resolve_model_data_config(model)
+transform = timm.data.create_transform(**config, is_training=False)
+image = transform({opened}).unsqueeze(0)
+probabilities, classes = model(image).softmax(1).topk({top})
+```
+
+### Feature maps
+```python
+model = nas.create_model({folder}, features_only=True).eval()
+features = model(image)
+{shapes}
+```
+
+### Embeddings
+```python
+model = nas.create_model({folder}, num_classes=0).eval()
+embedding = model(image)  # {tuple(embedding.shape)}
+features = model.forward_features(image)  # {tuple(features.shape)}
+embedding = model.forward_head(features, pre_logits=True)
+```"""
+
+
+def _citation(family: str) -> str:
+    row = FAMILIES[family]
+    return f"""## Citation
+```bibtex
+@misc{{{family}_{row.arxiv.replace(".", "_")},
+  title = {{{row.paper}}},
+  eprint = {{{row.arxiv}}},
+  archivePrefix = {{arXiv}}
+}}
+```"""

@@ -1,0 +1,197 @@
+"""A network on disk as the ecosystem expects it: `config.json`, `model.safetensors`, `arch.json`, `README.md`.
+
+`nas.create_model(folder)` and, after `import nas`, `timm.create_model("local-dir:<folder>", pretrained=True)` load it.
+A network that timm itself has is stored under timm's name, so that timm loads it without us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import is_model
+
+from nas.data import ImageData
+from nas.networks import ENTRY, model_card, model_config, weights
+from nas.networks.network import FlatNetwork, Network
+from nas.runs import checkpoint
+from nas.runs.files import read_json, write_json, write_text
+from search_spaces import zoo
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
+DEFAULT_EPS = 1e-5
+IMAGES = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names")
+SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop
+_ABOUT_OTHER_WEIGHTS = {
+    *("url", "file", "hf_hub_id", "hf_hub_filename", "state_dict", "source", "tag", "custom_load"),
+    *("label_offset", "label_names", "label_descriptions", "origin_url", "notes", "test_input_size", "test_pool_size"),
+    "test_crop_pct",
+}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a folder says of its network."""
+
+    arch: Arch
+    name: str
+    pretrained_cfg: dict[str, Any]
+    batch_norm_eps: float
+
+
+def read(folder: str | Path) -> Saved:
+    """The description in `folder`. Raises `ValueError` where its files are missing, altered or disagree."""
+    folder = Path(folder)
+    path = folder / CONFIG
+    config = read_json(path, "model configuration")
+    model_config.check(config, str(path))
+    about = config["nas"]
+    arch = Arch.load(folder / ARCH)
+    if about.get("arch_id") != arch.id:
+        raise ValueError(f"{path} is for arch {about.get('arch_id')}, {folder / ARCH} holds {arch.id}: one was altered")
+    inner = config["model_args"].get("arch")
+    if inner is not None and Arch.from_dict(inner) != arch:
+        raise ValueError(f"{path} and {folder / ARCH} describe different networks: one was altered")
+    cfg = config["pretrained_cfg"]
+    for owner, values in ((CONFIG, config), (f"{CONFIG}: pretrained_cfg", cfg)):
+        if values.get("num_classes") != arch.num_classes:
+            raise ValueError(
+                f"{folder / owner} says {values.get('num_classes')!r} classes, {ARCH} {arch.num_classes}: "
+                "one was altered"
+            )
+    model_config.check_images(cfg, arch, str(path))
+    layers = weights.shapes_of(arch)
+    for key in ("first_conv", "classifier"):
+        if not isinstance(cfg.get(key), str) or f"{cfg[key]}.weight" not in layers:
+            raise ValueError(f"{path}: pretrained_cfg.{key} must be a layer of the network, got {cfg.get(key)!r}")
+    if config.get("architecture") not in (ENTRY, timm_name(arch)):
+        raise ValueError(f"{path}: architecture {config.get('architecture')!r} is not that of {ARCH}: one was altered")
+    return Saved(arch, config["architecture"], dict(cfg), float(about["batch_norm_eps"]))
+
+
+def check_weights(folder: str | Path, arch: Arch) -> None:
+    """Raise `ValueError` unless the weights in `folder` are those of a network of `arch`, as they were written."""
+    path = Path(folder) / WEIGHTS
+    weights.check_fit(weights.shapes_of(arch), weights.shapes_in(path), str(path))
+    weights.check_digest(path)
+    weights.check_types_in(path, arch)
+
+
+def folder_in(path: str | Path) -> Path | None:
+    """The model folder at `path`, or of the run directory or the weights file `path`; None where there is none."""
+    path = Path(path)
+    places = (path.parent,) if path.name == WEIGHTS else (path, path / "model")
+    return next((place for place in places if (place / CONFIG).is_file()), None)
+
+
+def images_of(folder: str | Path) -> dict[str, Any]:
+    """How the network in `folder` wants its images, and what its outputs are called, in timm's words."""
+    cfg = read(folder).pretrained_cfg
+    return {key: cfg[key] for key in IMAGES if cfg.get(key) is not None}
+
+
+def write(
+    folder: str | Path,
+    network: Network | FlatNetwork,
+    *,
+    data: ImageData | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    recipe: Recipe | None = None,
+    family: str | None = None,
+    origin: str = "",
+    license: str = "apache-2.0",
+) -> Path:
+    """Write `network` to `folder`: weights, `arch.json`, model card, and `config.json` last. Returns the folder.
+
+    `data` gives class names and all that is done to an image before the network sees it; `metrics`, `recipe`, `origin`
+    (one sentence on how the network came about) and `family` (a space's name; those of `search_spaces.zoo.FAMILIES`
+    have a citation) go into the card.
+    """
+    folder = Path(folder)
+    if not network.num_classes:
+        raise ValueError("a model folder needs a network with a classifier; this one has num_classes=0")
+    arch = network.arch
+    config = _config(network, data, license)
+    card = model_card.write(
+        folder.name,
+        network,
+        config["pretrained_cfg"],
+        data,
+        metrics or {},
+        recipe,
+        family,
+        origin,
+    )
+    checkpoint.save_weights(folder / WEIGHTS, network.state_dict())
+    config["nas"]["weights_sha256"] = weights.digest_of(folder / WEIGHTS)
+    write_text(folder / ARCH, arch.to_json())
+    write_text(folder / CARD, card)
+    write_json(folder / CONFIG, config)
+    return folder
+
+
+def _config(network: Network | FlatNetwork, data: ImageData | None, license: str) -> dict[str, Any]:
+    """timm's `config.json`, with our own additions under `nas`."""
+    arch, eps = network.arch, network.batch_norm_eps
+    cfg = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
+    cfg = {key: value for key, value in cfg.items() if key not in _ABOUT_OTHER_WEIGHTS}
+    name = timm_name(arch) or ENTRY
+    size = [arch.in_channels, arch.resolution, arch.resolution]
+    cfg |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
+    if data is not None:
+        if (data.num_classes, data.in_channels) != (arch.num_classes, arch.in_channels):
+            raise ValueError(
+                f"{data.name} has {data.num_classes} classes and {data.in_channels} channels, the network "
+                f"{arch.num_classes} and {arch.in_channels}; give the data it was trained on"
+            )
+        cfg |= data.pretrained_cfg()
+    elif len(cfg.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
+        cfg |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
+    args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
+    if arch.in_channels != 3:
+        args["in_chans"] = arch.in_channels
+    if eps != DEFAULT_EPS:
+        args["bn_eps"] = eps
+    return {
+        "architecture": name,
+        "num_classes": arch.num_classes,
+        "num_features": network.num_features,
+        "global_pool": network.global_pool.pool_type,
+        "model_args": args,
+        "pretrained_cfg": cfg,
+        "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps},
+    }
+
+
+def timm_config(network: Network | FlatNetwork) -> dict[str, Any]:
+    """timm's description of a network's input and weights (`pretrained_cfg`), without a source of weights."""
+    arch, flat = network.arch, isinstance(network, FlatNetwork)
+    side = -(-arch.resolution // network.feature_info[-1]["reduction"])
+    return {
+        "architecture": ENTRY,
+        "input_size": (arch.in_channels, arch.resolution, arch.resolution),
+        "num_classes": arch.num_classes,
+        "pool_size": (side, side),
+        "crop_pct": 0.875 if arch.resolution > SMALL_IMAGES else 1.0,
+        "crop_mode": "center",
+        "interpolation": "bilinear",
+        "mean": IMAGENET_DEFAULT_MEAN if arch.in_channels == 3 else (0.5,) * arch.in_channels,
+        "std": IMAGENET_DEFAULT_STD if arch.in_channels == 3 else (0.5,) * arch.in_channels,
+        "first_conv": "stem.conv" if flat else "conv_stem",
+        "classifier": "head.fc" if flat else "classifier",
+        "license": "apache-2.0",
+    }
+
+
+def timm_name(arch: Arch) -> str | None:
+    """The name under which timm has this very network (for any resolution, classes and input channels), if it has."""
+    for name in zoo.FAMILY_OF:
+        if is_model(name) and zoo.published(name, arch.num_classes, arch.resolution, arch.in_channels) == arch:
+            return name
+    return None

@@ -1,0 +1,37 @@
+"""The images of a data card as a trained network wants them: its model folder says how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from nas.data import ImageData
+from nas.networks import model_folder
+from nas.terminal.progress import log
+from search_spaces.identity import plain
+
+
+def as_trained(data: ImageData, folder: Path | None) -> ImageData:
+    """`data` normalised as the network in the model `folder` was trained; as it is where weights come without one.
+
+    Refuses classes of other names or in another order. Size and crop are a choice of evaluation: a difference is said.
+    """
+    if folder is None:
+        return data
+    cfg = model_folder.read(folder).pretrained_cfg
+    names, numbers = cfg.get("label_names"), tuple(str(i) for i in range(data.num_classes))
+    if names is not None and numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names:
+        row = next(row for row, pair in enumerate(zip(names, data.class_names, strict=True)) if pair[0] != pair[1])
+        raise ValueError(
+            f"output {row} of {folder} means {names[row]!r}, class {row} of data {data.name} is "
+            f"{data.class_names[row]!r}; give data with the classes {', '.join(names[:10])} in this order"
+        )
+    here = data.pretrained_cfg()
+    chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if cfg.get(key) is not None]
+    for key in chosen:
+        if plain(cfg[key]) != here[key]:
+            log(f"note: evaluated with {key} {here[key]} of the data, {folder} was made with {cfg[key]}")
+    if cfg.get("mean") is None or cfg.get("std") is None:
+        return data
+    return data.normalised(torch.tensor(cfg["mean"]), torch.tensor(cfg["std"]))

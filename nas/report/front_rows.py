@@ -1,0 +1,97 @@
+"""What a folder of runs holds: finished runs, all of their networks, and why the others have no result."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+from nas.runs.files import read_json
+from nas.runs.result_file import read_result
+from nas.runs.run import Run, read_metrics
+from nas.runs.stored import record
+from nas.terminal.configuration.override_text import command
+
+Row = dict[str, Any]
+DERIVED = {  # of a network in the derived.json of nas.derive
+    "file": str,
+    **dict.fromkeys(("asked_latency_ms", "estimated_latency_ms", "measured_latency_ms"), float | None),
+    **dict.fromkeys(("asked_macs", "asked_params"), int | None),
+    **dict.fromkeys(("params", "macs"), int),
+    "budget_met": bool | None,
+}
+
+
+def run_folders(folder: str | Path) -> list[Path]:
+    """The run directories below `folder` (what holds a configuration or a result), by name."""
+    found = {path.parent for name in ("config.yaml", "result.json") for path in Path(folder).rglob(name)}
+    return sorted(found)
+
+
+def finished_runs(folder: str | Path) -> list[Path]:
+    """The run directories below `folder` that have a result, by name."""
+    return [run for run in run_folders(folder) if (run / "result.json").exists()]
+
+
+def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
+    """A row for every network of every finished run, and the name of each other run with the reason why it has none.
+
+    The first network of a run is that of its result; others are those that `nas.derive` wrote into the run's folder.
+    A run whose files are damaged is among the others.
+    """
+    rows: list[Row] = []
+    unfinished: list[tuple[str, str]] = []
+    for run in run_folders(folder):
+        name = os.path.relpath(run, folder)
+        if not (run / "result.json").exists():
+            unfinished.append((name, why_unfinished(run)))
+            continue
+        try:
+            result = read_result(run)
+            rows += [{**result, "run": name}, *_derived(run, result, name)]
+        except ValueError as error:
+            unfinished.append((name, str(error)))
+    return rows, unfinished
+
+
+def _derived(run: Path, result: Row, name: str) -> list[Row]:
+    rows = []
+    for path in sorted(run.glob("*/derived.json")):
+        networks = read_json(path, "derived networks")
+        if not isinstance(networks, list):
+            raise ValueError(f"derived networks {path} must be a list; it is damaged or none of ours")
+        for network in networks:
+            known = record(network, DERIVED, f"derived networks {path}: a network")
+            figures = {key: known[key] for key in DERIVED if key != "file"}
+            rows.append(
+                {**result, "top1_percent": None, **figures, "run": f"{name}/{path.parent.name}/{known['file']}"}
+            )
+    return rows
+
+
+def why_unfinished(run: Path) -> str:
+    """Where a run without a result stands, from its files alone."""
+    if _is_locked(run):
+        return "still running"
+    began = Run.read_command(run)
+    again = f"continue it with: {command(began or 'search', {'resume': str(run)})}"
+    try:
+        records = read_metrics(run)
+    except ValueError as error:
+        return f"its records are damaged: {error}"
+    if not records:
+        return f"ended before its first epoch or candidate; {again}"
+    last = records[-1]
+    return f"ended after {last.get('phase')} step {last.get('step')}; {again}"
+
+
+def _is_locked(run: Path) -> bool:
+    try:
+        with (run / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock, or none to be had on this file system
+        return False
+    return False

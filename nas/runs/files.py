@@ -1,0 +1,93 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search_spaces import plain_json
+
+FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
+
+
+def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write(temporary path)` and rename the result to `path`; on any error nothing is left behind.
+
+    The temporary file lies in the same folder, is flushed to disk before the rename, and carries the same suffix.
+    A full disk raises `OSError` (ENOSPC, EDQUOT, EFBIG), whatever `write` made of it.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:  # about the file that was asked for, not the temporary one
+        code = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno
+        raise OSError(code, os.strerror(code or errno.EIO), str(path)) from None
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except Exception as error:
+        # Libraries report a full disk in words of their own ("unexpected pos ..."); the file system knows better.
+        if not isinstance(error, OSError) and (code := _lack_of_room(error, path.parent)):
+            raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _lack_of_room(error: BaseException | None, folder: Path) -> int | None:
+    """The code of a full disk, a quota or a limit on files where that is behind `error`, else None."""
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        return errno.ENOSPC
+    while error is not None:
+        named = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
+        code = error.errno if isinstance(error, OSError) else int(named[1]) if named else None
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return code
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` to `path` atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    return write_atomic(path, write)
+
+
+def write_json(path: str | Path, data: Any) -> Path:
+    """Write `data` as indented JSON to `path` atomically. NaN and infinity are refused."""
+    return write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault.
+
+    What is no plain data (see `search_spaces.plain_json`) is a fault. Types and ranges: `nas.runs.stored.read_record`.
+    """
+    path = Path(path)
+    try:
+        return plain_json.read(path)
+    except FileNotFoundError:
+        raise ValueError(f"no {what} at {path}") from None
+    except ValueError as error:
+        raise ValueError(f"{what} {path} is damaged: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{what} {path} cannot be read: {error}") from None

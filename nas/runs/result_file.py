@@ -1,0 +1,49 @@
+"""`result.json` and `env.json` as the report reads them: every field has its type, whoever had the files since."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nas.runs.stored import Schema, read_record, record
+
+RESULT: Schema = {
+    **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by"), str | None),
+    **dict.fromkeys(("asked_latency_ms", "estimated_latency_ms", "measured_latency_ms"), float | None),
+    **dict.fromkeys(("limit_latency_ms", "top1_percent", "validation_top1_percent"), float | None),
+    **dict.fromkeys(("search_seconds", "train_seconds"), float | None),
+    **dict.fromkeys(("asked_macs", "asked_params", "trials"), int | None),
+    **dict.fromkeys(("seed", "params", "macs"), int),
+    "data": str,
+    "budget_met": bool | None,
+    "genotype": list[int] | None,
+    "reachable_latency_ms": tuple[float, float] | None,
+}
+ENVIRONMENT: Schema = {
+    **dict.fromkeys(("time", "command", "python", "git_commit", "platform", "cpu", "gpu"), str | None),
+    **dict.fromkeys(("cpu_count", "usable_cpus"), int | None),
+    "packages": dict[str, str | None] | None,
+    "resumed": list[dict] | None,
+}
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+
+
+def read_result(run: Path) -> dict[str, Any]:
+    """The result of `run`, missing fields as None. Raises `ValueError` where there is none or a field does not fit."""
+    return read_record(run / "result.json", "result (has the search finished?)", RESULT)
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Where `run` took place; all None for a run that has lost its `env.json`. `began`: its time, None if unknown."""
+    path = run / "env.json"
+    found = read_record(path, "environment", ENVIRONMENT) if path.exists() else dict.fromkeys(ENVIRONMENT)
+    for again in found["resumed"] or []:
+        record(again, {"command": str}, f"environment {path}: resumed")
+    try:
+        began = None if found["time"] is None else datetime.strptime(found["time"], TIME)
+    except ValueError:
+        raise ValueError(
+            f"environment {path}: time must look like 2000-12-31T23:59:59+0000, got {found['time']!r}"
+        ) from None
+    return {**found, "packages": found["packages"] or {}, "resumed": found["resumed"] or [], "began": began}

@@ -1,0 +1,43 @@
+"""What may change when a search or a training goes on from its checkpoint, and the check of everything else.
+
+A changed setting must be harmless for what is done already, or be the cure of what stopped it: a lower learning rate
+after a loss that is no number. Nothing finished is handed out under settings that it was not made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from search_spaces import identity
+from search_spaces.identity import Identity
+
+CURES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
+SEARCH_CURES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")
+MAY_CHANGE = (*CURES, "recipe.epochs", *SEARCH_CURES, "method.epochs", "evaluate_every")  # keys of the command line
+CURE = "give the same settings to resume, or another run_dir to start afresh"
+
+
+def check_checkpoint(
+    path: Path, known: Identity, asked: Identity, may_change: Collection[str], is_finished: bool
+) -> list[str]:
+    """The allowed changes between a checkpoint's identity and the one asked for, as phrases.
+
+    Raises `ValueError` naming what differs and may not; of a finished search or training nothing may.
+    """
+    what = f"checkpoint {path}"
+    identity.check(what, _without(known, may_change), _without(asked, may_change), CURE)
+    changes = identity.differences(known, asked)
+    if changes and is_finished:
+        raise ValueError(f"{what} is finished, and what is finished keeps its settings: {'; '.join(changes)}; {CURE}")
+    return changes
+
+
+def _without(values: Identity, keys: Collection[str]) -> dict[str, Any]:
+    """A copy of `values` without `keys`, whose dots lead into nested mappings."""
+    left = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for key in keys:
+        outer, _, inner = key.rpartition(".")
+        (left.get(outer, {}) if outer else left).pop(inner, None)
+    return left

@@ -1,0 +1,1 @@
+"""From a space, a device and a budget to a trained network."""

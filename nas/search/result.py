@@ -1,0 +1,139 @@
+"""The end of a search: `result.json`, and what is shown on the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.data import ImageData
+from nas.derive.most_probable import SINGLE
+from nas.derive.verdict import Asked, not_measured, say_missed
+from nas.derive.within_budget import Derived
+from nas.latency.tables.table import LatencyTable
+from nas.terminal.next_command import derive_command
+from nas.terminal.progress import format_seconds, log, table
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+from search_spaces.space import LayerwiseSpace, SearchSpace
+
+
+def record(
+    config: dict[str, Any],
+    names: dict[str, str],
+    data: ImageData,
+    latency_table: LatencyTable | None,
+    budgets: Asked,
+    derived: Derived,
+    arch: Arch,
+    recipe: Recipe,
+    figures: dict[str, float],
+    derived_by: str,
+    inherited: bool,
+    search_seconds: float,
+    trials: int | None,
+    validation_top1_percent: float | None,
+) -> dict[str, Any]:
+    """`result.json`: what was asked, estimated and measured, and what it cost. Not applicable is null.
+
+    `derived_by`: the way of `nas.derive.most_probable`, or `ranking` of trained candidates.
+    `budget_met`: whether the network holds every budget, latency as measured (null: no budget); `not_measured`: why it
+    has no measured latency.
+    """
+    budget, first = budgets.latency, derived.first
+    why = None
+    if first.measured_ms is None:
+        why = not_measured(latency_table) or "it was derived on another machine; remove derived.json to measure it here"
+    return {
+        "space": names["space"],
+        "method": names["method"],
+        "data": data.name,
+        "seed": config["seed"],
+        "device": latency_table.device.key if latency_table else None,
+        "asked_latency_ms": budget.asked_ms if budget else None,
+        "estimated_latency_ms": first.estimated_ms,
+        "measured_latency_ms": first.measured_ms,
+        "not_measured": why,
+        "budget_met": budgets.met(first, arch),
+        "limit_latency_ms": budget.limit_ms if budget else None,
+        "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,
+        "asked_macs": budgets.macs,
+        "asked_params": budgets.params,
+        "derived_by": derived_by,
+        "arch": arch.id,
+        "genotype": list(first.genotype),
+        "params": arch.params,
+        "macs": arch.macs,
+        "activations": arch.activations,
+        "top1_percent": figures.get("top1_percent"),
+        "top5_percent": figures.get("top5_percent"),
+        "weights": ("inherited from the supernet" if inherited else "from scratch") if figures else None,
+        "recipe": recipe.to_dict(),
+        "trials": trials,
+        "validation_top1_percent": validation_top1_percent,
+        "search_seconds": search_seconds,
+        "train_seconds": figures.get("train_seconds"),
+        "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
+    }
+
+
+def show(
+    path: Path, space: SearchSpace, derived: Derived, archs: list[Path], found: dict[str, Any], missed: list[str]
+) -> None:
+    """A budget that was `missed` first; chosen block per layer, the receipt, where the files are, what to type next."""
+    if missed:
+        say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
+    genotype = derived.first.genotype
+    if isinstance(space, LayerwiseSpace):
+        rows = []
+        for position, gene in zip(space.positions, genotype, strict=True):
+            c, h, w = position.shape
+            layer = position.candidates[gene]
+            rows.append((position.name, layer.label, f"{c}x{h}x{w}", layer.out_shape(position.shape).channels))
+        table("chosen blocks", ("layer", "block", "input", "out"), rows)
+    else:
+        choices = [(v.name, v.choices[g]) for v, g in zip(space.variables, genotype, strict=True)]
+        table("chosen", ("variable", "choice"), choices)
+
+    def ms(key: str) -> str:
+        return "–" if found[key] is None else f"{found[key]:.4g} ms"
+
+    receipt = [
+        ("latency asked", ms("asked_latency_ms")),
+        ("latency estimated", ms("estimated_latency_ms")),
+        ("latency measured", ms("measured_latency_ms")),
+        ("parameters", f"{found['params']:,}"),
+        ("multiply-adds", f"{found['macs']:,}"),
+    ]
+    if found["estimated_latency_ms"] is not None and found["not_measured"]:
+        receipt[2] = ("latency measured", f"not measured: {found['not_measured']}")
+    asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
+    receipt += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
+    if found.get("budget_met") is not None:
+        receipt.append(("budget", "MISSED" if missed else "met"))
+    if found["trials"] is not None:
+        receipt.append(("candidates trained", f"{found['trials']}"))
+        receipt.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
+    if found["top1_percent"] is not None:
+        receipt.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
+        receipt.append(("weights", found["weights"]))
+        receipt.append(("training took", format_seconds(found["train_seconds"])))
+    receipt.append(("search took", format_seconds(found["search_seconds"])))
+    table(f"result of {path}", ("", ""), receipt)
+    log(f"files: {', '.join(str(arch) for arch in archs)}" + (f", {path}/model" if found["top1_percent"] else ""))
+    log(f"all of it on one page: {path}/report.html")
+    how = {"how": "budget"} if found.get("derived_by") in SINGLE else {}
+    log(derive_command(path, {**another_budget(found), **how, "count": 3}))
+
+
+def another_budget(found: dict[str, Any]) -> dict[str, float]:
+    """A setting of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach."""
+    if found["trials"] is not None and found["method"] != "predictor":
+        return {}  # it knows the candidates it trained: more of them within its own budget
+    if found["estimated_latency_ms"] is None:  # it has no latency table
+        counts = (name for name in ("macs", "params") if found[f"asked_{name}"] is not None)
+        return {f"budget.{name}": int(0.8 * found[f"asked_{name}"]) for name in counts}
+    if found["asked_latency_ms"] is None:
+        return {"budget.fraction": 0.3}
+    low, high = found["reachable_latency_ms"]
+    tighter = float(f"{0.8 * found['asked_latency_ms']:.3g}")
+    return {"budget.latency_ms": float(f"{tighter if tighter > low else (low + high) / 2:.3g}")}

@@ -1,0 +1,1 @@
+"""The command line: configuration, cards, help, error lines, progress."""

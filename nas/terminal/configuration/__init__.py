@@ -1,0 +1,1 @@
+"""Settings: composed from cards and overrides, checked, stored with a run and read back."""

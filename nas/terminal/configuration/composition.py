@@ -1,0 +1,112 @@
+"""Configurations as Hydra composes them from `conf/` and overrides, and questions about them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+import conf
+from nas.terminal.configuration.arguments import card_folders, split
+from nas.terminal.configuration.override_text import value_text
+from nas.terminal.configuration.plain_yaml import read_yaml
+
+CONF = Path(conf.__file__).parent
+
+
+def settings(arguments: list[str]) -> list[str]:
+    """The overrides among `arguments`; folders of own cards become Hydra's setting for them."""
+    found = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    found += [f"hydra.searchpath={value_text([str(folder.absolute())])}" for folder in card_folders(arguments)]
+    return found
+
+
+def own_method(config_name: str, arguments: list[str]) -> list[str]:
+    """`arguments` of a search, with the method that the card of the given space names where none is given.
+
+    `arch=` leaves only recipes to search, which is the predictor's. An experiment knows its own, and so does a run that
+    is continued or derived from, apart from code of the user's own, which is named again with its space. Raises
+    `ValueError` where several spaces of different methods are given at once.
+    """
+    given = {split(text)[0]: text.partition("=")[2].strip() for text in settings(arguments)}
+    is_known = config_name == "derive" or "resume" in given
+    if config_name not in ("search", "derive") or {"method", "experiment"} & set(given):
+        return arguments
+    if given.get("arch", "null") != "null" and not is_known:
+        return [*arguments, "method=predictor"]
+    if "space" not in given:
+        return arguments
+    folders = card_folders(arguments)
+    found = set()
+    for space in given["space"].split(","):
+        files = [folder / "space" / f"{space.strip()}.yaml" for folder in [*folders, CONF]]
+        card = next((file for file in files if file.exists()), None)
+        values = _read(card) if card else None
+        found.add(values.get("method") if isinstance(values, dict) else None)
+    if len(found) > 1:
+        raise ValueError(f"the spaces {given['space']} have different methods of their own; give one: method=...")
+    (method,) = found
+    if is_known and not any((folder / "method" / f"{method}.yaml").exists() for folder in folders):
+        return arguments
+    return [*arguments, f"method={method}"] if method else arguments
+
+
+def _read(card: Path) -> Any:
+    try:
+        return read_yaml(card.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"the card {card} cannot be read: {error}") from None
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    overrides = own_method(config_name, overrides)
+    with hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
+        return hydra.compose(config_name=config_name, overrides=overrides)
+
+
+def card_values(name: str) -> dict[str, Any]:
+    """What the card `conf/<name>.yaml` says, as it is written; `card_values("method/dnas")`."""
+    values: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    return values
+
+
+def targets(node: Any) -> Iterator[str]:
+    if isinstance(node, DictConfig):
+        for key in node:
+            value = node._get_node(key)
+            if key == "_target_":
+                yield str(node[key])
+            elif OmegaConf.is_config(value):
+                yield from targets(value)
+
+
+def keys(node: DictConfig, prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for key in node:
+        if str(key) in ("_target_", "hydra"):
+            continue
+        names.append(f"{prefix}{key!s}")
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            names += keys(child, f"{prefix}{key!s}.")
+    return names
+
+
+def nearest(word: str, options: list[str]) -> str:
+    """The options most like `word`, as a sentence."""
+    by_tail = {option.rpartition(".")[2]: option for option in options}
+    near = difflib.get_close_matches(word, options, n=3, cutoff=0.6)
+    near += [by_tail[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], list(by_tail), n=3)]
+    near = list(dict.fromkeys(near))
+    if near:
+        return f"did you mean {' or '.join(near[:3])}?"
+    parent = word.rpartition(".")[0]
+    inside = [option for option in options if option.rpartition(".")[0] == parent] or [
+        option for option in options if "." not in option
+    ]
+    return f"the keys here are {', '.join(inside)}"

@@ -1,0 +1,138 @@
+"""Whatever ends a command, in words: one line that names what was wrong and what would be right, and an exit status."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+import sys
+import traceback
+
+import yaml
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.arguments import resume_command, split
+from nas.terminal.configuration.composition import CONF, compose, keys, nearest
+from nas.terminal.configuration.override_text import command
+from nas.terminal.library_errors import translated
+
+USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: somebody else ends the command."""
+
+
+def report(error: BaseException, config_name: str, arguments: list[str], debug: bool) -> int:
+    """Print what went wrong on stderr and return the exit status."""
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("resume=")]
+    again = resume_command(config_name, notes[0].removeprefix("resume="), arguments) if notes else ""
+    if isinstance(error, KeyboardInterrupt):
+        word, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        print(f"\n{word}{f'; continue with: {again}' if again else ''}", file=sys.stderr)
+        return status
+    if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if debug or not _is_users(error):
+        traceback.print_exception(error)
+        return USER_ERROR if _is_users(error) else BUG
+    line = re.sub(r"\s*\n\s*", " ", _message(error, config_name, arguments).strip())
+    if again and again not in line:
+        line += f" [the run can be continued: {again}]"
+    print(f"error: {line}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _is_users(error: BaseException) -> bool:
+    kinds = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
+    return isinstance(error, kinds) or _is_full_disk(error) or translated(error) is not None
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether `error` or what caused it is a full disk; libraries wrap it in errors of their own."""
+    seen = 0
+    while error is not None and seen < 10:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return False
+
+
+def _message(error: BaseException, config_name: str, arguments: list[str]) -> str:
+    if _is_full_disk(error):
+        file = getattr(error, "filename", None)
+        return f"the disk is full{f' (writing {file})' if file else ''}; free some space and try again"
+    if known := translated(error):
+        return known
+    if isinstance(error, MissingConfigException):
+        return _unknown_card(error)
+    if isinstance(error, HydraException):
+        return _bad_override(error, config_name, arguments)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value; give it: {error.full_key}=..."
+    if isinstance(error, OmegaConfBaseException):
+        return str(error).splitlines()[0] + "; see --help"
+    if isinstance(error, yaml.YAMLError):
+        return f"a card cannot be read: {error}; see docs/extending.md"
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return f"{error.filename} cannot be used: {error.strerror.lower()}; give another path"
+    return str(error) or type(error).__name__
+
+
+def _unknown_card(error: MissingConfigException) -> str:
+    group, _, card = (error.missing_cfg_file or "").rpartition("/")
+    if not group or error.options is None:
+        return str(error)
+    options = sorted(error.options)
+    near = difflib.get_close_matches(card, options, n=1)
+    return f"unknown {group}={card}; the options are {', '.join(options)}" + (
+        f" (did you mean {near[0]}?)" if near else ""
+    )
+
+
+def _takes(cfg: DictConfig, key: str) -> bool:
+    """Whether what the card above `key` builds has an argument of that name, listed in the card or not."""
+    card, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, card) if card else None
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        return False
+    try:
+        return name in cards.parameters(cards.find_target(node["_target_"]))
+    except ValueError:
+        return False
+
+
+def _bad_override(error: HydraException, config_name: str, arguments: list[str]) -> str:
+    override = getattr(error, "override", None)
+    if override is not None:
+        if "=" not in override:
+            return f"{override!r} is no setting; settings are written key=value, see --help"
+        key, _, value = override.partition("=")
+        return f"{override!r} cannot be read; quote values that hold spaces or signs: {command(None, {key: value})}"
+    text = str(error)
+    for argument in arguments:
+        key = split(argument)[0]
+        if f"'{key}'" not in text and f"'{argument}'" not in text:
+            continue
+        groups = [a for a in arguments if "." not in split(a)[0] and (CONF / split(a)[0]).is_dir() and a != argument]
+        try:
+            composed = compose(config_name, groups)
+        except HydraException:
+            continue
+        known = keys(composed)
+        if key not in known and _takes(composed, key):
+            return f"the card in use does not list {key}; add it with a plus sign: +{argument}"
+        if key not in known:
+            return f"there is no key {key!r}; {nearest(key, known)}"
+    if text.startswith("Ambiguous value"):
+        key, _, value = text.split("'")[1].partition("=")
+        return f"{key}={value} gives several values; a list is {key}=[{value}], one run for each is --multirun"
+    cause = error.__cause__
+    return text.splitlines()[0] + (f": {str(cause).splitlines()[0]}" if cause and str(cause) else "")

@@ -1,0 +1,134 @@
+"""The settings of an earlier run, read back from its directory: data from perhaps somebody else, never a program.
+
+What would run code, or write or connect outside of that directory, is done where the command line asks for it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from nas.runs.resuming import MAY_CHANGE
+from nas.runs.run import Run
+from nas.terminal.configuration.arguments import OUTSIDE
+from nas.terminal.configuration.card_roles import ROLES, check_places
+from nas.terminal.configuration.composition import CONF, targets
+from nas.terminal.configuration.override_text import command, literal
+from search_spaces.identity import differences
+
+HARMLESS = ("search.trials", "search.finalists", "search.attempts", "engine", "tables", "data.root")
+SPOKEN_FOR = ("resume", "debug", "run_dir")
+
+
+def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
+    """The configuration a run was started with, for `instantiate`.
+
+    The code its cards may name is what the cards of this installation name, and `known`: the targets of cards that the
+    command line gives again. Texts are taken as they stand, without interpolation. Raises `ValueError` for another name
+    and where `path` is no run directory.
+    """
+    values = Run.read_config(path)
+    where = f"{path}/config.yaml: "
+    check_places(values, where)
+    stored = OmegaConf.create(_literal(values))
+    assert isinstance(stored, DictConfig)
+    allowed = set(known) | installed_targets()
+    foreign: dict[str, list[str]] = {}
+    for key in ROLES:
+        card = stored.get(key)
+        if card is not None and not isinstance(card, DictConfig):
+            raise ValueError(f"{where}{key} is {card!r}, not a card; the file is damaged")
+        if found := [target for target in targets(card) if target not in allowed]:
+            foreign[key] = found
+    if foreign:
+        named = "; ".join(f"{key}: {', '.join(found)}" for key, found in foreign.items())
+        again = " ".join(f"{key}=CARD" for key in foreign)
+        raise ValueError(
+            f"{where}{named}: which no card of this installation names; a run directory runs no code of its own, so "
+            f"give your cards again: --config-dir FOLDER {again}"
+        )
+    OmegaConf.set_struct(stored, True)
+    return stored
+
+
+def installed_targets() -> set[str]:
+    """All that the cards of this installation name."""
+    return {target for card in CONF.rglob("*.yaml") for target in targets(OmegaConf.load(card))}
+
+
+def without_cards(cfg: DictConfig) -> DictConfig:
+    """The settings of `cfg` that stand beside its cards."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ROLES])
+
+
+def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_name: str) -> DictConfig:
+    """The configuration of the run `cfg.resume`, with those of the keys `given` that may change.
+
+    `choices`: the keys that choose a card. Raises `ValueError` for a key that differs and may not.
+    """
+    stored = run_config(cfg.resume, known=targets(cfg))
+    began = Run.read_command(cfg.resume)
+    if began not in (None, config_name):
+        again = command(str(began), {"resume": cfg.resume})
+        raise ValueError(f"{cfg.resume} is a run of nas.{began}; continue it with: {again}")
+    ours = installed_targets()
+    for key in sorted((key for key in given if key not in SPOKEN_FOR), key=lambda key: (key not in choices, key)):
+        now, then = (OmegaConf.select(config, key) for config in (cfg, stored))
+        if key in choices and isinstance(now, DictConfig) and now.get("_target_") not in (None, *ours):
+            continue  # a card of the user's own, given again so that its code may run; the run's settings hold
+        now, then = plain_value(now), plain_value(then)
+        if now == then:
+            continue
+        if not _may_change(key):
+            raise ValueError(
+                f"a resumed run keeps its settings, but {_difference(key, then, now)}; leave it out: resume=..., or "
+                f"begin another run: run_dir=...; what may change: {', '.join((*HARMLESS, *MAY_CHANGE))}"
+            )
+        OmegaConf.update(stored, key, _literal(now), merge=False, force_add=True)
+    _check_outside(cfg, stored, given)
+    stored.resume, stored.debug = literal(cfg.resume), cfg.debug
+    return stored
+
+
+def plain_value(value: Any) -> Any:
+    """`value` of a configuration as plain Python."""
+    return OmegaConf.to_container(value, resolve=True, throw_on_missing=True) if OmegaConf.is_config(value) else value
+
+
+def _may_change(key: str) -> bool:
+    return key in MAY_CHANGE or any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
+
+
+def _difference(key: str, then: Any, now: Any) -> str:
+    if isinstance(now, dict) and isinstance(then, dict):
+        return f"{key} differs: {'; '.join(differences(then, now)[:3])}"
+    return f"{key} differs (the run has {then!r}, now {now!r})"
+
+
+def _check_outside(cfg: DictConfig, stored: DictConfig, given: list[str]) -> None:
+    """Nothing outside of the run directory is written or called because the directory itself says so."""
+    folder = Path(cfg.resume).resolve()
+    for key in OUTSIDE:
+        then = OmegaConf.select(stored, key, default=None)
+        if then is None or key in given or then == OmegaConf.select(cfg, key, default=None):
+            continue
+        if key == "tables" and ((folder / "table.json").exists() or Path(str(then)).resolve().is_relative_to(folder)):
+            continue
+        raise ValueError(
+            f"{cfg.resume} was begun with {key}={then}, which lies outside of it; a run directory reaches nothing "
+            f"outside unless asked: give the setting again, {command(None, {'resume': cfg.resume, key: then})}"
+        )
+
+
+def _literal(value: Any) -> Any:
+    """Plain `value` so that OmegaConf gives it back as it is: `${` in a text is no interpolation."""
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_literal(inner) for inner in value]
+    if isinstance(value, str):
+        return literal(value)
+    return value

@@ -1,0 +1,1 @@
+"""Training one network: the loop, its optimizer and accelerator; the command is `python -m nas.train`."""

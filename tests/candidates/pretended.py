@@ -1,0 +1,106 @@
+"""Candidate searches whose trainings are made up: a small space, a quick method, an engine that runs no training."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nas.candidates.executors.base import Done, Work
+from nas.candidates.loop import CandidateSettings, Found, search_candidates
+from nas.candidates.training_job import Order, train_candidate
+from nas.methods.evolution import Evolution
+from nas.methods.predictor import PredictorSearch
+from nas.runs.run import Run
+from predictors.baselines import RandomForest
+from search_spaces.budgets import Feasible, Limit
+from search_spaces.fbnet import fbnet
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
+from search_spaces.space import Genotype
+
+METHOD = PredictorSearch(
+    predictor=RandomForest(trees=10),
+    initial=4,
+    pool_size=64,
+    exploration=1.0,
+    diversity=1.0,
+    acquisition_evaluations=100,
+    evolution=Evolution(evaluations=200, population_size=16, children=32),
+)
+
+
+def joint_space(base: Recipe) -> JointSpace:
+    archs = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
+    return JointSpace(archs, recipe_space(base, lr=[0.01, 0.02]))
+
+
+def digits_order(space: JointSpace, candidate: str, genotype: Genotype, validation_fraction: float) -> Order:
+    """The training of a candidate on the digits, 8 pixels."""
+    card = {"_target_": "nas.data.digits.digits", "resolution": None}
+    arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
+    return Order(arch, recipe, card, "digits", validation_fraction, 0, candidate, "cpu", "no")
+
+
+def made_up_percent(candidate: str) -> float:
+    """A score that follows from the candidate's id alone."""
+    return int(candidate[:6], 16) % 9973 / 100
+
+
+class Pretended(ABC):
+    """An engine whose results follow from the orders alone, newest first; it is interrupted after `die_after` of them.
+
+    `seen`: the orders it was given, as they ended.
+    """
+
+    def __init__(self, workers: int = 1, die_after: int | None = None) -> None:
+        self.capacity, self.die_after = workers, die_after
+        self.waiting: list[tuple[int, Order]] = []
+        self.seen: list[Order] = []
+
+    @abstractmethod
+    def result(self, order: Order) -> dict[str, Any]:
+        """What training `order`, the last of `seen`, gives. Raises `ValueError` where it fails."""
+
+    @contextlib.contextmanager
+    def open(self, work: Work) -> Iterator[Pretended]:
+        assert work is train_candidate
+        yield self
+
+    def submit(self, key: int, order: Order) -> None:
+        self.waiting.append((key, order))
+
+    def wait(self, timeout_seconds: float) -> list[Done]:
+        if self.die_after == len(self.seen):
+            raise KeyboardInterrupt
+        key, order = self.waiting.pop()
+        self.seen.append(order)
+        try:
+            return [Done(key, self.result(order))]
+        except ValueError as error:
+            return [Done(key, error=f"ValueError: {error}")]
+
+
+def search(
+    folder: Path,
+    engine: Any,
+    space: JointSpace,
+    limits: list[Limit],
+    settings: CandidateSettings,
+    validation_fraction: float,
+    resume: bool = False,
+    method: Any = METHOD,
+    **changes: Any,
+) -> Found:
+    """A search in the run directory `folder`, with `changes` of `settings`."""
+
+    def order_of(candidate: str, genotype: Genotype) -> Order:
+        return digits_order(space, candidate, genotype, validation_fraction)
+
+    with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
+        changed = dataclasses.replace(settings, **changes)
+        return search_candidates(run, method, Feasible(space, limits), order_of, engine, changed, 0)

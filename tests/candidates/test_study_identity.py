@@ -1,0 +1,197 @@
+"""Studies that are reused: only by the same search, only within the budgets, whatever a folder is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.candidates.loop import CandidateSettings, Found, search_candidates
+from nas.candidates.training_job import Order
+from nas.derive.budget import count_limits
+from nas.methods.random import RandomSearch
+from nas.methods.tpe import TPE
+from nas.runs.run import Run, read_metrics
+from search_spaces.budgets import Feasible
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.space import Genotype
+from tests.candidates import pretended
+from tests.candidates.pretended import digits_order, joint_space, made_up_percent
+
+BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
+SPACE = joint_space(BASE)
+SETTINGS = CandidateSettings(
+    trials=4, batch=2, finalists=0, epochs=None, validation_fraction=0.2, attempts=1, storage=None, study=None
+)
+
+
+class Pretended(pretended.Pretended):
+    def result(self, order: Order) -> dict[str, Any]:
+        return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
+
+
+def search(
+    folder: Path,
+    space: JointSpace = SPACE,
+    macs: int | None = 600_000,
+    method: Any = None,
+    order: dict[str, Any] | None = None,
+    engine: Any = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Found:
+    """A search of `folder`, whose orders have the fields `order`."""
+
+    def order_of(candidate: str, genotype: Genotype) -> Order:
+        return dataclasses.replace(digits_order(space, candidate, genotype, 0.2), **(order or {}))
+
+    feasible = Feasible(space, count_limits(space, macs, None))
+    changed = dataclasses.replace(SETTINGS, **settings)
+    seed = (order or {}).get("seed", 0)
+    with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
+        return search_candidates(
+            run, method or RandomSearch(), feasible, order_of, engine or Pretended(), changed, seed
+        )
+
+
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"order": {"fingerprint": "noise"}}, 'data is "digits", asked is "noise"'),
+    ({"order": {"validation_fraction": 0.5}}, "validation_fraction is 0.2, asked is 0.5"),
+    ({"order": {"seed": 1}}, "seed is 0, asked is 1"),
+    ({"order": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
+    ({"space": joint_space(dataclasses.replace(BASE, epochs=2))}, "recipe.epochs is 1, asked is 2"),
+    ({"space": joint_space(dataclasses.replace(BASE, augment="flip"))}, 'recipe.augment is "none", asked is "flip"'),
+    ({"macs": 500_000}, "budget.macs is 600000.0, asked is 500000.0"),
+    ({"macs": None}, "budget.macs is 600000.0, asked is null"),
+    ({"method": TPE(startup_candidates=2)}, "method._target_ is"),
+    ({"settings": {"trials": 9, "stop_correlation": 0.9}}, "stop_correlation is null, asked is 0.9"),
+]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A storage with the finished study `common`."""
+    folder = tmp_path_factory.mktemp("study")
+    url = f"sqlite:///{folder / 'shared.db'}"
+    search(folder / "first", storage=url, study="common")
+    return url
+
+
+@pytest.mark.parametrize(("other", "message"), OTHERS, ids=[message.split(" is ")[0] for _, message in OTHERS])
+def test_a_study_of_another_search_is_refused_by_what_differs(
+    other: dict[str, Any], message: str, storage: str, tmp_path: Path
+) -> None:
+    engine = Pretended()
+    with pytest.raises(ValueError, match="study 'common' belongs to something else") as refused:
+        settings = other.get("settings", {})
+        rest = {key: value for key, value in other.items() if key != "settings"}
+        search(tmp_path / "second", storage=storage, study="common", engine=engine, **rest, **settings)
+    assert message in str(refused.value) and "name another search.study" in str(refused.value)
+    assert engine.seen == [] and not (tmp_path / "second").exists()
+
+
+def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
+    """Equal variables, other widths behind them."""
+    from search_spaces.fbnet import fbnet
+
+    wide = fbnet(8, 10, 1, width=0.25, head_channels=64, candidates=("k3_e1", "k3_e3", "skip"))
+    with pytest.raises(ValueError, match="networks is"):
+        search(tmp_path / "second", JointSpace(wide, SPACE.recipes), storage=storage, study="common")
+
+
+def test_the_training_code_belongs_to_a_score(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.candidates.study.TRAINING_VERSION", 10_000)
+    with pytest.raises(ValueError, match=r"training_version is \d+, asked is 10000"):
+        search(tmp_path / "second", storage=storage, study="common")
+
+
+def test_the_same_search_takes_over_what_is_there(storage: str, tmp_path: Path) -> None:
+    engine = Pretended()
+    found = search(tmp_path / "second", storage=storage, study="common", engine=engine)
+    assert engine.seen == [] and len(found.genotypes) == 4
+
+
+def test_no_candidate_over_the_budget_is_ever_taken_from_a_study(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the identity says nothing of budgets, as one that somebody wrote by hand might."""
+    known: dict[str, Any] = {}
+    monkeypatch.setattr("nas.candidates.loop.study_identity", lambda *_: known)
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    search(tmp_path / "first", storage=url, study="common")
+    macs = [record["costs"]["macs"] for record in json.loads((tmp_path / "first" / "trials.json").read_text())]
+    with pytest.raises(ValueError, match=r"holds candidate \w+ with macs=\d+, over the budget of"):
+        search(tmp_path / "second", macs=int(min(macs)) + 1, storage=url, study="common")
+
+
+def test_two_runs_of_one_name_have_studies_of_their_own(tmp_path: Path) -> None:
+    """A storage that is shared, no study named: `A/first` and `B/first` are two searches."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, other = Pretended(), Pretended()
+    search(tmp_path / "A" / "first", storage=url, engine=one)
+    search(tmp_path / "B" / "first", storage=url, engine=other, order={"fingerprint": "noise"})
+    assert len(one.seen) == len(other.seen) == 4
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_renamed_run_keeps_its_study(shared: bool, tmp_path: Path) -> None:
+    settings = {"storage": f"sqlite:///{tmp_path / 'shared.db'}"} if shared else {}
+    first, rest = Pretended(die_after=3), Pretended()
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "run", engine=first, **settings)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    search(tmp_path / "moved", engine=rest, resume=True, **settings)
+    assert len(first.seen) + len(rest.seen) == 4
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%41", "{x}", "a#b c", "ä&="])
+def test_signs_in_a_path_are_no_part_of_a_url(name: str, tmp_path: Path) -> None:
+    one, other = Pretended(), Pretended()
+    search(tmp_path / name, engine=one)
+    search(tmp_path / "aA", engine=other)
+    assert len(one.seen) == len(other.seen) == 4 and (tmp_path / name / "trials.db").is_file()
+
+
+def test_a_finished_search_goes_on_with_more_trials(tmp_path: Path) -> None:
+    search(tmp_path / "run")
+    for name in ("result.json", "derived.json", "arch.json", "checkpoints/train.pt"):
+        (tmp_path / "run" / name).write_text("old")
+    with Run.open(None, str(tmp_path / "run"), "x", {}) as run:
+        run.log("train", 0, train_loss=1.0)
+    before = read_metrics(tmp_path / "run")
+    engine = Pretended()
+    found = search(tmp_path / "run", resume=True, engine=engine, trials=8)
+    assert len(engine.seen) == 4 and len(found.genotypes) == 8
+    rows = read_metrics(tmp_path / "run")
+    assert rows[:4] == before[:4] and [row["step"] for row in rows] == list(range(8))
+    assert not any((tmp_path / "run" / name).exists() for name in ("result.json", "derived.json", "arch.json"))
+    whole = search(tmp_path / "whole", trials=8)
+    np.testing.assert_array_equal(found.genotypes, whole.genotypes)  # the rounds are as large in both
+    with pytest.raises(ValueError, match="has proposed 8 candidates already; give search.trials=8 or more"):
+        search(tmp_path / "run", resume=True, trials=4)
+
+
+def test_what_was_logged_stays_when_a_run_is_continued(tmp_path: Path) -> None:
+    """Rows of the training that followed the search, and every time, are those of before."""
+    search(tmp_path / "run")
+    with Run.open(None, str(tmp_path / "run"), "x", {}) as run:
+        run.log("train", 0, train_loss=1.0)
+    seconds = json.loads((tmp_path / "run" / "checkpoints" / "search.json").read_text())["seconds"]
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    found = search(tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    assert found.seconds > seconds > 0
+
+
+def test_a_copied_run_is_data_of_its_own(tmp_path: Path) -> None:
+    search(tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    engine = Pretended()
+    search(tmp_path / "copy", resume=True, engine=engine, trials=6)
+    assert len(engine.seen) == 2

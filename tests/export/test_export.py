@@ -1,0 +1,125 @@
+"""Exported files compute what torch computes, for any batch, and say so; what cannot be exported is said precisely."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas.data.digits import digits
+from nas.export import formats as exporters
+from nas.export.__main__ import default_output, export, main, summary
+from nas.latency.device import Device
+from nas.networks import model_folder
+from nas.networks.creation import create_model
+from search_spaces.arch import Arch
+from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Skip
+from search_spaces.rexnet import rexnet
+
+
+def small(channels: int = 1, resolution: int = 16) -> torch.nn.Module:
+    blocks = (InvertedResidual(16, 3, 2, 3.0, groups=2), InvertedResidual(16, 5, 1, 3.0), Skip(16))
+    return create_model(Arch(resolution, ((ConvBNAct(8, 3, 1),), blocks, (ConvBNAct(32), Classifier(10))), channels))
+
+
+def short_rexnet() -> Arch:
+    """ReXNet's stem, first three stages and head."""
+    whole = rexnet(0.5, resolution=32, num_classes=10)
+    return Arch(32, (*whole.stages[:4], whole.stages[-1]))
+
+
+def test_onnx_of_a_rexnet_with_partial_residuals_exports_without_warnings(tmp_path: Path, capfd) -> None:
+    net = create_model(short_rexnet())
+    assert any(getattr(m, "widens", False) and m.has_residual for m in net.modules())
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = export(net, tmp_path / "net.onnx")
+    shown = capfd.readouterr()
+    assert "warn" not in (shown.out + shown.err).lower()
+    assert report["batch"] == "dynamic" and report["bytes"] == (tmp_path / "net.onnx").stat().st_size
+    assert report["random"]["images"] == 8
+    assert report["random"]["max_difference"] <= 1e-5 * max(report["random"]["largest_logit"], 1.0)
+    assert report["real"] is None and report["latency"] is None
+    assert net.training  # left as it was
+
+
+def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
+    net, data = small(), digits()
+    report = export(net, tmp_path / "net.onnx", data=data, device=Device())
+    assert report["real"]["images"] == 256 and report["real"]["same_top1_percent"] == 100.0
+    rows = torch.linspace(0, len(data.test) - 1, 256).long()
+    images, labels = next(data.test.subset(rows).batches(256, shuffle=False))
+    with torch.no_grad():
+        top1 = float((net.eval()(images).argmax(1) == labels).float().mean() * 100)
+    assert report["real"]["top1_percent"] == pytest.approx(top1)
+    assert 0 < report["latency"]["median_ms"] < 1000
+    words = summary(report)
+    assert "for any batch size" in words[0] and "compared with torch on 256 test images" in words[2]
+    assert re.match(r"latency measured: [\d.]+ ms \+- [\d.e-]+ \(local-onnxruntime-fp32-b1-t1\)$", words[3])
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_file_that_computes_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.export.formats import onnx
+
+    monkeypatch.setattr(onnx, "load", lambda path: lambda images: np.zeros((len(images), 10), np.float32))
+    with pytest.raises(ValueError, match="differs from torch on random images"):
+        export(small(), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown format 'coreml'; one of onnx, executorch, litert"):
+        export(small(), tmp_path / "x", "coreml")
+    with pytest.raises(ValueError, match="10 classes and 1x16px images, the network takes 10 classes and 3x16px"):
+        export(small(3), tmp_path / "x.onnx", data=digits())
+    with pytest.raises(ValueError, match="exported files are fp32"):
+        export(small(), tmp_path / "x.onnx", device=Device(dtype="int8"))
+
+
+def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporters.importlib.util, "find_spec", lambda name: None)
+    for name, cure in (("executorch", "pip install executorch"), ("litert", "torch < 2.15"), ("onnx", "onnxscript")):
+        with pytest.raises(ValueError, match=cure):
+            export(small(), tmp_path / "x", name)
+
+
+@pytest.mark.filterwarnings("default")  # these packages warn of their own insides
+@pytest.mark.parametrize("name", ["executorch", "litert"])
+def test_optional_formats(name: str, tmp_path: Path) -> None:
+    if not exporters.FORMATS[name].installed:
+        pytest.skip(f"{name} is not installed")
+    report = export(small(), tmp_path / f"net{exporters.FORMATS[name].suffix}", name, data=digits(), batch_size=2)
+    assert report["batch"] == 2 and report["real"]["same_top1_percent"] == 100.0
+
+
+def test_where_files_go(tmp_path: Path) -> None:
+    (tmp_path / "arch.json").write_text("{}")
+    assert default_output(str(tmp_path), ".onnx") == tmp_path / "model.onnx"
+    assert default_output(str(tmp_path / "arch.json"), ".onnx") == tmp_path / "arch.onnx"
+    assert default_output("fbnetc_100", ".onnx") == Path("fbnetc_100.onnx")
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = model_folder.write(tmp_path / "net", small(), data=digits())
+    main([f"arch={folder}", "data=digits", "measure=false"])
+    report = json.loads((folder / "model.onnx.json").read_text())
+    assert report["real"]["images"] == 256 and (folder / "model.onnx").exists()
+    assert "256 test images" in capsys.readouterr().out
+    for arguments, message in (
+        (["arch=fbnetc_100"], "no weights for fbnetc_100: give checkpoint="),
+        ([f"arch={folder}", "output=x.bin"], "ends in .onnx"),
+        ([f"arch={folder}", "format=tflite"], "unknown format 'tflite'"),
+        ([], "arch"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

@@ -1,0 +1,127 @@
+"""Each space with each method: within the budget where the method applies, one clear line where it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nas.data.digits import digits
+from nas.derive.most_probable import derive
+from nas.methods.base import Task
+from nas.networks.network import build_network
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import compose
+from nas.train.accelerator import make_accelerator
+from search_spaces.budgets import Feasible, Limit
+from search_spaces.fbnet import fbnet
+from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.from_card import from_card
+from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.rexnet_space import rexnet
+from search_spaces.single_path import single_path
+from search_spaces.space import LayerwiseSpace, SearchSpace
+
+BLOCKS = [{"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3]}, {"kind": "skip"}]
+CARD = {"stem": {"out_channels": 8, "kernel_size": 3}, "head": {"out_channels": 32}}
+SPACES = {
+    "fbnet": lambda: fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k5_e3", "skip")),
+    "single_path": lambda: single_path(8, 10, 1, width=0.2, head_channels=32),
+    "fbnetv3": lambda: fbnetv3(8, 10, 1, width=0.25, depth=0.3, head_channels=32),
+    "mobilenetv2": lambda: mobilenetv2(8, 10, 1, (0.25, 0.375), (1,), head_channels=32),
+    "mobilenetv2, widths alone": lambda: mobilenetv2(8, 10, 1, (0.25, 0.375), (1,), (3,), (6,), head_channels=32),
+    "mobilenetv2_layerwise": lambda: mobilenetv2_layerwise(8, 10, 1, 0.25, head_channels=32),
+    "rexnet": lambda: rexnet(8, 10, 1, widths=(0.05, 0.1, 0.2), firsts=(8, 16)),
+    "from_card": lambda: from_card([{"channels": 16, "depth": 4, "blocks": BLOCKS}], **CARD, **SMALL_IMAGES),
+    "from_card, widths": lambda: from_card(
+        [{"channels": [8, 16], "depth": [1, 2], "stride": 2, "blocks": BLOCKS[:1]}], **CARD, **SMALL_IMAGES
+    ),
+}
+SMALL_IMAGES: dict[str, Any] = {"resolution": 8, "num_classes": 10, "in_channels": 1}
+PROPOSALS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "regularized_evolution": {"population_size": 6, "sample_size": 3},
+    "tpe": {"startup_candidates": 4},
+    "nsga2": {"population_size": 6},
+    "predictor": {"initial": 6, "pool_size": 64, "acquisition_evaluations": 200},
+}
+EPOCHS = {"epochs": 2, "warmup_epochs": 1, "batch_size": 40}
+SUPERNETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dnas, soft": ("dnas", {"mode": "soft"}),
+    "dnas, hard": ("dnas", {"mode": "hard", "weight_optimizer": "sgd"}),
+    "single_path": ("single_path", {"weight_optimizer": "sgd"}),
+    "masking": ("masking", {}),
+}
+FULL = digits(8)
+DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(100)))
+
+
+@cache
+def space_of(name: str) -> SearchSpace:
+    return SPACES[name]()
+
+
+def method_of(card: str, changes: dict[str, Any]) -> Any:
+    found = compose("search", [f"method={card}", "predictor=random_forest"])["method"]
+    return cards.build({**found, **changes}, "method", {})
+
+
+def limit_of(space: SearchSpace) -> Limit:
+    """Half of the reachable range of multiply-adds, in 10,000, above 1 as milliseconds would be."""
+    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4, 1.0)
+    low, high = cost.reachable()
+    assert low < high
+    return Limit("macs", cost, (low + high) / 2)
+
+
+def applies(method: str, space: str) -> bool:
+    if method == "masking":
+        return space in ("mobilenetv2, widths alone", "rexnet")
+    if method == "single_path":
+        return space in ("single_path", "mobilenetv2_layerwise", "from_card")
+    return isinstance(space_of(space), LayerwiseSpace)
+
+
+@pytest.mark.parametrize("space_name", SPACES)
+@pytest.mark.parametrize("name", PROPOSALS)
+def test_candidates_are_within_the_budget_and_can_be_built(space_name: str, name: str) -> None:
+    space = space_of(space_name)
+    limit = limit_of(space)
+    proposal = method_of(name, PROPOSALS[name]).start(Feasible(space, [limit]), 0)
+    for _ in range(3):
+        population = proposal.ask(4)
+        assert (limit.cost(population) <= limit.limit).all()
+        macs = np.array([space.decode(genotype).macs for genotype in population])
+        proposal.tell(population, -np.abs(macs / macs.max() - 0.8))
+    (best,) = proposal.best()
+    arch = space.decode(best)
+    with torch.no_grad():
+        assert build_network(arch).eval()(torch.zeros(1, *arch.input_shape)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("space_name", SPACES)
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_supernets_where_they_apply(space_name: str, name: str, tmp_path: Path) -> None:
+    space = space_of(space_name)
+    method = method_of(SUPERNETS[name][0], {**EPOCHS, **SUPERNETS[name][1]})
+    if not applies(name.partition(",")[0], space_name):
+        with pytest.raises(ValueError, match=r"needs|slice|layer-wise|search"):
+            method.check(space)
+        return
+    method.check(space)
+    limit = limit_of(space)
+    accelerator, checkpoint = make_accelerator("cpu"), tmp_path / "search.pt"
+    task = Task(space, DATA, limit.cost, limit.limit, 0, accelerator, checkpoint, lambda epoch, record: None)
+    result = method.search(task)
+    (genotype,) = derive(result.probabilities, limit.cost, limit.limit, "budget", 1, 0, use=0.5)
+    assert limit.cost(np.array([genotype]))[0] <= limit.limit
+    assert result.inherit is not None
+    network = result.inherit(genotype).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    assert sum(p.numel() for p in network.parameters()) == space.decode(genotype).params

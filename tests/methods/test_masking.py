@@ -1,0 +1,179 @@
+"""Width search: masked networks are their slices, expectations are right, what cannot be masked is refused."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.methods.supernets.channel_masks import MaskedNetwork
+from nas.methods.supernets.expected_cost import ExpectedCost
+from nas.methods.supernets.width_plan import width_plan
+from search_spaces.additive import AdditiveCost
+from search_spaces.choices import Chain, combine, constant
+from search_spaces.composed import ComposedSpace
+from search_spaces.from_card import from_card
+from search_spaces.layers import ConvBNAct, InvertedResidual
+from search_spaces.mobilenetv2_space import mobilenetv2
+from search_spaces.rexnet_space import rexnet
+from search_spaces.space import SearchSpace
+
+
+def from_stages(*stages: dict, **block: object) -> SearchSpace:
+    made = [{"channels": [8, 16, 24], "depth": 2, **stage, "blocks": [block]} for stage in stages]
+    return from_card(made, {"out_channels": 8, "kernel_size": 3}, {"out_channels": 16}, "yaml", 8, 10, 1)
+
+
+SPACES = {
+    "mobilenetv2": lambda: mobilenetv2(16, 10, 1, kernels=(3,), expansions=(6,), depths=(1,)),
+    "rexnet linear": lambda: rexnet(16, 10, 1, widths=(0.1, 0.3)),
+    "rexnet piecewise": lambda: rexnet(16, 10, 1, channels="piecewise", widths=(0.2, 0.3)),
+    "rexnet free": lambda: rexnet(16, 10, 1, channels="free", grid=(8, 12, 20), divisor=4, widths=(0.2,)),
+    "rexnet, all squeeze": lambda: rexnet(16, 10, 1, widths=(0.1, 0.3), squeezes=("all",), acts=("silu",)),
+    "squeezing inverted residuals": lambda: from_stages({}, {"stride": 2}, {}, kind="inverted_residual", se=0.25),
+    "separable": lambda: from_stages({}, {"stride": 2}, kind="depthwise_separable", se=0.5),
+    "plain convolutions": lambda: from_stages({}, {"stride": 2}, kind="conv_bn_act", kernel_size=3),
+}
+
+
+def stirred(network: nn.Module) -> None:
+    """Batch norms with statistics and affine parts of their own."""
+    generator = torch.Generator().manual_seed(0)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor in (norm.running_mean, norm.bias.data):
+                tensor.normal_(generator=generator)
+            for tensor in (norm.running_var, norm.weight.data):
+                tensor.uniform_(0.5, 2.0, generator=generator)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Modules and images in double precision: what is left of a difference is not rounding."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("training", [False, True])
+def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> None:
+    space = SPACES[name]()
+    masked = MaskedNetwork(space)
+    stirred(masked)
+    images = torch.randn(4, 1, space.decode([0] * len(space.variables)).resolution, 16)
+    ends = [[0] * len(space.variables), [len(v) - 1 for v in space.variables]]
+    for genotype in [*ends, *space.sample(4, np.random.default_rng(0)).tolist()]:
+        masked.train(training)
+        plain = masked.slice(genotype)
+        assert plain.training == training
+        assert plain.arch == space.decode(genotype)
+        with torch.no_grad():
+            torch.testing.assert_close(masked(images, masked.one_hot(genotype)), plain(images), atol=1e-9, rtol=1e-9)
+        # the statistics that the slice keeps moved alike
+        for key, value in masked.slice(genotype).state_dict().items():
+            torch.testing.assert_close(value, plain.state_dict()[key], atol=1e-9, rtol=1e-9)
+
+
+def test_a_mixture_is_what_the_paper_says() -> None:
+    """A linear output under masks: weights 0.8 of width 16 and 0.2 of width 12 scale channels 12 to 15 by 0.8."""
+    chain = Chain("tiny", (4,), 1)
+    stem = chain.choice("width", (12, 16))
+    chain.layer(combine(lambda c: ConvBNAct(c, act=""), stem), stem)
+    chain.next_stage()
+    chain.layer(constant(InvertedResidual(8, residual=False)), constant(8))
+    chain.next_stage()
+    chain.layer(constant(ConvBNAct(8)), constant(8))
+    masked = MaskedNetwork(chain.space(10)).eval()
+    (entry, *_) = masked.plan
+    mask = masked._mask(entry.out, [torch.tensor([0.2, 0.8])], torch.zeros(1))
+    assert mask is not None
+    torch.testing.assert_close(mask, torch.tensor([1.0] * 12 + [0.8] * 4))
+    assert mask.sum() == pytest.approx(15.2)  # the paper's effective width
+
+
+def test_gradients_reach_the_choices_and_the_weights() -> None:
+    space = SPACES["mobilenetv2"]()
+    masked = MaskedNetwork(space)
+    theta = [torch.zeros(len(variable), requires_grad=True) for variable in space.variables]
+    loss = masked(torch.randn(8, 1, 16, 16), [row.softmax(0) for row in theta]).square().sum()
+    loss.backward()
+    assert all(row.grad is not None and row.grad.abs().sum() > 0 for row in theta)
+    assert all(parameter.grad is not None for parameter in masked.parameters())
+
+
+def test_a_copy_computes_the_same() -> None:
+    masked = MaskedNetwork(SPACES["rexnet free"]()).eval()
+    weights = masked.one_hot((0,) * len(masked.space.variables))
+    x = torch.randn(2, *masked.widest.input_shape)
+    with torch.no_grad():
+        assert torch.equal(copy.deepcopy(masked)(x, weights), masked(x, weights))
+
+
+def enumerated(cost: AdditiveCost, probabilities: list[Tensor]) -> float:
+    total = 0.0
+    for genes in itertools.product(*(range(n) for n in cost.cardinalities)):
+        total += float(cost(np.array([genes]))[0]) * float(
+            np.prod([float(p[g]) for p, g in zip(probabilities, genes, strict=True)])
+        )
+    return total
+
+
+def test_expected_macs_at_a_hand_computed_point() -> None:
+    """1x1 convolutions on 2x2 maps, 1 -> a -> b -> 10 classes, a of {8, 16}, b of {8, 24}, head 4.
+
+    E = 4 (E[a] + E[a] E[b] + E[b] 4) + 4 * 10 = 4 (14 + 14 * 12 + 48) + 40 = 960 for E[a] = 14, E[b] = 12.
+    """
+    chain = Chain("tiny", (2,), 1)
+    a, b = (chain.choice(name, options) for name, options in (("a", (8, 16)), ("b", (8, 24))))
+    for width in (a, b, constant(4)):
+        chain.layer(combine(lambda c: ConvBNAct(c), width), width)
+        chain.next_stage()
+    space = chain.space(10)
+    assert isinstance(space, ComposedSpace)
+    found = ExpectedCost(space.count("macs"))([torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])])
+    assert float(found) == pytest.approx(960)
+
+
+def test_expected_cost_is_the_mean_over_all_networks() -> None:
+    """Also where one width is input and output of a block, so that effective channels would miss its variance."""
+    space = from_stages({}, {"stride": 2}, {}, kind="inverted_residual")
+    cost = space.count("macs")
+    probabilities = [torch.rand(n, dtype=torch.float64).softmax(0) for n in cost.cardinalities]
+    assert float(ExpectedCost(cost)(probabilities)) == pytest.approx(enumerated(cost, probabilities), rel=1e-9)
+    rng = np.random.default_rng(0)
+    latency = space.cost(lambda layer, shape: rng.random())
+    assert float(ExpectedCost(latency)(probabilities)) == pytest.approx(enumerated(latency, probabilities), rel=1e-9)
+    one = space.sample(1, rng)[0].tolist()
+    hot = [torch.eye(n)[g] for n, g in zip(cost.cardinalities, one, strict=True)]
+    assert float(ExpectedCost(cost)(hot)) == space.decode(one).macs
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: mobilenetv2(16, 10, 1, kernels=(3,), expansions=(6,)), "has choices of depth"),
+        (lambda: mobilenetv2(16, 10, 1, depths=(1,)), r"more than channels is searched \(.*kernel"),
+        (lambda: rexnet(16, 10, 1, channels="monotone"), "monotone channels are no independent choices"),
+        (lambda: rexnet(resolutions=(192, 224)), "more than channels"),
+        (lambda: from_stages({"channels": [8, 16]}, kind="inverted_residual", groups=2), "grouped convolutions"),
+        (lambda: mobilenetv2(16, 10, 1, widths=(0.5,), depths=(1,), kernels=(3,), expansions=(6,)), "no choices of ch"),
+        (
+            lambda: from_stages({"channels": [8, 64]}, kind="inverted_residual", expand_ratio=1.1, expand_at_1=False),
+            "some widths have an expansion and others none",
+        ),
+    ],
+)
+def test_what_cannot_be_masked_is_refused(make, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        width_plan(make())
+
+
+def test_monotone_costs_have_no_expectation() -> None:
+    with pytest.raises(ValueError, match="chosen independently"):
+        ExpectedCost(rexnet(16, 10, 1, channels="monotone").count("macs"))

@@ -1,0 +1,315 @@
+"""A network that leaves us: saved, loaded elsewhere, fine-tuned by timm's tools, exported, run without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
+
+import nas
+from nas.data.digits import digits
+from nas.export.__main__ import export
+from nas.networks import model_folder, weights
+from nas.networks.creation import create_model
+from nas.networks.network import Network
+from search_spaces.arch import Arch
+from search_spaces.fbnet import fbnet
+from search_spaces.recipe import Recipe
+
+
+def discovered(channels: int = 3, resolution: int = 32) -> Arch:
+    space = fbnet(resolution, 10, channels, width=0.35, head_channels=64)
+    return space.decode(space.sample(1, np.random.default_rng(1))[0])
+
+
+def run(code: str, *arguments: object) -> None:
+    """Run `code` in a fresh interpreter that turns warnings into errors."""
+    subprocess.run([sys.executable, "-W", "error", "-c", code, *map(str, arguments)], check=True)
+
+
+LOAD = """
+import sys
+import numpy as np, torch
+folder, inputs, by_nas, by_timm = sys.argv[1:]
+import nas, timm
+x = torch.from_numpy(np.load(inputs))
+with torch.no_grad():
+    np.save(by_nas, nas.create_model(folder).eval()(x).numpy())
+    np.save(by_timm, timm.create_model("local-dir:" + folder, pretrained=True).eval()(x).numpy())
+"""
+
+RUN_ONNX = """
+import sys
+import numpy as np, onnxruntime
+model, inputs, outputs = sys.argv[1:]
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+(source,) = session.get_inputs()
+np.save(outputs, session.run(None, {source.name: np.load(inputs)})[0])
+assert not {"torch", "nas", "timm"} & set(sys.modules)
+"""
+
+
+def test_an_emitted_network_gives_the_same_logits_everywhere(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    torch.manual_seed(0)
+    model_folder.write(folder, create_model(discovered()), family="fbnet")
+    # Fine-tuned for a few steps by timm's optimiser and moving average.
+    net = timm.create_model(f"local-dir:{folder}", pretrained=True).train()
+    ema = ModelEmaV3(net, decay=0.5)
+    optimizer = create_optimizer_v2(net, opt="adamw", lr=1e-3)
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+    losses = []
+    for _ in range(8):
+        loss = torch.nn.functional.cross_entropy(net(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        ema.update(net)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    tuned = ema.module.eval()
+    model_folder.write(folder, tuned, family="fbnet")
+    export(tuned, folder / "model.onnx")
+    x = images[:3].numpy()
+    np.save(tmp_path / "x.npy", x)
+    paths = {name: tmp_path / f"{name}.npy" for name in ("nas", "timm", "onnx")}
+    run(LOAD, folder, tmp_path / "x.npy", paths["nas"], paths["timm"])
+    run(RUN_ONNX, folder / "model.onnx", tmp_path / "x.npy", paths["onnx"])
+    with torch.no_grad():
+        expected = tuned(images[:3]).numpy()
+    for path in paths.values():
+        np.testing.assert_allclose(np.load(path), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_that_timm_has_is_saved_under_timms_name(tmp_path: Path) -> None:
+    net = create_model("mobilenetv2_035", num_classes=5, in_chans=1, batch_norm_eps=1e-3).eval()
+    model_folder.write(tmp_path / "net", net, family="mobilenetv2")
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    assert config["architecture"] == "mobilenetv2_035"
+    assert config["model_args"] == {"in_chans": 1, "bn_eps": 1e-3}
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
+    assert type(theirs).__module__.startswith("timm.")
+    x = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(x), net(x))
+        torch.testing.assert_close(nas.create_model(tmp_path / "net").eval()(x), net(x))
+
+
+def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> None:
+    data = digits()
+    net = create_model(discovered(1, 16))
+    recipe = Recipe(epochs=3, batch_size=16, lr=0.1)
+    metrics = {"top1_percent": 97.25, "measured_latency_ms": 1.5, "device": "local", "unknown": 1}
+    model_folder.write(tmp_path / "net", net, data=data, metrics=metrics, recipe=recipe, origin="Found by a test.")
+    loaded = nas.create_model(tmp_path / "net")
+    assert loaded.pretrained_cfg["label_names"] == [str(i) for i in range(10)]
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(loaded), is_training=False)
+    from PIL import Image
+
+    assert transform(Image.new("L", (8, 8))).shape == (1, 16, 16)
+    torch.testing.assert_close(torch.tensor(loaded.pretrained_cfg["mean"]), data.train.mean)
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: timm\ntags:\n- image-classification\n- timm\n")
+    for part in (
+        "- digits",
+        "Top-1 accuracy | 97.25 %",
+        "Latency measured | 1.5 ms",
+        "- epochs: 3",
+        "Found by a test.",
+    ):
+        assert part in card
+    assert f"{net.arch.params:,} parameters" in card and "Image size: 16 x 16" in card and "unknown" not in card
+    embedding = nas.create_model(tmp_path / "net", num_classes=0)
+    assert embedding.eval()(torch.randn(2, 1, 16, 16)).shape == (2, 64) and "(1, 64)" in card
+    pyramid = nas.create_model(tmp_path / "net", features_only=True).eval()(torch.randn(1, 1, 16, 16))
+    assert all(f"# {tuple(f.shape)}" in card for f in pyramid)
+
+
+def test_card_of_a_published_net_says_what_timms_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.networks.network.init_weights", lambda module: None)
+    for name, family, stats in (
+        ("fbnetc_100", "fbnet", ("5.6", "0.4", "6.5")),
+        ("fbnetv3_b", "fbnetv3", ("8.6", "0.4", "7.0")),
+        ("spnasnet_100", "single_path", ("4.4", "0.3", "6.0")),
+        ("mobilenetv2_100", "mobilenetv2", ("3.5", "0.3", "6.7")),
+        ("rexnet_100", "rexnet", ("4.8", "0.4", "7.4")),
+    ):
+        card = model_folder.model_card.write(name, create_model(name), {"license": "mit"}, family=family)
+        for key, value in zip(("Params (M)", "GMACs", "Activations (M)"), stats, strict=True):
+            assert f"  - {key}: {value}\n" in card
+        assert "Image size: 224 x 224" in card and "license: mit" in card
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder.write(tmp_path_factory.mktemp("saved") / "net", create_model(discovered()))
+
+
+def edit(path: Path, change) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def _widen(layers: list) -> None:
+    layers[0]["out_channels"] = 64
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    path.write_bytes(content)
+
+
+TAMPERED = {
+    "arch.json edited": (lambda f: edit(f / "arch.json", lambda d: _widen(d["stages"][0])), "one was altered"),
+    "arch in config edited": (
+        lambda f: edit(f / "config.json", lambda d: _widen(d["model_args"]["arch"]["stages"][0])),
+        "describe different networks",
+    ),
+    "unknown layer": (
+        lambda f: edit(f / "arch.json", lambda d: d["stages"][0][0].update(kind="os.system")),
+        "unknown layer kind 'os.system'",
+    ),
+    "classes edited": (lambda f: edit(f / "config.json", lambda d: d.update(num_classes=7)), "says 7 classes"),
+    "eps edited": (lambda f: edit(f / "config.json", lambda d: d["nas"].update(batch_norm_eps=-1)), "batch_norm_eps"),
+    "architecture edited": (
+        lambda f: edit(f / "config.json", lambda d: d.update(architecture="resnet50")),
+        "architecture 'resnet50' is not that of arch.json",
+    ),
+    "not ours": (lambda f: edit(f / "config.json", lambda d: d.pop("nas")), "was not written by this framework"),
+    **{
+        f"{key}={value!r}": (
+            lambda f, key=key, value=value: edit(f / "config.json", lambda d: d["pretrained_cfg"].update({key: value})),
+            f"pretrained_cfg.{key} must be",
+        )
+        for key, value in {
+            "input_size": "224",
+            "mean": [0.5, "a", None],
+            "std": [0.5, 0.0, 0.5],
+            "crop_pct": 1.5,
+            "crop_mode": ["center"],
+            "interpolation": {},
+            "label_names": ["a"] * 9,
+            "first_conv": 1.5,
+            "classifier": "head",
+            "fixed_input_size": 1,
+        }.items()
+    },
+    **{
+        f"{key}={value!r}": (
+            lambda f, key=key, value=value: edit(f / "config.json", lambda d: d.update({key: value})),
+            "must be a",
+        )
+        for key, value in {"pretrained_cfg": [], "model_args": None, "architecture": 3}.items()
+    },
+    "a bit flipped in the weights": (lambda f: flip_a_bit(f / "model.safetensors"), "it is damaged or was altered"),
+    "weights as whole numbers": (
+        lambda f: model_folder.checkpoint.save_weights(
+            f / "model.safetensors", {key: value.int() for key, value in weights.read_weights(f).items()}
+        ),
+        "it is damaged or was altered",
+    ),
+    "truncated config": (lambda f: (f / "config.json").write_text("{"), "is damaged"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "no weights file at"),
+    "truncated weights": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:500]),
+        "is damaged",
+    ),
+    "weights of another net": (
+        lambda f: model_folder.checkpoint.save_weights(
+            f / "model.safetensors", create_model("mobilenetv2_035").state_dict()
+        ),
+        "it is of another network",
+    ),
+    "a key missing": (
+        lambda f: model_folder.checkpoint.save_weights(
+            f / "model.safetensors",
+            dict(list(weights.read_weights(f).items())[1:]),
+        ),
+        "1 missing (first:",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_altered_folders_are_refused_in_one_line(case: str, saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "net"))
+    alter, message = TAMPERED[case]
+    alter(folder)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        nas.create_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_are_refused_however_they_are_read(saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "net"))
+    flip_a_bit(folder / "model.safetensors")
+    for load in (
+        lambda: nas.create_model(folder, features_only=True),
+        lambda: nas.create_model(folder / "arch.json", checkpoint_path=folder),
+        lambda: weights.read_weights(folder / "model.safetensors"),
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=True),
+    ):
+        with pytest.raises(ValueError, match="it is damaged or was altered; copy the folder anew"):
+            load()
+    edit(folder / "config.json", lambda d: d["nas"].pop("weights_sha256"))
+    nas.create_model(folder)  # on purpose, as the message says
+    whole = {key: value.to(torch.int32) for key, value in weights.read_weights(folder).items()}
+    model_folder.checkpoint.save_weights(folder / "model.safetensors", whole)
+    for load in (
+        lambda: nas.create_model(folder),
+        lambda: nas.create_model(folder / "arch.json", checkpoint_path=folder),
+        lambda: timm.create_model(f"local-dir:{folder}", pretrained=True),
+    ):
+        with pytest.raises(ValueError, match=r"in whole or other numbers, the network has it in floating"):
+            load()
+    half = {key: value.to(torch.bfloat16) if value.ndim else value for key, value in whole.items()}
+    model_folder.checkpoint.save_weights(folder / "model.safetensors", half)
+    nas.create_model(folder)
+
+
+def test_a_run_directory_serves_as_its_model_folder(tmp_path: Path) -> None:
+    net = create_model(discovered(), batch_norm_eps=1e-3)
+    model_folder.write(tmp_path / "run" / "model", net)
+    (tmp_path / "run" / "arch.json").write_text(net.arch.to_json())
+    for loaded in (
+        nas.create_model(tmp_path / "run"),
+        nas.create_model(tmp_path / "run" / "arch.json", checkpoint_path=tmp_path / "run"),
+        nas.create_model(net.arch, checkpoint_path=tmp_path / "run" / "model"),
+    ):
+        torch.testing.assert_close(loaded.state_dict(), net.state_dict())
+        assert loaded.batch_norm_eps == 1e-3  # the weights mean another network without it
+    with pytest.raises(ValueError, match="neither a model folder nor a run with weights"):
+        nas.create_model(net.arch, checkpoint_path=tmp_path)
+
+
+def test_folder_options(saved: Path, tmp_path: Path) -> None:
+    stored = weights.read_weights(saved)
+    torch.testing.assert_close(nas.create_model(f"local-dir:{saved}").state_dict(), stored)
+    fresh = nas.create_model(saved, pretrained=False).state_dict()
+    assert not torch.equal(fresh["conv_stem.weight"], stored["conv_stem.weight"])
+    other = nas.create_model(saved, num_classes=3)
+    torch.testing.assert_close(other.conv_stem.weight.detach(), stored["conv_stem.weight"])
+    assert other.arch.num_classes == 3
+    assert isinstance(other, Network)
+    with pytest.raises(ValueError, match="num_classes=0"):
+        model_folder.write(tmp_path, create_model(discovered(), num_classes=0))
+    with pytest.raises(ValueError, match="it is no model folder"):
+        nas.create_model(tmp_path)
+
+
+def test_a_network_of_ones_own_space_has_no_paper(tmp_path: Path) -> None:
+    for family, cited in (("fbnet", True), ("my_space", False)):
+        folder = model_folder.write(tmp_path / family, create_model(discovered()), family=family)
+        assert ("@misc" in (folder / "README.md").read_text()) == cited

@@ -1,0 +1,79 @@
+"""The table of published networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from nas import zoo as command
+from nas.latency.device import Device
+from nas.latency.tables.table import LatencyTable, Row, canonical
+from nas.zoo import main, rows, sorted_rows
+from search_spaces import zoo
+
+
+def test_rows_filter_and_sort() -> None:
+    assert len(rows()) == len(zoo.FAMILY_OF)
+    assert {row["name"] for row in rows("rexnetr*")} == {f"rexnetr_{w}" for w in (100, 130, 150, 200, 300)}
+    assert {row["family"] for row in rows("mobilenetv2")} == {"mobilenetv2"}
+    (row,) = rows("spnas")
+    assert row["macs"] == 333_467_072 and row["top1_percent"] == 74.086 and row["latency_ms"] is None
+    by_accuracy = sorted_rows(rows(), "top1_percent", descending=True)
+    known = [row["top1_percent"] for row in by_accuracy if row["top1_percent"] is not None]
+    assert known == sorted(known, reverse=True)
+    assert by_accuracy[-1]["top1_percent"] is None
+    with pytest.raises(ValueError, match="unknown column sort='speed'; one of name, family"):
+        sorted_rows(rows(), "speed", False)
+    with pytest.raises(ValueError, match="no published network matches filter='resnet'"):
+        rows("resnet")
+
+
+def test_every_figure_belongs_to_a_network_and_names_its_source() -> None:
+    for name, figures in zoo.FIGURES.items():
+        assert name in zoo.FAMILY_OF
+        assert 45 < figures.top1_percent < 86 and figures.source
+        assert figures.top5_percent is None or figures.top5_percent > figures.top1_percent
+
+
+def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    device = Device(name="desk")
+    steps = {(canonical(layer, shape) or layer, shape) for layer, shape in zoo.published("fbnetc_100").walk()}
+    priced = LatencyTable(
+        "fbnet", device, tuple(Row(layer, shape, 0.5, 0.0, 1, 0.5) for layer, shape in steps), 1.0, None
+    )
+    priced.save(tmp_path / f"fbnet-r224-x-{device.key}.json")
+    found = rows("fbnet", command.tables_of(tmp_path, device))
+    known = {row["name"]: row["latency_ms"] for row in found if row["latency_ms"] is not None}
+    layers = [x for x in zoo.published("fbnetc_100").walk() if canonical(*x) is not None]
+    assert known == {"fbnetc_100": 1.0 + 0.5 * len(layers)}
+    assert command.tables_of(tmp_path, Device()) == []
+    dataclasses.replace(priced, device=Device()).save(tmp_path / f"fbnet-r224-x-{Device().key}.json")
+    assert command.tables_of(tmp_path, Device()) == []  # another machine's `local`
+    assert "is left out, as it is not of this machine" in capsys.readouterr().out
+    main([f"tables={tmp_path}", "device.name=desk", "filter=fbnetc_100"])
+    assert "latency ms" in capsys.readouterr().out
+    main([f"tables={tmp_path}", "device.name=desk", "filter=rexnet"])  # a column of dashes would say nothing
+    shown = capsys.readouterr().out
+    assert "latency ms" not in shown and "desk-onnxruntime-fp32-b1-t1" in shown
+
+
+def test_the_table_fits_a_terminal(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([f"tables={tmp_path}"])
+    shown = capsys.readouterr().out
+    assert max(len(line.rstrip()) for line in shown.splitlines() if line.startswith("│")) <= 80
+    sources = {figures.source for figures in zoo.FIGURES.values()}
+    assert all(f"] {source}" in shown for source in sources) and f"[{len(sources)}]" in shown
+
+
+def test_command(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
+    main([f"tables={tmp_path}", "filter=rexnet_1*", "sort=macs", "format=json"])
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["rexnet_100", "rexnet_130", "rexnet_150"]
+    main([f"tables={tmp_path}", "sort=params", "descending=true"])
+    shown = capsys.readouterr().out
+    assert shown.index("rexnetr_300") < shown.index("mobilenetv2_035") and "no latency table of local" in shown
+    for arguments in (["format=csv"], ["sort=x"], ["filter=vgg"], ["colour=red"]):
+        with pytest.raises(SystemExit) as caught:
+            main([f"tables={tmp_path}", *arguments])
+        assert caught.value.code == 2 and capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,169 @@
+"""A search that is killed over and over, in each of its phases, and continued ends as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.candidates.executors.base import Done, Work
+from nas.candidates.executors.local import LocalEngine
+from nas.latency.build import build_table
+from nas.runs import checkpoint
+from nas.runs.run import read_metrics
+from nas.search.__main__ import main
+from search_spaces.arch import Arch
+from tests.latency.test_build import SMALL as LITTLE_EFFORT
+from tests.runs.killed_runs import damage, same
+
+SHORT = ["recipe.epochs=2", "recipe.warmup_epochs=0"]
+SPACE = ["space.width=0.25", "space.head_channels=32", "space.resolution=8", *SHORT]
+FBNET = ["space=fbnet", *SPACE, "space.candidates=[k3_e1,k3_e3,skip]"]
+SUPERNET = ["method.epochs=2", "method.warmup_epochs=1"]
+CANDIDATES = ["search.trials=4", "search.batch=2", "search.finalists=1", "search.epochs=1"]
+FOREST = ["predictor=random_forest", "predictor.trees=5", "method.initial=2", "method.acquisition_evaluations=100"]
+SEARCHES = {
+    "dnas": [*FBNET, "method=dnas", *SUPERNET],
+    "single_path": ["space=single_path", *SPACE, "method=single_path", *SUPERNET],
+    "masking": ["space=rexnet", "space.resolution=16", *SHORT, *SUPERNET, "method=masking"],
+    "random": [*FBNET, "method=random", *CANDIDATES],
+    "predictor": [*FBNET, "method=predictor", *CANDIDATES, *FOREST],
+}
+# (file, before or after it appears for the first time in a piece): a log line is written before its checkpoint
+SUPERNET_KILLS = [
+    *(("table.json", "after"), ("search.new.pt", "before"), ("search.pt", "after"), ("search.previous.pt", "before")),
+    *(("search.pt", "before"), ("theta.json", "before"), ("derived.json", "before"), ("arch.json", "before")),
+    *(("train.new.pt", "before"), ("train.pt", "after"), ("train.previous.pt", "after"), ("result.json", "before")),
+    ("report.html", "before"),
+]
+CANDIDATE_KILLS = [
+    *(("table.json", "after"), ("training 1", "before"), ("training 1", "after"), ("training 2", "after")),
+    *(("trials.json", "before"), ("derived.json", "before"), ("train.pt", "after"), ("result.json", "before")),
+    ("report.html", "before"),
+]
+
+
+class Killed(BaseException):
+    """Passes everything that handles errors, as a signal does."""
+
+
+class Executioner:
+    """Ends this process, so to say, at one moment of each piece."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moment = ("never", "")
+        replace = Path.replace
+
+        def watched(path: Path, target: Path) -> Path:
+            with self.at(Path(target).name):
+                return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", watched)
+
+    @contextlib.contextmanager
+    def at(self, name: str) -> Iterator[None]:
+        if self.moment == (name, "before"):
+            raise Killed
+        yield
+        if self.moment == (name, "after"):
+            raise Killed
+
+
+class Here:
+    """An engine that trains in this process, where it can be killed."""
+
+    capacity = 2
+
+    def __init__(self, work: Work, executioner: Executioner) -> None:
+        self.work, self.executioner = work, executioner
+        self.waiting: list[tuple[int, Any]] = []
+        self.trained = 0
+
+    def submit(self, key: int, order: Any) -> None:
+        self.waiting.append((key, order))
+
+    def wait(self, timeout_seconds: float) -> list[Done]:
+        key, order = self.waiting.pop()
+        self.trained += 1
+        with self.executioner.at(f"training {self.trained}"):
+            return [Done(key, self.work(order))]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tables")
+
+
+@pytest.fixture
+def executioner(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Executioner:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nas.search.build_table", functools.partial(build_table, effort=LITTLE_EFFORT))
+    monkeypatch.setattr("nas.derive.handover.measure_arch_fresh_ms", measured_ms)
+    found = Executioner(monkeypatch)
+
+    @contextlib.contextmanager
+    def here(self: LocalEngine, work: Work) -> Iterator[Here]:
+        yield Here(work, found)
+
+    monkeypatch.setattr(LocalEngine, "open", here)
+    return found
+
+
+def measured_ms(arch: Arch, device: object, seed: int = 0) -> float:
+    return arch.macs / 1e9
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that a run found, but for the time it took."""
+
+    def timeless(found: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in found.items() if key != "time" and not key.endswith("_seconds")}
+
+    found: dict[str, Any] = {"metrics": [timeless(record) for record in read_metrics(run)]}
+    for name in ("result", "derived", "arch", "recipe", "theta"):
+        if (run / f"{name}.json").exists():
+            found[name] = timeless(json.loads((run / f"{name}.json").read_text()))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_killed_in_every_phase(name: str, tables: Path, executioner: Executioner) -> None:
+    settings = [*SEARCHES[name], f"tables={tables}", "budget.tolerance=1000", "budget.rounds=1"]
+    run(main, *settings, "run_dir=whole")
+    expected = outcome(Path("whole"))
+    piece = [*settings, "run_dir=part"]
+    for moment in SUPERNET_KILLS if name in ("dnas", "single_path", "masking") else CANDIDATE_KILLS:
+        executioner.moment = moment
+        with pytest.raises(Killed):
+            run(main, *piece)
+        piece = ["resume=part"]
+    executioner.moment = ("never", "")
+    for damaged in Path("part/checkpoints").glob("*.pt"):  # one generation less: what was done last is done again
+        if "." not in damaged.stem:
+            damage(damaged)
+    run(main, *piece)
+    assert outcome(Path("part")) == expected
+    whole, part = (checkpoint.load(Path(run_dir) / "checkpoints" / "train.pt") for run_dir in ("whole", "part"))
+    assert same(whole, part)
+    result = json.loads(Path("part/result.json").read_text())
+    assert result["search_seconds"] > 0 and result["train_seconds"] > 0
+    before = Path("part/metrics.jsonl").read_bytes()
+    run(main, "resume=part")  # a finished run finds all of it done
+    assert outcome(Path("part")) == expected and Path("part/metrics.jsonl").read_bytes() == before
+    again = json.loads(Path("part/result.json").read_text())
+    assert again["train_seconds"] == result["train_seconds"] and again["search_seconds"] >= result["search_seconds"]
+
+
+def run(command: Any, *settings: str) -> None:
+    """The command in this process; an exit status but 0 is a failure."""
+    try:
+        command(list(settings))
+    except SystemExit as stop:
+        assert not stop.code, stop.code

@@ -1,0 +1,15 @@
+"""The doctor looks for what the exporters and engines import, under the names they import it by."""
+
+from __future__ import annotations
+
+from nas.doctor import OPTIONAL, machine
+from nas.export.formats import FORMATS
+
+
+def test_optional_packages_are_those_that_are_used() -> None:
+    assert set(OPTIONAL) - {"ray"} == {form.package for form in FORMATS.values() if form.name != "onnx"}
+
+
+def test_the_processor_and_a_limit_on_threads_are_told_apart(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert next(note for what, _, _, note in machine() if what == "processor").endswith("; OMP_NUM_THREADS=3")

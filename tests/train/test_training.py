@@ -1,0 +1,372 @@
+"""Training: figures by hand, exact resume, and the loss that is no number."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.data import ImageData, Split
+from nas.data.split import MemorySource
+from nas.networks.weights import read_weights
+from nas.runs import checkpoint as checkpoints
+from nas.runs.resuming import MAY_CHANGE
+from nas.train.accelerator import share_buffers
+from nas.train.averaging import estimate_statistics, judged, keep_better
+from nas.train.mixing import Mixing
+from nas.train.training import build_network, evaluate, finished_epochs, train
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+RECIPE = Recipe(epochs=3, batch_size=48, lr=0.05, momentum=0.9, weight_decay=1e-4, label_smoothing=0.1, augment="crop")
+RECIPES = {
+    "sgd": RECIPE,
+    "everything": dataclasses.replace(
+        RECIPE,
+        optimizer="rmsproptf",
+        lr=0.005,
+        warmup_epochs=1,
+        ema_decay=0.9,
+        mixup=0.2,
+        cutmix=0.5,
+        drop_rate=0.2,
+        drop_path_rate=0.1,
+        clip_grad=1.0,
+        schedule="step",
+        decay_rate=0.9,
+        augment="crop_flip_erase",
+        zero_init_residual=True,
+    ),
+    "adamw": dataclasses.replace(RECIPE, optimizer="adamw", lr=0.005, drop_rate=0.1),
+}
+
+
+class Stopped(Exception):
+    """What an interruption raises in these tests."""
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two nested states agree, tensors bit for bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    plain = build_network(arch, recipe, seed=1)
+    expected = train(plain, data, recipe, seed=1, checkpoint=tmp_path / "whole.pt")
+
+    def stop(epoch: int, record: dict[str, float]) -> None:
+        if epoch > begun:
+            raise Stopped
+
+    for begun in range(recipe.epochs - 1):  # interrupted in the second epoch it does, each time in a fresh network
+        torch.manual_seed(begun)
+        network = build_network(arch, recipe, seed=99 if begun else 1)
+        with pytest.raises(Stopped):
+            train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_epoch=stop)
+        assert finished_epochs(tmp_path / "cut.pt") == begun + 1
+    train(build_network(arch, recipe, seed=97), data, recipe, seed=1, checkpoint=tmp_path / "cut.pt")
+    network = build_network(arch, recipe, seed=98)
+    steps: list[int] = []
+    found = train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_step=steps.append)
+    assert not steps
+    assert same(dict(plain.state_dict()), dict(network.state_dict()))
+    whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
+    for state in (whole, cut):
+        state["progress"].pop("seconds")
+    assert same(whole, cut)
+    for figures in (expected, found):
+        figures.pop("train_seconds")
+    assert expected == found
+
+
+def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    network = build_network(arch, RECIPE)
+    expected = train(network, data, RECIPE)
+    done = 0
+
+    def stop(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done == 7:  # of 5 an epoch
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(build_network(arch, RECIPE), data, RECIPE, checkpoint=tmp_path / "a.pt", on_step=stop)
+    assert finished_epochs(tmp_path / "a.pt") == 1
+    again = build_network(arch, RECIPE, seed=5)
+    found = train(again, data, RECIPE, checkpoint=tmp_path / "a.pt")
+    assert found["loss"] == expected["loss"]
+    assert same(dict(network.state_dict()), dict(again.state_dict()))
+
+
+def test_same_seed_same_weights_other_seed_others(arch: Arch, data: ImageData) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        network = build_network(arch, RECIPE, seed=7)
+        train(network, data, RECIPE, seed=seed)
+        states.append(dict(network.state_dict()))
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
+
+
+def test_looking_at_the_test_split_changes_nothing(arch: Arch, data: ImageData) -> None:
+    records: list[dict[str, float]] = []
+    network, looked = (build_network(arch, RECIPE) for _ in range(2))
+    expected = train(network, data, RECIPE)
+    found = train(looked, data, RECIPE, evaluate_every=2, on_epoch=lambda _, record: records.append(record))
+    assert ["top1_percent" in record for record in records] == [False, True, True]
+    assert records[-1]["top1_percent"] == found["top1_percent"] == expected["top1_percent"]
+    assert same(dict(network.state_dict()), dict(looked.state_dict()))
+
+
+def test_training_learns_digits(arch: Arch, data: ImageData) -> None:
+    network = build_network(arch, RECIPE)
+    before = evaluate(network, data.test)
+    recipe = dataclasses.replace(RECIPE, epochs=8, batch_size=8, augment="none")
+    after = train(network, data, recipe)
+    assert before["top1_percent"] < 30 < 75 < after["top1_percent"]
+    assert after["train_loss"] < 1.2
+    assert all(value.is_contiguous() for value in network.state_dict().values())
+    assert evaluate(network, data.test)["top1_percent"] == after["top1_percent"]
+
+
+def test_the_better_of_raw_and_averaged_weights_is_the_result(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.9, epochs=4, lr=0.3, schedule="constant")
+    network = build_network(arch, recipe)
+    records: list[dict[str, float]] = []
+    figures = train(
+        network, data, recipe, checkpoint=tmp_path / "a.pt", on_epoch=lambda _, record: records.append(record)
+    )
+    assert figures["kept_average"]  # of large steps; with the raw weights' statistics it knows nothing
+    assert figures["average_held_out_top1_percent"] >= figures["raw_held_out_top1_percent"]
+    assert figures["top1_percent"] == figures["average_top1_percent"] == evaluate(network, data.test)["top1_percent"]
+    of_both = [name for name in figures if name.startswith(("raw", "average", "kept"))]
+    assert len(of_both) == 5 and all(records[-1][name] == figures[name] for name in of_both)
+    assert same(dict(read_weights(tmp_path / "a.pt")), dict(network.state_dict()))
+    weights, kept = checkpoints.load(tmp_path / "a.pt")["ema"], dict(network.named_parameters())
+    assert same({name: weights[name] for name in kept}, {name: value.detach() for name, value in kept.items()})
+
+
+@pytest.mark.parametrize(
+    ("average", "kept"), [((50.0, 0.9), True), ((70.0, 0.9), True), ((50.0, 1.1), False), ((40.0, 0.1), False)]
+)
+def test_raw_or_average_is_decided_by_accuracy_then_loss(average: tuple[float, float], kept: bool) -> None:
+    network, split = nn.Linear(1, 1), scripted_split([0, 1])
+    own, other = ({"weight": torch.full((1, 1), k), "bias": torch.zeros(1)} for k in (1.0, 2.0))
+    network.load_state_dict(own)
+
+    def figures(_: Split) -> dict[str, float]:
+        top1, loss = average if float(network.weight.detach()) == 2 else (50.0, 1.0)
+        return {"top1_percent": top1, "loss": loss}
+
+    found = keep_better(network, other, figures, split, split)
+    assert (float(network.weight.detach()) == 2) == found["kept_average"] == kept
+    assert found["top1_percent"] == (average[0] if kept else 50)
+
+
+def test_averaged_weights_get_statistics_of_their_own(arch: Arch, data: ImageData) -> None:
+    """A plain mean over the batches of training images of what each norm sees, with dropout at rest."""
+    network = build_network(arch, dataclasses.replace(RECIPE, drop_rate=0.5), seed=3)
+    network.train()
+    estimate_statistics(network, data.train, 48, seed=0)
+    assert network.training and network.bn1.momentum == 0.1
+    images = torch.cat([images for images, _ in data.train.batches(48)])
+    with torch.no_grad():
+        seen = network.conv_stem(images)
+    torch.testing.assert_close(network.bn1.running_mean, seen.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.bn1.running_var, seen.var((0, 2, 3)), rtol=0.05, atol=0)
+    again = copy.deepcopy(network)
+    estimate_statistics(again, data.train, 48, seed=0)
+    assert same(dict(again.state_dict()), dict(network.state_dict()))
+
+
+def test_processes_share_their_batch_norm_statistics(arch: Arch) -> None:
+    mine, other = build_network(arch, RECIPE, seed=1), build_network(arch, RECIPE, seed=1)
+    for value, network in ((1.0, mine), (2.0, other)):
+        network.bn1.running_mean.fill_(value)
+    theirs = iter([buffer for buffer in other.buffers() if buffer.is_floating_point()])
+    pair: Any = SimpleNamespace(num_processes=2, reduce=lambda buffer, reduction: (buffer + next(theirs)) / 2)
+    share_buffers(mine, pair)
+    assert torch.equal(mine.bn1.running_mean, torch.full((8,), 1.5))
+    assert torch.equal(mine.bn1.running_var, torch.ones(8))
+
+
+def test_images_that_judge_an_average_are_few_stratified_and_not_trained_on(data: ImageData) -> None:
+    learn, judges = judged(data.train)
+    assert (len(learn), len(judges)) == (228, 12)
+    assert not set(learn.indices.tolist()) & set(judges.indices.tolist())
+    assert set(judges.labels.tolist()) == set(range(10))
+    rare = data.train.subset(torch.tensor([0, *torch.nonzero(data.train.labels == 3).flatten().tolist()]))
+    assert int(data.train.labels[0]) != 3
+    assert set(judged(rare)[1].labels.tolist()) == {3}  # the only image of a class is trained on
+
+
+def test_zero_init_makes_residual_blocks_the_identity(arch: Arch) -> None:
+    recipe = dataclasses.replace(RECIPE, zero_init_residual=True)
+    network = build_network(arch, recipe)
+    block = network.blocks[0][0]
+    images = torch.randn(2, 8, 8, 8)
+    assert torch.equal(block(images), images)
+    assert not torch.equal(build_network(arch, RECIPE).blocks[0][0](images), images)
+    assert float(network.blocks[0][1].bn3.weight.detach().min()) == 1  # changes the shape: no shortcut
+
+
+class Scripted(nn.Module):
+    """Returns the logits it was given, in order."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.at = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.logits[self.at : self.at + len(images)]
+        self.at += len(images)
+        return rows
+
+
+def scripted_split(labels: list[int]) -> Split:
+    images = torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8)
+    one = torch.ones(1)
+    return Split(MemorySource(images), torch.arange(len(labels)), torch.tensor(labels), one, one, 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_top_k_and_loss_by_hand(batch_size: int) -> None:
+    logits = torch.zeros(5, 7)
+    logits[:, :] = torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    labels = [0, 0, 4, 5, 6]  # first, first, fifth, sixth, seventh best
+    found = evaluate(Scripted(logits), scripted_split(labels), batch_size=batch_size)
+    assert found["top1_percent"] == pytest.approx(40)
+    assert found["top5_percent"] == pytest.approx(60)
+    norm = math.log(sum(math.exp(k) for k in range(7)))
+    assert found["loss"] == pytest.approx(norm - (6 + 6 + 2 + 1 + 0) / 5, rel=1e-6)
+
+
+def test_top_5_of_three_classes_and_the_mode_is_kept() -> None:
+    network = Scripted(torch.tensor([[1.0, 2.0, 3.0]] * 2))
+    network.train()
+    found = evaluate(network, scripted_split([2, 0]))
+    assert (found["top1_percent"], found["top5_percent"]) == (50, 100)
+    assert network.training
+
+
+@pytest.mark.parametrize("step", [2, 8])  # in the first and in the second epoch
+def test_loss_that_is_no_number(step: int, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    network = build_network(arch, RECIPE)
+    calls = 0
+
+    def poison(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        nonlocal calls
+        calls += module.training
+        return output * math.nan if calls == step and module.training else output
+
+    network.register_forward_hook(poison)
+    with pytest.raises(ValueError, match=rf"the loss is nan in epoch {1 + step // 5}, step {step % 5}: .* lower"):
+        train(network, data, RECIPE, checkpoint=path)
+    assert calls == step
+    assert path.exists() == (step > 5)
+    if path.exists():  # the good epoch is there to go on from
+        assert all(bool(torch.isfinite(value).all()) for value in checkpoints.load(path)["network"].values())
+        again, whole = build_network(arch, RECIPE), build_network(arch, RECIPE)
+        assert train(again, data, RECIPE, checkpoint=path)["loss"] == train(whole, data, RECIPE)["loss"]
+
+
+def test_a_lower_learning_rate_cures_and_more_epochs_continue(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=1)
+    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    longer = dataclasses.replace(recipe, epochs=2)
+    found = train(build_network(arch, recipe), data, longer, checkpoint=path, may_change=MAY_CHANGE)
+    assert found["loss"] == train(build_network(arch, recipe), data, longer)["loss"]  # a schedule without an end
+    lower = dataclasses.replace(longer, epochs=3, lr=0.001)
+    records: list[dict[str, float]] = []
+    train(
+        *(build_network(arch, recipe), data, lower),
+        checkpoint=path,
+        may_change=MAY_CHANGE,
+        on_epoch=lambda _, record: records.append(record),
+    )
+    assert [record["lr"] for record in records] == [0.001]
+    for change, name in (({"schedule": "cosine"}, "schedule"), ({"augment": "none"}, "augment")):
+        with pytest.raises(ValueError, match=f"recipe.{name} is "):
+            changed = dataclasses.replace(lower, epochs=4, **change)
+            train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
+
+
+@pytest.mark.parametrize(("count", "unmixed"), [(1, 1), (4, 0), (5, 1)])
+def test_an_odd_batch_is_mixed_too(count: int, unmixed: int) -> None:
+    mixing = Mixing(dataclasses.replace(RECIPE, mixup=1.0, label_smoothing=0.1), 5)
+    np.random.seed(0)
+    images, labels = torch.arange(float(count)).reshape(count, 1, 1, 1), torch.arange(count)
+    mixed, targets = mixing(images.clone(), labels)
+    assert int((mixed == images).sum()) == unmixed
+    torch.testing.assert_close(targets.sum(1), torch.ones(count))
+    smoothed = F.one_hot(labels[-1:], 5) * 0.9 + 0.1 / 5
+    assert bool(torch.isclose(targets[-1:], smoothed).all()) == bool(unmixed) == bool(mixed[-1] == images[-1])
+
+
+def test_diverging_learning_rate_is_reported(arch: Arch, data: ImageData) -> None:
+    recipe = dataclasses.replace(RECIPE, lr=1e30, schedule="constant")
+    with pytest.raises(ValueError, match=r"lower the recipe's lr \(1e\+30\)"):
+        train(build_network(arch, recipe), data, recipe)
+
+
+def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    before = path.read_bytes()
+    for options, message in (
+        ({"seed": 3}, "seed is 0, asked is 3; give the same"),
+        ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "recipe.lr is 0.05, asked is 0.1"),
+        ({"phase": "fine_tune"}, 'phase is "train"'),
+        ({"data": data.held_out(0.5, 0)}, "data is "),
+    ):
+        given = {"data": data, "recipe": recipe, **options}
+        with pytest.raises(ValueError, match=message):
+            train(build_network(arch, recipe), checkpoint=path, **given)
+    pixels = torch.ones_like(data.train.source.images)  # replaced by others of the same name, number and labels
+    source = MemorySource(data.train.source.images + pixels)
+    others = Split(source, data.train.indices, data.train.labels, data.train.mean, data.train.std, data.resolution)
+    with pytest.raises(ValueError, match="data is "):
+        train(build_network(arch, recipe), dataclasses.replace(data, train=others), recipe, checkpoint=path)
+    stem = dataclasses.replace(arch.stages[0][0], act="relu6")  # the same weights fit
+    other = dataclasses.replace(arch, stages=((stem,), *arch.stages[1:]))
+    with pytest.raises(ValueError, match="arch is "):
+        train(build_network(other, recipe), data, recipe, checkpoint=path)
+    with pytest.raises(ValueError, match="is finished, and what is finished keeps its settings: recipe.lr is 0.05"):
+        changed = dataclasses.replace(recipe, lr=0.1)
+        train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
+    assert path.read_bytes() == before
+    checkpoints.save(path, {"format": "something else"})
+    with pytest.raises(ValueError, match="is not a training checkpoint"):
+        finished_epochs(path)
+
+
+def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
+    network = build_network(arch.with_classes(7), RECIPE)
+    with pytest.raises(ValueError, match=r"tells 7 classes apart, digits has 10; .*with_classes\(10\)"):
+        train(network, data, RECIPE)
+    network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
+    with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):
+        train(network, data, RECIPE)
