@@ -83,9 +83,8 @@ def test_every_room_of_nas_has_a_place() -> None:
 
 
 def test_no_import_circle() -> None:
-    graph = {
-        module: {name for name in names if name in MODULES and name != module} for module, names in IMPORTS.items()
-    }
+    inside = {module: names for module, names in IMPORTS.items() if module.startswith("nas.")}
+    graph = {module: {name for name in names if name in MODULES and name != module} for module, names in inside.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

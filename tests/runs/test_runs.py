@@ -22,7 +22,7 @@ from nas.runs.run import Run, read_metrics
 
 HOLD = """
 import sys
-from nas.runs import Run
+from nas.runs.run import Run
 with Run.open(sys.argv[1], None, "x", {}) as run:
     run.log("search", 0, loss=1.0)
     print("open", flush=True)

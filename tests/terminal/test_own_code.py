@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from nas.data.images import ImageData, in_memory
-from nas.engines.base import Done
+from nas.candidates.executors.base import Done
 from nas.methods.random import RandomSearch
 from predictors.baselines import Ridge
 from search_spaces.fbnet import fbnet

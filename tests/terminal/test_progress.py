@@ -94,11 +94,11 @@ def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     with phase("outer", 4, "network") as advance:
         advance(2)
         with phase("inner", 9):
-            time.sleep(0.35)
+            time.sleep(1.0)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 3 and lines[0].startswith("inner: 0/9, 0.") and lines[0].endswith("s so far")
     time.sleep(0.2)
-    assert capsys.readouterr().out == "" and threading.active_count() == threads
+    assert capsys.readouterr().out == "" and threading.active_count() <= threads
 
 
 def test_at_80_columns_a_bar_can_be_read() -> None:
