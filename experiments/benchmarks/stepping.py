@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nas.latency.device import cpu_model
 from nas.runs.files import write_json
-from nas.train.memory import keep_freed_memory
+from nas.runs.memory import keep_freed_memory
 
 Step = Callable[[], Tensor]
 Makers = Mapping[str, Callable[[], Step]]

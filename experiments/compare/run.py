@@ -17,9 +17,9 @@ from experiments.compare.report import report
 from experiments.compare.tasks import Allowance, Comparison, MacroTable, Trainings, Used, baselines, best_of
 from nas.data.card import data_of
 from nas.data.space import build_space
+from nas.runs.memory import keep_freed_memory
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
-from nas.train.memory import keep_freed_memory
 from search_spaces.recipe import Recipe
 
 METHODS = ("random", "regularized_evolution", "tpe", "nsga2", "predictor")

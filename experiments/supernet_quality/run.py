@@ -18,8 +18,8 @@ from nas.data import ImageData, Split
 from nas.data.torchvision import cifar10
 from nas.methods.supernets.mixture import PathWeights, Supernet
 from nas.networks.network import Network
+from nas.runs.memory import keep_freed_memory
 from nas.runs.seeding import derive_seed, numpy_generator, seed_global
-from nas.train.memory import keep_freed_memory
 
 BATCH = 64
 

@@ -9,12 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-<<<<<<< HEAD:nas/network.py
-from nas import memory
-from nas.timm_interface import TimmInterface, feature_taps, make_pool
-=======
 from nas.networks.timm_interface import TimmInterface, feature_taps, make_pool
->>>>>>> b9aeb23 (Rooms named by what they do: nas in packages, tests mirror them, one order of imports without circles):nas/networks/network.py
+from nas.runs import memory
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 from search_spaces.layers import Classifier, ConvBNAct, Layer, LinearBottleneck, PooledConv, Skip

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nas.data import ImageData, Split
 from nas.networks import network as networks
 from nas.runs import checkpoint as checkpoints
+from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
 from nas.terminal.progress import log
@@ -25,7 +26,6 @@ from nas.train.accelerator import begin, make_accelerator, share_buffers
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.fit import check_fit
-from nas.train.memory import keep_freed_memory
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from search_spaces.arch import Arch

@@ -51,15 +51,10 @@ def check(net: nn.Module) -> None:
         assert torch.equal(torch.jit.script(net)(x), logits)
         assert torch.equal(torch.fx.symbolic_trace(net)(x), logits)
         taps = {info["module"]: str(i) for i, info in enumerate(net.feature_info)}
-<<<<<<< HEAD:tests/nets/test_traced.py
         # The stem of some is a pair of modules; a stage of which nothing is left has no node.
         taps = {
             name: key for name, key in taps.items() if "." in name and len(list(net.get_submodule(name).children()))
         }
-=======
-        # The stem of some is a pair of modules; a stage of skips alone executes nothing, so that no graph has it.
-        taps = {name: key for name, key in taps.items() if "." in name and any(net.get_submodule(name).parameters())}
->>>>>>> b9aeb23 (Rooms named by what they do: nas in packages, tests mirror them, one order of imports without circles):tests/networks/test_traced.py
         maps = create_feature_extractor(net, taps)(x)
         assert len(taps) > 1 and all(torch.equal(maps[key], pyramid[int(key)]) for key in taps.values())
 

@@ -9,7 +9,7 @@ import pytest
 # Blocks above 32 MiB, which glibc by its own rules always takes from the system and gives back at once.
 SCRIPT = """
 import resource, sys, torch
-from nas.train.memory import keep_freed_memory
+from nas.runs.memory import keep_freed_memory
 told = keep_freed_memory() if sys.argv[1] == "keep" else None
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def work():

@@ -17,7 +17,7 @@ from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.networks.network import build_network
 from nas.runs.files import write_json
-from nas.train.memory import keep_freed_memory
+from nas.runs.memory import keep_freed_memory
 from search_spaces.mobilenetv2_space import mobilenetv2
 from search_spaces.rexnet_space import rexnet
 from search_spaces.space import SearchSpace

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from nas.methods.base import Task
 from nas.methods.loops.state import State
 from nas.runs import checkpoint as checkpoints
+from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_CURES
-from nas.train.memory import keep_freed_memory
 from nas.train.training import TRAINING_VERSION
 from search_spaces.identity import digest
 
