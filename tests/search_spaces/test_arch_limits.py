@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nas.models import create_model
-from nas.network import build_network
 
+from nas.networks.creation import create_model
+from nas.networks.network import build_network
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, LinearBottleneck

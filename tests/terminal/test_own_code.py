@@ -95,7 +95,9 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def call(words: list[str]) -> int:
     """The exit status of `nas.<words[0]> ...`."""
     try:
-        importlib.import_module(f"nas.{words[0]}").main(words[1:])
+        command = importlib.import_module(f"nas.{words[0]}")
+        main = getattr(command, "main", None) or importlib.import_module(f"nas.{words[0]}.__main__").main
+        main(words[1:])
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
