@@ -7,6 +7,7 @@ only Python, numpy and onnxruntime. Run on the target it leaves `results.json`, 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import shutil
@@ -124,7 +125,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
         kit["id"] = standalone.seal(kit, "id")
         write_json(partial / "kit.json", kit)
         for module, name in ((standalone, "measure.py"), (machine, "machine.py")):
-            shutil.copyfile(module.__file__, partial / name)
+            shutil.copyfile(inspect.getfile(module), partial / name)
         (partial / "README.md").write_text(README.format(space=command))
         mask = os.umask(0)
         os.umask(mask)

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from nas.networks.network import build_network
+from nas.networks.network import FlatNetwork, Network, build_network
 from nas.runs import checkpoint
 from nas.runs.files import read_json
 from search_spaces.arch import Arch
@@ -109,7 +109,7 @@ def _check_types(expected: Mapping[str, bool], found: Mapping[str, bool], origin
             )
 
 
-def network_of(arch: Arch) -> nn.Module:
+def network_of(arch: Arch) -> Network | FlatNetwork:
     """The network of `arch` without the memory of its weights."""
     with torch.device("meta"):
         return build_network(arch)

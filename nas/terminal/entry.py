@@ -184,7 +184,9 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
         value = OmegaConf.select(cfg, key, default=None)
         if isinstance(value, str) and value.startswith("~"):
             OmegaConf.update(cfg, key, literal(os.path.expanduser(value)))
-    check_places(OmegaConf.to_container(cfg, resolve=False))
+    whole = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(whole, dict)
+    check_places({str(key): value for key, value in whole.items()})
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
         cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     if cfg.get("resume"):

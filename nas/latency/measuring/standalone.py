@@ -33,7 +33,7 @@ import numpy as np
 if __package__:
     from nas.runs.machine import cpu_model, usable_cores
 else:  # the script of a kit, which machine.py lies beside
-    from machine import cpu_model, usable_cores  # type: ignore[import-not-found, no-redef]
+    from machine import cpu_model, usable_cores  # type: ignore[no-redef]
 
 try:
     import resource
