@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from nas.data.space import build_space
 from nas.latency.tables.table import entries
+from nas.methods.base import kind_of
 from nas.terminal.command_help import options
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import CONF
@@ -63,7 +64,7 @@ def methods_for(space: SearchSpace) -> list[str]:
     found = []
     for name in options("method"):
         card = yaml.safe_load((CONF / "method" / f"{name}.yaml").read_text(encoding="utf-8"))
-        if hasattr(cards.find_target(card["_target_"]), "check"):  # a supernet; the others search every space
+        if kind_of(cards.find_target(card["_target_"])) == "supernet":  # the others search every space
             try:
                 cards.build(card, "method", {}).check(space)
             except ValueError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from nas.candidates.study import study_identity
 from nas.candidates.training_job import Order, train_candidate
 from nas.candidates.trials import Claim, TrialStore
 from nas.candidates.trials_file import write_trials
-from nas.methods.predictor import PredictorProposal
+from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
 from nas.runs.run import Run
 from nas.terminal.progress import Advance, log, phase
@@ -30,12 +29,6 @@ from search_spaces.space import Genotype, Population
 
 WAIT_SECONDS = 5.0  # between two signs of life of what is under way
 POLL_SECONDS = 1.0  # while only other processes train
-
-
-class CandidateMethod(Protocol):
-    """A method that proposes candidates, as a card."""
-
-    def start(self, feasible: Feasible, seed: int) -> Proposal: ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def search_candidates(
     store.recover(restarted=True)
     proposal, rows = method.start(feasible, seed), CandidateLog(run, feasible)
     clock = Clock(run.checkpoints / "search.json")
-    total = settings.trials + (settings.finalists if isinstance(proposal, PredictorProposal) else 0)
+    total = settings.trials + (settings.finalists if proposal.has_finalists else 0)
     _check_total(store, settings, total)
     settled = len(store.outcomes())
 
@@ -220,7 +213,7 @@ def _check(feasible: Feasible, store: TrialStore, candidates: Sequence[tuple[str
 
 
 def _propose(proposal: Proposal, final: bool, count: int) -> Population:
-    if final and isinstance(proposal, PredictorProposal):
+    if final:
         if len(np.unique(proposal.scores[np.isfinite(proposal.scores)])) < 2:
             return proposal.ask(count)
         return proposal.finalists(count)

@@ -13,6 +13,7 @@ from nas.derive.from_candidates import derive_candidates
 from nas.derive.handover import Derivation, derive_probable, read_decided, read_probabilities
 from nas.derive.most_probable import How
 from nas.derive.request import Request, hand_over
+from nas.methods.base import kind_of
 from nas.runs.stored import record
 from nas.terminal.configuration import cards
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
@@ -48,7 +49,7 @@ def main(cfg: DictConfig) -> int:
         raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
     record(config, dict.fromkeys(("space", "data", "device", "budget"), dict), f"{folder}/config.yaml")
     method = cards.build(config["method"], "method", {})
-    if hasattr(method, "start"):
+    if kind_of(method) == "candidates":
         return derive_candidates(folder, config, asked)
     return _derive_supernet(folder, config, asked, method)
 

@@ -12,7 +12,6 @@ from nas.candidates.trials_file import read_trials
 from nas.derive.most_probable import NothingWithin
 from nas.derive.request import Request, hand_over
 from nas.derive.within_budget import within_budget
-from nas.methods.predictor import PredictorProposal
 from nas.terminal.configuration import cards
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit, figure
@@ -54,7 +53,7 @@ def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int)
     genotypes, scores = read_trials(folder, feasible.space)
     proposal = cards.build(config["method"], "method", {}).start(feasible, config["seed"])
     proposal.tell(genotypes, scores)
-    if isinstance(proposal, PredictorProposal):
+    if proposal.has_front:
         front = proposal.front(feasible.maxima[None])
         return front.genotypes[0][:count], front.scores[0][:count], "predicted validation accuracy"
     within = feasible.mask(genotypes) & np.isfinite(scores)

@@ -73,7 +73,7 @@ def own_how(method: object, how: str | None) -> str:
 
     Raises `ValueError` for `thresholds` where the method has none that decide a network.
     """
-    published: str | None = getattr(method, "derive_how", None)
+    published: str | None = getattr(method, "derive_how", None)  # methods that train candidates have none
     if how == "thresholds" and published is None:
         raise ValueError("how=thresholds: only method=single_path decides a network by thresholds; use how=budget")
     return how or published or "budget"

@@ -1,20 +1,29 @@
-"""What a search method is given and what it gives back."""
+"""The two kinds of search method, what each is given and what it gives back.
+
+A method says which kind it is by the class it derives from: a `SupernetMethod` trains one supernet and hands over
+probabilities of choices, a `CandidateMethod` proposes candidates that are trained one by one.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from nas.data import ImageData
+from nas.methods.proposal import Proposal
 from nas.networks.network import Network
 from search_spaces.additive import AdditiveCost
+from search_spaces.budgets import Feasible
 from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
+
+Kind = Literal["supernet", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -58,17 +67,57 @@ def layerwise(space: SearchSpace) -> LayerwiseSpace:
     return space
 
 
-class SearchMethod(Protocol):
-    """One search algorithm over `epochs` rounds. `search` continues from `task.checkpoint` where that file exists."""
+class SupernetMethod(ABC):
+    """A method that trains a supernet for `epochs` epochs (an attribute) and learns the probability of every choice."""
 
-    epochs: int
+    kind: ClassVar[Kind] = "supernet"
+
+    @property
+    def derive_how(self) -> str | None:
+        """How a network is derived unless told otherwise (`thresholds`: it decides one itself); None: `budget`."""
+        return None
 
     def check(self, space: SearchSpace) -> None:
-        """Raise `ValueError` where this method cannot search `space`."""
-        ...
+        """Raise `ValueError` where this method cannot search `space`. By default it can search any."""
+        return
 
-    def search(self, task: Task) -> SearchResult: ...
+    @abstractmethod
+    def search(self, task: Task) -> SearchResult:
+        """Search, or go on from `task.checkpoint` where that file exists; call `task.on_epoch` behind every epoch, with
+        `weight_loss` and `expected_latency_ms` in its record."""
 
     def finished(self, checkpoint: Path) -> int:
-        """How many epochs `checkpoint` holds; 0 where there is none. Raises `ValueError` for a damaged one."""
-        ...
+        """How many epochs `checkpoint` holds; 0 where there is none, and by default: the search begins anew.
+
+        Raises `ValueError` for a damaged one.
+        """
+        return 0
+
+
+class CandidateMethod(ABC):
+    """A method that proposes candidates; each is trained by itself, and its score told.
+
+    What else it can do (finalists, fronts) its `Proposal` declares.
+    """
+
+    kind: ClassVar[Kind] = "candidates"
+
+    @abstractmethod
+    def start(self, feasible: Feasible, seed: int) -> Proposal:
+        """A search in progress over the candidates within the budgets of `feasible`; `seed` decides all it draws."""
+
+
+Method = SupernetMethod | CandidateMethod
+
+
+def kind_of(method: object) -> Kind:
+    """The declared kind of a method, or of its class. Raises `ValueError` where it declares none."""
+    kind = getattr(method, "kind", None)
+    if kind not in ("supernet", "candidates"):
+        name = method.__name__ if isinstance(method, type) else type(method).__name__
+        raise ValueError(
+            f"method {name} does not say of what kind it is; derive its class from SupernetMethod or CandidateMethod "
+            "of nas.methods.base"
+        )
+    found: Kind = kind
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler, NSGAIISampler
 
+from nas.methods.base import CandidateMethod
 from nas.methods.optuna_proposal import Direction, OptunaProposal
 from nas.methods.proposal import Proposal
 from search_spaces.additive import Floats
@@ -13,7 +14,7 @@ from search_spaces.budgets import Feasible
 from search_spaces.space import Population
 
 
-class NSGA2:
+class NSGA2(CandidateMethod):
     """Optuna's NSGA-II: maximises the score and minimises each cost that has a budget (the score alone without one).
 
     Generations are consecutive groups of `population_size` told candidates.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import qmc
 
+from nas.methods.base import CandidateMethod
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
 from nas.networks.zero_cost import cost_statistics
@@ -20,7 +21,7 @@ from search_spaces.silent import SilentGenes
 from search_spaces.space import Population, SearchSpace, Variable
 
 
-class PredictorSearch:
+class PredictorSearch(CandidateMethod):
     """Stage 1, constrained iterative optimisation: `initial` candidates from a quasi-random pool within the budgets,
     then again and again a predictor is fitted to all scores and the candidates of largest
 
@@ -62,6 +63,8 @@ class PredictorSearch:
 
 class PredictorProposal(Proposal):
     """`PredictorSearch` in progress."""
+
+    has_finalists = has_front = True
 
     def __init__(self, feasible: Feasible, seed: int, card: PredictorSearch, statistics: Statistics | None) -> None:
         super().__init__(feasible, seed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from nas.methods.evolution import Front
 from nas.runs.seeding import numpy_generator
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
@@ -23,7 +25,13 @@ class Proposal(ABC):
     where no more are found. A candidate that several genotypes describe (genes of blocks that a depth leaves out,
     widths that round alike) counts once. What it draws is a function of the seed and of what was told, so a search is
     continued by telling a new object what the old one was told, in that order.
+
+    A proposal that predicts scores says so: with `has_finalists`, `finalists` ranks candidates that were not trained;
+    with `has_front`, `front` gives the best ones under other budgets.
     """
+
+    has_finalists: ClassVar[bool] = False
+    has_front: ClassVar[bool] = False
 
     def __init__(self, feasible: Feasible, seed: int) -> None:
         self.feasible, self.space, self.seed = feasible, feasible.space, seed
@@ -57,6 +65,14 @@ class Proposal(ABC):
     @abstractmethod
     def _propose(self, count: int, rng: np.random.Generator) -> Population:
         """Genotypes within the budgets, best first; those known already are dropped by the caller."""
+
+    def finalists(self, count: int) -> Population:
+        """Up to `count` candidates of highest predicted score within the budgets that were not trained yet."""
+        raise NotImplementedError(f"{type(self).__name__} has no finalists")
+
+    def front(self, maxima: Floats) -> Front:
+        """The best candidates, trained or not, by predicted score, under each row of `maxima` (budgets, limits)."""
+        raise NotImplementedError(f"{type(self).__name__} has no front")
 
     def best(self, count: int = 1) -> Population:
         """The `count` best genotypes told so far, best first; failed ones are left out."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
 from search_spaces.budgets import Feasible
 from search_spaces.space import Population
 
 
-class RandomSearch:
+class RandomSearch(CandidateMethod):
     """Genotypes drawn uniformly; with budgets, draws that are too dear are repaired (`Feasible.repair`)."""
 
     def start(self, feasible: Feasible, seed: int) -> Proposal:

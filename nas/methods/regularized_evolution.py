@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
 from search_spaces.budgets import Feasible
 from search_spaces.space import Population
 
 
-class RegularizedEvolution:
+class RegularizedEvolution(CandidateMethod):
     """The first `population_size` candidates are random; then the best of `sample_size` drawn from the last
     `population_size` told has one gene changed.
 

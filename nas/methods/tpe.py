@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optuna.samplers import BaseSampler, TPESampler
 
+from nas.methods.base import CandidateMethod
 from nas.methods.optuna_proposal import OptunaProposal
 from nas.methods.proposal import Proposal
 from search_spaces.additive import Floats
@@ -11,7 +12,7 @@ from search_spaces.budgets import Feasible
 from search_spaces.space import Population
 
 
-class TPE:
+class TPE(CandidateMethod):
     """Optuna's TPE over the genes, random for the first `startup_candidates`."""
 
     def __init__(self, *, startup_candidates: int) -> None:

@@ -33,7 +33,7 @@ from nas.derive.verdict import Asked, not_measured
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable
-from nas.methods.base import SearchMethod, SearchResult, Task
+from nas.methods.base import SearchResult, SupernetMethod, Task, kind_of
 from nas.networks import model_folder
 from nas.report.run_page import write_report
 from nas.runs import resuming
@@ -86,7 +86,7 @@ def main(cfg: DictConfig) -> int:
     data, space = problem_of(config, recipe)
     device: Device = cards.build(config["device"], "device", {})
     method: Any = cards.build(config["method"], "method", {})
-    one_by_one = hasattr(method, "start")
+    one_by_one = kind_of(method) == "candidates"
     asked = _derivation(method, config)
     timing = needs_latency(config["latency"], config["budget"], not one_by_one)
     if not one_by_one:
@@ -191,7 +191,7 @@ def _derivation(method: Any, config: dict[str, Any]) -> Derivation:
     return Derivation(how, use, count, config["budget"]["rounds"], config["seed"])
 
 
-def _check_supernet(config: dict[str, Any], space: JointSpace, method: SearchMethod) -> None:
+def _check_supernet(config: dict[str, Any], space: JointSpace, method: SupernetMethod) -> None:
     """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
     method.check(space.architectures)
     if space.recipes.variables:
@@ -240,7 +240,7 @@ def _intention(space: JointSpace, data: ImageData, latency_table: LatencyTable |
 
 def _search(
     run: Run,
-    method: SearchMethod,
+    method: SupernetMethod,
     space: SearchSpace,
     data: ImageData,
     cost: AdditiveCost,

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nas.data.digits import digits
-from nas.methods.base import SearchMethod, SearchResult, Task
+from nas.methods.base import SearchResult, SupernetMethod, Task
 from nas.runs import checkpoint as checkpoints
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
@@ -63,7 +63,7 @@ def weights(result: SearchResult, space: SearchSpace) -> dict[str, torch.Tensor]
     return result.inherit((0,) * len(space.variables)).state_dict()
 
 
-def check_continues(make: Callable[[], SearchMethod], task_in: Callable[[str], tuple[Task, Records]]) -> Records:
+def check_continues(make: Callable[[], SupernetMethod], task_in: Callable[[str], tuple[Task, Records]]) -> Records:
     """A search interrupted in its third epoch and continued ends bit for bit as a whole one, whose records it gives."""
     whole, records = task_in("whole")
     expected = make().search(whole)
@@ -86,7 +86,7 @@ def check_continues(make: Callable[[], SearchMethod], task_in: Callable[[str], t
     return records
 
 
-def check_divergence_is_named(make: Callable[[], SearchMethod], problem: Task, weight: tuple[str, str]) -> None:
+def check_divergence_is_named(make: Callable[[], SupernetMethod], problem: Task, weight: tuple[str, str]) -> None:
     """A weight (the checkpoint's part, its name there) that became NaN ends the search; the first epoch is kept."""
 
     def poison(epoch: int, record: dict[str, float]) -> None:
@@ -105,7 +105,7 @@ def check_divergence_is_named(make: Callable[[], SearchMethod], problem: Task, w
 
 
 def check_budget_steers(
-    make: Callable[[], SearchMethod], task_in: Callable[[float | None], tuple[Task, Records]]
+    make: Callable[[], SupernetMethod], task_in: Callable[[float | None], tuple[Task, Records]]
 ) -> None:
     """With accuracy out of the picture the constraint alone decides: expected latency falls to the limit."""
     ends = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.methods.base import Task
+from nas.methods.base import SupernetMethod, Task
 from nas.methods.loops.state import State
 from nas.runs import checkpoint as checkpoints
 from nas.runs.memory import keep_freed_memory
@@ -18,7 +18,7 @@ from search_spaces.identity import digest
 
 
 @dataclass(kw_only=True)
-class GradientSearch:
+class GradientSearch(SupernetMethod):
     """Hyper-parameters of the weights, of the two parts of the data and of the budget.
 
     `weight_fraction`: of the training images, for the weights. `penalty`: of the budget's augmented Lagrangian.
