@@ -71,6 +71,7 @@ class SupernetMethod(ABC):
     """A method that trains a supernet for `epochs` epochs (an attribute) and learns the probability of every choice."""
 
     kind: ClassVar[Kind] = "supernet"
+    epochs: int
 
     @property
     def derive_how(self) -> str | None:
