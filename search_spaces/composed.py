@@ -35,7 +35,7 @@ class ComposedSpace(SearchSpace):
             raise ValueError(f"{name}: terms must come in the order of their stages 0, 1, 2..., got stages {stages}")
         self.name = name
         self._variables, self._terms = tuple(variables), tuple(terms)
-        self._resolution, self.in_channels = resolution, in_channels
+        self.resolution, self.in_channels = resolution, in_channels
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -50,7 +50,7 @@ class ComposedSpace(SearchSpace):
         stages: dict[int, list[Layer]] = defaultdict(list)
         for term in self.terms:
             stages[term.stage] += term.layers(tuple(genes[v] for v in term.variables))
-        return Arch(self._resolution(genes), tuple(tuple(stage) for stage in stages.values()), self.in_channels)
+        return Arch(self.resolution(genes), tuple(tuple(stage) for stage in stages.values()), self.in_channels)
 
     def encode(self, arch: Arch) -> Genotype:
         """A genotype that decodes to `arch`, found term by term with backtracking."""

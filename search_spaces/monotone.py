@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +28,7 @@ class MonotoneSpace(ComposedSpace):
         choices = {space.variables[v].choices for v in rising}
         if len(choices) != 1:
             raise ValueError(f"{space.name}: choices that rise together must be the same for all, got {choices}")
-        self.__dict__.update(space.__dict__)
+        super().__init__(space.name, space.variables, space.terms, space.resolution, space.in_channels)
         self.rising = tuple(rising)
 
     def decode(self, genotype: Sequence[int]) -> Arch:
@@ -48,7 +46,8 @@ class MonotoneSpace(ComposedSpace):
         return all(a <= b for a, b in itertools.pairwise(own))
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
-        return MonotoneCost(**_fields(super().cost(price, fixed)), rising=self.rising)
+        found = super().cost(price, fixed)
+        return MonotoneCost(found.fixed, found.variables, found.tables, found.cardinalities, self.rising)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,3 @@ class MonotoneCost(AdditiveCost):
     def dearest(self) -> Genotype:
         tables = tuple(np.where(np.isfinite(table), -table, np.inf) for table in self.tables)
         return minimum(self.variables, tables, self.cardinalities)
-
-
-def _fields(cost: AdditiveCost) -> dict[str, Any]:
-    return {field.name: getattr(cost, field.name) for field in dataclasses.fields(cost)}

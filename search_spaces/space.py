@@ -181,10 +181,6 @@ class SearchSpace(ABC):
         moved = (population + shift) % cardinalities
         return np.where(rng.random(population.shape) < rate, moved, population)
 
-    def crossover(self, mothers: Population, fathers: Population, rng: np.random.Generator) -> Population:
-        """Uniform crossover: each gene from either parent with probability 1/2."""
-        return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
-
 
 @dataclass(frozen=True)
 class Position:

@@ -6,7 +6,7 @@ from experiments import equal_latency
 from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
 from search_spaces import Arch, LayerwiseSpace
-from search_spaces.fbnet import CANDIDATES, PUBLISHED, fbnet
+from search_spaces.families.fbnet import CANDIDATES, PUBLISHED, fbnet
 
 WIDTHS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 

@@ -12,7 +12,7 @@ import numpy as np
 from nas.latency.learning.learn import Additive, learn, one_hot
 from nas.latency.tables.proof import Errors
 from nas.runs.files import write_json
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "tests" / "fixtures" / "help-fbnet" / "fbnet_latency.npz"

@@ -26,7 +26,7 @@ from nas.terminal.configuration.composition import card_values
 from nas.train import training
 from nas.train.accelerator import make_accelerator
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space

@@ -13,11 +13,11 @@ from nas.latency.device import Device
 from nas.latency.tables.plot import scatter
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import read_json, write_json
-from search_spaces.fbnet import fbnet
-from search_spaces.fbnetv3_space import fbnetv3
-from search_spaces.mobilenetv2_space import mobilenetv2
-from search_spaces.rexnet_space import rexnet
-from search_spaces.single_path import single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobilenetv2.space import mobilenetv2
+from search_spaces.families.rexnet.space import rexnet
+from search_spaces.families.single_path import single_path
 
 HERE = Path(__file__).parent
 EFFORT = Effort(

@@ -15,7 +15,7 @@ from nas.latency.measuring.standalone import Interleaved
 from nas.latency.runtimes import prepare_copies, quiet
 from nas.networks.network import build_network
 from nas.runs.files import read_json, write_json
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 HERE = Path(__file__).parent
 NETWORKS, COPIES, ROUNDS, VISIT_MS = 10, 8, 40, 20.0

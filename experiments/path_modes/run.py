@@ -20,7 +20,7 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
 from nas.train import training
 from nas.train.accelerator import make_accelerator
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SEEDS = (0, 1, 2)
 EPOCHS = {"soft": 4, "top2": 12, "hard": 20}  # about equal seconds on one thread

@@ -12,10 +12,10 @@ from scipy.optimize import brentq
 
 from nas.runs.seeding import numpy_generator
 from search_spaces.arch import Arch
+from search_spaces.families.rexnet.published import SE_RATIO
+from search_spaces.families.rexnet.published import STAGES as REXNET_STAGES
+from search_spaces.families.rexnet.space import ACTS, SQUEEZES
 from search_spaces.layers import Classifier, ConvBNAct, LinearBottleneck
-from search_spaces.rexnet import SE_RATIO
-from search_spaces.rexnet import STAGES as REXNET_STAGES
-from search_spaces.rexnet_space import ACTS, SQUEEZES
 from search_spaces.squeeze_excite import SqueezeExcite
 
 REPEATS = tuple(repeats for repeats, *_ in REXNET_STAGES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments import equal_latency
 from search_spaces import LayerwiseSpace
-from search_spaces.single_path import single_path
+from search_spaces.families.single_path import single_path
 
 
 def space() -> LayerwiseSpace:

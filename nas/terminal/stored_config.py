@@ -16,6 +16,7 @@ from nas.runs.run import Run
 from nas.terminal.configuration.arguments import OUTSIDE
 from nas.terminal.configuration.card_roles import ROLES, check_places
 from nas.terminal.configuration.composition import CONF, targets
+from nas.terminal.configuration.moved_targets import moved
 from nas.terminal.configuration.override_text import command, literal
 from search_spaces.identity import differences
 
@@ -30,7 +31,7 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
     command line gives again. Texts are taken as they stand, without interpolation. Raises `ValueError` for another name
     and where `path` is no run directory.
     """
-    values = Run.read_config(path)
+    values = moved(Run.read_config(path))
     where = f"{path}/config.yaml: "
     check_places(values, where)
     stored = OmegaConf.create(_literal(values))

@@ -17,7 +17,7 @@ from nas.methods.predictor import PredictorSearch
 from nas.runs.run import Run
 from predictors.baselines import RandomForest
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space

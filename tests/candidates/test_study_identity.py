@@ -98,7 +98,7 @@ def test_a_study_of_another_search_is_refused_by_what_differs(
 
 def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
     """Equal variables, other widths behind them."""
-    from search_spaces.fbnet import fbnet
+    from search_spaces.families.fbnet import fbnet
 
     wide = fbnet(8, 10, 1, width=0.25, head_channels=64, candidates=("k3_e1", "k3_e3", "skip"))
     with pytest.raises(ValueError, match="networks is"):

@@ -25,7 +25,7 @@ from nas.derive.most_probable import NothingWithin
 from nas.derive.within_budget import Derived
 from nas.latency.device import Device
 from search_spaces.arch import Arch
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
 from tests.candidates.pretended import joint_space
 

@@ -18,8 +18,8 @@ from nas.latency.device import Device
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from search_spaces.arch import Arch
+from search_spaces.families.rexnet.published import rexnet
 from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Skip
-from search_spaces.rexnet import rexnet
 
 
 def small(channels: int = 1, resolution: int = 16) -> torch.nn.Module:

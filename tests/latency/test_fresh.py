@@ -7,7 +7,7 @@ import pytest
 from nas.latency.device import Device
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.latency.measuring.measure import measure_arch_ms
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 
 def test_measures_the_same_network() -> None:

@@ -16,7 +16,9 @@ from nas.latency.imports.positions import SINGLE_PATH_REST_MS
 from nas.latency.tables.table import LatencyTable
 from search_spaces.additive import price
 from search_spaces.arch import Arch
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.rexnet.space import rexnet
+from search_spaces.families.single_path import single_path
 from search_spaces.layers import (
     Classifier,
     ConvBNAct,
@@ -25,8 +27,6 @@ from search_spaces.layers import (
     PooledConv,
     SqueezeExcite,
 )
-from search_spaces.rexnet_space import rexnet
-from search_spaces.single_path import single_path
 
 DATA = Path(__file__).parents[1] / "fixtures"
 LUT = DATA / "hwnasbench-fbnet" / "fbnet_cifar100_lut.json"

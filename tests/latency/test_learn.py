@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from nas.latency.learning.learn import Additive, fit_additive, learn, learning_options, one_hot, shared_rows, work
 from nas.latency.learning.transfer import transfer
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SPACE = fbnet(32, num_classes=100, head_channels=1504)
 RNG = np.random.default_rng(0)

@@ -25,7 +25,7 @@ from nas.latency.measuring.standalone import (
     usable_cores,
 )
 from nas.networks.network import Network
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 
 class Machine:

@@ -11,7 +11,7 @@ from torch import nn
 from nas.latency.measuring.onnx_graph import UnknownOperator, _exported, _Recorder, to_onnx
 from nas.networks.network import Network
 from search_spaces.costs import Shape
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.layers import (
     Classifier,
     ConvBNAct,

@@ -13,7 +13,7 @@ from nas.latency.learning.predictor import fit_predictor
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.measure import Measurement
 from nas.latency.tables.table import LatencyTable, canonical, entries
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SPACE = fbnet(32, num_classes=10)
 

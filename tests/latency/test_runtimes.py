@@ -13,7 +13,7 @@ from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.measuring.quantize import quantize
 from nas.networks.network import Network
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 from .test_build import SMALL, SPACE
 from .test_onnx_graph import session

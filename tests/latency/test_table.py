@@ -17,7 +17,7 @@ from nas.latency.measuring.standalone import seal
 from nas.latency.tables.table import LatencyTable, canonical, entries, merge, table_path
 from search_spaces.additive import price
 from search_spaces.costs import Shape
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.layers import InvertedResidual, Skip
 from search_spaces.space import LayerwiseSpace
 

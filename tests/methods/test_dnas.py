@@ -13,7 +13,7 @@ from nas.methods.base import Task
 from nas.methods.dnas import DNAS, _State
 from search_spaces import LayerwiseSpace
 from search_spaces.additive import AdditiveCost
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.from_card import from_card
 from tests.methods import gradient_task
 from tests.methods.gradient_task import DATA, Records, check_budget_steers, check_continues, check_divergence_is_named

@@ -19,12 +19,12 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
 from nas.train.accelerator import make_accelerator
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.fbnet import fbnet
-from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.families.rexnet.space import rexnet
+from search_spaces.families.single_path import single_path
 from search_spaces.from_card import from_card
-from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
-from search_spaces.rexnet_space import rexnet
-from search_spaces.single_path import single_path
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 BLOCKS = [{"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3]}, {"kind": "skip"}]

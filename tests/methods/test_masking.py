@@ -17,10 +17,10 @@ from nas.methods.supernets.width_plan import width_plan
 from search_spaces.additive import AdditiveCost
 from search_spaces.choices import Chain, combine, constant
 from search_spaces.composed import ComposedSpace
+from search_spaces.families.mobilenetv2.space import mobilenetv2
+from search_spaces.families.rexnet.space import rexnet
 from search_spaces.from_card import from_card
 from search_spaces.layers import ConvBNAct, InvertedResidual
-from search_spaces.mobilenetv2_space import mobilenetv2
-from search_spaces.rexnet_space import rexnet
 from search_spaces.space import SearchSpace
 
 

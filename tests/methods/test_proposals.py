@@ -14,8 +14,8 @@ from nas.terminal.configuration.composition import card_values
 from predictors.pretraining import pretrain
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.costs import Count
-from search_spaces.fbnet import fbnet
-from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space

@@ -13,9 +13,9 @@ import torch
 from nas.data.split import MemorySource, Split
 from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
-from search_spaces.fbnet import fbnet
-from search_spaces.rexnet_space import rexnet
-from search_spaces.single_path import single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.rexnet.space import rexnet
+from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
 

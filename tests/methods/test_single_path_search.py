@@ -15,8 +15,8 @@ from nas.methods.loops.superkernel_training import DefaultTraining, PaperTrainin
 from nas.methods.single_path import SinglePath
 from nas.methods.supernets.superkernel import is_threshold
 from search_spaces import LayerwiseSpace
-from search_spaces.fbnet import fbnet
-from search_spaces.single_path import single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.single_path import single_path
 from tests.methods import gradient_task
 from tests.methods.gradient_task import DATA, Records, check_budget_steers, check_continues, check_divergence_is_named
 

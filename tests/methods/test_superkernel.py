@@ -16,8 +16,8 @@ from nas.methods.supernets.objectives import single_path_loss, single_path_runti
 from nas.methods.supernets.superkernel import Superkernel
 from nas.methods.supernets.superkernel_block import Indicators, SuperBlock, indicator
 from search_spaces import LayerwiseSpace
-from search_spaces.fbnet import fbnet
-from search_spaces.single_path import published, single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.single_path import published, single_path
 
 PIXEL = json.loads((Path(__file__).parents[1] / "fixtures/single-path-nas/pixel1_runtime_model.json").read_text())
 FIXED_MS = 19.5999

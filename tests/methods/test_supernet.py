@@ -7,7 +7,7 @@ import torch
 from nas.methods.supernets.mixture import PathWeights, Supernet, mix
 from nas.methods.supernets.paths import draw_path, initial_theta
 from search_spaces import LayerwiseSpace
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SPACES = {
     "paper": lambda: fbnet(96, 10, width=0.35, head_channels=64),

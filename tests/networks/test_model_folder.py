@@ -23,7 +23,7 @@ from nas.networks import model_folder, weights
 from nas.networks.creation import create_model
 from nas.networks.network import Network
 from search_spaces.arch import Arch
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
 
 

@@ -20,9 +20,9 @@ from nas.networks import weights
 from nas.networks.creation import create_model
 from nas.networks.network import FlatNetwork, Network, build_network
 from search_spaces.arch import Arch
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.rexnet.published import rexnet
 from search_spaces.layers import Classifier, ConvBNAct, LinearBottleneck, PooledConv
-from search_spaces.rexnet import rexnet
 
 
 def discovered(seed: int = 0, classes: int = 10) -> Arch:

@@ -23,7 +23,7 @@ from nas.export import __main__ as export
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from nas.networks.trained_data import as_trained
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 Sources = tuple[ImageData, list[Image.Image | Path]]  # the data, and its test images as a user has them
 rng = np.random.default_rng(3)

@@ -14,8 +14,8 @@ from nas.networks import weights
 from nas.networks.creation import create_model
 from search_spaces import zoo
 from search_spaces.arch import Arch
-from search_spaces.mobilenetv2 import mobilenetv2
-from search_spaces.rexnet import block_channels, rexnet
+from search_spaces.families.mobilenetv2.published import mobilenetv2
+from search_spaces.families.rexnet.published import block_channels, rexnet
 
 NAMES = (
     *("fbnetc_100", "fbnetv3_b", "fbnetv3_d", "fbnetv3_g", "spnasnet_100"),

@@ -15,11 +15,11 @@ from nas.networks.creation import create_model
 from nas.terminal.configuration.composition import CONF
 from search_spaces import zoo
 from search_spaces.arch import Arch
-from search_spaces.fbnet import fbnet
-from search_spaces.fbnetv3_space import fbnetv3
-from search_spaces.mobilenetv2_space import mobilenetv2, mobilenetv2_layerwise
-from search_spaces.rexnet_space import rexnet
-from search_spaces.single_path import single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
+from search_spaces.families.rexnet.space import rexnet
+from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.torch.jit:")]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nas.networks.zero_cost import cost_statistics, joined, naswot, synflow, zero_cost, zero_cost_statistics
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SPACE = fbnet(16, num_classes=4, width=0.25, head_channels=16)
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from predictors.encoding import Encoding, scale
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.space import Variable
 
 KERNEL = Variable("kernel", (3, 5, 7), ordered=True)

@@ -21,8 +21,8 @@ from nas.report.charts import count, front, front_chart, line_chart, number, rul
 from nas.report.front_page import write_front
 from nas.report.run_page import report_html, write_report
 from nas.runs.run import Run
-from search_spaces.fbnet import fbnet
-from search_spaces.single_path import single_path
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.single_path import single_path
 
 VOID = {"meta"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from nas.derive.within_budget import Derived, Timed
 from nas.search.result import show
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 
 @pytest.mark.parametrize("missed", [[], ["7 macs are above budget.macs=4"]])

@@ -7,11 +7,11 @@ import pytest
 
 from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Feasible, Limit, _least_excess, find_anchor
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.rexnet.space import rexnet
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
-from search_spaces.rexnet_space import rexnet
 
 SPACE = fbnet(16, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
 

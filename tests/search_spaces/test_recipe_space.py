@@ -11,7 +11,7 @@ import yaml
 
 import conf
 from nas.terminal.configuration import cards
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace, recipe_space

@@ -18,7 +18,7 @@ from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.networks.network import Network
 from nas.runs.checkpoint import save_weights
 from nas.terminal.configuration.composition import compose
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 SPACE = {"resolution": 16, "num_classes": 10, "in_channels": 1, "width": 0.25, "head_channels": 32}
 
@@ -66,7 +66,7 @@ def _finished_run(run: Path, space: object) -> None:
     rows = tuple(Row(layer, shape, 0.01, 0.0, 10, 0.01) for layer, shape in entries(space))
     LatencyTable("fbnet", Device(), rows, 0.0, None).save(run / "table.json")
     config = {
-        "space": {"_target_": "search_spaces.fbnet.fbnet", **SPACE},
+        "space": {"_target_": "search_spaces.families.fbnet.fbnet", **SPACE},
         "data": {"_target_": "nas.data.digits.digits", "resolution": 16},
         "device": {"_target_": "nas.latency.device.Device"},
         "method": OmegaConf.to_container(compose("search", ["method=dnas"])["method"]),

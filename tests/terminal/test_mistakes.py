@@ -19,6 +19,8 @@ from omegaconf import OmegaConf
 
 from nas.runs.files import write_text
 from nas.runs.run import Run
+from nas.terminal.configuration.cards import find_target
+from nas.terminal.configuration.moved_targets import MOVED
 from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain, run_config, typed
 from nas.terminal.error_lines import Terminated
 
@@ -207,7 +209,7 @@ def test_a_card_of_aliases_of_aliases_is_refused_at_once(attempt: Callable[..., 
     Path("cards/space").mkdir(parents=True)
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
-    Path("cards/space/bomb.yaml").write_text("_target_: search_spaces.fbnet.fbnet\n" + "\n".join(lines))
+    Path("cards/space/bomb.yaml").write_text("_target_: search_spaces.families.fbnet.fbnet\n" + "\n".join(lines))
     started = time.monotonic()
     status, text = attempt(["--config-dir", "cards", "space=bomb"])
     assert status == 2 and "cards/space/bomb.yaml cannot be read: " in text and "aliases unfold" in text
@@ -276,7 +278,7 @@ def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> N
     attempt(["run_dir=r"], body)
     config = Path("r/config.yaml")
     original = config.read_text()
-    config.write_text(original.replace("search_spaces.fbnet.fbnet", "os.system"))
+    config.write_text(original.replace("search_spaces.families.fbnet.fbnet", "os.system"))
     assert config.read_text() != original
     status, text = attempt(["resume=r"], body)
     assert status == 2 and "os.system" in text
@@ -287,6 +289,24 @@ def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> N
     config.write_text("a: [1\n")
     status, text = attempt(["resume=r"], body)
     assert status == 2 and "damaged" in text and text.count("\n") == 1
+
+
+def test_a_run_directory_may_use_the_names_of_an_earlier_release(attempt: Callable[..., Outcome]) -> None:
+    found = []
+
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+        found.append(cfg.space._target_)
+
+    attempt(["run_dir=r"], body)
+    for config in (Path("r/config.yaml"), Path("r/checkpoints/config.yaml")):
+        config.write_text(config.read_text().replace("search_spaces.families.fbnet.fbnet", "search_spaces.fbnet.fbnet"))
+    assert attempt(["resume=r"], body) == (0, "")
+    assert found == ["search_spaces.families.fbnet.fbnet"] * 2
+    for name, now in MOVED.items():
+        if name.startswith("search_spaces."):
+            assert find_target(name) is find_target(now)
 
 
 def test_a_run_is_continued_by_the_command_that_began_it(attempt: Callable[..., Outcome]) -> None:

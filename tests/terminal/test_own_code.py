@@ -26,7 +26,7 @@ from nas.data.images import ImageData, in_memory
 from nas.candidates.executors.base import Done
 from nas.methods.random import RandomSearch
 from predictors.baselines import Ridge
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 RAN = []
 
@@ -134,8 +134,8 @@ def test_search_resume_derive_and_report(mine: Any, capsys: pytest.CaptureFixtur
         (["search", "space._target_=nas.data.digits.digits"], "space._target_=nas.data.digits.digits makes no"),
         (["search", "method._target_=search_spaces.recipe.Recipe"], "makes no method"),
         (
-            ["search", "data._target_=search_spaces.fbnet.fbnet"],
-            "data._target_=search_spaces.fbnet.fbnet makes no data",
+            ["search", "data._target_=search_spaces.families.fbnet.fbnet"],
+            "data._target_=search_spaces.families.fbnet.fbnet makes no data",
         ),
         (["search", "device._target_=builtins.dict"], "device._target_=builtins.dict makes no device"),
         (["inspect", "space._target_=builtins.dict"], "space._target_=builtins.dict makes no search space"),
@@ -174,7 +174,7 @@ def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "engine.address=far:1",
         ),
         ({"space": {"_target_": "nas.data.digits.digits"}}, "makes no search space"),
-        ({"budget": {"_target_": "search_spaces.fbnet.fbnet"}}, "budget._target_ names code"),
+        ({"budget": {"_target_": "search_spaces.families.fbnet.fbnet"}}, "budget._target_ names code"),
         ({"space": 3}, "space is 3, not a card"),
         ({"arch": "${oc.env:HOME}/x.json"}, "${oc.env:HOME}/x.json"),
     ],

@@ -18,8 +18,8 @@ from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.networks.network import build_network
 from nas.runs.files import write_json
 from nas.runs.memory import keep_freed_memory
-from search_spaces.mobilenetv2_space import mobilenetv2
-from search_spaces.rexnet_space import rexnet
+from search_spaces.families.mobilenetv2.space import mobilenetv2
+from search_spaces.families.rexnet.space import rexnet
 from search_spaces.space import SearchSpace
 
 HERE = Path(__file__).parent

@@ -18,7 +18,7 @@ from nas.runs.seeding import numpy_generator
 from predictors.fbnetv3 import FBNetV3
 from predictors.pretraining import Pretraining
 from predictors.process import StructuredProcess
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 HERE = Path(__file__).parent
 SAMPLES, TRAINED, BATCH, REPEATS = 1_000_000, 200, 200_000, 5

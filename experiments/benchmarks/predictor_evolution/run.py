@@ -18,7 +18,7 @@ from nas.runs.files import write_json
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.fbnetv3_space import fbnetv3
+from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space

@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.latency.device import cpu_model
 from nas.runs.files import write_json
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 
 HERE = Path(__file__).parent
 GENOTYPES, LOOPED, REPEATS = 2_000_000, 20_000, 7

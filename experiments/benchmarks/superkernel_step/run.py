@@ -12,7 +12,7 @@ from nas.methods.supernets.mixture import Supernet
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.methods.supernets.superkernel import Superkernel
 from nas.networks.network import Network
-from search_spaces.single_path import single_path
+from search_spaces.families.single_path import single_path
 
 BATCH = {32: 32, 224: 8}
 CLASSES = 100

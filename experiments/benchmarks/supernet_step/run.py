@@ -12,7 +12,7 @@ from experiments.benchmarks.stepping import Step, bench, training_step
 from nas.methods.supernets.mixture import Supernet, mix
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.networks.network import Network
-from search_spaces import fbnet
+from search_spaces.families import fbnet
 
 BATCH = {32: 32, 224: 8}
 CLASSES = 100

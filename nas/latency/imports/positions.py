@@ -11,7 +11,7 @@ from nas.latency.imports.text import decimal_mark, is_number, number, table_line
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, canonical
 from nas.runs.files import read_json
-from search_spaces.single_path import single_path
+from search_spaces.families.single_path import single_path
 from search_spaces.space import LayerwiseSpace, Position, SearchSpace
 
 # How some files call FBNet's blocks; `s2` is "two groups (shuffled)", not a stride.

@@ -14,7 +14,7 @@ from nas.latency.measuring.standalone import DISTURBED, Interleaved, Visit, Visi
 from nas.latency.runtimes import prepare, prepare_copies, quiet
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
-from search_spaces.fbnet import published
+from search_spaces.families.fbnet import published
 
 REFERENCE = published("fbnetc_100", resolution=64)
 """The network whose time watches the machine: 32 million multiply-adds and, as the networks it stands for, more weights

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nas.terminal.configuration.card_roles import ROLES, check_made, check_places, check_target
+from nas.terminal.configuration.moved_targets import MOVED
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
 def find_target(path: Any, name: str = "") -> Callable[..., Any]:
     """The class or function at the dotted `path`."""
     where = f"{name}._target_" if name else "_target_"
-    module, _, attribute = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    module, _, attribute = MOVED.get(path, path).rpartition(".") if isinstance(path, str) else ("", "", "")
     if not module or not attribute:
         raise ValueError(f"{where} must be package.module.name, got {path!r}")
     try:

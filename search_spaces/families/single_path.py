@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from search_spaces.arch import Arch
 from search_spaces.costs import round_up
-from search_spaces.geometry import TINY_BELOW, geometry_of
+from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.geometry import TINY_BELOW, geometry_of
 from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace
 from search_spaces.squeeze_excite import SqueezeExcite
@@ -110,3 +111,16 @@ def published(name: str, num_classes: int = 1000, resolution: int | None = None,
     stages.append((InvertedResidual(LAST_CHANNELS, 3, residual=False),))
     stages.append((ConvBNAct(HEAD_CHANNELS), Classifier(num_classes)))
     return Arch(resolution or 224, tuple(stages), in_channels)
+
+
+FIGURES: dict[str, Figures] = {
+    "spnasnet_100": Figures(74.086, 91.826, 224, TIMM),
+}
+FAMILY = Family(
+    "Single-Path NAS",
+    "Single-Path NAS: Designing Hardware-Efficient ConvNets in less than 4 Hours",
+    "1904.02877",
+    tuple(PUBLISHED),
+    published,
+    FIGURES,
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from search_spaces.arch import Arch
 from search_spaces.costs import make_divisible
+from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.layers import Classifier, ConvBNAct, Layer, LinearBottleneck
 from search_spaces.squeeze_excite import SqueezeExcite
 
@@ -95,3 +96,23 @@ def published(name: str, num_classes: int = 1000, resolution: int | None = None,
         raise ValueError(f"unknown ReXNet {name!r}; one of {', '.join(PUBLISHED)}")
     form = PUBLISHED[name]
     return rexnet(form.width, 1.0, form.divisor, resolution or 224, num_classes, in_channels)
+
+
+_TIMM_12K = f"{TIMM}; pretrained on ImageNet-12k"
+FIGURES: dict[str, Figures] = {
+    "rexnet_100": Figures(77.862, 93.890, 224, TIMM),
+    "rexnet_130": Figures(79.492, 94.680, 224, TIMM),
+    "rexnet_150": Figures(80.322, 95.164, 224, TIMM),
+    "rexnet_200": Figures(81.636, 95.672, 224, TIMM),
+    "rexnet_300": Figures(82.780, 96.230, 224, TIMM),
+    "rexnetr_200": Figures(83.160, 96.646, 288, _TIMM_12K),
+    "rexnetr_300": Figures(84.582, 97.278, 288, _TIMM_12K),
+}
+FAMILY = Family(
+    "ReXNet",
+    "Rethinking Channel Dimensions for Efficient Model Design",
+    "2007.00992",
+    tuple(PUBLISHED),
+    published,
+    FIGURES,
+)

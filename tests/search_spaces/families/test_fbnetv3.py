@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from search_spaces.fbnetv3 import PUBLISHED, published
-from search_spaces.fbnetv3_space import DEPTHS, RESOLUTIONS, TABLES, fbnetv3
+from search_spaces.families.fbnetv3.published import PUBLISHED, published
+from search_spaces.families.fbnetv3.space import DEPTHS, RESOLUTIONS, TABLES, fbnetv3
 
 
 def test_the_published_table_has_its_published_size() -> None:

@@ -17,8 +17,8 @@ from typing import Literal
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
-from search_spaces.fbnetv3 import ACT, HEAD_CHANNELS, SE
-from search_spaces.geometry import TINY_BELOW, geometry_of, resolutions_of
+from search_spaces.families.fbnetv3.published import ACT, HEAD_CHANNELS, SE, STAGE_SE, STAGE_STRIDES
+from search_spaces.families.geometry import TINY_BELOW, geometry_of, resolutions_of
 from search_spaces.layers import ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, PooledConv
 
 RESOLUTIONS = tuple(range(224, 273, 8))  # the paper's
@@ -71,9 +71,8 @@ TABLES: dict[str, Table] = {
 }
 FIRST_DEPTHS = _steps(1, 4, 1)
 DEPTHS = (_steps(4, 7, 1), _steps(4, 7, 1), _steps(4, 8, 1), _steps(6, 10, 1), _steps(5, 9, 1))  # stages 2 to 6
-SQUEEZES = (False, True, False, True, True)
 STEM_STRIDE = {"paper": 2, "small": 1}
-STRIDES = {"paper": (2, 2, 2, 1, 2), "small": (1, 2, 2, 1, 2)}
+STRIDES = {"paper": STAGE_STRIDES, "small": (1, 2, 2, 1, 2)}
 
 
 def fbnetv3(
@@ -113,7 +112,7 @@ def fbnetv3(
     chain.layer(combine(lambda c: ConvBNAct(c, 3, stem_stride, act=ACT), stem), stem, stem_stride)
     chain.next_stage()
     _separable_stage(chain, widths[1], _deep(FIRST_DEPTHS, depth))
-    rows = zip(widths[2:7], DEPTHS, STRIDES[geometry], SQUEEZES, strict=True)
+    rows = zip(widths[2:7], DEPTHS, STRIDES[geometry], STAGE_SE, strict=True)
     for i, (choices, depths, stride, squeezes) in enumerate(rows):
         chain.next_stage()
         _stage(chain, f"stage{i + 2}", choices, _deep(depths, depth), stride, squeezes)

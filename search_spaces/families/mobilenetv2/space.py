@@ -13,9 +13,9 @@ from math import ceil
 from search_spaces.choices import Chain, combine, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
-from search_spaces.geometry import geometry_of, resolutions_of
+from search_spaces.families.geometry import geometry_of, resolutions_of
+from search_spaces.families.mobilenetv2.published import HEAD_CHANNELS, STAGES, STEM_CHANNELS
 from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
-from search_spaces.mobilenetv2 import HEAD_CHANNELS, STAGES, STEM_CHANNELS
 from search_spaces.space import LayerwiseSpace
 
 ACT = "relu6"

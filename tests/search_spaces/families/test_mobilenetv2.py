@@ -2,9 +2,9 @@
 
 import pytest
 
-from search_spaces.mobilenetv2 import PUBLISHED, mobilenetv2, published
-from search_spaces.mobilenetv2_space import DEPTHS, WIDTHS, mobilenetv2_layerwise
-from search_spaces.mobilenetv2_space import mobilenetv2 as space_of
+from search_spaces.families.mobilenetv2.published import PUBLISHED, mobilenetv2, published
+from search_spaces.families.mobilenetv2.space import DEPTHS, WIDTHS, mobilenetv2_layerwise
+from search_spaces.families.mobilenetv2.space import mobilenetv2 as space_of
 
 RESOLUTIONS = (96, 128, 160, 192, 224)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from search_spaces.arch import Arch
 from search_spaces.costs import make_divisible
+from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
 
 # expand_ratio, channels, repeats, stride of the first block
@@ -75,3 +76,23 @@ def published(name: str, num_classes: int = 1000, resolution: int | None = None,
         raise ValueError(f"unknown MobileNetV2 {name!r}; one of {', '.join(PUBLISHED)}")
     form = PUBLISHED[name]
     return mobilenetv2(form.width, form.depth, resolution or 224, num_classes, in_channels, form.scale_ends)
+
+
+_SLIM = "TensorFlow slim MobileNetV2 table"
+FIGURES: dict[str, Figures] = {
+    "mobilenetv2_035": Figures(60.3, 82.9, 224, _SLIM),
+    "mobilenetv2_050": Figures(65.928, 86.114, 224, TIMM),
+    "mobilenetv2_075": Figures(69.8, 89.6, 224, _SLIM),
+    "mobilenetv2_100": Figures(72.910, 91.000, 224, TIMM),
+    "mobilenetv2_110d": Figures(75.056, 92.186, 224, TIMM),
+    "mobilenetv2_120d": Figures(77.300, 93.516, 224, TIMM),
+    "mobilenetv2_140": Figures(76.528, 93.008, 224, TIMM),
+}
+FAMILY = Family(
+    "MobileNetV2",
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+    "1801.04381",
+    tuple(PUBLISHED),
+    published,
+    FIGURES,
+)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_spaces import fbnet
 from search_spaces.arch import Arch
+from search_spaces.families import fbnet
 
-DATA = Path(__file__).parents[1] / "fixtures"
+DATA = Path(__file__).parents[2] / "fixtures"
 
 # MACs and convolution + linear weights (no batch norm, no bias), as published with the released models;
 # the PyTorch forms' published MACs include pooling additions, given here as the last number.

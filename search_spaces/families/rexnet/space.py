@@ -10,14 +10,21 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Literal
 
-from search_spaces import rexnet_channels
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
-from search_spaces.geometry import geometry_of, resolutions_of
+from search_spaces.families.geometry import geometry_of, resolutions_of
+from search_spaces.families.rexnet import channels as rexnet_channels
+from search_spaces.families.rexnet.published import (
+    FIRST_CHANNELS,
+    GROWTH,
+    PENULTIMATE_CHANNELS,
+    SE_RATIO,
+    STAGES,
+    STEM_CHANNELS,
+)
 from search_spaces.layers import ConvBNAct, Layer, LinearBottleneck
 from search_spaces.monotone import MonotoneSpace
-from search_spaces.rexnet import FIRST_CHANNELS, GROWTH, PENULTIMATE_CHANNELS, SE_RATIO, STAGES, STEM_CHANNELS
 from search_spaces.squeeze_excite import SqueezeExcite
 
 Form = Literal["linear", "piecewise", "free", "monotone"]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from search_spaces.arch import Arch
 from search_spaces.costs import round_up
-from search_spaces.geometry import TINY_BELOW, geometry_of
+from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.geometry import TINY_BELOW, geometry_of
 from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace
 
@@ -181,3 +182,28 @@ def published(name: str, num_classes: int = 1000, resolution: int | None = None,
         stages.append(tuple(layers))
     stages.append((ConvBNAct(form.head_channels), Classifier(num_classes)))
     return Arch(resolution or form.resolution, tuple(stages), in_channels)
+
+
+_MV1 = "mobile-vision README, Caffe2 fp32"
+_MV2 = "mobile-vision README, PyTorch"
+FIGURES: dict[str, Figures] = {
+    "fbnetc_100": Figures(75.120, 92.384, 224, TIMM),
+    "fbnet_a": Figures(73.3, None, 224, _MV1),
+    "fbnet_b_paper": Figures(74.1, None, 224, "paper, Table 3"),
+    "fbnet_b": Figures(74.1, None, 224, _MV1),
+    "fbnet_b1": Figures(73.9, None, 224, _MV1),
+    "fbnet_c": Figures(74.9, None, 224, _MV1),
+    "fbnet_c1": Figures(74.5, None, 224, _MV1),
+    "fbnet_a_pytorch": Figures(73.30, None, 224, _MV2),
+    "fbnet_b_pytorch": Figures(74.54, None, 224, _MV2),
+    "fbnet_c_pytorch": Figures(75.25, None, 224, _MV2),
+    "fbnet_96_035_1": Figures(50.2, None, 96, "paper, abstract"),
+}
+FAMILY = Family(
+    "FBNet",
+    "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture Search",
+    "1812.03443",
+    tuple(PUBLISHED),
+    published,
+    FIGURES,
+)

@@ -1,0 +1,1 @@
+"""FBNetV3: its published networks and its search space."""

@@ -1,0 +1,1 @@
+"""MobileNetV2: its published networks and two search spaces around them."""

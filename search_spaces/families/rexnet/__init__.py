@@ -1,0 +1,1 @@
+"""ReXNet: its published networks and its search space."""
