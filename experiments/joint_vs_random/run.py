@@ -13,7 +13,7 @@ from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
 from nas.candidates.executors.local import LocalEngine
-from nas.candidates.loop import CandidateSettings, search_candidates
+from nas.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
 from nas.candidates.training_job import Order
 from nas.data.card import data_of
 from nas.derive.budget import resolve_budget
@@ -104,7 +104,8 @@ def search(
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
-        found = search_candidates(run, method_of(method), feasible, order_of, LocalEngine(workers=1), settings, seed)
+        search = CandidateSearch(method_of(method), feasible, order_of, LocalEngine(workers=1), settings, seed)
+        found = search_candidates(run, search)
     genotype = found.genotypes[0]
     return {
         "kind": "search",

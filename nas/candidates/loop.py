@@ -79,23 +79,28 @@ class Found:
     seconds: float
 
 
-def search_candidates(
-    run: Run,
-    method: CandidateMethod,
-    feasible: Feasible,
-    order_of: Callable[[str, Genotype], Order],
-    engine: Engine,
-    settings: CandidateSettings,
-    seed: int,
-) -> Found:
+@dataclass(frozen=True)
+class CandidateSearch:
+    """A search by `method` among the candidates within the budgets of `feasible`, each trained as `order_of` says."""
+
+    method: CandidateMethod
+    feasible: Feasible
+    order_of: Callable[[str, Genotype], Order]
+    engine: Engine
+    settings: CandidateSettings
+    seed: int
+
+
+def search_candidates(run: Run, search: CandidateSearch) -> Found:
     """Run the search, or what is left of it. Raises `ValueError` where no candidate could be trained.
 
     A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: engine,
     number of workers and interruptions do not change what is found.
     """
+    method, feasible, settings, seed = search.method, search.feasible, search.settings, search.seed
     space = feasible.space
     assert isinstance(space, JointSpace)
-    store = _store(run, method, feasible, order_of, settings)
+    store = _store(run, search)
     stop = _noted(store, settings)
     store.recover(restarted=True)
     proposal, rows = method.start(feasible, seed), CandidateLog(run, feasible)
@@ -106,11 +111,11 @@ def search_candidates(
 
     def checked_order(candidate: str, genotype: Genotype) -> Order:
         _check(feasible, store, [(candidate, genotype)])
-        return order_of(candidate, genotype)
+        return search.order_of(candidate, genotype)
 
     with (
         phase("training candidates", total, "candidate", completed=settled) as advance,
-        engine.open(train_candidate) as workers,
+        search.engine.open(train_candidate) as workers,
     ):
         number = 0
         while len(proposal.told) < total:
@@ -126,7 +131,8 @@ def search_candidates(
                 candidates = store.round(number) or drawn
             _check(feasible, store, candidates)
             stopping = settings.stop_correlation is not None
-            _run_round(store, workers, (number, len(candidates)), checked_order, advance, stopping, clock)
+            round_ = _Round(store, workers, checked_order, advance, stopping, clock)
+            round_.run(number, len(candidates))
             outcomes = store.outcomes()
             if settings.stop_correlation is not None and stop is None:
                 stop = _decide(store, number + 1, settings.stop_correlation)
@@ -154,14 +160,9 @@ def search_candidates(
     return Found(best, scores, clock.save())
 
 
-def _store(
-    run: Run,
-    method: CandidateMethod,
-    feasible: Feasible,
-    order_of: Callable[[str, Genotype], Order],
-    settings: CandidateSettings,
-) -> TrialStore:
+def _store(run: Run, search: CandidateSearch) -> TrialStore:
     """The study of this search: the run's own unless one is named, and refused where it is another search's."""
+    feasible, settings = search.feasible, search.settings
     anchor = tuple(int(gene) for gene in feasible.anchor)
     own = run_id(run)
     store = TrialStore(
@@ -170,7 +171,7 @@ def _store(
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,
-        identity=study_identity(feasible, method, order_of("", anchor), settings.stop_correlation),
+        identity=study_identity(feasible, search.method, search.order_of("", anchor), settings.stop_correlation),
         cure="name another search.study, or leave it out"
         if settings.study
         else "put that back, or begin a search of its own",
@@ -232,43 +233,45 @@ def _decide(store: TrialStore, rounds: int, threshold: float) -> Stop | None:
     return stop
 
 
-def _run_round(
-    store: TrialStore,
-    workers: Workers,
-    round_: tuple[int, int],
-    order_of: Callable[[str, Genotype], Order],
-    advance: Advance,
-    stopping: bool,
-    clock: Clock,
-) -> None:
-    """Train, together with other processes, until every candidate of `round_` (its number, how many) is settled."""
-    number, count = round_
-    under_way: dict[int, Claim] = {}
-    while True:
-        while len(under_way) < workers.capacity and (claim := store.claim()) is not None:
-            order = order_of(claim.candidate, claim.genotype)
-            if stopping:  # asked anew each time: another process may have decided, and begun the next round
-                stop = early_stopping.from_dict(store.noted(early_stopping.NOTE))
-                order = early_stopping.ordered(order, stop, claim.round)
-            workers.submit(claim.trial_id, order)
-            under_way[claim.trial_id] = claim
-        if not under_way:
-            outcomes = store.outcomes()
-            if all((number, place) in outcomes for place in range(count)):
-                return
-            store.recover()
-            time.sleep(POLL_SECONDS)
-            continue
-        store.alive(list(under_way.values()))
-        clock.save()
-        for done in workers.wait(WAIT_SECONDS):
-            claim = under_way.pop(done.key)
-            if done.error is None:
-                score = float(done.result["top1_percent"])
-                store.finish(claim, score, done.result)
-                advance(1, f"{score:.2f}% of the validation images")
-            else:
-                store.fail(claim, done.error)
-                log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
-                if claim.attempt >= store.attempts:
-                    advance(1)
+@dataclass(frozen=True)
+class _Round:
+    """What it takes to train a round; with `stopping` an early stop may be decided meanwhile."""
+
+    store: TrialStore
+    workers: Workers
+    order_of: Callable[[str, Genotype], Order]
+    advance: Advance
+    stopping: bool
+    clock: Clock
+
+    def run(self, number: int, count: int) -> None:
+        """Train, together with other processes, until each of the `count` candidates of round `number` is settled."""
+        under_way: dict[int, Claim] = {}
+        while True:
+            while len(under_way) < self.workers.capacity and (claim := self.store.claim()) is not None:
+                order = self.order_of(claim.candidate, claim.genotype)
+                if self.stopping:  # asked anew each time: another process may have decided, and begun the next round
+                    stop = early_stopping.from_dict(self.store.noted(early_stopping.NOTE))
+                    order = early_stopping.ordered(order, stop, claim.round)
+                self.workers.submit(claim.trial_id, order)
+                under_way[claim.trial_id] = claim
+            if not under_way:
+                outcomes = self.store.outcomes()
+                if all((number, place) in outcomes for place in range(count)):
+                    return
+                self.store.recover()
+                time.sleep(POLL_SECONDS)
+                continue
+            self.store.alive(list(under_way.values()))
+            self.clock.save()
+            for done in self.workers.wait(WAIT_SECONDS):
+                claim = under_way.pop(done.key)
+                if done.error is None:
+                    score = float(done.result["top1_percent"])
+                    self.store.finish(claim, score, done.result)
+                    self.advance(1, f"{score:.2f}% of the validation images")
+                else:
+                    self.store.fail(claim, done.error)
+                    log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
+                    if claim.attempt >= self.store.attempts:
+                        self.advance(1)

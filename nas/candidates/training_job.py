@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nas.candidates.kept_data import KeptData
-from nas.data.card import data_of
+from nas.data.card import DataSource
 from nas.data.files.stamp import stamp
 from nas.data.images import ImageData
 from nas.runs.seeding import derive_seed
 from nas.train import training
-from nas.train.accelerator import make_accelerator
+from nas.train.accelerator import Compute, make_accelerator
 from search_spaces.arch import Arch
+from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
+from search_spaces.space import Genotype
 
 
 @dataclass(frozen=True)
 class Order:
-    """One training as plain data. `data`: a resolved data card, whose content is that of `fingerprint` (at the
-    resolution of the search's data); `validation_fraction` of its training images score the candidate and are not
-    trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
+    """One training as picklable data. `data`: a resolved data card, or data in memory, whose content is that of
+    `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
+    candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
     `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too.
     """
 
     arch: dict[str, Any]
     recipe: dict[str, Any]
-    data: dict[str, Any]
+    data: Mapping[str, Any] | ImageData
     fingerprint: str
     validation_fraction: float
     seed: int
@@ -39,6 +42,31 @@ class Order:
     curve: bool = False
 
 
+@dataclass(frozen=True)
+class JobMaker:
+    """From a candidate of `space` (its id and genotype) to the job that trains it on `source`, the same for all."""
+
+    space: JointSpace
+    source: DataSource
+    fingerprint: str
+    validation_fraction: float
+    seed: int
+    compute: Compute
+
+    def __call__(self, candidate: str, genotype: Genotype) -> Order:
+        return Order(
+            arch=self.space.decode(genotype).to_dict(),
+            recipe=self.space.recipe(genotype).to_dict(),
+            data=self.source.card,
+            fingerprint=self.fingerprint,
+            validation_fraction=self.validation_fraction,
+            seed=self.seed,
+            candidate=candidate,
+            accelerator=self.compute.accelerator,
+            precision=self.compute.precision,
+        )
+
+
 def train_candidate(order: Order) -> dict[str, Any]:
     """Train on the search's training images and evaluate on its validation images; the test split is not looked at.
 
@@ -47,8 +75,7 @@ def train_candidate(order: Order) -> dict[str, Any]:
     a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
     """
     arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
-    card = {**order.data, "resolution": arch.resolution}  # searched resolutions: the images follow the candidate
-    data = _data(json.dumps(card), order.validation_fraction, order.seed, stamp(order.data))
+    data = _data(order, arch.resolution)  # searched resolutions: the images follow the candidate
     seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
     accelerator = make_accelerator(order.accelerator, order.precision)
@@ -81,8 +108,12 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
 _KEPT = KeptData()  # of this process, which trains one candidate after the other
 
 
-def _data(card: str, fraction: float, seed: int, stamp_of_files: str) -> ImageData:
+def _data(order: Order, resolution: int) -> ImageData:
     def load() -> ImageData:
-        return data_of(json.loads(card)).held_out(1 - fraction, seed)
+        return DataSource(order.data).at(resolution).held_out(1 - order.validation_fraction, order.seed)
 
-    return _KEPT.get((card, fraction, seed, stamp_of_files), load)
+    if isinstance(order.data, Mapping):
+        content = (json.dumps({**order.data, "resolution": resolution}), stamp(order.data))
+    else:
+        content = (order.fingerprint, f"{resolution}")
+    return _KEPT.get((*content, order.validation_fraction, order.seed), load)

@@ -5,11 +5,44 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nas.data.images import ImageData
 from nas.terminal.configuration import cards
+from nas.terminal.configuration.card_roles import check_given
 from nas.terminal.progress import log
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Images at the resolution that is needed: those of a data `card`, or a data set that is in memory already."""
+
+    card: Mapping[str, Any] | ImageData
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.card, Mapping):
+            check_given("data", self.card)
+
+    @property
+    def resolution(self) -> int | None:
+        """The resolution the card names, pixels; None where it leaves it open."""
+        return self.card.get("resolution") if isinstance(self.card, Mapping) else self.card.resolution
+
+    def load(self, resolution: int | None = None) -> ImageData:
+        """The data, at `resolution` where the card leaves its own open."""
+        return data_of(self.card, resolution) if isinstance(self.card, Mapping) else self.card
+
+    def at(self, resolution: int | None) -> ImageData:
+        """The data at `resolution`, whatever the card names. Raises `ValueError` where it has none but its own."""
+        if isinstance(self.card, Mapping):
+            return data_of({**self.card, "resolution": resolution})
+        if resolution not in (None, self.card.resolution):
+            raise ValueError(
+                f"data {self.card.name} is in memory at {self.card.resolution} pixels, {resolution} are needed; give "
+                "a function of the resolution instead"
+            )
+        return self.card
 
 
 def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData:

@@ -7,13 +7,37 @@ from typing import Any
 
 from nas.data.images import ImageData
 from nas.terminal.configuration import cards
+from nas.terminal.configuration.card_roles import check_given
+from search_spaces.arch import Arch
 from search_spaces.space import SearchSpace
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 
 
-def build_space(card: Mapping[str, Any], data: ImageData | None = None) -> SearchSpace:
-    """The space of `card`. Keys left null take the data's value; without data, the space's own default."""
+def resolution_of(space: Mapping[str, Any] | SearchSpace) -> int | None:
+    """The resolution that the card of a space names, pixels (None: the data's), or that a space has."""
+    return space.get("resolution") if isinstance(space, Mapping) else first_arch(space).resolution
+
+
+def first_arch(space: SearchSpace) -> Arch:
+    """The arch of the first choices."""
+    return space.decode((0,) * len(space.variables))
+
+
+def build_space(card: Mapping[str, Any] | SearchSpace, data: ImageData | None = None) -> SearchSpace:
+    """The space of `card`. Keys left null take the data's value; without data, the space's own default.
+
+    A space that is given as an object must be made for as many classes and channels as the data has.
+    """
+    if not isinstance(card, Mapping):
+        check_given("space", card)
+        arch = first_arch(card)
+        for key in ("num_classes", "in_channels"):
+            if data is not None and getattr(arch, key) != getattr(data, key):
+                raise ValueError(
+                    f"space {card.name} has {key}={getattr(arch, key)}, but {data.name} has {getattr(data, key)}"
+                )
+        return card
     values = {key: value for key, value in card.items() if not (key in FROM_DATA and value is None)}
     values.pop("method", None)  # the space's own method, for the command line
     if data is not None:

@@ -11,6 +11,24 @@ from search_spaces.space import SearchSpace
 
 
 @dataclass(frozen=True)
+class BudgetRequest:
+    """Budgets as they are asked; None: not asked.
+
+    `latency_ms` (milliseconds), else the point `fraction` of the reachable range; `macs` (multiply-adds of one image)
+    and `params` at most. `margin`: share kept free for the table's error (None: the table's own figure). `tolerance`:
+    share by which a measurement may exceed the budget. At most `rounds` networks are measured until one fits.
+    """
+
+    latency_ms: float | None = None
+    fraction: float | None = None
+    macs: int | None = None
+    params: int | None = None
+    margin: float | None = None
+    tolerance: float = 0.0
+    rounds: int = 5
+
+
+@dataclass(frozen=True)
 class Budget:
     """A latency budget: what was asked, and the limit on the *estimate* that leaves room for the table's error.
 

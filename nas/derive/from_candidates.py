@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.candidates.problem import problem_of
+from nas.candidates.problem import Problem
 from nas.candidates.trials_file import read_trials
 from nas.derive.most_probable import NothingWithin
 from nas.derive.request import Request, hand_over
@@ -28,7 +28,7 @@ def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any
     the trained candidates meets it.
     """
     recipe: Recipe = cards.build(config["recipe"], "recipe", {})
-    _, space = problem_of(config, recipe)
+    space = Problem.from_config(config, recipe).space
     request = Request.of(folder, config, asked, space, space.architectures)
     facts: dict[Genotype, dict[str, Any]] = {}
 

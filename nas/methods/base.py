@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeGuard
 
 import numpy as np
 from accelerate import Accelerator
@@ -122,3 +122,8 @@ def kind_of(method: object) -> Kind:
         )
     found: Kind = kind
     return found
+
+
+def is_supernet(method: Method) -> TypeGuard[SupernetMethod]:
+    """Whether `method` trains a supernet; otherwise it proposes candidates."""
+    return kind_of(method) == "supernet"

@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
 from nas.derive.most_probable import SINGLE
-from nas.derive.verdict import Asked, not_measured, say_missed
-from nas.derive.within_budget import Derived
-from nas.latency.tables.table import LatencyTable
+from nas.derive.verdict import not_measured, say_missed
+from nas.networks.network import FlatNetwork, Network
+from nas.search.found import Found
+from nas.search.pricing import Prices
+from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
 from nas.terminal.progress import format_seconds, log, table
 from search_spaces.arch import Arch
+from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
-from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.space import Genotype, LayerwiseSpace
 
 
-def record(
-    config: dict[str, Any],
-    names: dict[str, str],
-    data: ImageData,
-    latency_table: LatencyTable | None,
-    budgets: Asked,
-    derived: Derived,
-    arch: Arch,
-    recipe: Recipe,
-    figures: dict[str, float],
-    derived_by: str,
-    inherited: bool,
-    search_seconds: float,
-    trials: int | None,
-    validation_top1_percent: float | None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search left in `run_dir`: the first derived network as `arch`, its `recipe`, and where it was trained the
+    `network` with its test `figures` on `data`; the files of all derived ones are `archs`."""
+
+    setup: SearchSetup
+    run_dir: Path
+    prices: Prices
+    found: Found
+    arch: Arch
+    recipe: Recipe
+    archs: tuple[Path, ...]
+    data: ImageData
+    network: Network | FlatNetwork | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> list[str]:
+        """A phrase for each budget that the network exceeds."""
+        return self.prices.budgets.shortfalls(self.found.derived.first, self.arch)
+
+    @functools.cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of `result.json`."""
+        return record(self)
+
+
+def record(outcome: SearchOutcome) -> dict[str, Any]:
     """`result.json`: what was asked, estimated and measured, and what it cost. Not applicable is null.
 
     `derived_by`: the way of `nas.derive.most_probable`, or `ranking` of trained candidates.
     `budget_met`: whether the network holds every budget, latency as measured (null: no budget); `not_measured`: why it
     has no measured latency.
     """
-    budget, first = budgets.latency, derived.first
+    setup, found, arch, figures = outcome.setup, outcome.found, outcome.arch, outcome.figures
+    latency_table, budgets, first = outcome.prices.table, outcome.prices.budgets, found.derived.first
+    budget, inherited = budgets.latency, found.inherit is not None
     why = None
     if first.measured_ms is None:
         why = not_measured(latency_table) or "it was derived on another machine; remove derived.json to measure it here"
     return {
-        "space": names["space"],
-        "method": names["method"],
-        "data": data.name,
-        "seed": config["seed"],
+        "space": setup.problem.space.name,
+        "method": setup.method_name,
+        "data": outcome.data.name,
+        "seed": setup.seed,
         "device": latency_table.device.key if latency_table else None,
         "asked_latency_ms": budget.asked_ms if budget else None,
         "estimated_latency_ms": first.estimated_ms,
@@ -58,7 +78,7 @@ def record(
         "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,
         "asked_macs": budgets.macs,
         "asked_params": budgets.params,
-        "derived_by": derived_by,
+        "derived_by": found.derived_by,
         "arch": arch.id,
         "genotype": list(first.genotype),
         "params": arch.params,
@@ -67,22 +87,30 @@ def record(
         "top1_percent": figures.get("top1_percent"),
         "top5_percent": figures.get("top5_percent"),
         "weights": ("inherited from the supernet" if inherited else "from scratch") if figures else None,
-        "recipe": recipe.to_dict(),
-        "trials": trials,
-        "validation_top1_percent": validation_top1_percent,
-        "search_seconds": search_seconds,
+        "recipe": outcome.recipe.to_dict(),
+        "trials": found.trials,
+        "validation_top1_percent": found.validation_top1_percent,
+        "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
     }
 
 
-def show(
-    path: Path, space: SearchSpace, derived: Derived, archs: list[Path], found: dict[str, Any], missed: list[str]
-) -> None:
-    """A budget that was `missed` first; chosen block per layer, the receipt, where the files are, what to type next."""
+def show(outcome: SearchOutcome) -> None:
+    """A budget that was missed first; chosen block per layer, the receipt, where the files are, what to type next."""
+    path, found, missed = outcome.run_dir, outcome.result, outcome.missed
     if missed:
         say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
-    genotype = derived.first.genotype
+    _show_choices(outcome.setup.problem.space, outcome.found.derived.first.genotype)
+    table(f"result of {path}", ("", ""), receipt(found, missed))
+    log(f"files: {', '.join(map(str, outcome.archs))}" + (f", {path}/model" if found["top1_percent"] else ""))
+    log(f"all of it on one page: {path}/report.html")
+    how = {"how": "budget"} if found.get("derived_by") in SINGLE else {}
+    log(derive_command(path, {**another_budget(found), **how, "count": 3}))
+
+
+def _show_choices(searched: JointSpace, genotype: Genotype) -> None:
+    space = searched if searched.recipes.variables else searched.architectures
     if isinstance(space, LayerwiseSpace):
         rows = []
         for position, gene in zip(space.positions, genotype, strict=True):
@@ -94,10 +122,14 @@ def show(
         choices = [(v.name, v.choices[g]) for v, g in zip(space.variables, genotype, strict=True)]
         table("chosen", ("variable", "choice"), choices)
 
+
+def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, str]]:
+    """The rows of what was asked, what came of it and what it took, from `result.json`."""
+
     def ms(key: str) -> str:
         return "–" if found[key] is None else f"{found[key]:.4g} ms"
 
-    receipt = [
+    rows = [
         ("latency asked", ms("asked_latency_ms")),
         ("latency estimated", ms("estimated_latency_ms")),
         ("latency measured", ms("measured_latency_ms")),
@@ -105,24 +137,20 @@ def show(
         ("multiply-adds", f"{found['macs']:,}"),
     ]
     if found["estimated_latency_ms"] is not None and found["not_measured"]:
-        receipt[2] = ("latency measured", f"not measured: {found['not_measured']}")
+        rows[2] = ("latency measured", f"not measured: {found['not_measured']}")
     asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
-    receipt += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
+    rows += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
     if found.get("budget_met") is not None:
-        receipt.append(("budget", "MISSED" if missed else "met"))
+        rows.append(("budget", "MISSED" if missed else "met"))
     if found["trials"] is not None:
-        receipt.append(("candidates trained", f"{found['trials']}"))
-        receipt.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
+        rows.append(("candidates trained", f"{found['trials']}"))
+        rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
     if found["top1_percent"] is not None:
-        receipt.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
-        receipt.append(("weights", found["weights"]))
-        receipt.append(("training took", format_seconds(found["train_seconds"])))
-    receipt.append(("search took", format_seconds(found["search_seconds"])))
-    table(f"result of {path}", ("", ""), receipt)
-    log(f"files: {', '.join(str(arch) for arch in archs)}" + (f", {path}/model" if found["top1_percent"] else ""))
-    log(f"all of it on one page: {path}/report.html")
-    how = {"how": "budget"} if found.get("derived_by") in SINGLE else {}
-    log(derive_command(path, {**another_budget(found), **how, "count": 3}))
+        rows.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
+        rows.append(("weights", found["weights"]))
+        rows.append(("training took", format_seconds(found["train_seconds"])))
+    rows.append(("search took", format_seconds(found["search_seconds"])))
+    return rows
 
 
 def another_budget(found: dict[str, Any]) -> dict[str, float]:

@@ -1,25 +1,158 @@
-"""What a search needs before it starts."""
+"""All that one search is told, in one frozen object."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from nas.candidates.early_stopping import check_equal_lengths
+from nas.candidates.executors.base import Engine
+from nas.candidates.loop import CandidateSettings
+from nas.candidates.problem import Problem
+from nas.candidates.storage import check_storage
+from nas.candidates.training_job import search_recipe
+from nas.derive import most_probable
+from nas.derive.budget import BudgetRequest, check_budget, count_limits
+from nas.derive.handover import Derivation
+from nas.latency.device import Device
+from nas.methods.base import Method, is_supernet
+from nas.terminal.configuration import cards
+from nas.train.accelerator import Compute
+from search_spaces.budgets import Limit
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+
 Latency = Literal["auto", "on", "off"]
+SETTINGS = "nas.candidates.loop.CandidateSettings"
 
 
-def needs_latency(latency: str, asked: Mapping[str, Any], supernet: bool) -> bool:
-    """Whether a search needs the device's latency table, by the key `latency` and its budgets.
+@dataclass(frozen=True)
+class FinalTraining:
+    """Whether the derived network is trained, and whether it may `inherit` the supernet's weights."""
 
-    `auto`: where a budget or a supernet's steering asks for it; `on`: always; `off`: never. Raises `ValueError` where
-    `off` contradicts what is asked.
+    enabled: bool
+    inherit: bool
+
+
+@dataclass(frozen=True)
+class Paths:
+    """`run_dir` (None: `runs/<time>-<space>-<method>`), `resume`: a run to continue; the folder of latency `tables`."""
+
+    run_dir: str | None
+    resume: str | None
+    tables: str
+
+
+@dataclass(frozen=True)
+class SearchSetup:
+    """A search: what is looked for (`problem`, `budget`), how (`method`, `recipe`...), where (`device`, `compute`).
+
+    `latency`: whether the device is measured (`is_timed`). `candidates` and `executor` concern methods that train
+    candidate by candidate. `method_name` names the run; `stored`: the settings as plain data, which its directory
+    keeps. Raises `ValueError` for settings that contradict each other, before anything is begun.
     """
-    if latency == "off":
-        if asked["latency_ms"] is not None:
-            raise ValueError("latency=off leaves nothing to hold budget.latency_ms by; leave one of the two out")
-        if supernet:
-            raise ValueError("latency=off: this method is steered by the latency table; use method=predictor or random")
-        return False
-    counted = asked["macs"] is not None or asked["params"] is not None
-    by_default = asked["fraction"] is not None and not counted
-    return latency == "on" or supernet or asked["latency_ms"] is not None or by_default
+
+    problem: Problem
+    method: Method
+    method_name: str
+    recipe: Recipe
+    device: Device
+    budget: BudgetRequest
+    latency: Latency
+    candidates: CandidateSettings
+    executor: Engine
+    derivation: Derivation
+    training: FinalTraining
+    compute: Compute
+    seed: int
+    paths: Paths
+    stored: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> SearchSetup:
+        """The search that a resolved configuration (`conf/search.yaml`) describes. Objects may stand for its cards."""
+        budget = BudgetRequest(**config["budget"])
+        check_budget(budget.latency_ms)
+        compute = Compute(config["accelerator"], config["precision"])
+        recipe = cards.given(config["recipe"], "recipe")
+        problem = Problem.from_config(config, recipe)
+        device, method = (cards.given(config[name], name) for name in ("device", "method"))
+        asked = config["derive"]
+        how = most_probable.own_how(method, asked["how"])
+        return cls(
+            problem=problem,
+            method=method,
+            method_name=cards.module_name(config["method"]),
+            recipe=recipe,
+            device=device,
+            budget=budget,
+            latency=config["latency"],
+            candidates=cards.build({"_target_": SETTINGS, **config["search"]}, "search", {}),
+            executor=cards.given(config["engine"], "engine"),
+            derivation=Derivation(how, asked["use"], asked["count"], budget.rounds, config["seed"]),
+            training=FinalTraining(**config["train"]),
+            compute=compute,
+            seed=config["seed"],
+            paths=Paths(config["run_dir"], config["resume"], config["tables"]),
+            stored=cards.without_objects(config),
+        )
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget.latency_ms)
+        most_probable.check(self.derivation.how, self.derivation.count, self.derivation.use)
+        _ = self.is_timed
+        if is_supernet(self.method):
+            self.method.check(self.problem.space.architectures)
+            self._check_supernet()
+        else:
+            recipes = self.trained_space.recipes
+            if self.candidates.stop_correlation is not None:
+                check_equal_lengths(recipes)
+            if self.candidates.storage is not None:
+                check_storage(self.candidates.storage)
+        _ = self.counts
+
+    @functools.cached_property
+    def is_timed(self) -> bool:
+        """Whether the search needs the device's latency table, by `latency` and the budgets.
+
+        `auto`: where a budget or a supernet's steering asks for it; `on`: always; `off`: never. Raises `ValueError`
+        where `off` contradicts what is asked.
+        """
+        supernet, asked = is_supernet(self.method), self.budget
+        if self.latency == "off":
+            if asked.latency_ms is not None:
+                raise ValueError("latency=off leaves nothing to hold budget.latency_ms by; leave one of the two out")
+            if supernet:
+                raise ValueError(
+                    "latency=off: this method is steered by the latency table; use method=predictor or random"
+                )
+            return False
+        counted = asked.macs is not None or asked.params is not None
+        by_default = asked.fraction is not None and not counted
+        return self.latency == "on" or supernet or asked.latency_ms is not None or by_default
+
+    @functools.cached_property
+    def counts(self) -> tuple[Limit, ...]:
+        """The budgets on multiply-adds and parameters. Raises `ValueError` for one out of reach."""
+        return tuple(count_limits(self.problem.space, self.budget.macs, self.budget.params))
+
+    @functools.cached_property
+    def trained_space(self) -> JointSpace:
+        """The searched space with the recipes that candidates are trained by, perhaps for fewer epochs."""
+        space = self.problem.space
+        base = search_recipe(self.recipe, self.candidates.epochs)
+        return JointSpace(space.architectures, dataclasses.replace(space.recipes, base=base))
+
+    def _check_supernet(self) -> None:
+        """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
+        if self.problem.space.recipes.variables:
+            raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")
+        for name in ("macs", "params"):
+            if getattr(self.budget, name) is not None:
+                raise ValueError(
+                    f"this method meets budget.latency_ms alone; budget.{name} needs method=predictor or random"
+                )

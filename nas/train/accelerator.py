@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -9,6 +12,22 @@ from torch import nn
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where trainings run, as it is asked: `accelerator` auto, cpu or cuda; mixed `precision` no, bf16 or fp16."""
+
+    accelerator: str = "auto"
+    precision: str = "no"
+
+    def __post_init__(self) -> None:
+        _ = self.here  # refused at once where it cannot be used here
+
+    @functools.cached_property
+    def here(self) -> Accelerator:
+        """This process's Accelerate object."""
+        return make_accelerator(self.accelerator, self.precision)
 
 
 def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accelerator:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.candidates.executors.base import Done, Work
-from nas.candidates.loop import CandidateSettings, Found, search_candidates
+from nas.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
 from nas.candidates.training_job import Order, train_candidate
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch
@@ -103,4 +103,4 @@ def search(
 
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
         changed = dataclasses.replace(settings, **changes)
-        return search_candidates(run, method, Feasible(space, limits), order_of, engine, changed, 0)
+        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), order_of, engine, changed, 0))

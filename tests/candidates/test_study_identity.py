@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.candidates.loop import CandidateSettings, Found, search_candidates
+from nas.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
 from nas.candidates.training_job import Order
 from nas.derive.budget import count_limits
 from nas.methods.random import RandomSearch
@@ -55,9 +55,8 @@ def search(
     changed = dataclasses.replace(SETTINGS, **settings)
     seed = (order or {}).get("seed", 0)
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
-        return search_candidates(
-            run, method or RandomSearch(), feasible, order_of, engine or Pretended(), changed, seed
-        )
+        search = CandidateSearch(method or RandomSearch(), feasible, order_of, engine or Pretended(), changed, seed)
+        return search_candidates(run, search)
 
 
 OTHERS: list[tuple[dict[str, Any], str]] = [

@@ -42,7 +42,7 @@ def pretend_table(monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any] |
         found = origin.here(asked) if environment is None else environment
         return LatencyTable("fbnet", asked, rows, 0.0, None, environment=found)
 
-    monkeypatch.setattr("nas.search.__main__.build_table", build)
+    monkeypatch.setattr("nas.search.pricing.build_table", build)
 
 
 def pretend_measured(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[str]:

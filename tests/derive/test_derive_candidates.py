@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.candidates.problem import problem_of
+from nas.candidates.problem import Problem
 from nas.candidates.trials import Outcome
 from nas.candidates.trials_file import write_trials
 from nas.derive.__main__ import main
@@ -41,7 +41,7 @@ def finished(folder: Path, method: str, *settings: str) -> tuple[Path, JointSpac
     """A run of `method` whose candidates score the better the dearer they are, but for every fifth, which failed."""
     more = ["method.evolution.evaluations=2000"] if method == "predictor" else []
     config: dict[str, Any] = plain(compose("search", [*SETTINGS, *more, f"method={method}", *settings]))
-    _, space = problem_of(config, cards.build(config["recipe"], "recipe", {}))
+    space = Problem.from_config(config, cards.build(config["recipe"], "recipe", {})).space
     run = folder / method
     run.mkdir()
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.candidates.executors.local import LocalEngine
-from nas.candidates.problem import problem_of
+from nas.candidates.problem import Problem
 from nas.candidates.training_job import Order, train_candidate
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, table_path
@@ -127,7 +127,7 @@ def outcome(name: str, folder: Path) -> dict[str, Any]:
     settings = [*SEARCHES[name], "device.name=made_up", "tables=tables", "run_dir=run"]
     with contextlib.chdir(folder), in_this_process():
         config = plain(compose("search", settings))
-        _, space = problem_of(config, cards.build(config["recipe"], "recipe", {}))
+        space = Problem.from_config(config, cards.build(config["recipe"], "recipe", {})).space
         made_up_table(space.architectures, Device("made_up"), Path("tables"))
         try:
             main(settings)

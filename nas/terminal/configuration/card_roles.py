@@ -78,6 +78,13 @@ def check_made(name: str, found: Any, path: str) -> None:
         raise ValueError(f"{name}._target_={path} must make {role.what}, but it made {kind}; name one that does")
 
 
+def check_given(name: str, found: Any) -> None:
+    """Refuse an object that a program gave for the card `name` where it is not what is needed."""
+    role = _role(name)
+    if role is not None and not _fits(type(found), role):
+        raise ValueError(f"{name} must be {role.what}, got {type(found).__name__}")
+
+
 def _role(name: str) -> Role | None:
     return ROLES["predictor"] if name == "method.predictor" else ROLES.get(name)
 

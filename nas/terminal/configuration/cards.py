@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nas.terminal.configuration.card_roles import ROLES, check_made, check_places, check_target
+from nas.terminal.configuration.card_roles import ROLES, check_given, check_made, check_places, check_target
 from nas.terminal.configuration.moved_targets import MOVED
 
 
@@ -32,10 +32,11 @@ class Range:
 
 
 LARGEST = 2**63  # of whole numbers: beyond, the libraries below fail in words of their own
+PLAIN = (Mapping, list, tuple, str, int, float, bool)  # what a configuration of cards and settings holds
 EXACT = 2**53  # whole numbers that a float holds exactly
 
 
-def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
+def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
     """The object a card describes: its `_target_` called with its values and `extra`. `name` is said in errors."""
     if not isinstance(card, Mapping) or "_target_" not in card:
         raise ValueError(f"{name or 'the card'} names no _target_, so nothing can be built from it")
@@ -71,6 +72,34 @@ def build(card: Mapping[str, Any], name: str, extra: Mapping[str, Any]) -> Any:
     made = target(**values, **extra)
     check_made(name, made, card["_target_"])
     return made
+
+
+def given(value: Any, name: str, extra: Mapping[str, Any] | None = None) -> Any:
+    """What stands for `name` in a configuration: the object of a card (`build`), or an object a program gave itself."""
+    if value is None or isinstance(value, PLAIN):
+        return build(value, name, extra or {})
+    check_given(name, value)
+    return value
+
+
+def module_name(card: Any) -> str:
+    """What a card or an object is called after: the module of its class, or in a script the class."""
+    path = card["_target_"] if isinstance(card, Mapping) else target_path(type(card))
+    module, _, name = path.rpartition(".")
+    return name.lower() if module == "__main__" else module.rpartition(".")[2]
+
+
+def target_path(target: Any) -> str:
+    """The dotted path of a class or function, as `_target_` names it."""
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def without_objects(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` as plain data: of objects that a program gave instead of cards, the names of their classes."""
+    return {
+        key: value if value is None or isinstance(value, PLAIN) else {"_target_": target_path(type(value))}
+        for key, value in config.items()
+    }
 
 
 def find_target(path: Any, name: str = "") -> Callable[..., Any]:

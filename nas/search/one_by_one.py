@@ -1,0 +1,31 @@
+"""A search that trains candidate by candidate, and the networks at the head of their ranking."""
+
+from __future__ import annotations
+
+from nas.candidates.loop import CandidateSearch, search_candidates
+from nas.candidates.training_job import JobMaker
+from nas.derive.handover import derivation_identity, derive_ranked, derived_once
+from nas.methods.base import CandidateMethod
+from nas.runs.run import Run
+from nas.search.found import Found
+from nas.search.pricing import Prices
+from nas.search.setup import SearchSetup
+from search_spaces.budgets import Feasible
+
+
+def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, prices: Prices) -> Found:
+    """Train candidates, or those that are left, and derive networks within the budget from their ranking."""
+    problem, asked = setup.problem, setup.derivation
+    space, settings = problem.space, setup.candidates
+    feasible = Feasible(space, [*prices.limits, *setup.counts])
+    fingerprint, held_out = problem.data.fingerprint, settings.validation_fraction
+    job_of = JobMaker(setup.trained_space, problem.source, fingerprint, held_out, setup.seed, setup.compute)
+    search = CandidateSearch(method, feasible, job_of, setup.executor, settings, setup.seed)
+    found = search_candidates(run, search)
+    ranked = found.genotypes[feasible.mask(found.genotypes)]
+    depends = derivation_identity(ranked.tolist(), space, prices.cost, prices.device, prices.budget, asked)
+    derived = derived_once(
+        run.path, space, depends, lambda: derive_ranked(ranked, prices.cost, prices.clock, prices.budget, asked)
+    )
+    score = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
+    return Found(derived, found.seconds, "ranking", None, len(found.genotypes), score)

@@ -1,0 +1,82 @@
+"""What the networks of a search cost: its latency table, its budgets, and how networks are timed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.derive.budget import Budget, resolve_budget
+from nas.derive.handover import clock_of
+from nas.derive.verdict import Asked, not_measured
+from nas.derive.within_budget import Clock
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.tables.table import LatencyTable
+from nas.runs.run import Run
+from nas.search.setup import SearchSetup
+from search_spaces.additive import AdditiveCost
+from search_spaces.budgets import Limit
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The table and what follows from it; `table`, `cost` and `device` are None where no latency is asked for."""
+
+    table: LatencyTable | None
+    cost: AdditiveCost | None
+    device: Device | None
+    budgets: Asked
+    clock: Clock
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget on latency."""
+        return self.budgets.latency
+
+    @property
+    def limits(self) -> list[Limit]:
+        """The limit on the estimated latency."""
+        return [Limit("latency_ms", self.cost, self.budget.limit_ms)] if self.cost and self.budget else []
+
+
+def price(run: Run, setup: SearchSetup) -> Prices:
+    """Measure the device, or take its table from the run, and resolve the budgets."""
+    space, asked, device = setup.problem.space, setup.budget, setup.device
+    table = _table(run, setup) if setup.is_timed else None
+    cost = table.cost(space) if table else None
+    budget = None
+    if table is not None and cost is not None:
+        margin = table.margin if asked.margin is None else asked.margin
+        fraction = None if setup.counts else asked.fraction  # it holds only where no other cost has a budget
+        budget = resolve_budget(cost, asked.latency_ms, fraction, margin, asked.tolerance)
+    clock = clock_of(space, cost, device if not_measured(table) is None else None, setup.seed)
+    return Prices(table, cost, device if table else None, Asked(budget, asked.macs, asked.params), clock)
+
+
+def _table(run: Run, setup: SearchSetup) -> LatencyTable:
+    """The device's table, copied into the run: a resumed run prices with the very numbers it began with."""
+    path, space = run.path / "table.json", setup.problem.space.architectures
+    if path.exists():
+        return LatencyTable.load(path, space, setup.device)
+    found = build_table(space, setup.device, setup.paths.tables)
+    found.save(path)
+    return found
+
+
+def intention(setup: SearchSetup, prices: Prices) -> str:
+    """What is about to be searched, for the log."""
+    space, data, table, budget = setup.problem.space, setup.problem.data, prices.table, prices.budget
+    images = f"{data.in_channels}x{data.resolution}x{data.resolution}"
+    recipes = f" times {space.recipes.size:.2g} recipes" if space.recipes.variables else ""
+    networks = f"{space.architectures.size:.2g} networks{recipes}"
+    parts = [f"{space.name}: {networks} on {data.name} ({images}, {data.num_classes} classes)"]
+    parts.append(f"device {table.device.key}" if table else "no latency is asked for, none is measured")
+    if table and table.proof:
+        parts.append(f"table: {table.proof.sentence()}")
+    if table and (why := not_measured(table)):
+        parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
+    if budget:
+        parts.append(
+            f"budget {budget.asked_ms:.4g} ms of {budget.low_ms:.4g} to {budget.high_ms:.4g} ms reachable; "
+            f"estimates are kept below {budget.limit_ms:.4g} ms (margin {100 * budget.margin:.1f}%)"
+        )
+    return "\n".join(parts)

@@ -1,0 +1,103 @@
+"""One search from its setup to a trained network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import cast
+
+from nas.data import ImageData
+from nas.derive.handover import write_archs
+from nas.methods.base import CandidateMethod, is_supernet
+from nas.networks import model_folder
+from nas.networks.network import FlatNetwork, Network
+from nas.report.run_page import write_report
+from nas.runs import resuming
+from nas.runs.run import Run
+from nas.search.one_by_one import search_one_by_one
+from nas.search.pricing import intention, price
+from nas.search.result import SearchOutcome, show
+from nas.search.setup import SearchSetup
+from nas.search.supernet import search_supernet
+from nas.terminal.progress import log, phase
+from nas.train import averaging, training
+from search_spaces.recipe import Recipe
+from search_spaces.zoo import FAMILIES
+
+
+def run_search(setup: SearchSetup) -> SearchOutcome:
+    """Measure, search, derive, train and report; whatever is done in the run to be resumed is not done again.
+
+    Raises `ValueError` and `OSError` for bad input. Interrupted, it leaves a run that `resume` continues.
+    """
+    paths, space = setup.paths, setup.problem.space
+    with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
+        prices = price(run, setup)
+        log(intention(setup, prices))
+        if is_supernet(setup.method):
+            found = search_supernet(run, setup, setup.method, prices)
+        else:
+            found = search_one_by_one(run, setup, cast(CandidateMethod, setup.method), prices)
+        genotype = found.derived.first.genotype
+        arch, recipe = space.decode(genotype), space.recipe(genotype)
+        archs = tuple(write_archs(run.path, space, found.derived.genotypes))
+        run.write_json("recipe.json", recipe.to_dict())
+        outcome = SearchOutcome(setup, run.path, prices, found, arch, recipe, archs, setup.problem.data)
+        if setup.training.enabled:
+            outcome = _with_network(run, outcome)
+        run.write_json("result.json", outcome.result)
+        if outcome.network is not None:
+            _write_model(outcome)
+        write_report(run.path)
+        show(outcome)
+    return outcome
+
+
+def _with_network(run: Run, outcome: SearchOutcome) -> SearchOutcome:
+    """Train the first derived network on images of its resolution."""
+    setup, arch, recipe, data = outcome.setup, outcome.arch, outcome.recipe, outcome.data
+    network = training.build_network(arch, recipe, seed=setup.seed)
+    if outcome.found.inherit is not None:
+        network.load_state_dict(outcome.found.inherit(outcome.found.derived.first.genotype).state_dict())
+    if arch.resolution != data.resolution:  # a searched resolution: the images follow the network
+        data = setup.problem.source.at(arch.resolution)
+    figures = _train(run, network, data, recipe, setup)
+    return dataclasses.replace(outcome, network=network, data=data, figures=figures)
+
+
+def _train(
+    run: Run, network: Network | FlatNetwork, data: ImageData, recipe: Recipe, setup: SearchSetup
+) -> dict[str, float]:
+    checkpoint = run.checkpoints / "train.pt"
+    done = training.finished_epochs(checkpoint)
+    run.rewind("train", done)
+    steps = training.steps_per_epoch(data, recipe)
+    with phase("training the network", recipe.epochs * steps, "step", completed=done * steps) as advance:
+        figures = training.train(
+            network,
+            data,
+            recipe,
+            seed=setup.seed,
+            accelerator=setup.compute.here,
+            checkpoint=checkpoint,
+            on_epoch=lambda epoch, record: run.log("train", epoch, **record),
+            on_step=advance,
+            may_change=resuming.MAY_CHANGE,
+        )
+    if sentence := averaging.verdict(figures):
+        log(sentence)
+    return figures
+
+
+def _write_model(outcome: SearchOutcome) -> None:
+    setup, space, table = outcome.setup, outcome.setup.problem.space, outcome.prices.table
+    assert outcome.network is not None
+    target = f" for {table.device.key}" if table else ""
+    model_folder.write(
+        outcome.run_dir / "model",
+        outcome.network.cpu(),
+        data=outcome.data,
+        metrics=outcome.result,
+        recipe=outcome.recipe,
+        family=space.name if space.name in FAMILIES else None,
+        origin=f"Found by searching the {space.name} space with {setup.method_name}{target}.",
+    )

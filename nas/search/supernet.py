@@ -1,0 +1,64 @@
+"""A search that trains a supernet: probabilities of choices, and the networks derived from them."""
+
+from __future__ import annotations
+
+from nas.derive.handover import (
+    derivation_identity,
+    derive_probable,
+    derived_once,
+    rounded,
+    write_probabilities,
+)
+from nas.methods.base import SearchResult, SupernetMethod, Task
+from nas.runs.run import Run
+from nas.search.found import Found
+from nas.search.pricing import Prices
+from nas.search.setup import SearchSetup
+from nas.terminal.progress import phase
+
+
+def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> Found:
+    """Train the supernet, or what is left of it, and derive networks within the budget."""
+    cost, budget, asked, space = prices.cost, prices.budget, setup.derivation, setup.problem.space
+    assert cost is not None  # a supernet always has a table
+    result = _train(run, setup, method, prices)
+    write_probabilities(run.path, space.architectures, result.probabilities, result.decided)
+    found = (result.probabilities, result.decided)
+    depends = derivation_identity(rounded(*found), space, cost, prices.device, budget, asked)
+    derived = derived_once(run.path, space, depends, lambda: derive_probable(*found, cost, prices.clock, budget, asked))
+    inherit = result.inherit if setup.training.inherit else None
+    return Found(derived, result.seconds, asked.how, inherit)
+
+
+def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:
+    checkpoint = run.checkpoints / "search.pt"
+    done = method.finished(checkpoint)
+    run.rewind("search", done)
+    assert prices.cost is not None
+    with phase("searching", method.epochs, "epoch", completed=done) as advance:
+        seen = 0.0  # of the present epoch
+
+        def on_share(share: float) -> None:
+            nonlocal seen
+            if share > seen:  # the two parts of the data are passed side by side
+                advance(share - seen)
+                seen = share
+
+        def on_epoch(epoch: int, record: dict[str, float]) -> None:
+            nonlocal seen
+            run.log("search", epoch, **record)
+            advance(1 - seen, f"loss {record['weight_loss']:.3f}, expected {record['expected_latency_ms']:.4g} ms")
+            seen = 0.0
+
+        task = Task(
+            setup.problem.space.architectures,
+            setup.problem.data,
+            prices.cost,
+            prices.budget.limit_ms if prices.budget else None,
+            setup.seed,
+            setup.compute.here,
+            checkpoint,
+            on_epoch,
+            on_share,
+        )
+        return method.search(task)
