@@ -73,6 +73,13 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_named_tests_exist(page: str) -> None:
+    for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", (ROOT / page).read_text()):
+        found = (ROOT / file).read_text() if (ROOT / file).is_file() else ""
+        assert f"def {name}(" in found, f"{page} names {file}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_python_examples_parse(page: str) -> None:
     for block in blocks(page, "python"):
         ast.parse(block)

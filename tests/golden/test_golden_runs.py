@@ -9,8 +9,8 @@ trained weights. A change that is meant to change results regenerates the file a
 
 Floating-point sums depend on the kind of processor and on library versions. `golden.json` therefore holds the digest of
 a probe, a short training that uses nothing of ours: where it comes out the same here, a run must repeat to the last
-bit. Where it does not, rounding errors grow in training and may turn close choices: then the
-same figures must be recorded and, where the network is the same, the norm of its weights be within `NORM_TOLERANCE`.
+bit. Where it does not, rounding errors grow in training and may turn close choices: then the same figures must be
+recorded and, where the network is the same, the norm of its weights be within `NORM_TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -229,5 +228,4 @@ def regenerate(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["OMP_NUM_THREADS"] = "1"
     regenerate(sys.argv[1:])
