@@ -1,5 +1,5 @@
 # The first call of any target creates .venv and installs into it; later calls start at once.
-#   make search ARGS="budget.latency_ms=2"    make test ARGS="tests/cli"    make PYTHON=/path/to/python3 test
+#   make search ARGS="budget.latency_ms=2"    make test ARGS="tests/terminal"    make PYTHON=/path/to/python3 test
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed

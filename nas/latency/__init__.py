@@ -1,0 +1,1 @@
+"""Devices measured: latency tables that prove themselves on whole networks."""
