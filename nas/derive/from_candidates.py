@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas.candidates.problem import Problem
 from nas.candidates.trials_file import read_trials
 from nas.derive.most_probable import NothingWithin
-from nas.derive.request import Request, hand_over
+from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
+from nas.derive.setup import DeriveSetup, FinishedSearch
 from nas.derive.within_budget import within_budget
-from nas.terminal.configuration import cards
+from nas.methods.base import CandidateMethod
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit, figure
 from search_spaces.joint import JointSpace
-from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, Population
 
 
-def derive_candidates(folder: Path, config: dict[str, Any], asked: dict[str, Any]) -> int:
-    """Write the `count` best networks within the asked budgets, with their recipes, and show them; the exit status.
+def derive_candidates(setup: DeriveSetup, method: CandidateMethod) -> DerivedNetworks:
+    """Write the best networks within the asked budgets, with their recipes, and show them.
 
-    A run with a predictor evolves candidates for the new budgets and ranks them, trained or not, by predicted score;
-    another run offers the candidates it trained. Raises `ValueError` where the budget is out of reach, or where none of
-    the trained candidates meets it.
+    A method that predicts scores gives its front under the new budgets, trained or not; another offers the candidates
+    it trained. Raises `ValueError` where the budget is out of reach, or where none of the trained candidates meets it.
     """
-    recipe: Recipe = cards.build(config["recipe"], "recipe", {})
-    space = Problem.from_config(config, recipe).space
-    request = Request.of(folder, config, asked, space, space.architectures)
+    request = Request.of(setup)
+    space = setup.search.space
+    assert isinstance(space, JointSpace)
     facts: dict[Genotype, dict[str, Any]] = {}
 
     def propose(limit: float, count: int) -> list[Genotype]:
         limits = [
             Limit(known.name, known.cost, limit) if known.name == "latency_ms" else known for known in request.limits
         ]
-        found, scores, origin = ranked(folder, config, Feasible(space, limits), count)
+        found, scores, origin = ranked(setup.search, method, Feasible(space, limits), count)
         genotypes = [tuple(genotype) for genotype in found.tolist()]
         for genotype, score in zip(genotypes, scores.tolist(), strict=True):
             facts[genotype] = {"score": score, "score_is": origin}
         return genotypes
 
-    derived = within_budget(propose, request.clock, request.budgets.latency, asked["count"], asked["budget"]["rounds"])
+    derived = within_budget(propose, request.clock, request.budgets.latency, setup.count, setup.budget.rounds)
     origin = facts[derived.first.genotype]["score_is"]
-    return hand_over(request, derived, space, f"{origin}, %", facts.__getitem__, space.recipe, write_recipes=True)
+    ranking = Ranking(f"{origin}, %", facts.__getitem__, space.recipe, searched_recipes=True)
+    return hand_over(request, derived, ranking)
 
 
-def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int) -> tuple[Population, Floats, str]:
+def ranked(
+    search: FinishedSearch, method: CandidateMethod, feasible: Feasible, count: int
+) -> tuple[Population, Floats, str]:
     """The `count` best genotypes within the limits, their scores, and what these are (predicted or observed)."""
     assert isinstance(feasible.space, JointSpace)
-    genotypes, scores = read_trials(folder, feasible.space)
-    proposal = cards.build(config["method"], "method", {}).start(feasible, config["seed"])
+    genotypes, scores = read_trials(search.folder, feasible.space)
+    proposal = method.start(feasible, search.seed)
     proposal.tell(genotypes, scores)
     if proposal.has_front:
         front = proposal.front(feasible.maxima[None])
@@ -63,8 +63,8 @@ def ranked(folder: Path, config: dict[str, Any], feasible: Feasible, count: int)
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
         raise NothingWithin(
-            f"none of the {len(genotypes)} candidates that {folder} trained is within the budget: they span {spans}; "
-            "search again under it, or with method=predictor, which can predict others"
+            f"none of the {len(genotypes)} candidates that {search.folder} trained is within the budget: they span "
+            f"{spans}; search again under it, or with method=predictor, which can predict others"
         )
     order = np.flatnonzero(within)[np.argsort(-scores[within], kind="stable")][:count]
     return genotypes[order], scores[order], "observed validation accuracy"

@@ -17,6 +17,7 @@ from nas.candidates.training_job import search_recipe
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, check_budget, count_limits
 from nas.derive.handover import Derivation
+from nas.derive.most_probable import How
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.terminal.configuration import cards
@@ -27,6 +28,24 @@ from search_spaces.recipe import Recipe
 
 Latency = Literal["auto", "on", "off"]
 SETTINGS = "nas.candidates.loop.CandidateSettings"
+TYPES: dict[str, Any] = {
+    "seed": int,
+    "budget.latency_ms": float | None,
+    "budget.macs": int | None,
+    "budget.params": int | None,
+    "budget.fraction": (float | None, 0, 1),
+    "budget.margin": (float | None, 0),
+    "budget.tolerance": (float, 0),
+    "budget.rounds": (int, 1),
+    "latency": Latency,
+    "derive.how": How | None,
+    "derive.count": (int, 1),
+    "derive.use": (float, 0, 1),
+    "train.enabled": bool,
+    "train.inherit": bool,
+    "tables": str,
+    "arch": str | None,
+}
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from nas.terminal.configuration.plain_yaml import read_yaml
 from search_spaces.recipe import Recipe
 
 
-def train_command(arch: Path, config: Mapping[str, Any], recipe: Recipe | None) -> str:
-    """`next: ...`: the training of `arch` on the data of a search, by `recipe`."""
-    words = [command("train", {"arch": str(arch)}), data_settings(config["data"])]
+def train_command(arch: Path, data: Any, recipe: Recipe | None) -> str:
+    """`next: ...`: the training of `arch` on the `data` of a search (its card, or a data set), by `recipe`."""
+    words = [command("train", {"arch": str(arch)}), data_settings(data)]
     return " ".join(filter(None, ["next:", *words, recipe_settings(recipe) if recipe else ""]))
 
 
@@ -31,8 +31,10 @@ def derive_command(run: Path, settings: Mapping[str, Any]) -> str:
     return " ".join(filter(None, ["next:", words, shlex.join(own)]))
 
 
-def data_settings(card: Mapping[str, Any]) -> str:
-    """`data=...` and what differs from that card, for a configuration's resolved `data`."""
+def data_settings(card: Any) -> str:
+    """`data=...` and what differs from that card, for a configuration's resolved `data`; a data set has no card."""
+    if not isinstance(card, Mapping):
+        return ""
     folders = card_folders(sys.argv[1:])
     for folder in (CONF, *folders):
         for file in sorted((folder / "data").glob("*.yaml")):

@@ -51,7 +51,7 @@ def test_the_recipe_of_a_run_is_named_where_it_differs_from_the_default(card: st
 def test_the_training_of_a_derived_network() -> None:
     config = composed("data=fashion_mnist", "data.root=f.npz")
     recipe = cards.build(composed("recipe.lr=0.02")["recipe"], "recipe", {})
-    line = train_command(Path("runs/a b/arch.json"), config, recipe)
+    line = train_command(Path("runs/a b/arch.json"), config["data"], recipe)
     expected = "'arch=runs/a b/arch.json' data=fashion_mnist data.root=f.npz ++recipe.lr=0.02"
     assert line == f"next: python -m nas.train {expected}"
 

@@ -1,0 +1,39 @@
+"""Networks from a finished search, whatever its kind of method."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from nas.derive import most_probable
+from nas.derive.from_candidates import derive_candidates
+from nas.derive.handover import Derivation, derive_probable, read_decided, read_probabilities
+from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
+from nas.derive.setup import DeriveSetup
+from nas.methods.base import CandidateMethod, is_supernet
+from search_spaces.space import Genotype
+
+
+def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
+    """Derive, measure, write and show networks. Raises `ValueError` for bad input and where none is within reach."""
+    method = setup.search.method
+    return _derive_supernet(setup) if is_supernet(method) else derive_candidates(setup, cast(CandidateMethod, method))
+
+
+def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:
+    """Derive from the probabilities of a supernet, or the network that its search decided."""
+    search, budget = setup.search, setup.budget
+    for name in ("macs", "params"):
+        if getattr(budget, name) is not None:
+            raise ValueError(f"this run's method knows budget.latency_ms alone; leave out budget.{name}")
+    probabilities, decided = read_probabilities(search.folder, search.space), read_decided(search.folder, search.space)
+    request = Request.of(setup)
+    assert request.cost is not None  # a supernet always has a table
+    how = most_probable.own_how(search.method, setup.how)
+    asked = Derivation(how, setup.use, setup.count, budget.rounds, setup.seed)
+    most_probable.check(asked.how, asked.count, asked.use)
+    derived = derive_probable(probabilities, decided, request.cost, request.clock, request.budgets.latency, asked)
+
+    def facts(genotype: Genotype) -> dict[str, Any]:
+        return {"log_probability": most_probable.log_probability(probabilities, genotype)}
+
+    return hand_over(request, derived, Ranking("log P", facts, lambda _: search.recipe))

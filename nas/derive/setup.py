@@ -1,0 +1,119 @@
+"""What `nas.derive` is told: a finished search, read back once, and the networks that are asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.candidates.problem import Problem
+from nas.data import ImageData
+from nas.data.card import DataSource
+from nas.data.space import build_space, resolution_of
+from nas.derive.budget import BudgetRequest, check_budget
+from nas.derive.most_probable import How
+from nas.latency.device import Device
+from nas.methods.base import Method, is_supernet
+from nas.runs.stored import record
+from nas.terminal.configuration import cards
+from search_spaces.joint import JointSpace
+from search_spaces.recipe import Recipe
+from search_spaces.space import SearchSpace
+
+BUDGETS = ("latency_ms", "fraction", "macs", "params")
+TABLE = "table.json"  # of a run directory
+TYPES: dict[str, Any] = {
+    "run": str,
+    "budget.latency_ms": float | None,
+    "budget.macs": int | None,
+    "budget.params": int | None,
+    "budget.fraction": (float | None, 0, 1),
+    "budget.margin": (float | None, 0),
+    "budget.tolerance": (float, 0),
+    "budget.rounds": (int, 1),
+    "how": How | None,
+    "count": (int, 1),
+    "use": (float, 0, 1),
+    "measure": bool,
+    "seed": int,
+    "out": str | None,
+}
+
+
+@dataclass(frozen=True)
+class FinishedSearch:
+    """A search that ended in `folder`: what it searched, how, and under which `budget` (its own, not a new one).
+
+    `space`: for methods that train candidates a `JointSpace`, for supernets that of archs alone. `device`: whose table
+    the run has; None where it has none. `data`: the card of its images, or a data set in memory.
+    """
+
+    folder: Path
+    space: SearchSpace
+    method: Method
+    recipe: Recipe | None
+    device: Device | None
+    data: Mapping[str, Any] | ImageData
+    budget: BudgetRequest
+    seed: int
+
+    @property
+    def archs(self) -> SearchSpace:
+        """The space of archs, which the table prices."""
+        return self.space.architectures if isinstance(self.space, JointSpace) else self.space
+
+    @classmethod
+    def from_config(cls, folder: Path, config: Mapping[str, Any]) -> FinishedSearch:
+        """The search in `folder` by its stored settings. Raises `ValueError` where they are not those of a search."""
+        if not config.get("method"):
+            raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
+        names = ("space", "data", "device", "budget")  # cards, unless a program gave objects
+        stored = [name for name in names if config.get(name) is None or isinstance(config[name], cards.PLAIN)]
+        record(dict(config), dict.fromkeys(stored, dict), f"{folder}/config.yaml")
+        method = cards.given(config["method"], "method")
+        recipe: Recipe | None = cards.given(config["recipe"], "recipe") if config.get("recipe") else None
+        if is_supernet(method):
+            source = DataSource(config["data"])
+            data = source.load(resolution_of(config["space"]) or source.resolution)
+            space: SearchSpace = build_space(config["space"], data)
+        else:
+            recipe = cards.given(config["recipe"], "recipe")
+            space = Problem.from_config(config, recipe).space
+        return cls(
+            folder,
+            space,
+            method,
+            recipe,
+            cards.given(config["device"], "device") if (folder / TABLE).exists() else None,
+            config["data"],
+            BudgetRequest(**{name: config["budget"].get(name) for name in BUDGETS}),
+            config.get("seed", 0),
+        )
+
+
+@dataclass(frozen=True)
+class DeriveSetup:
+    """Networks asked of `search`: `count`, within `budget` (none: its own), best first, written to `out`.
+
+    `how` and `use`: see `nas.derive.most_probable.derive`. `measure`: time them on this machine, where the table is of
+    it. `seed`: of sampling and of the order of timings.
+    """
+
+    search: FinishedSearch
+    budget: BudgetRequest
+    how: str | None
+    count: int
+    use: float
+    measure: bool
+    seed: int
+    out: str | None
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget.latency_ms)
+
+    @classmethod
+    def from_config(cls, search: FinishedSearch, config: Mapping[str, Any]) -> DeriveSetup:
+        """What the settings of `conf/derive.yaml` ask of `search`."""
+        names = ("how", "count", "use", "measure", "seed", "out")
+        return cls(search, BudgetRequest(**config["budget"]), *(config[name] for name in names))
