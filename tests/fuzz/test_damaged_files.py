@@ -1,0 +1,179 @@
+"""Whatever happened to a file, its reader says so in one line, or reads it: no traceback, no other exit status.
+
+A failure names its number; `python -m tests.fuzz.test_damaged_files 17` repeats number 17 alone, with the traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+from nas.runs import checkpoint
+from nas.terminal.error_lines import BUG, INTERRUPTED, TERMINATED, USER_ERROR, report
+from tests.fuzz import damage
+from tests.fuzz.files import KINDS, Kind, write_all
+
+SEED = 0
+STATUSES = (0, BUG, USER_ERROR, INTERRUPTED, TERMINATED)
+MOST_BYTES = 2 << 30
+MOST_SECONDS = 2.0  # of one reading
+LONGEST = 1500  # characters of an error
+
+
+def apply(kind: Kind, path: Path, rng: Random) -> str:
+    """Damage the file `path` of that kind; in words, how."""
+    content = path.read_bytes()
+    if kind.form == "bytes" or rng.random() < 0.25:
+        damaged, what = damage.bytes_damaged(content, rng)
+        path.write_bytes(damaged)
+        return what
+    if kind.form == "json":
+        value, what = damage.value_damaged(json.loads(content), rng)
+        is_sealed = rng.random() < 0.9
+        with contextlib.suppress(ValueError, RecursionError, UnicodeEncodeError):
+            value = kind.sealed(value) if is_sealed else value
+        path.write_bytes(damage.as_json(value))
+    elif kind.form == "lines":
+        lines = content.splitlines()
+        at = rng.randrange(len(lines))
+        value, what = damage.value_damaged(json.loads(lines[at]), rng)
+        lines[at] = damage.as_json(value)
+        path.write_bytes(b"\n".join(lines) + b"\n")
+    elif kind.form == "yaml":
+        damaged, what = damage.yaml_damaged(content, rng)
+        path.write_bytes(damaged)
+    elif kind.form == "table":
+        damaged, what = damage.table_damaged(content, rng)
+        path.write_bytes(damaged)
+    elif kind.form == "arrays":
+        with np.load(path) as data:
+            arrays, what = damage.arrays_damaged(dict(data), rng)
+        np.savez(path, **arrays)
+    elif kind.form == "state":
+        state, what = damage.state_damaged(torch.load(path, weights_only=True), rng)
+        with contextlib.suppress(Exception):
+            torch.save(state, path) if path.name == "foreign.pt" else checkpoint.save(path, state)
+    else:
+        what = database_damaged(path, rng)
+    return what
+
+
+def database_damaged(path: Path, rng: Random) -> str:
+    """Put another value into one field of one table."""
+    database = sqlite3.connect(path)
+    tables = [name for (name,) in database.execute("select name from sqlite_master where type='table'")]
+    table = rng.choice([name for name in tables if database.execute(f"select count(*) from {name}").fetchone()[0]])
+    column = rng.choice([row[1] for row in database.execute(f"pragma table_info({table})")])
+    odd = rng.choice((None, -1, 0, 2**62, 1.5, float("inf"), "x", "", "null", "[]", "{}", "[" * 5000, "1e999", b"\xff"))
+    row = rng.choice([rowid for (rowid,) in database.execute(f"select rowid from {table}")])
+    with contextlib.suppress(sqlite3.Error):
+        database.execute(f"update {table} set {column} = ? where rowid = ?", (odd, row))
+    database.commit()
+    database.close()
+    return f"database: {table}.{column} is {odd!r:.40}"
+
+
+def ending(kind: Kind, folder: Path) -> tuple[int, str]:
+    """The exit status and what was said on stderr as `kind` was read in `folder`."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            kind.read(folder)
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        except (Exception, KeyboardInterrupt) as error:
+            status = report(error, "derive", [], debug=False)
+    return status, said.getvalue()
+
+
+def fault(status: int, said: str) -> str | None:
+    """What is wrong with the way that a reading ended."""
+    if status not in STATUSES or "Traceback" in said:
+        return f"status {status}: {said[-1500:]}"
+    if status != USER_ERROR:
+        return None
+    if not said.startswith("error: ") or said.count("\n") != 1 or not said[:-1].isprintable():
+        return f"not one line: {said[:600]!r}"
+    return f"{len(said)} characters: {said[:300]}..." if len(said) > LONGEST else None
+
+
+def run(number: int, files: Path, folder: Path) -> tuple[str, str | None]:
+    """Damage, copy and read file `number`; what was done, and what is wrong with how it ended."""
+    kind, rng = KINDS[number % len(KINDS)], Random(f"{SEED}/{number}")
+    copy = folder / kind.folder
+    shutil.copytree(files / kind.folder, copy)
+    what = f"{number}: {kind} by {getattr(kind.read, '__name__', '')}: {apply(kind, copy / kind.file, rng)}"
+    began = time.perf_counter()
+    status, said = ending(kind, copy)
+    seconds = time.perf_counter() - began
+    found = fault(status, said)
+    if found is None and seconds > MOST_SECONDS:
+        found = f"took {seconds:.1f} s"
+    return what, found
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held since the peak was last cleared."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("files")
+    write_all(root)
+    return root
+
+
+def test_whole_files_are_read(files: Path, tmp_path: Path) -> None:
+    for i, kind in enumerate(KINDS):
+        shutil.copytree(files / kind.folder, copy := tmp_path / str(i) / kind.folder)
+        status, said = ending(kind, copy)
+        assert status == 0, f"{kind}: {said}"
+
+
+@pytest.mark.parametrize("count", [180, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+def test_damaged_files_are_read_or_refused_in_one_line(count: int, files: Path, tmp_path: Path) -> None:
+    clear = Path("/proc/self/clear_refs")
+    clear.write_text("5")  # the peak begins anew
+    before = peak_bytes()
+    faults = []
+    for number in range(count):
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            what, found = run(number, files, Path(folder))
+        if found:
+            faults.append(f"{what}\n    {found}")
+    assert not faults, "\n" + "\n".join(faults)
+    assert peak_bytes() - before < MOST_BYTES
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "files").mkdir()
+        write_all(Path(folder) / "files")
+        first, last = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else int(sys.argv[1]) + 1
+        began = time.time()
+        for number in range(first, last):
+            start = time.time()
+            what, found = run(number, Path(folder) / "files", Path(tempfile.mkdtemp(dir=folder)))
+            if found or last == first + 1 or time.time() - start > 0.5:
+                print(f"{what} [{time.time() - start:.2f} s]\n    {found}", flush=True)
+        print(f"{time.time() - began:.1f} s, peak {peak_bytes() >> 20} MiB")
