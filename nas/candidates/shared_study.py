@@ -64,7 +64,12 @@ class SharedStudy:
         self._lock = lock_file(url)
         connect: dict[str, Any] = {} if self._lock is None else {"connect_args": {"timeout": BUSY_SECONDS}}
         with self._exclusive():
-            self.storage = RDBStorage(self.url, engine_kwargs=connect)
+            try:
+                self.storage = RDBStorage(self.url, engine_kwargs=connect)
+            except RuntimeError as error:  # of Optuna, about the version of its tables
+                raise ValueError(
+                    f"{self.file or self.url} is damaged or was made by another version of Optuna: {error}"
+                ) from None
             self.study = optuna.create_study(
                 storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
             )

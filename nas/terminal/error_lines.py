@@ -21,6 +21,7 @@ from nas.terminal.configuration.override_text import command
 from nas.terminal.library_errors import translated
 
 USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 
 
 class Terminated(KeyboardInterrupt):
@@ -41,11 +42,19 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
     if debug or not _is_users(error):
         traceback.print_exception(error)
         return USER_ERROR if _is_users(error) else BUG
-    line = re.sub(r"\s*\n\s*", " ", _message(error, config_name, arguments).strip())
+    line = _one_line(_message(error, config_name, arguments))
     if again and again not in line:
         line += f" [the run can be continued: {again}]"
     print(f"error: {line}", file=sys.stderr)
     return USER_ERROR
+
+
+def _one_line(text: str) -> str:
+    """`text` in one line that any terminal shows as it is, without the middle of what is very long."""
+    line = re.sub(r"\s*[\n\r]\s*", " ", text.strip())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} [...] {line[-LONGEST // 2 :]}"
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _is_users(error: BaseException) -> bool:

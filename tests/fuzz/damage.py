@@ -190,5 +190,5 @@ def state_damaged(state: dict[str, Any], rng: Random) -> tuple[dict[str, Any], s
     key = rng.choice(tensors)
     old = state[key]
     odd = (old.int(), old[None], old.double(), old * float("nan"), old.flatten()[:0], old.to(torch.complex64), old.half())
-    value = rng.choice((*odd, torch.sparse_coo_tensor(size=(2, 2)), torch.empty(0), torch.ones(2, dtype=torch.bool)))
+    value = rng.choice((*odd, torch.eye(2).to_sparse(), torch.empty(0), torch.ones(2, dtype=torch.bool)))
     return {**state, key: value}, f"state: {key} is {value.dtype} {tuple(value.shape)}"

@@ -166,6 +166,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(count: int, files: Path, 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "Sparse")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "files").mkdir()
         write_all(Path(folder) / "files")

@@ -47,6 +47,9 @@ def read_help(
             )
     if archs.shape != (len(times), len(space.positions)):
         raise ValueError(f"{archs.shape} op indices for {len(times)} times of {len(space.positions)} layers")
+    odd = np.flatnonzero(((archs < 0) | (archs >= len(ops))).any(axis=1))
+    if len(odd):
+        raise ValueError(f"network {odd[0]} has op indices {archs[odd[0]].tolist()}; there are ops 0..{len(ops) - 1}")
     bad = np.flatnonzero(~(np.isfinite(times) & (times > 0)))
     if len(bad):
         raise ValueError(f"network {bad[0]} has the time {times[bad[0]]:g} ms")

@@ -191,6 +191,8 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
     if annotation is float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
             return False, value
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            return False, value
         return True, float(value)
     if annotation is str:
         return isinstance(value, str), value
