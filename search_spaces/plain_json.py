@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def parse(text: str) -> Any:
         raise ValueError(f"not JSON (truncated?): {error}") from None
     except RecursionError:
         raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep") from None
-    _check_depth(data)
+    check_depth(data)
     return data
 
 
@@ -67,18 +68,33 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _check_depth(data: Any) -> None:
-    level, depth = [data], 0
-    while level:
+def check_depth(data: Any) -> None:
+    """Raise `ValueError` where lists and objects are nested deeper than `MAX_DEPTH`."""
+    for depth, _ in enumerate(_levels(data)):
         if depth > MAX_DEPTH:
             raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
+
+
+def check_size(data: Any) -> None:
+    """Raise `ValueError` for a whole number of more than 64 bits inside `data`: it is printed, priced and stored."""
+    for level in _levels(data):
+        for value in level:
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise ValueError(f"the number {_shown(hex(value))} has more than 64 bits")
+
+
+def _levels(data: Any) -> Iterator[list[Any]]:
+    """The values of `data`, then those inside of its lists and objects, and so on."""
+    level = [data]
+    while level:
+        yield level
         inner: list[Any] = []
         for value in level:
             if isinstance(value, dict):
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
-        level, depth = inner, depth + 1
+        level = inner
 
 
 def _shown(digits: str) -> str:

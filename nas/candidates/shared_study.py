@@ -12,7 +12,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from nas.candidates.lock_waits import exclusive, said
-from nas.candidates.storage import BUSY_SECONDS, FAILURES, LOCK_SUFFIX, lock_file, sqlite_file, unusable
+from nas.candidates.storage import BUSY_SECONDS, FAILURES, LOCK_SUFFIX, damaged, lock_file, sqlite_file, unusable
 from search_spaces import identity as identities
 from search_spaces.identity import Identity
 
@@ -79,12 +79,12 @@ class SharedStudy:
         """Refuse a study of another search, whose scores or candidates would be taken for this one's."""
         name = f"study {self.study.study_name!r}"
         with self._exclusive():
-            if IDENTITY not in self.study.user_attrs:
+            if IDENTITY not in self._attributes():
                 if self.study.get_trials(deepcopy=False):
                     raise ValueError(f"{name} holds trials and does not say of which search; {cure}")
                 self.study.set_user_attr(IDENTITY, identities.plain(identity))
                 self.storage.remove_session()
-            known = self.study.user_attrs[IDENTITY]
+            known = self._attributes()[IDENTITY]
         if not isinstance(known, dict):
             raise ValueError(f"{name} is damaged: its identity is {known!r}; {cure}")
         identities.check(name, known, identity, cure)
@@ -98,10 +98,19 @@ class SharedStudy:
     def noted(self, key: str) -> dict[str, Any] | None:
         """What any process kept under `key`; None where none did."""
         self.storage.remove_session()
-        found = self.study.user_attrs.get(key)
+        found = self._attributes().get(key)
         if found is not None and not isinstance(found, dict):
             raise ValueError(f"study {self.study.study_name!r} is damaged: its note {key!r} is {found!r}")
         return None if found is None else dict(found)
+
+    def _attributes(self) -> dict[str, Any]:
+        """What is kept with the study. Raises `ValueError` where it is no JSON, in what words Optuna has for that."""
+        try:
+            return dict(self.study.user_attrs)
+        except FAILURES:
+            raise
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise damaged(self.file or self.url, self.study.study_name, error) from None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -82,6 +82,11 @@ def unusable(storage: str, error: Exception) -> ValueError | OSError:
     return ValueError(f"search.storage={storage!r} cannot be opened: {reason}")
 
 
+def damaged(where: str, study: str, error: Exception) -> ValueError:
+    """The error for a study in `where` that holds what nothing of ours has written."""
+    return ValueError(f"{where}, study {study!r}, is damaged: {error}; put back a copy of it, or start the search anew")
+
+
 def _is_full(file: str) -> bool:
     return shutil.disk_usage(Path(file).absolute().parent).free < FULL_BYTES
 

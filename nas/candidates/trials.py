@@ -14,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.candidates.shared_study import SharedStudy, spoken
-from nas.candidates.storage import FAILURES
+from nas.candidates.storage import FAILURES, damaged
 from nas.candidates.trial_schema import check_trial, trial_digest
 from search_spaces.identity import Identity
 from search_spaces.space import Genotype, Variable
@@ -216,10 +216,7 @@ class TrialStore(SharedStudy):
         except FAILURES:
             raise
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:  # what Optuna makes of it
-            where = f"{self.file or self.url}, study {self.study.study_name!r}"
-            raise ValueError(
-                f"{where}, is damaged: {error}; put back a copy of it, or start the search anew"
-            ) from error
+            raise damaged(self.file or self.url, self.study.study_name, error) from error
         return trials
 
     def _enqueue(self, candidate: str, genotype: Genotype, attributes: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 from timm.models import build_model_with_cfg, get_arch_pretrained_cfgs, is_model
 from torch import nn
 
-from nas.networks import ENTRY, model_folder, weights
+from nas.networks import ENTRY, hub, model_folder, weights
 from nas.networks.network import build_network
 from nas.networks.timm_interface import with_in_channels
+from nas.terminal.library_errors import translated
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
@@ -240,10 +243,12 @@ def _build(
     given = {key: value for key, value in timm.items() if value is not None}
     if features_only:
         given |= {"features_only": True, "out_indices": out_indices, "feature_cls": "getter"}
+    build = functools.partial(build_model_with_cfg, factory, source.name, pretrained, pretrained_cfg=pretrained_cfg)
+    if not pretrained:
+        return build(**loading, **given)
     try:
-        return build_model_with_cfg(factory, source.name, pretrained, pretrained_cfg=pretrained_cfg, **loading, **given)
-    except RuntimeError as error:
-        if not pretrained:
-            raise
-        reason = " ".join(str(error).split())
-        raise ValueError(f"pretrained weights of {source.name} cannot be loaded: {reason[:300]}") from error
+        with contextlib.nullcontext() if file else hub.without_retries():
+            return build(**loading, **given)
+    except (RuntimeError, OSError) as error:
+        reason = translated(error) or " ".join(str(error).split())[:300]
+        raise ValueError(f"pretrained weights of {source.name} cannot be loaded: {reason}") from error

@@ -68,8 +68,8 @@ def read(folder: str | Path) -> Saved:
     model_config.check_images(cfg, arch, str(path))
     layers = weights.shapes_of(arch)
     for key in ("first_conv", "classifier"):
-        if not isinstance(cfg.get(key), str) or f"{cfg[key]}.weight" not in layers:
-            raise ValueError(f"{path}: pretrained_cfg.{key} must be a layer of the network, got {cfg.get(key)!r}")
+        if f"{cfg[key]}.weight" not in layers:
+            raise ValueError(f"{path}: pretrained_cfg: {key} must be a layer of the network, got {cfg.get(key)!r}")
     if config.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {config.get('architecture')!r} is not that of {ARCH}: one was altered")
     return Saved(arch, config["architecture"], dict(cfg), float(about["batch_norm_eps"]))

@@ -144,4 +144,5 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
         key, _, value = text.split("'")[1].partition("=")
         return f"{key}={value} gives several values; a list is {key}=[{value}], one run for each is --multirun"
     cause = error.__cause__
-    return text.splitlines()[0] + (f": {str(cause).splitlines()[0]}" if cause and str(cause) else "")
+    first = next(iter(text.splitlines()), "a card or a setting cannot be read")
+    return first + (f": {str(cause).splitlines()[0]}" if cause and str(cause) else "")

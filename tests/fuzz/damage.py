@@ -93,7 +93,7 @@ def _somewhere(root: list[Any], rng: Random) -> tuple[Any, Any, str]:
     return holder, key, path
 
 
-def as_json(value: Any, rng: Random | None = None) -> bytes:
+def as_json(value: Any) -> bytes:
     """`value` as JSON, with the literals that only some programs write."""
     text = json.dumps(value)
     text = text.replace(f'"{DEEP}"', "[" * 10_000 + "]" * 10_000).replace(f'"{ENDLESS}"', "1e999")
@@ -134,7 +134,21 @@ def table_damaged(content: bytes, rng: Random) -> tuple[bytes, str]:
         row = 0 if kind == "header" else at
         separator = "," if "," in lines[row] else " "
         cells = lines[row].split(separator)
-        odd = ("", "nan", "inf", "-inf", "-1", "1e999", "9" * 400, "1,5", "0x10", "1_000", "x" * 200_000, "\x1b[2J", "½")
+        odd = (
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "-1",
+            "1e999",
+            "9" * 400,
+            "1,5",
+            "0x10",
+            "1_000",
+            "x" * 200_000,
+            "\x1b[2J",
+            "½",
+        )
         cells[rng.randrange(len(cells))] = rng.choice((*odd, "٣", '"', "1e-400", "None", "\x85", "\u2028"))
         lines[row] = separator.join(cells)
     return "\n".join(lines).encode(), f"table: {kind} at line {at + 1}: {lines[min(at, len(lines) - 1)][:80]!r}"
@@ -189,6 +203,14 @@ def state_damaged(state: dict[str, Any], rng: Random) -> tuple[dict[str, Any], s
         return found, f"state: {what}"
     key = rng.choice(tensors)
     old = state[key]
-    odd = (old.int(), old[None], old.double(), old * float("nan"), old.flatten()[:0], old.to(torch.complex64), old.half())
+    odd = (
+        old.int(),
+        old[None],
+        old.double(),
+        old * float("nan"),
+        old.flatten()[:0],
+        old.to(torch.complex64),
+        old.half(),
+    )
     value = rng.choice((*odd, torch.eye(2).to_sparse(), torch.empty(0), torch.ones(2, dtype=torch.bool)))
     return {**state, key: value}, f"state: {key} is {value.dtype} {tuple(value.shape)}"

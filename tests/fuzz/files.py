@@ -27,6 +27,7 @@ from nas.inspect import main as inspect
 from nas.latency.build import Effort
 from nas.latency.device import Device
 from nas.latency.imports import import_file
+from nas.latency.imports.layers import write_layers
 from nas.latency.kit import FORMAT, VERSION, import_kit, write_kit
 from nas.latency.measuring.standalone import Journal, Visit, seal
 from nas.latency.tables.proof import Proof
@@ -133,9 +134,7 @@ def read_derived(folder: Path) -> None:
 
 
 def open_study(folder: Path) -> TrialStore:
-    return TrialStore(
-        f"sqlite:///{folder / 'trials.db'}", "s", VARIABLES, owner="me", attempts=2, identity={"seed": 0}
-    )
+    return TrialStore(f"sqlite:///{folder / 'trials.db'}", "s", VARIABLES, owner="me", attempts=2, identity={"seed": 0})
 
 
 def read_study(folder: Path) -> None:
@@ -177,8 +176,7 @@ def inspect_card(folder: Path) -> None:
 
 
 def read_images(folder: Path) -> None:
-    data = imagefolder(str(folder), resolution=8)
-    data.train.batch(torch.arange(2)) if hasattr(data.train, "batch") else None
+    imagefolder(str(folder), resolution=8)
 
 
 # -- files
@@ -215,13 +213,6 @@ def _write_imports(folder: Path) -> None:
     (folder / "csv.csv").write_text("\n".join(csv_lines()) + "\n")
     numbers = "\n".join(" ".join(["0.25"] * len(position.candidates)) for position in PAPER.positions)
     (folder / "text.txt").write_text(numbers)
-    rows = [
-        f"{layer.label};{json.dumps(layer.to_dict())!r};{'x'.join(map(str, shape))};0.25".replace("'", "'")
-        for layer, shape in entries(SPACE)
-    ]
-    del rows
-    from nas.latency.imports.layers import write_layers
-
     write_layers(SPACE, folder / "layers.csv")
     lines = (folder / "layers.csv").read_text().splitlines()
     (folder / "layers.csv").write_text("\n".join([lines[0], *(f"{line}0.25" for line in lines[1:-1]), lines[-1]]))
@@ -272,10 +263,17 @@ def _write_run(run: Path) -> None:
         opened.log("train", 0, train_loss=1.0, top1_percent=50.0)
         write_probabilities(run, SPACE, tuple(rng.dirichlet(np.ones(len(p.candidates))) for p in SPACE.positions))
         write_archs(run, SPACE, (FIRST,))
-        LatencyTable("fbnet", Device(), rows, 0.0, proof, {"model": "x", "notes": ["n"]}, networks).save(run / "table.json")
+        LatencyTable("fbnet", Device(), rows, 0.0, proof, {"model": "x", "notes": ["n"]}, networks).save(
+            run / "table.json"
+        )
         arch = SPACE.decode(FIRST)
         record = {"space": "fbnet", "method": "dnas", "data": "digits", "seed": 0, "device": Device().key}
-        record |= {"asked_latency_ms": 1.5, "estimated_latency_ms": 1.4, "measured_latency_ms": 1.6, "budget_met": False}
+        record |= {
+            "asked_latency_ms": 1.5,
+            "estimated_latency_ms": 1.4,
+            "measured_latency_ms": 1.6,
+            "budget_met": False,
+        }
         record |= {"limit_latency_ms": 1.45, "reachable_latency_ms": [0.5, 3.0], "genotype": list(FIRST)}
         record |= {"params": arch.params, "macs": arch.macs, "top1_percent": 91.5, "weights": None, "asked_macs": 10**6}
         opened.write_json("result.json", {**record, "search_seconds": 75.0, "train_seconds": 5.0})
@@ -333,10 +331,6 @@ def _digests_of_trials(data: Any) -> Any:
     if not isinstance(data, list):
         return data
     return [_digest_of_derived(record) for record in data]
-
-
-def _results_for(data: Any) -> Any:
-    return _seal("digest")(data)
 
 
 RUN = "runs/run"

@@ -191,7 +191,7 @@ TAMPERED = {
     **{
         f"{key}={value!r}": (
             lambda f, key=key, value=value: edit(f / "config.json", lambda d: d["pretrained_cfg"].update({key: value})),
-            f"pretrained_cfg.{key} must be",
+            "pretrained_cfg: " + key + " must be",
         )
         for key, value in {
             "input_size": "224",

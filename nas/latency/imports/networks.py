@@ -27,7 +27,7 @@ def read_help(
     if repair:
         raise ValueError("times of whole networks cannot be repaired by others; remove the networks named")
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as data:
             names = [name.removeprefix("lat_") for name in data.files if name.startswith("lat_")]
             if source not in names:
                 given = "" if source is None else f"it has no {source!r}; "
@@ -45,8 +45,8 @@ def read_help(
             raise ValueError(
                 f"layer {i + 1} has the candidates {', '.join(position.labels)}, the file {', '.join(ops)}"
             )
-    if archs.shape != (len(times), len(space.positions)):
-        raise ValueError(f"{archs.shape} op indices for {len(times)} times of {len(space.positions)} layers")
+    if times.ndim != 1 or archs.shape != (len(times), len(space.positions)):
+        raise ValueError(f"{archs.shape} op indices for {times.shape} times of {len(space.positions)} layers")
     odd = np.flatnonzero(((archs < 0) | (archs >= len(ops))).any(axis=1))
     if len(odd):
         raise ValueError(f"network {odd[0]} has op indices {archs[odd[0]].tolist()}; there are ops 0..{len(ops) - 1}")

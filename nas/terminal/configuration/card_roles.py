@@ -40,9 +40,14 @@ ROLES = {
 
 
 def check_places(config: Mapping[str, Any], where: str = "") -> None:
-    """Raise `ValueError` for a `_target_` in `config` where no card may stand. `where` begins the message."""
+    """Raise `ValueError` for a `_target_` in `config` where no card may stand, and for something else where one must.
+
+    `where` begins the message.
+    """
     for key, value in config.items():
         role = ROLES.get(key)
+        if role is not None and value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{where}{key} is {value!r}, not a card")
         for place in _places(value, key):
             if role is None or (place != key and not role.holds_cards):
                 raise ValueError(

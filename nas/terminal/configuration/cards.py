@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from nas.terminal.configuration.card_roles import ROLES, check_given, check_made, check_places, check_target
 from nas.terminal.configuration.moved_targets import MOVED
+from search_spaces import plain_json
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
         if key in extra or (key not in signature and not open_ended):
             options = [option for option in signature if option not in extra]
             raise ValueError(f"there is no key {prefix}{key}; {_options(key, options, prefix)}")
+        if isinstance(value, dict | list):  # what the annotation leaves to its owner holds numbers that can be counted
+            try:
+                plain_json.check_size(value)
+            except ValueError as error:
+                raise ValueError(f"{prefix}{key}: {error}") from None
         if isinstance(value, Mapping) and "_target_" in value and not _is_plain(hints.get(key, Any)):
             values[key] = build(value, f"{prefix}{key}", {})
         else:

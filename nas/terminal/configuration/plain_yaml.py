@@ -6,18 +6,25 @@ from typing import Any
 
 import yaml
 
+from search_spaces import plain_json
+
 NODES = 100_000  # values a file may hold, each alias counted as all it stands for
 
 
 def read_yaml(text: str) -> Any:
-    """The plain values in `text`. Raises `yaml.YAMLError` for other text, a loop of aliases, or more than `NODES`."""
-    loader = yaml.SafeLoader(text)
+    """The plain values in `text`.
+
+    Raises `yaml.YAMLError` for other text, a loop of aliases, more than `NODES` values, deep nesting and huge numbers.
+    """
+    loader = _Shallow(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return None
         _check_size(root)
-        return loader.construct_document(root)
+        value = loader.construct_document(root)
+        plain_json.check_size(value)
+        return value
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
     except (ValueError, OverflowError) as error:  # a date of month 13
@@ -29,6 +36,15 @@ def read_yaml(text: str) -> Any:
 def write_yaml(value: Any) -> str:
     """Plain `value` as YAML, keys in their order, without aliases."""
     return yaml.dump(value, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True)
+
+
+class _Shallow(yaml.SafeLoader):
+    """Refuses deep nesting as soon as it is read: the time that PyYAML takes grows with the square of the depth."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level >= plain_json.MAX_DEPTH:
+            raise yaml.YAMLError("it is nested too deeply")
+        super().fetch_flow_collection_start(TokenClass)
 
 
 class _WithoutAliases(yaml.SafeDumper):
