@@ -215,7 +215,14 @@ class TrialStore(SharedStudy):
                     self._checked.add(trial.number)
         except FAILURES:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:  # what Optuna makes of it
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            ArithmeticError,
+        ) as error:  # what Optuna makes of it
             raise damaged(self.file or self.url, self.study.study_name, error) from error
         return trials
 

@@ -15,7 +15,7 @@ from nas.derive.budget import BudgetRequest, check_budget
 from nas.derive.most_probable import How
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
-from nas.runs.stored import record
+from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
@@ -38,6 +38,11 @@ TYPES: dict[str, Any] = {
     "measure": bool,
     "seed": int,
     "out": str | None,
+}
+SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
+BUDGET: Schema = {
+    **dict.fromkeys(("latency_ms", "fraction"), float | None),
+    **dict.fromkeys(("macs", "params"), int | None),
 }
 
 
@@ -70,7 +75,9 @@ class FinishedSearch:
             raise ValueError(f"{folder}/config.yaml names no method: it is not the configuration of a search")
         names = ("space", "data", "device", "budget")  # cards, unless a program gave objects
         stored = [name for name in names if config.get(name) is None or isinstance(config[name], cards.PLAIN)]
-        record(dict(config), dict.fromkeys(stored, dict), f"{folder}/config.yaml")
+        where = f"{folder}/config.yaml"
+        settings = record(dict(config), {**dict.fromkeys(stored, dict), **SETTINGS}, where)
+        record(settings["budget"], BUDGET, f"{where}: budget")
         method = cards.given(config["method"], "method")
         recipe: Recipe | None = cards.given(config["recipe"], "recipe") if config.get("recipe") else None
         if is_supernet(method):
@@ -88,7 +95,7 @@ class FinishedSearch:
             cards.given(config["device"], "device") if (folder / TABLE).exists() else None,
             config["data"],
             BudgetRequest(**{name: config["budget"].get(name) for name in BUDGETS}),
-            config.get("seed", 0),
+            settings["seed"] or 0,
         )
 
 

@@ -15,7 +15,7 @@ CONNECT_SECONDS = 5.0
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Where the hub cannot be reached, its library looks into its cache alone meanwhile, instead of trying for a minute.
+    """Where the hub cannot be reached, its library looks into its cache alone meanwhile, not trying for a minute.
 
     Raises what the library raises where weights are not in the cache.
     """

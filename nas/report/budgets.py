@@ -9,7 +9,7 @@ from typing import Any
 from nas.report import charts
 from nas.report.charts import count, number
 from nas.runs.files import read_json
-from nas.runs.stored import record
+from nas.runs.stored import Percent, record
 
 COUNTS = (("macs", "multiply-adds"), ("params", "parameters"))
 
@@ -43,7 +43,7 @@ def candidates(run: Path) -> str:
     stored = read_json(path, "trials of a search")
     if not isinstance(stored, list):
         raise ValueError(f"{path} does not hold a list of trials; it is damaged or none of ours")
-    schema = {"candidate": str, "validation_top1_percent": float | None, "costs": dict[str, float]}
+    schema = {"candidate": str, "validation_top1_percent": Percent | None, "costs": dict[str, float]}
     trials = [record(trial, schema, f"{path}: a trial") for trial in stored]
     trained = [trial for trial in trials if trial["validation_top1_percent"] is not None]
     parts = []

@@ -10,15 +10,16 @@ from typing import Any
 from nas.runs.files import read_json
 from nas.runs.result_file import read_result
 from nas.runs.run import Run, read_metrics
-from nas.runs.stored import record
+from nas.runs.stored import Count, Milliseconds, record
 from nas.terminal.configuration.override_text import command
 
 Row = dict[str, Any]
 DERIVED = {  # of a network in the derived.json of nas.derive
     "file": str,
-    **dict.fromkeys(("asked_latency_ms", "estimated_latency_ms", "measured_latency_ms"), float | None),
-    **dict.fromkeys(("asked_macs", "asked_params"), int | None),
-    **dict.fromkeys(("params", "macs"), int),
+    **dict.fromkeys(("asked_latency_ms", "measured_latency_ms"), Milliseconds | None),
+    "estimated_latency_ms": float | None,
+    **dict.fromkeys(("asked_macs", "asked_params"), Count | None),
+    **dict.fromkeys(("params", "macs"), Count),
     "budget_met": bool | None,
 }
 

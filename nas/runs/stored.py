@@ -27,6 +27,7 @@ A range belongs to the annotation, also inside lists and mappings: `list[Annotat
 Count = Annotated[int, Range(0)]
 Positive = Annotated[int, Range(1)]
 NonNegative = Annotated[float, Range(0)]  # milliseconds, seconds
+Milliseconds = Annotated[float, Range(1e-9)]  # of something that takes time
 Percent = Annotated[float, Range(0, 100)]
 
 

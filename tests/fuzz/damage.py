@@ -1,4 +1,4 @@
-"""What may happen to a file: bytes flip, files are cut short, values become others. All of it follows from a `Random`."""
+"""What may happen to a file: bytes flip, files are cut short, values become others; all by a seeded `Random`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-import nas
 from nas.candidates.log import Clock, keep_id, run_id
 from nas.candidates.trials import TrialStore
 from nas.data.arrays import npz

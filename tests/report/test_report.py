@@ -267,7 +267,7 @@ def test_a_front_names_every_network_and_every_run_without_a_result(run: Path, t
     assert "still running" in running and "ended after search step 3; continue it with: python -m nas" in page
     assert "timed/derived-2ms/arch-2.json" in page and "1.234" in page
     assert "asked MACs" in page and "4 M" in page and "NO" in page and "over multiply-adds" in page
-    assert "odd" in page and "params must be a whole number, got 'many'" in page
+    assert "odd" in page and "params must be a whole number >= 0, got 'many'" in page
 
 
 def test_the_candidates_of_a_search_and_their_front(run: Path, tmp_path: Path) -> None:
@@ -285,8 +285,9 @@ def test_the_candidates_of_a_search_and_their_front(run: Path, tmp_path: Path) -
     ("file", "content", "words"),
     [
         ("result.json", [], "must be an object"),
-        ("result.json", {"macs": "many"}, "macs must be a whole number, got 'many'"),
-        ("result.json", {"measured_latency_ms": "fast"}, "measured_latency_ms must be a number or null"),
+        ("result.json", {"macs": "many"}, "macs must be a whole number >= 0, got 'many'"),
+        ("result.json", {"measured_latency_ms": "fast"}, "measured_latency_ms must be a number >= 1e-09 or null"),
+        ("result.json", {"asked_latency_ms": 0}, "asked_latency_ms must be a number >= 1e-09 or null"),
         ("result.json", {"measured_latency_ms": float("inf")}, "Infinity is not a number of JSON"),
         ("result.json", {"reachable_latency_ms": [1]}, "reachable_latency_ms must be a list of 2"),
         ("result.json", {"genotype": [99] * 22}, "genotype in result.json does not fit theta.json"),

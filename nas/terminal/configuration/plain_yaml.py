@@ -14,7 +14,8 @@ NODES = 100_000  # values a file may hold, each alias counted as all it stands f
 def read_yaml(text: str) -> Any:
     """The plain values in `text`.
 
-    Raises `yaml.YAMLError` for other text, a loop of aliases, more than `NODES` values, deep nesting and huge numbers.
+    What looks like a date is text, as in a card. Raises `yaml.YAMLError` for other text, a loop of aliases, more than
+    `NODES` values, deep nesting, huge numbers, and what is no plain value (bytes, a set).
     """
     loader = _Shallow(text)
     try:
@@ -24,10 +25,11 @@ def read_yaml(text: str) -> Any:
         _check_size(root)
         value = loader.construct_document(root)
         plain_json.check_size(value)
+        _check_plain(value)
         return value
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # a date of month 13
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # tags that do not fit what they stand at
         raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
@@ -41,6 +43,11 @@ def write_yaml(value: Any) -> str:
 class _Shallow(yaml.SafeLoader):
     """Refuses deep nesting as soon as it is read: the time that PyYAML takes grows with the square of the depth."""
 
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as PyYAML declares it)
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= plain_json.MAX_DEPTH:
             raise yaml.YAMLError("it is nested too deeply")
@@ -50,6 +57,19 @@ class _Shallow(yaml.SafeLoader):
 class _WithoutAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _check_plain(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str | int | float | None):
+                raise yaml.YAMLError(f"it has the key {key!r}, which is no text")
+            _check_plain(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_plain(inner)
+    elif not isinstance(value, str | int | float | None):
+        raise yaml.YAMLError(f"it holds {str(value)[:40]!r}, a {type(value).__name__}, which no setting is")
 
 
 def _check_size(root: yaml.Node) -> None:
