@@ -31,9 +31,9 @@ class Problem:
         With `arch` (a file, a model folder or a published name) only recipes are searched, for that network fitted to
         the data. Raises `ValueError` where nothing is left to search.
         """
-        recipes = cards.given(config["recipe_space"], "recipe_space", {"base": recipe})
+        recipes = cards.given(config.get("recipe_space"), "recipe_space", {"base": recipe})
         source = DataSource(config["data"])
-        if config["arch"]:
+        if config.get("arch"):
             given = resolve(config["arch"]).arch
             data = source.load(given.resolution)
             if not recipes.variables:

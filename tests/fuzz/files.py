@@ -40,7 +40,7 @@ from nas.runs import checkpoint
 from nas.runs.run import Run
 from nas.terminal.configuration.composition import CONF, compose
 from nas.terminal.stored_config import run_config
-from search_spaces.fbnet import fbnet
+from search_spaces.families.fbnet import fbnet
 from search_spaces.identity import digest
 from search_spaces.recipe import Recipe
 from search_spaces.space import Variable
@@ -243,7 +243,7 @@ def _write_kit(folder: Path) -> None:
 
 def _write_run(run: Path) -> None:
     """A finished search of a supernet."""
-    card = {"_target_": "search_spaces.fbnet.fbnet", **FEW}
+    card = {"_target_": "search_spaces.families.fbnet.fbnet", **FEW}
     config = OmegaConf.to_container(compose("search", ["method=dnas"]), resolve=True)
     assert isinstance(config, dict)
     config |= {"space": card, "data": {"_target_": "nas.data.digits.digits", "resolution": 16}}
