@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import plain_json
+from search_spaces.blocks.checks import MOST_CHANNELS
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.layer import Layer, layer_from_dict
 from search_spaces.costs import Cost, Shape
-from search_spaces.layers import MOST_CHANNELS, Classifier, Layer, layer_from_dict
 
 FORMAT = "nas.arch"
 VERSION = 1
@@ -43,7 +45,7 @@ class Arch:
         _check_count(self.stages)
         if len(self.stages) < 2 or not all(self.stages):
             raise ValueError("an arch needs a stem stage and a head stage, and every stage at least one layer")
-        if not isinstance(self.stages[-1][-1], Classifier):
+        if self.stages[-1][-1].role != "classifier":
             raise ValueError(f"the last layer must be a classifier, got {self.stages[-1][-1].kind!r}")
 
     @property
@@ -56,9 +58,7 @@ class Arch:
 
     @property
     def num_classes(self) -> int:
-        head = self.stages[-1][-1]
-        assert isinstance(head, Classifier)
-        return head.num_classes
+        return self.stages[-1][-1].out_shape(self.input_shape).channels  # whatever a classifier reads
 
     def walk(self) -> Iterator[tuple[Layer, Shape]]:
         """Each layer with the shape of its input, from stem to classifier."""

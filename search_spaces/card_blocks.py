@@ -8,9 +8,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from search_spaces.layers import KINDS, Layer, Skip, layer_from_dict
+from search_spaces.blocks.layer import KINDS, Layer, layer_from_dict
 
-BLOCK_KINDS = ("inverted_residual", "depthwise_separable", "linear_bottleneck", "conv_bn_act", "skip")
 FROM_STAGE = ("out_channels", "stride")
 
 
@@ -20,11 +19,12 @@ def expand_block(block: Any) -> list[dict[str, Any]]:
     `se` may be a ratio, 0 or null for none, or the fields of a squeeze-and-excitation. Raises `ValueError` saying what
     is wrong with the entry.
     """
+    known = sorted(kind for kind, layer in KINDS.items() if layer.in_cards)
     if not isinstance(block, Mapping) or "kind" not in block:
-        raise ValueError(f"a block is a mapping with a kind (one of {', '.join(BLOCK_KINDS)}), got {block!r}")
+        raise ValueError(f"a block is a mapping with a kind (one of {', '.join(known)}), got {block!r}")
     kind = block["kind"]
-    if kind not in BLOCK_KINDS:
-        raise ValueError(f"unknown block kind {kind!r}; {nearest(str(kind), BLOCK_KINDS)}")
+    if kind not in known:
+        raise ValueError(f"unknown block kind {kind!r}; {nearest(str(kind), known)}")
     fields = [field.name for field in dataclasses.fields(KINDS[kind]) if field.name not in FROM_STAGE]
     for key in block:
         if key in FROM_STAGE:
@@ -37,7 +37,7 @@ def expand_block(block: Any) -> list[dict[str, Any]]:
         if not values:
             raise ValueError(f"{kind}: {name} lists no choices; give at least one")
     return [
-        {"kind": kind, **{name: _field(name, value) for name, value in zip(names, values, strict=True)}}
+        {"kind": kind, **{name: KINDS[kind].from_card(name, value) for name, value in zip(names, values, strict=True)}}
         for values in itertools.product(*choices)
     ]
 
@@ -61,7 +61,7 @@ def candidates(blocks: Sequence[Any]) -> list[dict[str, Any]]:
 
 def is_skip(fields: Mapping[str, Any]) -> bool:
     """Whether a candidate leaves the block out."""
-    return bool(fields["kind"] == Skip.kind)
+    return KINDS[fields["kind"]].leaves_out
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -73,11 +73,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _field(name: str, value: Any) -> Any:
-    if name != "se" or value is None:
-        return value
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {"ratio": float(value)} if value else None

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from search_spaces import fields
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.layer import KINDS, Layer
 from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
-from search_spaces.layers import Classifier, ConvBNAct, Layer, layer_from_dict
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 STAGE_KEYS = ("name", "channels", "depth", "stride", "blocks")
@@ -64,14 +67,7 @@ def from_card(
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise ValueError(f"two stages are called {twice[0]!r}; give each a name of its own")
-    kinds = {fields["kind"] for stage in parsed for fields in stage.blocks} - {"skip"}
-    if "linear_bottleneck" in kinds and len(kinds) > 1:
-        stage = next(s for s in parsed if any(f["kind"] not in ("linear_bottleneck", "skip") for f in s.blocks))
-        others = ", ".join(sorted(kinds - {"linear_bottleneck"}))
-        raise ValueError(
-            f"stage {stage.name!r}: linear_bottleneck does not mix with {others} in one network; use it in all stages "
-            "or in none"
-        )
+    _check_layouts(parsed)
     if not any(stage.channels[1:] or stage.depths[1:] or stage.blocks[1:] for stage in parsed):
         raise ValueError(f"stage {names[0]!r} and all others offer one choice only; give a list somewhere to search")
     ends = [_end("stem", stem), _end("head", head)]
@@ -103,7 +99,7 @@ def _stage(index: int, stage: Any) -> Stage:
         found = candidates(blocks)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    if all(is_skip(fields) for fields in found):
+    if all(is_skip(block) for block in found):
         raise ValueError(f"{where}: its only candidate is skip; add a block or drop the stage")
     return Stage(str(stage.get("name", f"stage{index + 1}")), channels, depths, stride, tuple(found))
 
@@ -117,14 +113,32 @@ def _counts(where: str, key: str, value: Any) -> tuple[int, ...]:
     return tuple(sorted(values))
 
 
-def _end(name: str, fields: Any) -> ConvBNAct:
+def _check_layouts(stages: Sequence[Stage]) -> None:
+    """Refuse blocks that no network has together, since its weights could not be named."""
+    kinds = {block["kind"] for stage in stages for block in stage.blocks}
+    if set.intersection(*(set(KINDS[kind].layouts) for kind in kinds)):
+        return
+    rare = sorted(kind for kind in kinds if "stages" not in KINDS[kind].layouts)
+    others = sorted(kind for kind in kinds if "flat" not in KINDS[kind].layouts)
+    stage = next(s.name for s in stages if any(block["kind"] in others for block in s.blocks))
+    raise ValueError(
+        f"stage {stage!r}: {', '.join(rare)} does not mix with {', '.join(others)} in one network; use it in all "
+        "stages or in none"
+    )
+
+
+def _end(name: str, given: Any) -> ConvBNAct:
+    """Stem or head."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name}: must be a mapping with the fields of {ConvBNAct.kind}, got {given!r}")
+    values = dict(given)
+    kind = values.pop("kind", ConvBNAct.kind)
+    if kind != ConvBNAct.kind:
+        raise ValueError(f"{name}: must be a {ConvBNAct.kind} layer, got {kind}; drop its kind")
     try:
-        layer = layer_from_dict({"kind": "conv_bn_act", **fields} if isinstance(fields, Mapping) else fields)
+        return fields.read(ConvBNAct, values, ConvBNAct.kind)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if not isinstance(layer, ConvBNAct):
-        raise ValueError(f"{name}: must be a conv_bn_act layer, got {layer.kind}; drop its kind")
-    return layer
 
 
 def _layerwise(
@@ -139,8 +153,8 @@ def _layerwise(
         for i in range(depth):
             stride = stage.stride if i == 0 else 1
             keeps = stride == 1 and before == channels
-            blocks = [fields for fields in stage.blocks if keeps or not is_skip(fields)]
-            slots[-1].append([make_layer(fields, channels, stride) for fields in blocks])
+            blocks = [block for block in stage.blocks if keeps or not is_skip(block)]
+            slots[-1].append([make_layer(block, channels, stride) for block in blocks])
             before = channels
     slots.append([[head], [Classifier(num_classes)]])
     return LayerwiseSpace(name, resolution, slots, in_channels)
@@ -153,14 +167,14 @@ def _composed(
     chain = Chain(name, (resolution,), in_channels)
     chain.layer(constant(stem), constant(stem.out_channels), stem.stride)
     for stage in stages:
-        if any(is_skip(fields) for fields in stage.blocks):
+        if any(is_skip(block) for block in stage.blocks):
             raise ValueError(
                 f"stage {stage.name!r}: skip needs fixed channels and depths in all stages; drop it, and let depth "
                 f"choose how many blocks there are"
             )
         chain.next_stage()
         width = chain.choice(f"{stage.name}.channels", stage.channels)
-        labels = [make_layer(fields, 8, 1).label for fields in stage.blocks]
+        labels = [make_layer(block, 8, 1).label for block in stage.blocks]
         which = chain.choice(f"{stage.name}.block", range(len(labels)), ordered=False)
         chain.layer(_block(stage, stage.stride, which, width), width, stage.stride)
         if stage.depths[-1] > 1:

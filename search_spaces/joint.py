@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
+from search_spaces.blocks.layer import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.layers import Layer
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace
 from search_spaces.space import Genotype, SearchSpace, Term, Variable

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from search_spaces import fields
 
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadamw", "rmsprop", "rmsproptf", "lamb", "lion")
 SCHEDULES = ("cosine", "multistep", "step", "linear", "constant")
@@ -68,8 +69,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
+        known = fields.types_of(Recipe)
         for field in dataclasses.fields(self):
-            _check_type(field.name, str(field.type), getattr(self, field.name))
+            fields.check(getattr(self, field.name), known[field.name], f"recipe: {field.name}")
         for name in ("epochs", "batch_size"):
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("lr", "decay_epochs", "decay_rate"):
@@ -130,25 +132,3 @@ class Recipe:
 def _require(recipe: Recipe, name: str, holds: bool, law: str) -> None:
     if not holds:
         raise ValueError(f"recipe: {name} must be {law}, got {getattr(recipe, name)!r}")
-
-
-def _check_type(name: str, annotation: str, value: Any) -> None:
-    """The annotations of `Recipe` are few; numbers must be finite, and a bool is not a number."""
-    kinds: tuple[type, ...]
-    if annotation.startswith("tuple"):
-        values, kinds, called = list(value), (int,), "whole numbers"
-    elif annotation == "int":
-        values, kinds, called = [value], (int,), "a whole number"
-    elif annotation == "bool":
-        if not isinstance(value, bool):
-            raise ValueError(f"recipe: {name} must be true or false, got {value!r}")
-        return
-    elif annotation == "str":
-        values, kinds, called = [value], (str,), "a word"
-    else:
-        values = [] if value is None and annotation.endswith("None") else [value]
-        kinds, called = (int, float), "a number"
-    for item in values:
-        wrong = isinstance(item, bool) or not isinstance(item, kinds)
-        if wrong or (isinstance(item, float) and not math.isfinite(item)):
-            raise ValueError(f"recipe: {name} must be {called}, got {item!r}")

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import Count, Shape
-from search_spaces.layers import Layer
 
 Genotype = tuple[int, ...]
 Population = NDArray[np.int64]

@@ -29,12 +29,12 @@ from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.proof import Proof
 from nas.latency.tables.reuse import make_room, usable
-from nas.latency.tables.table import LatencyTable, Row, canonical, entries, entries_hash, grain, row_key, table_path
+from nas.latency.tables.table import LatencyTable, Row, entries, entries_hash, grain, row_key, table_path
 from nas.networks.network import build_network
 from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import Shape
-from search_spaces.layers import Layer
 from search_spaces.space import SearchSpace
 
 MIN_TO_PROVE = 4  # networks of a space: two for the fit, two for the proof
@@ -204,7 +204,7 @@ def assemble(
     counts = np.zeros((len(nets), len(keys)))
     for n, (arch, _, _) in enumerate(nets):
         for layer, shape in arch.walk():
-            same = canonical(layer, shape)
+            same = layer.table_row(shape)
             if same is None:
                 continue
             if (same, shape) not in index:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from nas.networks.timm_interface import TimmInterface, feature_taps, make_pool
 from nas.runs import memory
 from search_spaces.arch import Arch
-from search_spaces.costs import Shape
-from search_spaces.layers import Classifier, ConvBNAct, Layer, LinearBottleneck, PooledConv, Skip
-from search_spaces.modules import conv_norm_act, init_weights
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.parts.initialisation import init_weights
 
 
 def build_network(
@@ -32,7 +31,7 @@ def build_network(
     needed, most = 4 * arch.params, memory.total_bytes()
     if needed > most and torch.get_default_device().type != "meta":
         raise MemoryError(f"the weights of the network take {needed / 2**30:.1f} GiB, there are {most / 2**30:.1f} GiB")
-    flat = any(isinstance(layer, LinearBottleneck) for layer in arch.layers)
+    flat = any("stages" not in layer.layouts for layer in arch.layers)
     return (FlatNetwork if flat else Network)(arch, drop_rate, drop_path_rate, num_classes, global_pool)
 
 
@@ -64,7 +63,7 @@ class Network(TimmInterface):
             modules = []
             channels, reduction, _ = ends[-1]
             for layer, shape in stage:
-                if not _is_identity(layer, shape):
+                if not layer.is_identity(shape):
                     modules.append(layer.build(shape, drop_path_rate * done / count))
                 channels, reduction = layer.out_shape(shape).channels, reduction * getattr(layer, "stride", 1)
                 done += 1
@@ -77,10 +76,10 @@ class Network(TimmInterface):
         self.pool_first = False
         for layer, shape in head[:-1]:
             module = layer.build(shape)
-            if isinstance(layer, ConvBNAct) and not self.pool_first:
+            if layer.role == "convolution" and not self.pool_first:
                 self.conv_head, self.bn2 = module.conv, module.bn1
                 self.num_features = self.head_hidden_size = layer.out_channels
-            elif isinstance(layer, PooledConv):
+            elif layer.role == "pooled_convolution":
                 self.conv_head, self.head_act, self.pool_first = module.conv, module.act, True
                 self.head_hidden_size = layer.out_channels
             else:
@@ -141,7 +140,7 @@ class Network(TimmInterface):
         _, *stages, _ = self.arch.walk_stages()
         for stage, built in zip(stages, self.blocks, strict=True):
             rest = iter(built.children())
-            modules += [None if _is_identity(layer, shape) else next(rest) for layer, shape in stage]
+            modules += [None if layer.is_identity(shape) else next(rest) for layer, shape in stage]
         return modules
 
 
@@ -161,25 +160,24 @@ class FlatNetwork(TimmInterface):
     ) -> None:
         super().__init__(arch, drop_rate, drop_path_rate, num_classes)
         (layer, shape), *stages, head = _stem_stages_head(self.arch)
-        if len(head) != 2 or not isinstance(head[0][0], ConvBNAct):
+        if len(head) != 2 or head[0][0].role != "convolution":
             raise ValueError(
                 f"the head of a ReXNet is one conv_bn_act layer and a classifier, got {[x.kind for x, _ in head]}"
             )
-        self.stem = conv_norm_act(layer, shape)
+        self.stem = layer.build_flat(shape)
         ends = [(layer.out_channels, layer.stride, "stem")]
         blocks = [step for stage in stages for step in stage]
         modules: list[nn.Module] = []
         for done, (layer, shape) in enumerate(blocks):
-            if not isinstance(layer, LinearBottleneck | Skip):
+            if "flat" not in layer.layouts:
                 raise ValueError(f"a ReXNet cannot hold a {layer.kind!r} layer; its blocks are linear_bottleneck")
-            if _is_identity(layer, shape):
+            if layer.is_identity(shape):
                 continue
             modules.append(layer.build(shape, drop_path_rate * done / max(len(blocks) - 1, 1)))
             ends.append((layer.out_channels, ends[-1][1] * layer.stride, f"features.{len(modules) - 1}"))
         self.num_units = len(modules)
         final, shape = head[0]
-        assert isinstance(final, ConvBNAct)
-        self.features = nn.Sequential(*modules, conv_norm_act(final, shape))
+        self.features = nn.Sequential(*modules, final.build_flat(shape))
         self.feature_info = feature_taps(ends, first_tap=1)
         self.num_features = self.head_hidden_size = final.out_channels
         self.global_pool = make_pool(global_pool, flatten=True)
@@ -231,19 +229,15 @@ class FlatNetwork(TimmInterface):
         """The module of each layer of the block stages, in `arch` order; None for an identity."""
         _, *stages, _ = self.arch.walk_stages()
         rest = iter(self.units)
-        return [None if _is_identity(layer, shape) else next(rest) for stage in stages for layer, shape in stage]
+        return [None if layer.is_identity(shape) else next(rest) for stage in stages for layer, shape in stage]
 
 
 def _stem_stages_head(arch: Arch) -> tuple[Any, ...]:
     """The stem layer with its shape, then each block stage, then the head, as `walk_stages` gives them."""
     stem, *rest = arch.walk_stages()
-    if len(stem) != 1 or not isinstance(stem[0][0], ConvBNAct):
+    if len(stem) != 1 or stem[0][0].role != "convolution":
         raise ValueError(f"the stem of a network is one conv_bn_act layer, got {[layer.kind for layer, _ in stem]}")
     return (stem[0], *rest)
-
-
-def _is_identity(layer: Layer, shape: Shape) -> bool:
-    return isinstance(layer, Skip) and layer.is_identity(shape)
 
 
 def _classifier(in_features: int, num_classes: int, old: nn.Module) -> nn.Module:

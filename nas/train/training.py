@@ -29,7 +29,7 @@ from nas.train.fit import check_fit
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from search_spaces.arch import Arch
-from search_spaces.modules import zero_init_residuals
+from search_spaces.blocks.parts.initialisation import zero_init_residuals
 from search_spaces.recipe import Recipe
 
 __all__ = ["TRAINING_VERSION", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]

@@ -11,10 +11,14 @@ import dataclasses
 from collections.abc import Sequence
 
 from search_spaces.arch import Arch
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.layer import Layer
+from search_spaces.blocks.skip import Skip
 from search_spaces.costs import round_up
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.geometry import TINY_BELOW, geometry_of
-from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace
 
 STAGE_CHANNELS = (16, 24, 32, 64, 112, 184, 352)
@@ -38,14 +42,14 @@ BLOCKS: dict[str, tuple[int, int, int]] = {
 CANDIDATES = (*BLOCKS, "skip")
 
 
-def block(name: str, out_channels: int, stride: int) -> Layer:
+def block(name: str, out_channels: int, stride: int, expand_at_1: bool = True) -> Layer:
     """The candidate called `name`: one of `CANDIDATES`, or `k3_e6_sep`, the tenth block of the 2019 B and C nets."""
     if name == "skip":
         return Skip(out_channels, stride)
     if name == "k3_e6_sep":
-        return InvertedResidual(out_channels, 3, stride, 6.0, num_depthwise=2)
+        return InvertedResidual(out_channels, 3, stride, 6.0, expand_at_1=expand_at_1, num_depthwise=2)
     kernel_size, expand_ratio, groups = BLOCKS[name]
-    return InvertedResidual(out_channels, kernel_size, stride, float(expand_ratio), groups)
+    return InvertedResidual(out_channels, kernel_size, stride, float(expand_ratio), groups, expand_at_1=expand_at_1)
 
 
 def macro(width: float, geometry: str) -> list[list[tuple[int, int]]]:
@@ -173,13 +177,7 @@ def published(name: str, num_classes: int = 1000, resolution: int | None = None,
     names = iter(form.blocks.split())
     stages: list[tuple[Layer, ...]] = [(ConvBNAct(round_up(STEM_CHANNELS * form.width), 3, 2),)]
     for stage in macro(form.width, "paper"):
-        layers = [block(next(names), channels, stride) for channels, stride in stage]
-        if not form.expand_at_1:
-            layers = [
-                dataclasses.replace(layer, expand_at_1=False) if isinstance(layer, InvertedResidual) else layer
-                for layer in layers
-            ]
-        stages.append(tuple(layers))
+        stages.append(tuple(block(next(names), channels, stride, form.expand_at_1) for channels, stride in stage))
     stages.append((ConvBNAct(form.head_channels), Classifier(num_classes)))
     return Arch(resolution or form.resolution, tuple(stages), in_channels)
 

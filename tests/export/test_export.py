@@ -18,8 +18,11 @@ from nas.latency.device import Device
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from search_spaces.arch import Arch
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.skip import Skip
 from search_spaces.families.rexnet.published import rexnet
-from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual, Skip
 
 
 def small(channels: int = 1, resolution: int = 16) -> torch.nn.Module:

@@ -12,7 +12,7 @@ from nas.latency.device import Device
 from nas.latency.learning.predictor import fit_predictor
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.measure import Measurement
-from nas.latency.tables.table import LatencyTable, canonical, entries
+from nas.latency.tables.table import LatencyTable, entries
 from search_spaces.families.fbnet import fbnet
 
 SPACE = fbnet(32, num_classes=10)
@@ -29,7 +29,7 @@ def table(cache_misses: bool) -> LatencyTable:
     nets = []
     for stream in ("fit", "held_out"):
         for _, arch in spread_networks(SPACE, 64, 0, stream):
-            ms = sum(rows[same, s] for layer, s in arch.walk() if (same := canonical(layer, s)))
+            ms = sum(rows[same, s] for layer, s in arch.walk() if (same := layer.table_row(s)))
             if cache_misses:
                 ms *= 1 + 1 / (1 + np.exp(-(arch.params - 2.5e6) / 2e5))
             nets.append((arch, measurement(ms * rng.normal(1, 0.005)), stream == "fit"))

@@ -14,11 +14,12 @@ from nas.latency.device import Device
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.measure import Measurement
 from nas.latency.measuring.standalone import seal
-from nas.latency.tables.table import LatencyTable, canonical, entries, merge, table_path
+from nas.latency.tables.table import LatencyTable, entries, merge, table_path
 from search_spaces.additive import price
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.skip import Skip
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
-from search_spaces.layers import InvertedResidual, Skip
 from search_spaces.space import LayerwiseSpace
 
 
@@ -32,7 +33,7 @@ def made_table(space: LayerwiseSpace, seed: int = 0) -> LatencyTable:
     rows = {row: rng.uniform(0.01, 1.0) for row in entries(space)}
 
     def whole(arch) -> float:
-        return 0.1 + 0.9 * sum(rows[same, s] for layer, s in arch.walk() if (same := canonical(layer, s)))
+        return 0.1 + 0.9 * sum(rows[same, s] for layer, s in arch.walk() if (same := layer.table_row(s)))
 
     nets = [
         (arch, measurement(whole(arch) * rng.uniform(0.99, 1.01)), stream == "fit")
@@ -71,18 +72,18 @@ def test_proof_travels(space: LayerwiseSpace, table: LatencyTable, tmp_path: Pat
 
 def test_rows_that_execute_alike_are_one(space: LayerwiseSpace) -> None:
     shape = Shape(24, 16, 16)
-    assert canonical(Skip(24), shape) is None
-    assert canonical(Skip(32), shape) is not None
-    assert canonical(InvertedResidual(32), shape) == canonical(InvertedResidual(32, residual=False), shape)
-    assert canonical(InvertedResidual(24), shape) != canonical(InvertedResidual(24, residual=False), shape)
+    assert Skip(24).table_row(shape) is None
+    assert Skip(32).table_row(shape) is not None
+    assert InvertedResidual(32).table_row(shape) == InvertedResidual(32, residual=False).table_row(shape)
+    assert InvertedResidual(24).table_row(shape) != InvertedResidual(24, residual=False).table_row(shape)
     wide = InvertedResidual(24, expand_at_1=False)
-    assert canonical(wide, shape) == canonical(InvertedResidual(24), shape)
+    assert wide.table_row(shape) == InvertedResidual(24).table_row(shape)
     narrow = InvertedResidual(24, expand_ratio=1.0, expand_at_1=False)
-    assert canonical(narrow, shape) != canonical(InvertedResidual(24, expand_ratio=1.0), shape)
+    assert narrow.table_row(shape) != InvertedResidual(24, expand_ratio=1.0).table_row(shape)
     found = entries(space)
     assert len(found) == len(set(found))
     # seven stages change shape once and repeat one shape: 6 x 9 + 1 x 8 changing or first, 5 x 8 repeating, stem, head
-    assert len(found) == sum(canonical(*row) is not None for row in space.table_entries())
+    assert len(found) == sum(layer.table_row(shape) is not None for layer, shape in space.table_entries())
 
 
 def test_networks_span_the_space(space: LayerwiseSpace, table: LatencyTable) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from nas import zoo as command
 from nas.latency.device import Device
-from nas.latency.tables.table import LatencyTable, Row, canonical
+from nas.latency.tables.table import LatencyTable, Row
 from nas.zoo import main, rows, sorted_rows
 from search_spaces import zoo
 
@@ -39,14 +39,14 @@ def test_every_figure_belongs_to_a_network_and_names_its_source() -> None:
 
 def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     device = Device(name="desk")
-    steps = {(canonical(layer, shape) or layer, shape) for layer, shape in zoo.published("fbnetc_100").walk()}
+    steps = {(layer.table_row(shape) or layer, shape) for layer, shape in zoo.published("fbnetc_100").walk()}
     priced = LatencyTable(
         "fbnet", device, tuple(Row(layer, shape, 0.5, 0.0, 1, 0.5) for layer, shape in steps), 1.0, None
     )
     priced.save(tmp_path / f"fbnet-r224-x-{device.key}.json")
     found = rows("fbnet", command.tables_of(tmp_path, device))
     known = {row["name"]: row["latency_ms"] for row in found if row["latency_ms"] is not None}
-    layers = [x for x in zoo.published("fbnetc_100").walk() if canonical(*x) is not None]
+    layers = [x for x, shape in zoo.published("fbnetc_100").walk() if x.table_row(shape) is not None]
     assert known == {"fbnetc_100": 1.0 + 0.5 * len(layers)}
     assert command.tables_of(tmp_path, Device()) == []
     dataclasses.replace(priced, device=Device()).save(tmp_path / f"fbnet-r224-x-{Device().key}.json")

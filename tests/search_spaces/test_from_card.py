@@ -13,9 +13,9 @@ import yaml
 
 from nas.latency.runtimes import onnx_model
 from nas.networks.network import build_network
+from search_spaces.blocks.skip import Skip
 from search_spaces.composed import ComposedSpace
 from search_spaces.from_card import from_card
-from search_spaces.layers import Skip
 from search_spaces.space import LayerwiseSpace
 
 GOOD = """
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "text for a number": (
         {"blocks": [{"kind": "inverted_residual", "kernel_size": "three"}]},
-        "stage 'late': inverted_residual: kernel_size must be int, got 'three'",
+        "stage 'late': inverted_residual: kernel_size must be a whole number, got 'three'",
     ),
     "unknown activation": (
         {"blocks": [{"kind": "inverted_residual", "act": "swishy"}]},

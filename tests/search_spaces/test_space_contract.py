@@ -14,6 +14,9 @@ from nas.networks.network import build_network
 from nas.terminal.configuration.composition import CONF
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
 from search_spaces.additive import price
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.skip import Skip
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
@@ -21,7 +24,6 @@ from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_la
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.joint import JointSpace
-from search_spaces.layers import Classifier, ConvBNAct, Skip
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 
@@ -178,7 +180,7 @@ def test_tables_of_small_images_are_small(card: str) -> None:
         (
             '{"format": "nas.arch", "version": 1, "resolution": 8, '
             '"stages": [[{"kind": "skip", "out_channels": "8"}]]}',
-            "out_channels must be int, got '8'",
+            "out_channels must be a whole number, got '8'",
         ),
         (
             '{"format": "nas.arch", "version": 1, "resolution": 8, "stages": [[{"kind": "skip", "out_channels": 8}]]}',

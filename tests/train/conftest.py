@@ -8,7 +8,9 @@ import torch
 from nas.data import ImageData
 from nas.data.digits import digits
 from search_spaces.arch import Arch
-from search_spaces.layers import Classifier, ConvBNAct, InvertedResidual
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.inverted_residual import InvertedResidual
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nas.latency.device import Device
-from nas.latency.tables.table import LatencyTable, Row, canonical, entries, grain
+from nas.latency.tables.table import LatencyTable, Row, entries, grain
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import Shape
-from search_spaces.layers import Layer
 from search_spaces.space import LayerwiseSpace
 
 TOLERANCE = 0.10  # rows of the same layer and input may differ by this much of their mean
@@ -60,26 +60,26 @@ def table_of_positions(
     for i, position in enumerate(space.positions):
         for c, layer in enumerate(position.candidates):
             cell = cells.get((i, c), Cell(None, f"{position.name} (layer {i + 1}), {layer.label}"))
-            same = canonical(layer, position.shape)
+            same = layer.table_row(position.shape)
             if cell.ms is None:
-                faults.append(Fault(same, position.shape, f"{cell.where} is missing", layer.label == "skip"))
+                faults.append(Fault(same, position.shape, f"{cell.where} is missing", layer.leaves_out))
             elif not math.isfinite(cell.ms) or cell.ms < 0:
                 faults.append(Fault(same, position.shape, f"{cell.where} is {cell.ms:g} ms"))
             else:
                 known[i, c] = cell
-    _judge(faults, {(canonical(*_step(space, key)), _step(space, key)[1]) for key in known}, repair)
+    _judge(faults, {(layer.table_row(shape), shape) for layer, shape in (_step(space, key) for key in known)}, repair)
     offset_ms += _without_identities(space, known, notes)
     groups: dict[tuple[Layer, Shape], list[Cell]] = defaultdict(list)
     for (i, c), cell in known.items():
         position = space.positions[i]
-        same = canonical(position.candidates[c], position.shape)
+        same = position.candidates[c].table_row(position.shape)
         if same is not None:
             groups[same, position.shape].append(cell)
     check_rate(groups)
     rows = [_row(key, groups[key], repair, notes) for key in _keys(space)]
     if faults:
         notes.append(f"repaired, the mean of like rows taken: {_first([fault.text for fault in faults])}")
-    fixed = [(same, shape) for layer, shape in space.fixed() if (same := canonical(layer, shape)) is not None]
+    fixed = [(same, shape) for layer, shape in space.fixed() if (same := layer.table_row(shape)) is not None]
     rows += [Row(*key, 0.0, 0.0, 0, 0.0) for key in dict.fromkeys(fixed) if key not in groups]
     table = LatencyTable(
         space.name, device, tuple(rows), grain(offset_ms), None, {"model": "none (imported)", "notes": notes}
@@ -122,7 +122,7 @@ def _keys(space: LayerwiseSpace) -> Iterable[tuple[Layer, Shape]]:
         (same, position.shape)
         for position in space.positions
         for layer in position.candidates
-        if (same := canonical(layer, position.shape)) is not None
+        if (same := layer.table_row(position.shape)) is not None
     }
     return [key for key in entries(space) if key in searched]
 
@@ -131,7 +131,7 @@ def _without_identities(space: LayerwiseSpace, known: dict[tuple[int, int], Cell
     """Subtract each position's identity from its other candidates, in place; returns the sum of what was taken off."""
     taken = 0.0
     for i, position in enumerate(space.positions):
-        free = [c for c, layer in enumerate(position.candidates) if canonical(layer, position.shape) is None]
+        free = [c for c, layer in enumerate(position.candidates) if layer.table_row(position.shape) is None]
         if not free or (i, free[0]) not in known:
             continue
         base = known[i, free[0]].ms or 0.0

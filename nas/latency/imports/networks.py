@@ -10,9 +10,9 @@ from nas.latency.device import Device
 from nas.latency.imports.cells import milliseconds
 from nas.latency.learning.learn import Additive, learn
 from nas.latency.tables.proof import Errors, Proof
-from nas.latency.tables.table import LatencyTable, Row, canonical, grain
+from nas.latency.tables.table import LatencyTable, Row, grain
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import Shape
-from search_spaces.layers import Layer
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 HELD_OUT = 0.2  # share of the networks that prove the table
@@ -96,7 +96,7 @@ def _as_rows(space: LayerwiseSpace, fit: Additive) -> tuple[float, tuple[Row, ..
     offset, notes = fit.fixed_ms, ["stem and head are part of the offset"]
     shared: dict[tuple[Layer, Shape], list[float]] = {}
     for position, effects in zip(space.positions, fit.rows_ms, strict=True):
-        same = [canonical(layer, position.shape) for layer in position.candidates]
+        same = [layer.table_row(position.shape) for layer in position.candidates]
         base = float(effects[same.index(None)] if None in same else effects.min())
         offset += base
         for layer, effect in zip(same, effects, strict=True):
@@ -110,7 +110,7 @@ def _as_rows(space: LayerwiseSpace, fit: Additive) -> tuple[float, tuple[Row, ..
         rows.append(Row(layer, shape, max(ms, 0.0), float(np.ptp(values) / 2), 0, grain(max(ms, 0.0))))
     known = set(shared)
     for layer, shape in space.fixed():
-        fixed = canonical(layer, shape)
+        fixed = layer.table_row(shape)
         if fixed is not None and (fixed, shape) not in known:
             rows.append(Row(fixed, shape, 0.0, 0.0, 0, 0.0))
     return offset, tuple(rows), notes

@@ -9,7 +9,7 @@ from nas.latency.device import Device
 from nas.latency.imports.cells import NO_SKIP, UNITS, Cell, milliseconds, table_of_positions
 from nas.latency.imports.text import decimal_mark, is_number, number, table_lines, text_lines
 from nas.latency.tables import fields
-from nas.latency.tables.table import LatencyTable, canonical
+from nas.latency.tables.table import LatencyTable
 from nas.runs.files import read_json
 from search_spaces.families.single_path import single_path
 from search_spaces.space import LayerwiseSpace, Position, SearchSpace
@@ -197,7 +197,7 @@ def _ms(value: object, factor: float, where: str) -> float | None:
 
 def _skip_is_a_block(position: Position) -> bool:
     """Whether leaving `position` out is a candidate that does something, as the shape must change there."""
-    return any(layer.label == "skip" and canonical(layer, position.shape) is not None for layer in position.candidates)
+    return any(layer.leaves_out and layer.table_row(position.shape) is not None for layer in position.candidates)
 
 
 def _own_name(name: str) -> str:

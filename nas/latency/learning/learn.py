@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.tables.table import canonical
 from search_spaces.additive import price
 from search_spaces.space import LayerwiseSpace, Population
 
@@ -136,7 +135,7 @@ def shared_rows(space: LayerwiseSpace) -> Floats:
     members = []
     for position in space.positions:
         for layer in position.candidates:
-            same = canonical(layer, position.shape)
+            same = layer.table_row(position.shape)
             members.append(None if same is None else keys.setdefault((same, position.shape), len(keys)))
     matrix = np.zeros((len(members), len(keys)))
     for i, member in enumerate(members):

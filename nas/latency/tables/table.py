@@ -22,8 +22,8 @@ from nas.latency.tables.proof import Proof
 from nas.runs.files import read_json, write_json
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
+from search_spaces.blocks.layer import Layer, layer_from_dict
 from search_spaces.costs import Shape
-from search_spaces.layers import ConvBNAct, InvertedResidual, Layer, Skip, layer_from_dict
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 FORMAT = "nas.latency_table"
@@ -32,26 +32,11 @@ UNIT = "ms"
 GRAIN = 2.0**-38  # calibrated times are multiples of this many ms, so that sums are exact in any order
 
 
-def canonical(layer: Layer, shape: Shape) -> Layer | None:
-    """One representative of all layers that execute the same for `shape`; None for an identity, which costs nothing."""
-    if isinstance(layer, Skip):
-        if layer.is_identity(shape):
-            return None
-        return ConvBNAct(layer.out_channels, stride=layer.stride, act=layer.act)
-    if isinstance(layer, InvertedResidual):
-        return dataclasses.replace(
-            layer,
-            residual=layer.has_residual(shape),
-            expand_at_1=layer.expand_at_1 or layer.has_expand(shape.channels),
-        )
-    return layer
-
-
 def entries(space: SearchSpace) -> list[tuple[Layer, Shape]]:
     """The distinct rows a table of `space` needs, identities left out."""
     found: dict[tuple[Layer, Shape], None] = {}
     for layer, shape in space.table_entries():
-        if (same := canonical(layer, shape)) is not None:
+        if (same := layer.table_row(shape)) is not None:
             found.setdefault((same, shape))
     return list(found)
 
@@ -118,7 +103,7 @@ class LatencyTable:
 
     def row(self, layer: Layer, shape: Shape) -> Row | None:
         """The row of `layer` at `shape`; None for an identity. Raises `ValueError` where the table has no such row."""
-        same = canonical(layer, shape)
+        same = layer.table_row(shape)
         if same is None:
             return None
         try:

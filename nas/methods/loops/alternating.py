@@ -22,7 +22,7 @@ from nas.methods.supernets.paths import initial_theta
 from nas.runs.seeding import generator, seed_global
 from nas.train.accelerator import begin
 from nas.train.optimizer import sparing_norms
-from search_spaces.modules import zero_init_residuals
+from search_spaces.blocks.parts.initialisation import zero_init_residuals
 
 
 @dataclass(kw_only=True)

@@ -30,7 +30,7 @@ from nas.methods.supernets.superkernel_block import Indicators
 from nas.runs.seeding import generator, seed_global
 from nas.train.accelerator import begin
 from nas.train.optimizer import sparing_norms
-from search_spaces.modules import zero_init_residuals
+from search_spaces.blocks.parts.initialisation import zero_init_residuals
 
 STEP_DECAY, STEP_EPOCHS = 0.97, 2.4  # of the staircase learning rate (the released code)
 

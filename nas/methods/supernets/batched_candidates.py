@@ -8,7 +8,7 @@ the candidates; this module holds none. Equal to the plain loop up to rounding: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from search_spaces.blocks.layer import Layer
+from search_spaces.blocks.parts.depthwise import depthwise
 from search_spaces.costs import Shape
-from search_spaces.depthwise import depthwise
-from search_spaces.layers import InvertedResidual, Layer, Skip
-from search_spaces.modules import InvertedResidual as Block
+
+Block = Any  # an inverted residual's module
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,13 @@ class FusionPlan:
 
 def plan_fusion(layers: Sequence[Layer], shape: Shape) -> FusionPlan | None:
     """How to fuse `layers` at input `shape`; None where fewer than two of them can run together."""
-    families: dict[tuple[int, int, str], list[int]] = {}
+    families: dict[Hashable, list[int]] = {}
     identities, residuals, rest = [], [], []
     for k, layer in enumerate(layers):
-        if isinstance(layer, Skip) and layer.is_identity(shape):
+        if layer.is_identity(shape):
             identities.append(k)
-        elif (
-            isinstance(layer, InvertedResidual)
-            and layer.se is None
-            and layer.num_depthwise == 1
-            and layer.has_expand(shape.channels)
-        ):
-            families.setdefault((layer.kernel_size, layer.stride, layer.act), []).append(k)
+        elif (family := layer.batch_family(shape)) is not None:
+            families.setdefault(family, []).append(k)
             if layer.has_residual(shape):
                 residuals.append(k)
         else:
@@ -64,7 +60,7 @@ def fused_mix(x: Tensor, candidates: nn.ModuleList, plan: FusionPlan, weights: T
     order: list[int] = []
     out_height, out_width = height, width
     for family in plan.families:
-        blocks: list[Block] = [candidates[k] for k in family]  # type: ignore[misc]
+        blocks: list[Block] = [candidates[k] for k in family]
         expand = torch.cat([_dense(block.conv_pw) for block in blocks])
         h = F.linear(flat, expand)  # (B*H*W, sum of expanded)
         h = h.view(batch, height, width, -1).permute(0, 3, 1, 2)

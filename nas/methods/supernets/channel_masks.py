@@ -11,7 +11,6 @@ that reads them, so that no feature map is multiplied by a mask except behind th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,7 @@ from torch import Tensor, nn
 
 from nas.methods.supernets.width_plan import LayerWidths, Quantity, width_plan
 from nas.networks.network import FlatNetwork, Network, build_network
-from search_spaces import modules
-from search_spaces.layers import ConvBNAct
+from search_spaces.blocks.parts.masks import times
 from search_spaces.space import SearchSpace
 
 
@@ -48,11 +46,11 @@ class MaskedNetwork(nn.Module):
             raise ValueError(f"{self.space.name} has {len(self.space.variables)} variables, got {len(probabilities)}")
         network = self.network
         first, *blocks, last, _ = self.plan  # the last is the classifier
-        x = _times(network.forward_stem(x), self._mask(first.out, probabilities, x))
+        x = times(network.forward_stem(x), self._mask(first.out, probabilities, x))
         for entry, module in zip(blocks, self._block_modules(), strict=True):
             x = self._block(entry, module, x, probabilities)
-        if isinstance(last.layer, ConvBNAct):
-            x = _times(network.forward_final(x), self._mask(last.out, probabilities, x))
+        if last.layer.role == "convolution":
+            x = times(network.forward_final(x), self._mask(last.out, probabilities, x))
         return network.forward_head(x)
 
     def slice(self, genotype: Sequence[int]) -> Network | FlatNetwork:
@@ -86,22 +84,10 @@ class MaskedNetwork(nn.Module):
 
     def _block(self, entry: LayerWidths, module: nn.Module, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
         out, mid, squeezed = (self._mask(q, probabilities, x) for q in (entry.out, entry.mid, entry.squeezed))
-        if isinstance(module, modules.InvertedResidual):
-            y = module.bn1(module.conv_pw(x)) if module.has_expand else x
-            y = module.bn2(module.conv_dw(y))
-            for depthwise in module.more_depthwise:
-                y = depthwise(y)
-            y = _projected(_squeeze(module.se, y, mid, squeezed), module.conv_pwl, module.bn3, mid, out)
-        elif isinstance(module, modules.DepthwiseSeparable):
-            y = module.bn1(module.conv_dw(x))
-            y = _projected(_squeeze(module.se, y, mid, squeezed), module.conv_pw, module.bn2, mid, out)
-        elif isinstance(module, modules.LinearBottleneck):
-            y = module.act_dw(_squeeze(module.se, module.conv_dw(module.conv_exp(x)), mid, squeezed))
-            y = _projected(y, module.conv_pwl.conv, module.conv_pwl.bn, mid, out)
-        elif isinstance(module, modules.ConvBNAct):
-            return _times(module(x), out)
-        else:
+        masked = getattr(module, "masked", None)
+        if masked is None:
             raise ValueError(f"{self.space.name}: a masked network cannot hold a {entry.layer.kind} layer")
+        y: Tensor = masked(x, out, mid, squeezed)
         if not entry.residual.table.any():
             return y
         share = entry.residual
@@ -109,44 +95,6 @@ class MaskedNetwork(nn.Module):
             return _add(y, x)
         there = share.weights(probabilities) @ torch.from_numpy(share.table.reshape(-1)).to(probabilities[0])
         return _add(y, x * there.to(x))
-
-
-def _times(x: Tensor, mask: Tensor | None) -> Tensor:
-    return x if mask is None else x * mask[:, None, None]
-
-
-def _projected(x: Tensor, conv: Any, norm: Any, mid: Tensor | None, out: Tensor | None) -> Tensor:
-    """`out * norm(conv(mid * x))` for a 1x1 convolution and a norm without activation."""
-    weight = conv.weight if mid is None else conv.weight * mid[:, None, None]
-    y = F.conv2d(x, weight)
-    if out is None:
-        return norm(y)
-    if norm.training:
-        norm.num_batches_tracked.add_(1)
-    return F.batch_norm(
-        y,
-        norm.running_mean,
-        norm.running_var,
-        norm.weight * out,
-        norm.bias * out,
-        norm.training,
-        norm.momentum,
-        norm.eps,
-    )
-
-
-def _squeeze(module: Any, x: Tensor, mid: Tensor | None, squeezed: Tensor | None) -> Tensor:
-    """Squeeze-and-excitation that reads the channels of `mid` and has those of `squeezed`."""
-    if isinstance(module, nn.Identity):
-        return x
-    if isinstance(module, modules.SqueezeExcite):
-        reduce, norm, act, expand = module.conv_reduce, module.bn, module.act1, module.conv_expand
-    else:
-        reduce, norm, act, expand = module.fc1, module.bn, module.act, module.fc2
-    gate = x.mean((2, 3), keepdim=True)
-    weight = reduce.weight if mid is None else reduce.weight * mid[:, None, None]
-    gate = _times(act(norm(F.conv2d(gate, weight, reduce.bias))), squeezed)
-    return x * module.gate(expand(gate))
 
 
 def _add(y: Tensor, shortcut: Tensor) -> Tensor:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from nas.methods.supernets.batched_candidates import FusionPlan, fused_mix, plan_fusion
 from nas.networks.network import Network
-from search_spaces.layers import LinearBottleneck
-from search_spaces.modules import InvertedResidual, init_weights
+from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.space import LayerwiseSpace
 
 
@@ -56,8 +55,9 @@ class Supernet(nn.Module):
         super().__init__()
         if any(len(slot) > 1 for stage in (space.slots[0], space.slots[-1]) for slot in stage):
             raise ValueError(f"a supernet searches the block stages only; {space.name} has choices in its stem or head")
-        if any(isinstance(layer, LinearBottleneck) for stage in space.slots for slot in stage for layer in slot):
-            raise ValueError(f"a supernet holds no linear_bottleneck blocks; give {space.name} inverted_residual ones")
+        layers = (layer for stage in space.slots for slot in stage for layer in slot)
+        if foreign := next((layer.kind for layer in layers if "stages" not in layer.layouts), None):
+            raise ValueError(f"a supernet holds no {foreign} blocks; give {space.name} inverted_residual ones")
         self.space = space
         self.ends = Network(space.skeleton)
         slots = [slot for stage in space.slots[1:-1] for slot in stage]
@@ -114,7 +114,7 @@ def mix(
     shortcut: Tensor | None = None  # the weight of x itself: identities, and the shortcuts of all residual blocks
     for k, weight in zip(active, weights.unbind(), strict=True):
         candidate: Any = candidates[k]
-        residual = isinstance(candidate, InvertedResidual) and candidate.has_residual
+        residual = hasattr(candidate, "branch") and candidate.has_residual
         if residual or isinstance(candidate, nn.Identity):
             shortcut = weight if shortcut is None else shortcut + weight
         if not isinstance(candidate, nn.Identity):

@@ -10,8 +10,9 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from search_spaces.layers import InvertedResidual, Skip
+from search_spaces.blocks.inverted_residual import InvertedResidual
 from search_spaces.space import Position
 
 
@@ -67,12 +68,13 @@ def nest_of(position: Position) -> Nest:
     that differ in kernel, expansion and squeeze-and-excitation only, in every combination, and possibly an identity.
     """
     shape = position.shape
-    blocks: list[InvertedResidual] = []
-    for layer in position.candidates:
-        if isinstance(layer, InvertedResidual) and layer.groups == layer.num_depthwise == 1:
+    candidates: tuple[Any, ...] = position.candidates  # those that nest have the fields of an inverted residual
+    blocks: list[Any] = []
+    for layer in candidates:
+        if layer.nests:
             blocks.append(layer)
-        elif not (isinstance(layer, Skip) and layer.is_identity(shape)):
-            where = " where the shape changes (space.skip_at_shape_change=false)" if isinstance(layer, Skip) else ""
+        elif not layer.is_identity(shape):
+            where = " where the shape changes (space.skip_at_shape_change=false)" if layer.leaves_out else ""
             raise ValueError(
                 f"{position.name}: candidate {layer.label!r} is no slice of a larger block; single_path needs inverted "
                 f"residuals without groups, and identities: leave it out of space.candidates{where}"
@@ -93,8 +95,8 @@ def nest_of(position: Position) -> Nest:
     if excites and (len(set(excites)) > 1 or excites[0].of != "input"):
         raise ValueError(f"{position.name}: squeeze-and-excitation nests with one ratio, of the input channels")
     choices: list[Choice | None] = []
-    for layer in position.candidates:
-        if not isinstance(layer, InvertedResidual):
+    for layer in candidates:
+        if not layer.nests:
             choices.append(None)
             continue
         choices.append(Choice(kernels.index(layer.kernel_size), ratios.index(layer.expand_ratio), layer.se is not None))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from nas.methods.supernets.nested_candidates import nest_of
 from nas.methods.supernets.superkernel_block import Indicators, Mode, SuperBlock
 from nas.networks.network import Network
+from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.costs import Shape
-from search_spaces.modules import init_weights
 from search_spaces.space import LayerwiseSpace
 
 

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.methods.supernets.nested_candidates import Choice, Nest
-from search_spaces.depthwise import depthwise
+from search_spaces.blocks.parts.depthwise import depthwise
 
 Mode = Literal["default", "paper"]
 

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from search_spaces.arch import Arch
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import Shape
-from search_spaces.layers import ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, LinearBottleneck
 from search_spaces.monotone import MonotoneSpace
 from search_spaces.space import SearchSpace, Term
-
-Blocks = InvertedResidual | DepthwiseSeparable | LinearBottleneck
 
 
 @dataclass(frozen=True)
@@ -120,17 +118,11 @@ def _with_width(layer: Layer, out_channels: int) -> Layer:
 def _numbers(space: SearchSpace, stage: int, layer: Layer, shape: Shape) -> tuple[float, float, float, float, float]:
     """Output, depthwise and squeezed channels (0: none), residual, expansion."""
     out = layer.out_shape(shape).channels
-    if isinstance(layer, ConvBNAct | InvertedResidual) and layer.groups > 1:
-        raise ValueError(f"{space.name}: stage {stage}: slices of grouped convolutions do not nest; drop the groups")
-    if not isinstance(layer, Blocks):
-        return out, 0, 0, 0, 0
-    mid = shape.channels if isinstance(layer, DepthwiseSeparable) else layer.expanded(shape.channels)
-    squeezed = layer.se.squeezed(shape.channels, mid) if layer.se else 0
-    if isinstance(layer, InvertedResidual):
-        expands = layer.has_expand(shape.channels)
-    else:
-        expands = isinstance(layer, LinearBottleneck) and layer.has_expand
-    return out, mid, squeezed, float(layer.has_residual(shape)), float(expands)
+    try:
+        inner = layer.inner_widths(shape)
+    except ValueError as error:
+        raise ValueError(f"{space.name}: stage {stage}: {error}") from None
+    return out, inner.depthwise, inner.squeezed, float(layer.has_residual(shape)), float(inner.expands)
 
 
 def _quantity(variables: tuple[int, ...], table: NDArray[np.float64]) -> Quantity:

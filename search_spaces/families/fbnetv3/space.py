@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.layer import Layer
+from search_spaces.blocks.pooled_conv import PooledConv
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.fbnetv3.published import ACT, HEAD_CHANNELS, SE, STAGE_SE, STAGE_STRIDES
 from search_spaces.families.geometry import TINY_BELOW, geometry_of, resolutions_of
-from search_spaces.layers import ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, PooledConv
 
 RESOLUTIONS = tuple(range(224, 273, 8))  # the paper's
 KERNELS = (3, 5)

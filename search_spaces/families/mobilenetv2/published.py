@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass
 
 from search_spaces.arch import Arch
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.layer import Layer
 from search_spaces.costs import make_divisible
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.layers import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
 
 # expand_ratio, channels, repeats, stride of the first block
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

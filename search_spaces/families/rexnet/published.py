@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 
 from search_spaces.arch import Arch
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.layer import Layer
+from search_spaces.blocks.linear_bottleneck import LinearBottleneck
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.layers import Classifier, ConvBNAct, Layer, LinearBottleneck
-from search_spaces.squeeze_excite import SqueezeExcite
 
 # repeats, stride of the first block, expand_ratio, squeeze-and-excitation
 STAGES = ((1, 1, 1, False), (2, 2, 6, False), (2, 2, 6, True), (3, 2, 6, True), (3, 1, 6, True), (5, 2, 6, True))

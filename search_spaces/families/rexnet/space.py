@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Literal
 
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.layer import Layer
+from search_spaces.blocks.linear_bottleneck import LinearBottleneck
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
@@ -23,9 +27,7 @@ from search_spaces.families.rexnet.published import (
     STAGES,
     STEM_CHANNELS,
 )
-from search_spaces.layers import ConvBNAct, Layer, LinearBottleneck
 from search_spaces.monotone import MonotoneSpace
-from search_spaces.squeeze_excite import SqueezeExcite
 
 Form = Literal["linear", "piecewise", "free", "monotone"]
 FORMS = ("linear", "piecewise", "free", "monotone")

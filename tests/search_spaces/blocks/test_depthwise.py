@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from search_spaces.depthwise import DepthwiseConv2d, depthwise
+from search_spaces.blocks.parts.depthwise import DepthwiseConv2d, depthwise
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -1,14 +1,18 @@
-"""Squeeze-and-excitation as data; it is a part of blocks, not a layer of its own."""
+"""Squeeze-and-excitation: a part of blocks, not a layer of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from search_spaces.blocks.activations import ACTIVATIONS, GATES
+from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.costs import Conv, make_divisible
 
-ACTIVATIONS = ("relu", "relu6", "hard_swish", "silu")
-GATES = ("sigmoid", "hard_sigmoid")
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 MOST_RATIO = 1000
 
 
@@ -53,3 +57,39 @@ class SqueezeExcite:
         squeezed = self.squeezed(in_channels, expanded)
         yield Conv(expanded, squeezed, bias=True, norm=self.norm)
         yield Conv(squeezed, expanded, bias=True, norm=False)
+
+    def build(self, in_channels: int, expanded: int) -> nn.Module:
+        """A fresh module for a block of `in_channels` and `expanded` channels."""
+        return squeeze_excite_module()(self, in_channels, expanded)
+
+    @staticmethod
+    def from_card(value: Any) -> Any:
+        """The fields that a yaml card means by a ratio; None for 0 and null. Mappings are the fields themselves."""
+        if value is None or isinstance(value, Mapping):
+            return value
+        return {"ratio": float(value)} if value else None
+
+
+@torch_class
+def squeeze_excite_module() -> type[nn.Module]:
+    from timm.layers import create_act_layer
+    from torch import nn
+
+    class SqueezeExciteModule(nn.Module):
+        def __init__(self, se: SqueezeExcite, in_channels: int, expanded: int) -> None:
+            super().__init__()
+            squeezed = se.squeezed(in_channels, expanded)
+            self.conv_reduce = nn.Conv2d(expanded, squeezed, 1)
+            self.bn = nn.BatchNorm2d(squeezed) if se.norm else nn.Identity()
+            self.act1 = create_act_layer(se.act, inplace=True)
+            self.conv_expand = nn.Conv2d(squeezed, expanded, 1)
+            self.gate = create_act_layer(se.gate)
+
+        def forward(self, x: Tensor) -> Tensor:
+            gate = x.mean((2, 3), keepdim=True)
+            return x * self.gate(self.conv_expand(self.act1(self.bn(self.conv_reduce(gate)))))
+
+    return SqueezeExciteModule
+
+
+__getattr__ = attributes(__name__, SqueezeExciteModule=squeeze_excite_module)

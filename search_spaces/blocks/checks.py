@@ -1,0 +1,49 @@
+"""What the values of a layer must obey. Every function raises `ValueError` naming the kind, the value and the law."""
+
+from __future__ import annotations
+
+from search_spaces.blocks.activations import ACTIVATIONS
+from search_spaces.blocks.layer import Layer
+
+MOST_CHANNELS = 2**24  # and classes; no tensor of a larger side is of use, and their products stay countable
+MOST_EXPANSION = 1000
+
+
+def positive(layer: Layer, *names: str, most: int = MOST_CHANNELS) -> None:
+    """Whole numbers from 1 to `most`."""
+    for name in names:
+        value = getattr(layer, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{layer.kind}: {name} must be a whole number >= 1, got {value!r}")
+        if value > most:
+            raise ValueError(f"{layer.kind}: {name} must be at most {most}, got {value:.6g}")
+
+
+def odd(layer: Layer, *names: str) -> None:
+    """Kernel sizes, which "same" padding needs to be odd."""
+    for name in names:
+        if getattr(layer, name) % 2 == 0:
+            raise ValueError(f"{layer.kind}: {name} must be odd ('same' padding), got {getattr(layer, name)}")
+
+
+def activation(layer: Layer, *names: str) -> None:
+    """Names of activations, '' for none."""
+    for name in names:
+        act = getattr(layer, name)
+        if act not in ACTIVATIONS and act != "":
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"{layer.kind}: unknown activation {act!r}; one of {known} (or '' for none)")
+
+
+def expansion(layer: Layer, name: str = "expand_ratio") -> None:
+    """A ratio, which becomes a float."""
+    ratio = getattr(layer, name)
+    if not 0 < ratio <= MOST_EXPANSION:
+        raise ValueError(f"{layer.kind}: {name} must be > 0 and at most {MOST_EXPANSION}, got {ratio!r}")
+    object.__setattr__(layer, name, float(ratio))
+
+
+def ungrouped(layer: Layer) -> None:
+    """One group of channels, so that the first channels of its weights are a narrower layer."""
+    if getattr(layer, "groups", 1) > 1:
+        raise ValueError("slices of grouped convolutions do not nest; drop the groups")

@@ -1,0 +1,55 @@
+"""The last layer of every network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from search_spaces.blocks import checks
+from search_spaces.blocks.layer import Layer, Role, register
+from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.costs import Conv, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Classifier(Layer):
+    """Global average pool and a linear layer with bias: the last layer of every network."""
+
+    kind: ClassVar[str] = "classifier"
+    role: ClassVar[Role] = "classifier"
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        checks.positive(self, "num_classes")
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        yield Conv(shape.channels, self.num_classes, bias=True, norm=False)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.num_classes, 1, 1)
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        return classifier_module()(self, shape)
+
+
+@torch_class
+def classifier_module() -> type[nn.Module]:
+    from torch import nn
+
+    class ClassifierModule(nn.Module):
+        def __init__(self, layer: Classifier, shape: Shape) -> None:
+            super().__init__()
+            self.linear = nn.Linear(shape.channels, layer.num_classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x.mean((2, 3)))
+
+    return ClassifierModule
+
+
+__getattr__ = attributes(__name__, ClassifierModule=classifier_module)

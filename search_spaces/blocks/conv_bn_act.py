@@ -1,0 +1,92 @@
+"""Convolution, batch norm, activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from search_spaces.blocks import checks
+from search_spaces.blocks.layer import InnerWidths, Layer, Role, register
+from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.costs import Conv, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ConvBNAct(Layer):
+    """Convolution, batch norm, activation ('' for none): stems, heads, projections."""
+
+    kind: ClassVar[str] = "conv_bn_act"
+    role: ClassVar[Role] = "convolution"
+    in_cards: ClassVar[bool] = True
+    out_channels: int
+    kernel_size: int = 1
+    stride: int = 1
+    groups: int = 1
+    act: str = "relu"
+
+    def __post_init__(self) -> None:
+        checks.positive(self, "out_channels", "kernel_size", "stride", "groups")
+        checks.odd(self, "kernel_size")
+        checks.activation(self, "act")
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        _, height, width = self.out_shape(shape)
+        yield Conv(shape.channels, self.out_channels, self.kernel_size, self.groups, height=height, width=width)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.out_channels, *shape.strided(self.stride))
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        return conv_bn_act_module()(self, shape)
+
+    @property
+    def label(self) -> str:
+        return f"conv{self.kernel_size}x{self.kernel_size}"
+
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        checks.ungrouped(self)
+        return InnerWidths()
+
+    def build_flat(self, shape: Shape) -> nn.Module:
+        """A fresh module with the parameter names of a ReXNet, `conv` and `bn`, for stem and last convolution."""
+        from timm.layers import ConvNormAct
+
+        return ConvNormAct(
+            shape.channels,
+            self.out_channels,
+            self.kernel_size,
+            stride=self.stride,
+            groups=self.groups,
+            apply_act=bool(self.act),
+            act_layer=self.act or None,
+        )
+
+
+@torch_class
+def conv_bn_act_module() -> type[nn.Module]:
+    from torch import nn
+
+    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts.convolution import conv2d, norm_act
+
+    class ConvBNActModule(nn.Module):
+        def __init__(self, layer: ConvBNAct, shape: Shape) -> None:
+            super().__init__()
+            self.conv = conv2d(shape.channels, layer.out_channels, layer.kernel_size, layer.stride, layer.groups)
+            self.bn1 = norm_act(layer.out_channels, layer.act)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.bn1(self.conv(x))
+
+        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
+            return masks.times(self(x), out)
+
+    return ConvBNActModule
+
+
+__getattr__ = attributes(__name__, ConvBNActModule=conv_bn_act_module)

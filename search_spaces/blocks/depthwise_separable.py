@@ -1,0 +1,96 @@
+"""Depthwise and 1x1 convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from search_spaces.blocks import checks
+from search_spaces.blocks.layer import InnerWidths, Layer, register
+from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.costs import Conv, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class DepthwiseSeparable(Layer):
+    """Depthwise, BN, act; [SE]; 1x1 project, BN (no activation): first blocks of MobileNetV2, Single-Path, FBNetV3."""
+
+    kind: ClassVar[str] = "depthwise_separable"
+    in_cards: ClassVar[bool] = True
+    out_channels: int
+    kernel_size: int = 3
+    stride: int = 1
+    act: str = "relu"
+    se: SqueezeExcite | None = None
+    residual: bool = True
+
+    def __post_init__(self) -> None:
+        checks.positive(self, "out_channels", "kernel_size", "stride")
+        checks.odd(self, "kernel_size")
+        checks.activation(self, "act")
+
+    def has_residual(self, shape: Shape) -> bool:
+        return self.residual and self.out_shape(shape) == shape
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        channels = shape.channels
+        _, height, width = self.out_shape(shape)
+        yield Conv(channels, channels, self.kernel_size, groups=channels, height=height, width=width)
+        if self.se is not None:
+            yield from self.se.convs(channels, channels)
+        yield Conv(channels, self.out_channels, height=height, width=width)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.out_channels, *shape.strided(self.stride))
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        return depthwise_separable_module()(self, shape, drop_path_rate)
+
+    @property
+    def label(self) -> str:
+        return f"ds_k{self.kernel_size}" + ("_se" if self.se is not None else "")
+
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        return InnerWidths(shape.channels, self.se.squeezed(shape.channels, shape.channels) if self.se else 0)
+
+
+@torch_class
+def depthwise_separable_module() -> type[nn.Module]:
+    from timm.layers import DropPath
+    from torch import nn
+
+    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts.convolution import conv2d, norm_act
+
+    class DepthwiseSeparableModule(nn.Module):
+        def __init__(self, layer: DepthwiseSeparable, shape: Shape, drop_path_rate: float = 0.0) -> None:
+            super().__init__()
+            channels = shape.channels
+            self.has_residual = layer.has_residual(shape)
+            self.conv_dw = conv2d(channels, channels, layer.kernel_size, layer.stride, groups=channels)
+            self.bn1 = norm_act(channels, layer.act)
+            self.se = layer.se.build(channels, channels) if layer.se else nn.Identity()
+            self.conv_pw = conv2d(channels, layer.out_channels)
+            self.bn2 = norm_act(layer.out_channels, "")
+            self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            shortcut = x
+            x = self.bn1(self.conv_dw(x))
+            x = self.bn2(self.conv_pw(self.se(x)))
+            return self.drop_path(x) + shortcut if self.has_residual else x
+
+        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
+            x = masks.squeeze(self.se, self.bn1(self.conv_dw(x)), depthwise, squeezed)
+            return masks.projected(x, self.conv_pw, self.bn2, depthwise, out)
+
+    return DepthwiseSeparableModule
+
+
+__getattr__ = attributes(__name__, DepthwiseSeparableModule=depthwise_separable_module)

@@ -1,0 +1,133 @@
+"""`Layer`: what the framework asks of every block kind, with the answers of a kind that takes no part in anything.
+
+A layer is frozen data that prices itself and builds its module. It holds what a choice decides and never its input
+channels: those come from what precedes it, so that neighbours cannot disagree. `convs(shape)` lists its convolutions
+for an input shape; parameters, MACs and activations are sums over that list, and `out_shape` is what the next sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from search_spaces import fields
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.costs import Conv, Cost, Shape, total
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Role = Literal["block", "convolution", "pooled_convolution", "classifier"]
+Layout = Literal["stages", "flat"]
+
+
+class InnerWidths(NamedTuple):
+    """Channels inside a layer (0: there are none) and whether a convolution widens to them."""
+
+    depthwise: int = 0
+    squeezed: int = 0
+    expands: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Base of every block kind. Subclasses are data plus `convs`, `out_shape`, `build` and a short `label`.
+
+    `kind`: its name in files. `role`: what it can be at the ends of a network: `convolution` (stem and head; its
+    module has `conv` and `bn1`), `pooled_convolution` (head behind the pooling; `conv` and `act`), `classifier`, or
+    nothing but a `block`. `layouts`: the networks it can be a block of, by the names of their weights: `stages`
+    (timm's EfficientNets), `flat` (timm's ReXNets). `in_cards`: whether yaml spaces may list it as a block.
+    `leaves_out`: whether choosing it means to leave the block out.
+    """
+
+    kind: ClassVar[str] = ""
+    role: ClassVar[Role] = "block"
+    layouts: ClassVar[tuple[Layout, ...]] = ("stages",)
+    in_cards: ClassVar[bool] = False
+    leaves_out: ClassVar[bool] = False
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        """The convolutions executed for one image of input `shape`, in order."""
+        raise TypeError(f"{type(self).__name__} does not list its convolutions")
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Output shape for input `shape`."""
+        raise TypeError(f"{type(self).__name__} does not state its output shape")
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        """A fresh module for input `shape`; `drop_path_rate` is stochastic depth on the residual branch, if any.
+
+        What supernets ask of modules, all optional: `has_residual` and `branch(x)`, the block without its shortcut, so
+        that a mixture adds the shortcuts of its candidates once; `masked(x, out, depthwise, squeezed)`, the block
+        without its shortcut under masks of its channels (None: all of them), so that widths can be searched.
+        """
+        raise TypeError(f"{type(self).__name__} does not build a module")
+
+    def cost(self, shape: Shape) -> Cost:
+        """Parameters, MACs and activations for input `shape`."""
+        return total(self.convs(shape))
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and logs."""
+        return self.kind
+
+    def is_identity(self, shape: Shape) -> bool:
+        """Whether nothing is executed at input `shape`."""
+        return False
+
+    def has_residual(self, shape: Shape) -> bool:
+        """Whether the input is added to the output (or to a part of its channels)."""
+        return False
+
+    def table_row(self, shape: Shape) -> Layer | None:
+        """One representative of all layers that execute the same for `shape`; None where nothing is executed."""
+        return self
+
+    def batch_family(self, shape: Shape) -> Hashable | None:
+        """Candidates of equal, not-None answers run as one in a full mixture; their modules are inverted residuals'."""
+        return None
+
+    @property
+    def nests(self) -> bool:
+        """Whether it is a slice of the inverted residual of larger kernel and expansion, for superkernels."""
+        return False
+
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        """What is inside when its channels are masked. Raises `ValueError` where slices of them do not nest."""
+        return InnerWidths()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: `kind` plus every field."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_card(cls, name: str, value: Any) -> Any:
+        """The field `name` as `layer_from_dict` reads it, from the `value` that a yaml card may write instead."""
+        return SqueezeExcite.from_card(value) if name == "se" else value
+
+
+KINDS: dict[str, type[Layer]] = {}
+Kind = TypeVar("Kind", bound=Layer)
+
+
+def register(cls: type[Kind]) -> type[Kind]:
+    """Decorator of a block kind: makes it known to files and yaml cards by its `kind`."""
+    known = KINDS.get(cls.kind)
+    if not cls.kind or (known is not None and (known.__module__, known.__name__) != (cls.__module__, cls.__name__)):
+        taken = f"; {known.__module__} has that one" if known else ""
+        raise ValueError(f"{cls.__name__} needs a `kind` of its own, got {cls.kind!r}{taken}")
+    KINDS[cls.kind] = cls
+    return cls
+
+
+def layer_from_dict(data: Any) -> Layer:
+    """The layer that `Layer.to_dict` wrote. Unknown kinds, unknown or missing fields and bad values are refused."""
+    if not isinstance(data, Mapping) or "kind" not in data:
+        raise ValueError(f"a layer is an object with a 'kind', got {str(data)[:80]}")
+    kind = data["kind"]
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    return fields.read(KINDS[kind], {name: value for name, value in data.items() if name != "kind"}, kind)

@@ -1,0 +1,1 @@
+"""What the torch modules of blocks share."""

@@ -1,0 +1,27 @@
+"""Convolutions and batch norms with timm's classes, so that weights move both ways by plain `load_state_dict`."""
+
+from __future__ import annotations
+
+from timm.layers import BatchNormAct2d, get_act_layer
+from torch import Tensor, nn
+
+from search_spaces.blocks.parts.depthwise import DepthwiseConv2d
+
+
+def conv2d(in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Convolution without bias and with "same" padding for an odd kernel."""
+    kind = DepthwiseConv2d if groups == in_channels == out_channels else nn.Conv2d
+    return kind(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
+
+
+def norm_act(channels: int, act: str) -> nn.Module:
+    """Batch norm followed by the activation named `act` ('' for none)."""
+    if not act:
+        return BatchNormAct2d(channels, apply_act=False)
+    return BatchNormAct2d(channels, act_layer=get_act_layer(act), inplace=True)
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave the channels of `groups` groups (ShuffleNet, arXiv 1707.01083). `x`: (B, C, H, W)."""
+    b, c, h, w = x.shape
+    return x.reshape(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)

@@ -1,0 +1,60 @@
+"""The head of MobileNetV3 and FBNetV3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from search_spaces.blocks import checks
+from search_spaces.blocks.layer import Layer, Role, register
+from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.costs import Conv, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class PooledConv(Layer):
+    """Global average pool, 1x1 convolution without batch norm, activation: the MobileNetV3 and FBNetV3 head."""
+
+    kind: ClassVar[str] = "pooled_conv"
+    role: ClassVar[Role] = "pooled_convolution"
+    out_channels: int
+    act: str = "hard_swish"
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        checks.positive(self, "out_channels")
+        checks.activation(self, "act")
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        yield Conv(shape.channels, self.out_channels, bias=self.bias, norm=False)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.out_channels, 1, 1)
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        return pooled_conv_module()(self, shape)
+
+
+@torch_class
+def pooled_conv_module() -> type[nn.Module]:
+    from timm.layers import create_act_layer
+    from torch import nn
+
+    class PooledConvModule(nn.Module):
+        def __init__(self, layer: PooledConv, shape: Shape) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(shape.channels, layer.out_channels, 1, bias=layer.bias)
+            self.act = create_act_layer(layer.act, inplace=True) if layer.act else nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.conv(x.mean((2, 3), keepdim=True)))
+
+    return PooledConvModule
+
+
+__getattr__ = attributes(__name__, PooledConvModule=pooled_conv_module)

@@ -1,0 +1,76 @@
+"""Fields of dataclasses read from plain data: every value is of the type that the field states, or refused in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+class DataclassInstance(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+T = TypeVar("T", bound=DataclassInstance)
+
+
+def read(cls: type[T], data: Mapping[str, Any], owner: str) -> T:
+    """The object of the dataclass `cls` whose fields `data` gives. `owner` begins what is said where it is none."""
+    known = types_of(cls)
+    unknown = sorted(str(name) for name in data if name not in known)
+    if unknown:
+        raise ValueError(f"{owner} has no field {unknown[0]!r}; it has {', '.join(known)}")
+    needed = [field.name for field in dataclasses.fields(cls) if _is_needed(field) and field.name not in data]
+    if needed:
+        raise ValueError(f"{owner} is incomplete: it needs {', '.join(needed)}")
+    return cls(**{name: check(value, known[name], f"{owner}: {name}") for name, value in data.items()})
+
+
+@lru_cache(maxsize=64)
+def types_of(cls: type[DataclassInstance]) -> dict[str, Any]:
+    """The annotation of each field of a dataclass, resolved."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def check(value: Any, annotation: Any, name: str) -> Any:
+    """`value`, if `annotation` allows it; a mapping becomes the dataclass that is asked, a list the tuple.
+
+    Numbers are finite, and true and false are none. Raises `ValueError` naming what `name` must be.
+    """
+    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(option, type):
+            if isinstance(value, Mapping):
+                return read(option, value, name)
+            if isinstance(value, option):
+                return value
+        elif get_origin(option) is tuple:
+            if isinstance(value, list | tuple):
+                return tuple(check(item, get_args(option)[0], name) for item in value)
+        elif value is None if option is type(None) else _fits(value, option):
+            return value
+    raise ValueError(f"{name} must be {' or '.join(map(_words, options))}, got {value!r}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
+
+
+def _words(option: Any) -> str:
+    if get_origin(option) is tuple:
+        return f"a list, each item {_words(get_args(option)[0])}"
+    return WORDS.get(option) or ("null" if option is type(None) else f"the fields of {option.__name__}")
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
