@@ -1,0 +1,187 @@
+"""What every block kind must be, whatever it is, and a kind of one's own in every place that asks a layer something."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import types
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nas.latency.tables.table import entries
+from nas.methods.supernets.batched_candidates import plan_fusion
+from nas.methods.supernets.mixture import PathWeights, Supernet
+from nas.methods.supernets.nested_candidates import nest_of
+from nas.methods.supernets.width_plan import width_plan
+from nas.networks.network import build_network
+from search_spaces.arch import Arch
+from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks.conv_bn_act import ConvBNAct
+from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
+from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks.layer import KINDS, Layer, layer_from_dict, register
+from search_spaces.blocks.linear_bottleneck import LinearBottleneck
+from search_spaces.blocks.pooled_conv import PooledConv
+from search_spaces.blocks.skip import Skip
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.costs import Shape
+from search_spaces.from_card import from_card
+from search_spaces.space import LayerwiseSpace, Position
+from tests.test_docs import blocks
+
+own_file: Any = types.ModuleType("my_blocks")  # the example of docs/extending.md
+sys.modules["my_blocks"] = own_file
+exec(next(code for code in blocks("docs/extending.md", "python") if code.startswith("# my_blocks.py")), vars(own_file))
+FusedBottleneck = own_file.FusedBottleneck
+SHAPE = Shape(16, 7, 7)
+SE = SqueezeExcite(norm=True, gate="hard_sigmoid")
+LAYERS: list[Layer] = [
+    ConvBNAct(24, 5, 2),
+    ConvBNAct(16, groups=2, act=""),
+    InvertedResidual(16, 5, 1, 3, se=SE),
+    InvertedResidual(24, 3, 2, 1, groups=2, expand_at_1=False, num_depthwise=2),
+    DepthwiseSeparable(16, 3, 1, se=SE),
+    DepthwiseSeparable(24, 5, 2, act="hard_swish"),
+    LinearBottleneck(20, se=SqueezeExcite(1 / 12, of="expanded", divisor=1, norm=True)),
+    LinearBottleneck(16, expand_ratio=1),
+    Skip(16),
+    Skip(24, 2),
+    PooledConv(32, bias=True),
+    Classifier(10),
+    FusedBottleneck(16),
+    FusedBottleneck(24, 5, 2, 3),
+]
+CARD: dict[str, Any] = {
+    "stem": {"out_channels": 8, "kernel_size": 3, "stride": 2},
+    "head": {"out_channels": 32},
+    "resolution": 16,
+    "num_classes": 10,
+    "stages": [
+        {
+            "channels": 8,
+            "depth": 2,
+            "blocks": [
+                {"kind": "fused_bottleneck", "expand_ratio": [1, 4]},
+                {"kind": "inverted_residual", "expand_ratio": [1, 3]},
+                {"kind": "skip"},
+            ],
+        }
+    ],
+}
+
+
+def test_all_kinds_are_looked_at() -> None:
+    assert {layer.kind for layer in LAYERS} == set(KINDS)
+    with pytest.raises(ValueError, match="needs a `kind` of its own, got 'skip'; search_spaces.blocks.skip has that"):
+        register(type("Other", (Skip,), {}))
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_data_and_module_agree(layer: Layer) -> None:
+    module = layer.build(SHAPE, 0.1).eval()
+    x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        out = module(x)
+    assert Shape(*out.shape[1:], *(1,) * (4 - out.ndim)) == layer.out_shape(SHAPE)
+    assert sum(p.numel() for p in module.parameters()) == layer.cost(SHAPE).params
+    assert layer_from_dict(json.loads(json.dumps(layer.to_dict()))) == layer
+    assert getattr(module, "has_residual", False) == layer.has_residual(SHAPE)
+    assert layer.is_identity(SHAPE) == isinstance(module, nn.Identity) == (layer.table_row(SHAPE) is None)
+    same = layer.table_row(SHAPE)
+    if same is not None:
+        assert same.cost(SHAPE) == layer.cost(SHAPE) and same.table_row(SHAPE) == same
+    if hasattr(module, "branch") and layer.has_residual(SHAPE):
+        with torch.no_grad():
+            assert torch.equal(module.branch(x) + x, out)
+    again = pickle.loads(pickle.dumps(module))
+    with torch.no_grad():
+        assert torch.equal(again(x), out)
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LAYERS if hasattr(layer.build(SHAPE), "masked")], ids=str)
+def test_unmasked_is_the_branch(layer: Layer) -> None:
+    if getattr(layer, "groups", 1) > 1:
+        with pytest.raises(ValueError, match="grouped convolutions do not nest"):
+            layer.inner_widths(SHAPE)
+        return
+    module = layer.build(SHAPE).eval()
+    x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = module.masked(x, None, None, None)
+        if layer.has_residual(SHAPE):
+            y = torch.cat([y[:, : SHAPE.channels] + x, y[:, SHAPE.channels :]], dim=1)
+        torch.testing.assert_close(y, module(x))
+
+
+def test_reading_a_layer_says_what_is_wrong() -> None:
+    for data, words in (
+        ({"kind": "skip"}, "skip is incomplete: it needs out_channels"),
+        (
+            {"kind": "skip", "out_channels": 8, "width": 1},
+            "skip has no field 'width'; it has out_channels, stride, act",
+        ),
+        ({"kind": "skip", "out_channels": True}, "skip: out_channels must be a whole number, got True"),
+        ({"kind": "classifier", "num_classes": 2.0}, "classifier: num_classes must be a whole number, got 2.0"),
+        ({"kind": "depthwise_separable", "out_channels": 8, "se": 3}, "se must be the fields of SqueezeExcite or null"),
+        (
+            {"kind": "depthwise_separable", "out_channels": 8, "se": {"ratio": "a"}},
+            "se: ratio must be a number, got 'a'",
+        ),
+        (
+            {"kind": "inverted_residual", "out_channels": 8, "expand_ratio": float("nan")},
+            "expand_ratio must be a number",
+        ),
+    ):
+        with pytest.raises(ValueError) as caught:
+            layer_from_dict(data)
+        assert words in str(caught.value)
+
+
+def test_data_needs_no_torch() -> None:
+    code = "import sys, search_spaces.zoo, search_spaces.from_card; assert not {'torch', 'timm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_own_kind_in_a_space_a_table_and_a_supernet() -> None:
+    space = from_card(**CARD)
+    assert isinstance(space, LayerwiseSpace)
+    rows = entries(space)
+    assert len([layer for layer, _ in rows if layer.kind == "fused_bottleneck"]) == 2
+    torch.manual_seed(0)
+    supernet = Supernet(space, fused=True).eval()
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        for genotype in ((0, 1), (2, 3), (4, 1)):
+            arch = space.decode(genotype)
+            assert Arch.from_json(arch.to_json()) == arch and space.encode(arch) == genotype
+            alone = supernet.extract(genotype)
+            assert (
+                sum(p.numel() for p in alone.parameters()) == arch.params == int(space.count("params")([genotype])[0])
+            )
+            torch.testing.assert_close(supernet(x, PathWeights.one_hot(genotype)), alone(x))
+        weights = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+        every = PathWeights((tuple(range(5)),) * 2, (weights,) * 2)
+        mixed = supernet(x, every)
+        supernet.fused = False
+        torch.testing.assert_close(mixed, supernet(x, every))
+    position = space.positions[0]
+    plan = plan_fusion(position.candidates, position.shape)
+    assert plan is not None and plan.rest == (0, 1) and plan.identities == (4,)
+
+
+def test_where_own_kind_takes_no_part_it_is_said() -> None:
+    position = Position("here", (FusedBottleneck(16), FusedBottleneck(16, 5)), SHAPE)
+    with pytest.raises(ValueError, match="'fused_k3_e4' is no slice of a larger block"):
+        nest_of(position)
+    stage = {"channels": [8, 16], "depth": 1, "blocks": [{"kind": "fused_bottleneck"}]}
+    space = from_card(**{**CARD, "stages": [stage]})
+    widest, plan = width_plan(space)
+    assert build_network(widest) is not None and plan[1].mid is None
+    mixed = {**stage, "channels": 8, "blocks": [{"kind": "fused_bottleneck"}, {"kind": "linear_bottleneck"}]}
+    with pytest.raises(ValueError, match="linear_bottleneck does not mix with fused_bottleneck in one network"):
+        from_card(**{**CARD, "stages": [mixed]})
