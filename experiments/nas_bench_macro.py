@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.space import LayerwiseSpace, Population
 
 DATA = Path(__file__).parent / "data" / "nas_bench_macro_cifar10.json"

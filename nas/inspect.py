@@ -16,7 +16,7 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import CONF
 from nas.terminal.entry import entry, plain
 from nas.terminal.progress import log, table
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.space import LayerwiseSpace, SearchSpace
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import plain_json
+from search_spaces.blocks import Classifier, Layer, layer_from_dict
 from search_spaces.blocks.checks import MOST_CHANNELS
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.layer import Layer, layer_from_dict
 from search_spaces.costs import Cost, Shape
 
 FORMAT = "nas.arch"

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from search_spaces.blocks.layer import KINDS, Layer, layer_from_dict
+from search_spaces.blocks import KINDS, Layer, layer_from_dict
 
 FROM_STAGE = ("out_channels", "stride")
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Classifier, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
 from search_spaces.space import Genotype, Term, Variable

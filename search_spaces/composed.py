@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.space import Genotype, SearchSpace, Term, Variable
 
 

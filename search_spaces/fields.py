@@ -52,7 +52,7 @@ def check(value: Any, annotation: Any, name: str) -> Any:
                 return value
         elif get_origin(option) is tuple:
             if isinstance(value, list | tuple):
-                return tuple(check(item, get_args(option)[0], name) for item in value)
+                return tuple(check(item, get_args(option)[0], f"{name}[{i}]") for i, item in enumerate(value))
         elif value is None if option is type(None) else _fits(value, option):
             return value
     raise ValueError(f"{name} must be {' or '.join(map(_words, options))}, got {value!r}")

@@ -8,9 +8,7 @@ from math import prod
 from typing import Any
 
 from search_spaces import fields
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.layer import KINDS, Layer
+from search_spaces.blocks import KINDS, Classifier, ConvBNAct, Layer
 from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
 from search_spaces.recipe import Recipe

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from search_spaces.additive import AdditiveCost, Floats, minimum
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
 from search_spaces.space import Genotype, Term

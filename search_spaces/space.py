@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Count, Shape
 
 Genotype = tuple[int, ...]

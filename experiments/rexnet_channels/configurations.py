@@ -12,10 +12,7 @@ from scipy.optimize import brentq
 
 from nas.runs.seeding import numpy_generator
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import Classifier, ConvBNAct, LinearBottleneck, SqueezeExcite
 from search_spaces.families.rexnet.published import SE_RATIO
 from search_spaces.families.rexnet.published import STAGES as REXNET_STAGES
 from search_spaces.families.rexnet.space import ACTS, SQUEEZES

@@ -33,7 +33,7 @@ from nas.latency.tables.table import LatencyTable, Row, entries, entries_hash, g
 from nas.networks.network import build_network
 from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
 

@@ -35,7 +35,7 @@ from nas.runs import machine
 from nas.runs.files import read_json, write_json
 from nas.terminal.progress import phase
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import layer_from_dict
+from search_spaces.blocks import layer_from_dict
 from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.networks.timm_interface import TimmInterface, feature_taps, make_pool
 from nas.runs import memory
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
+from search_spaces.blocks import Classifier
 from search_spaces.blocks.parts.initialisation import init_weights
 
 

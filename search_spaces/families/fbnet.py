@@ -11,11 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.costs import round_up
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.geometry import TINY_BELOW, geometry_of

@@ -18,10 +18,7 @@ from nas.latency.device import Device
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Skip
 from search_spaces.families.rexnet.published import rexnet
 
 

@@ -16,12 +16,7 @@ from nas.latency.imports.positions import SINGLE_PATH_REST_MS
 from nas.latency.tables.table import LatencyTable
 from search_spaces.additive import price
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, PooledConv, SqueezeExcite
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path

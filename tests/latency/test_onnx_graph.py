@@ -10,14 +10,16 @@ from torch import nn
 
 from nas.latency.measuring.onnx_graph import UnknownOperator, _exported, _Recorder, to_onnx
 from nas.networks.network import Network
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.skip import Skip
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import (
+    Classifier,
+    ConvBNAct,
+    DepthwiseSeparable,
+    InvertedResidual,
+    Layer,
+    PooledConv,
+    Skip,
+    SqueezeExcite,
+)
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
 

@@ -16,8 +16,7 @@ from nas.latency.measuring.measure import Measurement
 from nas.latency.measuring.standalone import seal
 from nas.latency.tables.table import LatencyTable, entries, merge, table_path
 from search_spaces.additive import price
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import InvertedResidual, Skip
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
 from search_spaces.space import LayerwiseSpace

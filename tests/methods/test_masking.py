@@ -15,8 +15,7 @@ from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.width_plan import width_plan
 from search_spaces.additive import AdditiveCost
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks import ConvBNAct, InvertedResidual
 from search_spaces.choices import Chain, combine, constant
 from search_spaces.composed import ComposedSpace
 from search_spaces.families.mobilenetv2.space import mobilenetv2

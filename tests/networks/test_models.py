@@ -20,10 +20,7 @@ from nas.networks import weights
 from nas.networks.creation import create_model
 from nas.networks.network import FlatNetwork, Network, build_network
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.pooled_conv import PooledConv
+from search_spaces.blocks import Classifier, ConvBNAct, LinearBottleneck, PooledConv
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.published import rexnet
 

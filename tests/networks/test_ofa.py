@@ -10,12 +10,7 @@ import torch
 
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, PooledConv, SqueezeExcite
 
 NETWORKS = json.loads((Path(__file__).parents[1] / "fixtures" / "ofa" / "networks.json").read_text())
 SE = SqueezeExcite(0.25, of="expanded", gate="hard_sigmoid")

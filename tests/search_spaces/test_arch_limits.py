@@ -15,11 +15,7 @@ from nas.networks.creation import create_model
 from nas.networks.network import build_network
 from search_spaces import zoo
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, LinearBottleneck, SqueezeExcite
 
 GOOD = zoo.published("fbnetv3_b").to_dict()
 

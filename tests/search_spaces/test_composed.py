@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from search_spaces.additive import AdditiveCost
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
 from search_spaces.silent import SilentGenes

@@ -13,7 +13,7 @@ import yaml
 
 from nas.latency.runtimes import onnx_model
 from nas.networks.network import build_network
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Skip
 from search_spaces.composed import ComposedSpace
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace

@@ -14,9 +14,7 @@ from nas.networks.network import build_network
 from nas.terminal.configuration.composition import CONF
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
 from search_spaces.additive import price
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Classifier, ConvBNAct, Skip
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3

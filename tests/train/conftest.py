@@ -8,9 +8,7 @@ import torch
 from nas.data import ImageData
 from nas.data.digits import digits
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,15 @@ from nas.latency.imports.cells import milliseconds
 from nas.latency.tables.fields import number, whole
 from nas.latency.tables.table import LatencyTable, Row, grain
 from nas.terminal.configuration.plain_yaml import read_yaml
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import (
+    Classifier,
+    ConvBNAct,
+    DepthwiseSeparable,
+    InvertedResidual,
+    Layer,
+    PooledConv,
+    SqueezeExcite,
+)
 from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
 

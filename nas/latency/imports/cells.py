@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, grain
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.space import LayerwiseSpace
 

@@ -11,7 +11,7 @@ from nas.latency.imports.cells import milliseconds
 from nas.latency.learning.learn import Additive, learn
 from nas.latency.tables.proof import Errors, Proof
 from nas.latency.tables.table import LatencyTable, Row, grain
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.space import LayerwiseSpace, SearchSpace
 

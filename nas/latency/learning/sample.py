@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nas.runs.seeding import numpy_generator
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.space import Genotype, SearchSpace
 

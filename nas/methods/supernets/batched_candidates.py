@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.blocks.parts.depthwise import depthwise
 from search_spaces.costs import Shape
 

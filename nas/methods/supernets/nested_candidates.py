@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.blocks.inverted_residual import InvertedResidual
+from search_spaces.blocks import InvertedResidual
 from search_spaces.space import Position
 
 

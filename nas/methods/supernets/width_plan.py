@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.layer import Layer
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.monotone import MonotoneSpace
 from search_spaces.space import SearchSpace, Term

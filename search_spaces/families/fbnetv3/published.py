@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import (
+    Classifier,
+    ConvBNAct,
+    DepthwiseSeparable,
+    InvertedResidual,
+    Layer,
+    PooledConv,
+    SqueezeExcite,
+)
 from search_spaces.families.base import TIMM, Family, Figures
 
 HEAD_CHANNELS = 1984

@@ -14,11 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.pooled_conv import PooledConv
+from search_spaces.blocks import ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, PooledConv
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible

@@ -10,12 +10,7 @@ import itertools
 from collections.abc import Sequence
 from math import ceil
 
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.skip import Skip
+from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
 from search_spaces.choices import Chain, combine, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible

@@ -6,11 +6,7 @@ import math
 from dataclasses import dataclass
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import Classifier, ConvBNAct, Layer, LinearBottleneck, SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families.base import TIMM, Family, Figures
 

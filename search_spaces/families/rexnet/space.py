@@ -10,10 +10,7 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Literal
 
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.layer import Layer
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import ConvBNAct, Layer, LinearBottleneck, SqueezeExcite
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible

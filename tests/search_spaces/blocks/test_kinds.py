@@ -20,15 +20,20 @@ from nas.methods.supernets.nested_candidates import nest_of
 from nas.methods.supernets.width_plan import width_plan
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
-from search_spaces.blocks.classifier import Classifier
-from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
-from search_spaces.blocks.inverted_residual import InvertedResidual
-from search_spaces.blocks.layer import KINDS, Layer, layer_from_dict, register
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
-from search_spaces.blocks.pooled_conv import PooledConv
-from search_spaces.blocks.skip import Skip
-from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks import (
+    KINDS,
+    Classifier,
+    ConvBNAct,
+    DepthwiseSeparable,
+    InvertedResidual,
+    Layer,
+    LinearBottleneck,
+    PooledConv,
+    Skip,
+    SqueezeExcite,
+    layer_from_dict,
+    register,
+)
 from search_spaces.costs import Shape
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace, Position

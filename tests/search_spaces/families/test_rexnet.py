@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search_spaces.arch import Arch
-from search_spaces.blocks.linear_bottleneck import LinearBottleneck
+from search_spaces.blocks import LinearBottleneck
 from search_spaces.families.rexnet.channels import rounded
 from search_spaces.families.rexnet.published import PUBLISHED, published, rexnet
 from search_spaces.families.rexnet.space import rexnet as space_of
