@@ -8,8 +8,10 @@ from omegaconf import DictConfig
 
 from nas.data import ImageData
 from nas.data.card import data_of
+from nas.derive.verdict import NOT_WANTED
 from nas.latency.device import Device
 from nas.latency.measuring.measure import Measurement, measure_arch_ms
+from nas.latency.tables.origin import not_this_machine
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.network import FlatNetwork, Network
@@ -26,11 +28,13 @@ from nas.train.accelerator import make_accelerator
 def main(cfg: DictConfig) -> None:
     name, checkpoint = typed(cfg, "arch", str), typed(cfg, "checkpoint", str | None)
     batch_size, seed = typed(cfg, "batch_size", int, 1), typed(cfg, "seed", int)
-    is_measured = typed(cfg, "measure", bool)
+    not_measured = None if typed(cfg, "measure", bool) else NOT_WANTED
     config = plain(cfg)
     accelerator = make_accelerator(config["accelerator"], config["precision"])
     device: Device = instantiate(cfg.device)
-    device.check_local()
+    not_measured = not_measured or not_this_machine(device)
+    if not_measured is None:
+        device.check_local()
     source = resolve(name)
     if checkpoint is None and source.folder is None:
         raise ValueError(f"no weights for {name}: give checkpoint=<file>, or a model folder as arch=")
@@ -43,7 +47,7 @@ def main(cfg: DictConfig) -> None:
         arch = network.arch
         log(f"{name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         figures = training.evaluate(network, data.test, batch_size=batch_size, accelerator=accelerator)
-        found = measure_arch_ms(network.cpu(), device, seed=seed) if is_measured else None
+        found = measure_arch_ms(network.cpu(), device, seed=seed) if not_measured is None else None
         record: dict[str, Any] = {
             "arch": name,
             "arch_id": arch.id,
@@ -59,6 +63,7 @@ def main(cfg: DictConfig) -> None:
             "device": device.key if found else None,
             "measured_latency_ms": found.median_ms if found else None,
             "latency_spread_ms": found.spread_ms if found else None,
+            "not_measured": not_measured,
         }
         run.write_json("metrics.json", record)
         show(run, device, figures, found, record)
@@ -82,6 +87,8 @@ def show(run: Run, device: Device, figures: dict[str, float], found: Measurement
     ]
     if found is not None:
         rows.append(("latency measured", f"{found.median_ms:.4g} ms +- {found.spread_ms:.2g} ({device.key})"))
+    elif record["not_measured"] != NOT_WANTED:
+        rows.append(("latency measured", f"not measured: {record['not_measured']}"))
     rows += [
         ("parameters", f"{record['params']:,}"),
         ("multiply-adds", f"{record['macs']:,}"),

@@ -58,18 +58,6 @@ def over_seeds(values: Floats, confidence: float = 0.95, draws: int = 10_000, se
     return Interval(float(values.mean()), float(low), float(high), float(values.std(ddof=1)))
 
 
-def over_candidates(
-    metric: Metric, predicted: Floats, actual: Floats, confidence: float = 0.95, draws: int = 200, seed: int = 0
-) -> Interval:
-    """`metric` of one prediction, with its percentile bootstrap interval over the candidates judged."""
-    predicted, actual = _pair(predicted, actual)
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, len(actual), (draws, len(actual)))
-    values = np.array([metric(predicted[row], actual[row]) for row in rows])
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(metric(predicted, actual), float(low), float(high), float(values.std(ddof=1)))
-
-
 def _pair(predicted: Floats, actual: Floats) -> tuple[Floats, Floats]:
     predicted, actual = np.asarray(predicted, dtype=np.float64), np.asarray(actual, dtype=np.float64)
     if predicted.shape != actual.shape or predicted.ndim != 1 or len(actual) < 2:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array, csr_array, vstack
+from scipy.optimize import LinearConstraint
 
 from search_spaces.additive import AdditiveCost, Floats
+from search_spaces.integer_programme import GenotypeProgramme
 from search_spaces.space import Population, SearchSpace
 
 ENUMERABLE = 100_000  # spaces up to this size are listed rather than sampled
@@ -115,7 +115,7 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         if found < excess:
             best, excess = candidate, found
     if excess > 1:
-        best = _least_excess(limits, genes)
+        best = _least_excess(limits)
         excess = max(float(limit.cost(best[None])[0] / limit.limit) for limit in limits)
     if excess > 1:
         names = " and ".join(f"{limit.name}={figure(limit.limit)}" for limit in limits)
@@ -131,60 +131,16 @@ def figure(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
-def _least_excess(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
-    """The genotype that minimises `max_k cost_k / limit_k`, as a mixed-integer programme (HiGHS).
-
-    Binary x[v, c] chooses c for variable v; z[t, e] >= 0 chooses entry e of term t, tied to x by its marginals; the
-    objective is the largest share. All costs come from one space, so their terms coincide. Entries of infinite cost are
-    no choice at all: the solver never sees an infinity.
-    """
-    sizes = limits[0].cost.cardinalities
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
-    terms = sorted({genes_ for limit in limits for genes_ in limit.cost.variables})
-    starts: dict[tuple[int, ...], int] = {}
-    width = int(offsets[-1])
-    for variables in terms:
-        starts[variables] = width
-        width += int(np.prod([sizes[v] for v in variables]))
-    width += 1  # the largest share
-    upper = np.ones(width)
-    upper[-1] = np.inf
-    blocks, low, high = [], [], []
-    for v, size in enumerate(sizes):
-        columns = np.arange(offsets[v], offsets[v] + size)
-        blocks.append(csr_array((np.ones(size), (np.zeros(size, dtype=int), columns)), shape=(1, width)))
-        low.append(1.0)
-        high.append(1.0)
-    for variables in terms:
-        index = np.indices([sizes[v] for v in variables]).reshape(len(variables), -1)
-        entries = starts[variables] + np.arange(index.shape[1])
-        for axis, v in enumerate(variables):
-            rows = np.concatenate([index[axis], np.arange(sizes[v])])
-            columns = np.concatenate([entries, offsets[v] + np.arange(sizes[v])])
-            values = np.concatenate([np.ones(len(entries)), -np.ones(sizes[v])])
-            blocks.append(coo_array((values, (rows, columns)), shape=(sizes[v], width)).tocsr())
-            low += [0.0] * sizes[v]
-            high += [0.0] * sizes[v]
-    for limit in limits:
-        row = np.zeros(width)
-        for variables, table in zip(limit.cost.variables, limit.cost.tables, strict=True):
-            cells, finite = slice(starts[variables], starts[variables] + table.size), np.isfinite(table.reshape(-1))
-            row[cells] += np.where(finite, table.reshape(-1), 0.0) / limit.limit
-            upper[cells] *= finite
-        row[-1] = -1.0
-        blocks.append(csr_array(row[None]))
-        low.append(-np.inf)
-        high.append(-limit.cost.fixed / limit.limit)
-    objective = np.zeros(width)
-    objective[-1] = 1.0
-    integrality = np.zeros(width)
-    integrality[: offsets[-1]] = 1
-    solution = milp(
-        objective,
-        integrality=integrality,
-        bounds=Bounds(np.zeros(width), upper),
-        constraints=LinearConstraint(vstack(blocks).tocsr(), low, high),
-    )
-    if solution.x is None:
-        raise RuntimeError(f"the integer programme ended without an answer: {solution.message}")
-    return np.array([int(solution.x[offsets[v] : offsets[v + 1]].argmax()) for v in range(genes)], dtype=np.int64)
+def _least_excess(limits: Sequence[Limit]) -> NDArray[np.int64]:
+    """The genotype that minimises `max_k cost_k / limit_k`, the value of a last column."""
+    programme = GenotypeProgramme([limit.cost for limit in limits], extra=1)
+    maxima = np.array([limit.limit for limit in limits])
+    shares = programme.prices / maxima[:, None]
+    shares[:, -1] = -1.0
+    largest = np.zeros(programme.width)
+    largest[-1] = 1.0
+    fixed = np.array([limit.cost.fixed for limit in limits])
+    found = programme.minimise(largest, [LinearConstraint(shares, -np.inf, -fixed / maxima)])
+    if found is None:
+        raise RuntimeError("no network has a finite cost under every budget")
+    return np.array(found, dtype=np.int64)

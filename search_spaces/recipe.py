@@ -7,19 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces import fields
+from search_spaces.augment import AUGMENTS
 
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadamw", "rmsprop", "rmsproptf", "lamb", "lion")
 SCHEDULES = ("cosine", "multistep", "step", "linear", "constant")
-AUGMENTS = (
-    "none",
-    "flip",
-    "shift",
-    "crop",
-    "crop_flip",
-    "crop_flip_erase",
-    "zoom",
-    "resized_crop_flip",
-)
 
 
 @dataclass(frozen=True, slots=True)

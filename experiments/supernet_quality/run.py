@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import kendalltau, spearmanr
 
 from experiments import nas_bench_macro, records
 from nas.data import ImageData, Split
@@ -20,6 +19,7 @@ from nas.methods.supernets.mixture import PathWeights, Supernet
 from nas.networks.network import Network
 from nas.runs.memory import keep_freed_memory
 from nas.runs.seeding import derive_seed, numpy_generator, seed_global
+from predictors.metrics import kendall_tau, spearman
 
 BATCH = 64
 
@@ -94,13 +94,8 @@ def run(
 
 
 def agreement(estimates: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Kendall's tau and Spearman's rho; 0 where all estimates are equal."""
-    if np.ptp(estimates) == 0:
-        return {"kendall_tau": 0.0, "spearman": 0.0}
-    return {
-        "kendall_tau": float(kendalltau(estimates, truth).statistic),
-        "spearman": float(spearmanr(estimates, truth).statistic),
-    }
+    """Kendall's tau and Spearman's rho."""
+    return {"kendall_tau": kendall_tau(estimates, truth), "spearman": spearman(estimates, truth)}
 
 
 def report(finished: list[dict[str, Any]]) -> None:

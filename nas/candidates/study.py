@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,6 @@ from nas.train.training import TRAINING_VERSION
 from search_spaces.budgets import Feasible
 from search_spaces.identity import Identity, digest
 from search_spaces.joint import JointSpace
-from search_spaces.space import SearchSpace
 
 
 def study_identity(feasible: Feasible, method: object, order: Order, stop_correlation: float | None) -> Identity:
@@ -30,7 +28,7 @@ def study_identity(feasible: Feasible, method: object, order: Order, stop_correl
     searched = {variable.name for variable in space.recipes.variables}
     return {
         "space": space.name,
-        "networks": networks_digest(space.architectures),
+        "networks": space.architectures.fingerprint,
         "recipe": {name: value for name, value in order.recipe.items() if name not in searched},
         "recipe_space": {v.name: list(v.choices) for v in space.recipes.variables},
         "data": order.fingerprint,
@@ -44,20 +42,6 @@ def study_identity(feasible: Feasible, method: object, order: Order, stop_correl
         "budget": {limit.name: limit.limit for limit in feasible.limits},
         "costs": {limit.name: _cost_digest(limit.cost.tables, limit.cost.fixed) for limit in feasible.limits},
     }
-
-
-def networks_digest(space: SearchSpace) -> str:
-    """A digest of every network of `space` and of how genotypes name them."""
-    terms = []
-    for term in space.terms:
-        sizes = (range(len(space.variables[v])) for v in term.variables)
-        runs = [
-            [[repr(layer), repr(shape)] for layer, shape in term.walk(genes)]
-            for genes in itertools.product(*sizes)
-            if space.possible(term, genes)
-        ]
-        terms.append([term.stage, list(term.variables), digest(runs)])
-    return digest([[[v.name, len(v)] for v in space.variables], terms])
 
 
 def described(value: Any) -> Any:

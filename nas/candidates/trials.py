@@ -196,12 +196,6 @@ class TrialStore(SharedStudy):
         """How many candidates the rounds hold, waiting ones included."""
         return len({(t.user_attrs["round"], t.user_attrs["place"]) for t in self._trials()})
 
-    @spoken
-    def counts(self) -> dict[str, int]:
-        """How many trials are in each state (waiting, running, complete, fail)."""
-        names = [trial.state.name.lower() for trial in self._trials()]
-        return {name: names.count(name) for name in ("waiting", "running", "complete", "fail")}
-
     # -- inside
 
     def _trials(self) -> list[FrozenTrial]:

@@ -6,43 +6,15 @@ So what an image undergoes depends on (seed, epoch) alone: not on the batch size
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nas.data.preprocessing import centre
+from search_spaces.augment import AUGMENTS, Augment
 
 DRAWS = 6  # uniform numbers per image and epoch
-
-
-@dataclass(frozen=True)
-class Augment:
-    """One policy, applied in this order.
-
-    `pad`: pad with zeros by this fraction of the side, then crop at random to the old size. `resized_crop`: lower and
-    upper area fraction of a random crop that is resized to the old size (aspect ratio 3/4 to 4/3). `flip`: mirror
-    left-right with probability 1/2. `erase`: probability of erasing a square of a quarter of the area (cut-out), set
-    to the training mean.
-    """
-
-    pad: float = 0.0
-    resized_crop: tuple[float, float] | None = None
-    flip: bool = False
-    erase: float = 0.0
-
-
-AUGMENTS: dict[str, Augment] = {
-    "none": Augment(),
-    "flip": Augment(flip=True),
-    "shift": Augment(pad=1 / 16),
-    "crop": Augment(pad=1 / 8),
-    "crop_flip": Augment(pad=1 / 8, flip=True),
-    "crop_flip_erase": Augment(pad=1 / 8, flip=True, erase=0.5),
-    "zoom": Augment(resized_crop=(0.6, 1.0)),
-    "resized_crop_flip": Augment(resized_crop=(0.08, 1.0), flip=True),
-}
 
 
 def augment_named(name: str | None) -> Augment:

@@ -11,11 +11,13 @@ from omegaconf import DictConfig
 
 from nas.data import ImageData
 from nas.data.card import data_of
-from nas.export.formats import Format, Run, format_named
+from nas.export.formats import format_named
+from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
 from nas.latency.measuring.measure import LOADS, measurements, reference_workload
 from nas.latency.measuring.standalone import Interleaved, image, onnx_workload, timed
 from nas.latency.runtimes import quiet
+from nas.latency.tables.origin import not_this_machine
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.network import FlatNetwork, Network
@@ -34,7 +36,7 @@ ROUNDS, VISIT_MS = 15, 50.0  # of the timing: visits to the file, and how long e
 def export(
     network: Network | FlatNetwork,
     path: str | Path,
-    format: str = "onnx",
+    format: str | Format = "onnx",
     *,
     data: ImageData | None = None,
     batch_size: int = 1,
@@ -46,22 +48,28 @@ def export(
 
     Logits are compared on random images in batches of 1, 2 and 5 (of `batch_size` where the format fixes it) and on up
     to 256 test images of `data`: the largest difference must not exceed `tolerance` times the largest logit. `device`
-    says how the file is timed (ONNX only; None: not at all). The file appears only when it has passed.
+    says how the file is timed (None: not at all; nor where it is another machine than this one, `local`). The file
+    appears only when it has passed. `format`: a name, or a format of your own.
 
     The report: `format, bytes, batch` (`dynamic` or the size), `random` and `real` (each `max_difference`,
-    `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread).
+    `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread, by how
+    many `threads`; null where the format's runtime takes as many as it likes) or why it is `not_measured`.
     Raises `ValueError` for a format that is not installed, data of another shape, and a file that computes otherwise.
     """
-    chosen, path = format_named(format), Path(path)
+    chosen, path = format_named(format) if isinstance(format, str) else format, Path(path)
+    chosen.check()
     arch = network.arch
     if data is not None:
         _check_data(data, network)
     if device is not None and (device.dtype != "fp32" or device.runtime != "onnxruntime"):
         raise ValueError(f"exported files are fp32 and timed by their own runtime; device {device.key} is not for them")
+    not_measured = None if device is None else not_this_machine(device)
+    if not_measured is not None:
+        device = None
     training = network.training
     network.eval()
     report: dict[str, Any] = {
-        "format": format,
+        "format": chosen.name,
         "arch_id": arch.id,
         "input": ["batch" if chosen.dynamic_batch else batch_size, *arch.input_shape],
         "batch": "dynamic" if chosen.dynamic_batch else batch_size,
@@ -69,11 +77,12 @@ def export(
 
     def write(temporary: Path) -> None:
         chosen.write(network, arch.input_shape, batch_size, temporary)
-        run = chosen.load(temporary)
+        run = chosen.load(temporary, device.threads if device else 1)
         report["bytes"] = temporary.stat().st_size
         report["random"] = _check_random(network, run, chosen, batch_size, tolerance, seed)
         report["real"] = _check_real(network, run, chosen, data, batch_size, tolerance) if data is not None else None
         report["latency"] = None if device is None else _latency(temporary, chosen, run, network, batch_size, device)
+        report["not_measured"] = not_measured
 
     write_atomic(path, write)
     network.train(training)
@@ -157,11 +166,13 @@ def _latency(
         watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
         watch.run({"file": copies})
     found = measurements(watch.visits)["file"]
-    runtime = f"{device.name}-{device.runtime if chosen.name == 'onnx' else chosen.name}"
+    runtime = device.runtime if chosen.name == "onnx" else chosen.name
+    threads = device.threads if chosen.sets_threads else None
     return {
         "median_ms": found.median_ms,
         "spread_ms": found.spread_ms,
-        "device": f"{runtime}-fp32-b{batch_size}-t{device.threads}",
+        "device": f"{device.name}-{runtime}-fp32-b{batch_size}" + (f"-t{threads}" if threads else ""),
+        "threads": threads,
     }
 
 
@@ -176,6 +187,7 @@ def default_output(arch: str, suffix: str) -> Path:
 @entry("export")
 def main(cfg: DictConfig) -> None:
     chosen = format_named(typed(cfg, "format", str))
+    chosen.check()
     name = typed(cfg, "arch", str)
     source, checkpoint = resolve(name), typed(cfg, "checkpoint", str | None)
     if checkpoint is None and source.folder is None:
@@ -232,9 +244,10 @@ def summary(report: dict[str, Any]) -> list[str]:
             lines.append(line)
     latency = report["latency"]
     if latency is not None:
-        lines.append(
-            f"latency measured: {latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({latency['device']})"
-        )
+        where = latency["device"] + ("" if latency["threads"] else ", in as many threads as its runtime takes")
+        lines.append(f"latency measured: {latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({where})")
+    elif report["not_measured"]:
+        lines.append(f"latency not measured: {report['not_measured']}")
     return lines
 
 

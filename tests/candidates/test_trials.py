@@ -40,7 +40,6 @@ def test_a_round_is_run_and_read_back_in_order(tmp_path: Path) -> None:
     again = store(tmp_path)
     assert [again.outcomes()[0, place].score for place in range(6)] == [5, 4, 3, 2, 1, 0]
     assert again.outcomes()[0, 5].figures == {"epochs": 0}
-    assert again.counts() == {"waiting": 0, "running": 0, "complete": 6, "fail": 0}
     again.close()
 
 
@@ -147,6 +146,5 @@ def test_processes_share_a_study_without_losing_or_repeating_a_trial(tmp_path: P
         assert process.exitcode == 0
     assert sorted(log.read_text().split()) == sorted(f"n{i}" for i in range(40))
     found = store(tmp_path)
-    assert found.counts() == {"waiting": 0, "running": 0, "complete": 40, "fail": 0}
     assert len(found.outcomes()) == 40
     found.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import json
 import re
 import warnings
@@ -12,8 +14,9 @@ import pytest
 import torch
 
 from nas.data.digits import digits
-from nas.export import formats as exporters
+from nas.export import formats
 from nas.export.__main__ import default_output, export, main, summary
+from nas.export.formats.base import Format
 from nas.latency.device import Device
 from nas.networks import model_folder
 from nas.networks.creation import create_model
@@ -65,17 +68,44 @@ def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
-def test_a_file_that_computes_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_of_this_machine_are_not_filed_under_another_name(tmp_path: Path) -> None:
+    report = export(small(), tmp_path / "net.onnx", device=Device("pixel3"))
+    assert report["latency"] is None and "device pixel3 is not this machine" in report["not_measured"]
+    assert summary(report)[-1].startswith("latency not measured: device pixel3 is not this machine")
+
+
+@pytest.mark.parametrize(("sets", "key"), [(True, "local-mine-fp32-b1-t2"), (False, "local-mine-fp32-b1")])
+def test_threads_that_a_runtime_does_not_obey_are_not_claimed(sets: bool, key: str, tmp_path: Path) -> None:
+    """A format of one's own is given the threads; its times are filed with them only where it takes them."""
+    given = []
+
+    def load(path: Path, threads: int):
+        given.append(threads)
+        program = torch.export.load(path).module()
+        return lambda images: program(torch.from_numpy(images)).detach().numpy()
+
+    def write(network, input_shape, batch_size, path) -> None:
+        torch.export.save(torch.export.export(network, (torch.zeros(batch_size, *input_shape),)), path)
+
+    mine = Format("mine", ".pt2", "torch", "", write, load, sets_threads=sets)
+    report = export(small(), tmp_path / "net.pt2", mine, device=Device(threads=2))
+    assert given == [2] and report["latency"]["device"] == key and report["latency"]["threads"] == (2 if sets else None)
+    assert ("in as many threads as its runtime takes" in summary(report)[-1]) is not sets
+
+
+def test_a_file_that_computes_otherwise_is_not_kept(tmp_path: Path) -> None:
     from nas.export.formats import onnx
 
-    monkeypatch.setattr(onnx, "load", lambda path: lambda images: np.zeros((len(images), 10), np.float32))
+    wrong = dataclasses.replace(
+        onnx.FORMAT, load=lambda path, threads: lambda images: np.zeros((len(images), 10), np.float32)
+    )
     with pytest.raises(ValueError, match="differs from torch on random images"):
-        export(small(), tmp_path / "net.onnx")
+        export(small(), tmp_path / "net.onnx", wrong)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown format 'coreml'; one of onnx, executorch, litert"):
+    with pytest.raises(ValueError, match="unknown format 'coreml'; one of executorch, litert, onnx"):
         export(small(), tmp_path / "x", "coreml")
     with pytest.raises(ValueError, match="10 classes and 1x16px images, the network takes 10 classes and 3x16px"):
         export(small(3), tmp_path / "x.onnx", data=digits())
@@ -84,7 +114,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporters.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name, cure in (("executorch", "pip install executorch"), ("litert", "torch < 2.15"), ("onnx", "onnxscript")):
         with pytest.raises(ValueError, match=cure):
             export(small(), tmp_path / "x", name)
@@ -93,9 +123,10 @@ def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monk
 @pytest.mark.filterwarnings("default")  # these packages warn of their own insides
 @pytest.mark.parametrize("name", ["executorch", "litert"])
 def test_optional_formats(name: str, tmp_path: Path) -> None:
-    if not exporters.FORMATS[name].installed:
+    chosen = formats.format_named(name)
+    if not chosen.installed:
         pytest.skip(f"{name} is not installed")
-    report = export(small(), tmp_path / f"net{exporters.FORMATS[name].suffix}", name, data=digits(), batch_size=2)
+    report = export(small(), tmp_path / f"net{chosen.suffix}", name, data=digits(), batch_size=2)
     assert report["batch"] == 2 and report["real"]["same_top1_percent"] == 100.0
 
 

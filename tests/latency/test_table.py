@@ -14,7 +14,7 @@ from nas.latency.device import Device
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.measure import Measurement
 from nas.latency.measuring.standalone import seal
-from nas.latency.tables.table import LatencyTable, entries, merge, table_path
+from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.additive import price
 from search_spaces.blocks import InvertedResidual, Skip
 from search_spaces.costs import Shape
@@ -190,21 +190,3 @@ def test_path_tells_spaces_and_devices_apart(space: LayerwiseSpace) -> None:
     assert len(paths) == 12
     assert table_path("t", space, Device()).name.startswith("fbnet-r32-")
     assert dataclasses.replace(Device(), processor="cuda").key != Device().key
-
-
-def test_merge_joins_parts_and_refuses_what_does_not_belong_together(table: LatencyTable) -> None:
-    parts = [dataclasses.replace(table, rows_=table.rows_[:60]), dataclasses.replace(table, rows_=table.rows_[50:])]
-    whole = merge(parts)
-    assert set(whole.rows_) == set(table.rows_)
-    assert whole.proof is None
-    other_time = dataclasses.replace(table.rows_[55], ms=9.0)
-    for change, message in [
-        ({"device": Device(name="phone")}, "tables of different devices are never mixed: local.* and phone"),
-        ({"space": "other"}, "different spaces"),
-        ({"offset_ms": 7.0}, "different offsets"),
-        ({"rows_": (other_time,)}, "9 ms in another"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            merge([table, dataclasses.replace(table, **change)])
-    with pytest.raises(ValueError, match="no table"):
-        merge([])

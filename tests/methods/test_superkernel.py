@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.methods.supernets.nested_candidates import nest_of
+from nas.methods.supernets.nested_candidates import Nest, nest_of
 from nas.methods.supernets.objectives import single_path_loss, single_path_runtime_ms
 from nas.methods.supernets.superkernel import Superkernel
 from nas.methods.supernets.superkernel_block import Indicators, SuperBlock, indicator
@@ -65,11 +65,20 @@ def settle(net: Superkernel, seed: int = 0) -> Superkernel:
     return net
 
 
+def decisions(nest: Nest, gene: int) -> tuple[tuple[bool, ...], tuple[bool, ...], bool]:
+    """The decisions of a candidate, the inverse of `nest.gene`; of a block that is left out, all "no"."""
+    choice = nest.choices[gene]
+    if choice is None:
+        return (False,) * (len(nest.kernels) - 1), (False,) * len(nest.widths), nest.se[0]
+    kernel = tuple(k <= choice.kernel for k in range(1, len(nest.kernels)))
+    return kernel, tuple(w <= choice.width for w in range(len(nest.widths))), choice.se
+
+
 def as_indicators(net: Superkernel, genotype: tuple[int, ...]) -> list[Indicators]:
     """The 0-1 decisions of a genotype."""
     made = []
     for searched, gene in zip(net.blocks, genotype, strict=True):
-        kernel, width, se = searched.nest.decisions(gene)
+        kernel, width, se = decisions(searched.nest, gene)
         made.append(Indicators(torch.tensor(kernel).float(), torch.tensor(width).float(), torch.tensor(float(se))))
     return made
 
@@ -82,7 +91,7 @@ def test_decisions_decode_every_choice_of_every_block(space: LayerwiseSpace) -> 
     for position in space.positions:
         nest = nest_of(position)
         for gene in range(len(position.candidates)):
-            assert nest.gene(*nest.decisions(gene)) == gene
+            assert nest.gene(*decisions(nest, gene)) == gene
 
 
 def test_the_five_outcomes_of_the_papers_three_decisions() -> None:
@@ -210,7 +219,7 @@ def test_runtime_formula_on_the_pixel_1_table() -> None:
     assert round(runtime_ms([(0, int(i % 4 == 0), 0) for i in range(20)]), 2) == 30.79
     nests = [nest_of(position) for position in PAPER_SPACE.positions]
     genotype = PAPER_SPACE.encode(published("spnasnet_100"))
-    bits = [nest.decisions(gene)[:2] for nest, gene in zip(nests, genotype, strict=True)]
+    bits = [decisions(nest, gene)[:2] for nest, gene in zip(nests, genotype, strict=True)]
     assert round(runtime_ms([(int(k[0]), int(w[0]), int(w[1])) for k, w in bits]), 2) == 80.59
 
 

@@ -48,7 +48,7 @@ def test_a_monotone_space_under_two_budgets() -> None:
     low, high = (np.array([space.count(name).reachable()[end] for name in ("macs", "params")]) for end in (0, 1))
     tight = low + np.array([0.3, 0.1]) * (high - low)  # neither's cheapest network is known to meet the other
     limits = [Limit(name, space.count(name), float(at)) for name, at in zip(("macs", "params"), tight, strict=True)]
-    assert (Feasible(space, limits).costs(_least_excess(limits, len(space.variables))[None]) <= tight).all()
+    assert (Feasible(space, limits).costs(_least_excess(limits)[None]) <= tight).all()
 
 
 def test_limits_that_exclude_each_other_are_refused_with_how_much_is_missing() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nas.doctor import OPTIONAL, machine
-from nas.export.formats import FORMATS
+from nas.export.formats import NAMES, format_named
 
 
 def test_optional_packages_are_those_that_are_used() -> None:
-    assert set(OPTIONAL) - {"ray"} == {form.package for form in FORMATS.values() if form.name != "onnx"}
+    assert set(OPTIONAL) - {"ray"} == {format_named(name).package for name in NAMES if name != "onnx"}
 
 
 def test_the_processor_and_a_limit_on_threads_are_told_apart(monkeypatch) -> None:

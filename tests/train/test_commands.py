@@ -64,6 +64,10 @@ def test_train_then_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["measured_latency_ms"] > 0
     assert found["device"] == "local-onnxruntime-fp32-b1-t1"
     evaluate.main(["arch=arch.json", "checkpoint=one/checkpoints/train.pt", "run_dir=three", "measure=false"])
+    evaluate.main(["arch=one/model", "run_dir=four", "device.name=pixel3", "device.processor=tpu"])
+    other = json.loads(Path("four/metrics.json").read_text())
+    assert other["measured_latency_ms"] is None and "device pixel3 is not this machine" in other["not_measured"]
+    assert found["not_measured"] is None
     assert json.loads(Path("three/metrics.json").read_text())["loss"] == found["loss"]
     network = nas.create_model("one/model")
     assert network.num_classes == 10

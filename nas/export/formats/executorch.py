@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.export.formats import Run
+from nas.export.formats.base import Format, Run
 
 
 def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
@@ -21,8 +21,8 @@ def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int
     path.write_bytes(lowered.to_executorch().buffer)
 
 
-def load(path: Path) -> Run:
-    """`path` under ExecuTorch's runtime."""
+def load(path: Path, threads: int = 1) -> Run:
+    """`path` under ExecuTorch's runtime, whose Python interface has no say in the number of `threads`."""
     from executorch.runtime import Runtime
 
     program = Runtime.get().load_program(str(path))
@@ -33,3 +33,6 @@ def load(path: Path) -> Run:
 
     run.program = program  # type: ignore[attr-defined]  # the method does not keep its program alive
     return run
+
+
+FORMAT = Format("executorch", ".pte", "executorch", "pip install executorch", write, load, sets_threads=False)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.export.formats import Run
+from nas.export.formats.base import Format, Run
 
 
 def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
@@ -18,11 +18,11 @@ def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int
     litert_torch.convert(network, (torch.zeros(batch_size, *input_shape),)).export(str(path))
 
 
-def load(path: Path) -> Run:
+def load(path: Path, threads: int = 1) -> Run:
     """`path` under the LiteRT interpreter."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
@@ -32,3 +32,13 @@ def load(path: Path) -> Run:
         return interpreter.get_tensor(target["index"])
 
     return run
+
+
+FORMAT = Format(
+    "litert",
+    ".tflite",
+    "litert_torch",
+    "pip install litert-torch (up to its release 0.10 it accepts torch < 2.15 only, so use a separate environment)",
+    write,
+    load,
+)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.export.formats import Run
+from nas.export.formats.base import Format, Run
 
 OPSET = 20
 
@@ -30,14 +30,21 @@ def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int
     )
 
 
-def load(path: Path) -> Run:
+def load(path: Path, threads: int = 1) -> Run:
     """`path` under ONNX Runtime on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (source,) = session.get_inputs()
 
     def run(images: np.ndarray) -> np.ndarray:
         return session.run(None, {source.name: images})[0]
 
     return run
+
+
+FORMAT = Format(
+    "onnx", ".onnx", "onnxscript", "pip install onnx onnxscript onnxruntime", write, load, dynamic_batch=True
+)

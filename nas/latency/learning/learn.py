@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from search_spaces.additive import price
+from search_spaces.additive import Floats, price
 from search_spaces.space import LayerwiseSpace, Population
 
-Floats = NDArray[np.float64]
 Basis = tuple[Floats, float]
 """Effects and the prior standard deviation of their weights: `(candidates of all positions, effects)`, std.
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
 from sklearn.kernel_ridge import KernelRidge
@@ -26,10 +25,9 @@ from nas.latency.device import Device
 from nas.latency.learning.features import network_features
 from nas.latency.tables.proof import MARGIN_QUANTILE, Errors, Proof
 from nas.latency.tables.table import LatencyTable
+from search_spaces.additive import Floats
 from search_spaces.arch import Arch
 from search_spaces.space import LayerwiseSpace
-
-Floats = NDArray[np.float64]
 
 TABLE = "table"
 FOLDS = 5

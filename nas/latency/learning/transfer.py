@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.latency.learning.learn import Additive, Basis, fit_additive, shared_rows, work
+from search_spaces.additive import Floats
 from search_spaces.space import LayerwiseSpace, Population
-
-Floats = NDArray[np.float64]
 
 # Prior standard deviations, chosen once on the meta-training devices of the experiment `help_fbnet_few_shot`.
 SOURCE, WORK, OWN = 0.3, 0.1, 0.03

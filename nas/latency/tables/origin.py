@@ -26,6 +26,16 @@ def here(device: Device) -> dict[str, Any]:
     return {**environment(device), "measuring": MEASURING}
 
 
+def not_this_machine(device: Device) -> str | None:
+    """Why nothing is measured here for `device` where there is no table to go by; None where it is this machine.
+
+    A time of this machine must not be filed under another device's name.
+    """
+    if device.name == LOCAL:
+        return None
+    return f"device {device.name} is not this machine; device.name={LOCAL} measures here"
+
+
 def is_carried(found: Mapping[str, Any]) -> bool:
     """Whether a table with the environment `found` came from a kit or a file, not from a build."""
     return "kit" in found or "imported" in found

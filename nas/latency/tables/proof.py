@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr
 
 from nas.latency.tables import fields
-
-Floats = NDArray[np.float64]
+from predictors.metrics import kendall_tau, spearman
+from search_spaces.additive import Floats
 
 # The gate of a good table.
 MAX_MAPE_PERCENT = 3.0
@@ -22,6 +20,7 @@ MIN_WITHIN_10_PERCENT = 95.0
 MIN_TAU_SHARE = 0.95  # of the noise ceiling
 
 MARGIN_QUANTILE = 0.9
+UNRANKED = (math.nan, math.nan)  # rank correlations of a single network
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Errors:
             float(100 * errors.mean()),
             float(100 * (errors <= 0.05).mean()),
             float(100 * (errors <= 0.10).mean()),
-            *rank_correlations(estimates, measured),
+            *((kendall_tau(estimates, measured), spearman(estimates, measured)) if len(measured) > 1 else UNRANKED),
         )
 
     @staticmethod
@@ -55,15 +54,6 @@ class Errors:
             low, high = (-1.0, 1.0) if field.name in ("kendall_tau", "spearman") else (0.0, fields.LARGEST)
             fields.number(getattr(errors, field.name), f"proof.{field.name}", low, high)
         return errors
-
-
-def rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
-    """Kendall's tau and Spearman's rho; 0 where one side does not vary, NaN below two points."""
-    if len(a) < 2:
-        return math.nan, math.nan
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0, 0.0
-    return float(kendalltau(a, b).statistic), float(spearmanr(a, b).statistic)
 
 
 @dataclass(frozen=True, slots=True)

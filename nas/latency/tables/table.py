@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -242,36 +242,6 @@ class LatencyTable:
         if len(table._prices) != len(rows):
             raise ValueError("the latency table lists a row twice")
         return table
-
-
-def merge(tables: Sequence[LatencyTable]) -> LatencyTable:
-    """One table with the rows of all `tables`, as for a space measured in parts; unproven, uncalibrated.
-
-    Raises `ValueError` for tables of different devices, offsets or spaces, and for rows that contradict each other.
-    """
-    if not tables:
-        raise ValueError("there is no table to merge")
-    first = tables[0]
-    rows: dict[tuple[Layer, Shape], Row] = {}
-    for table in tables:
-        if table.device != first.device:
-            raise ValueError(f"tables of different devices are never mixed: {first.device.key} and {table.device.key}")
-        if table.space != first.space:
-            raise ValueError(f"tables of different spaces are not one table: {first.space} and {table.space}")
-        if table.offset_ms != first.offset_ms:
-            raise ValueError(
-                f"tables with different offsets do not add up: {first.offset_ms:g} and {table.offset_ms:g} ms"
-            )
-        for row in table.rows_:
-            known = rows.setdefault((row.layer, row.shape), row)
-            if known.ms != row.ms or known.calibrated_ms != row.calibrated_ms:
-                raise ValueError(
-                    f"{row.layer.label} at input {tuple(row.shape)} is {known.ms:g} ms in one table and {row.ms:g} ms "
-                    "in another"
-                )
-    notes = [f"merged from {len(tables)} tables"]
-    calibration = {"model": "merged: proofs do not carry over", "notes": notes}
-    return LatencyTable(first.space, first.device, tuple(rows.values()), first.offset_ms, None, calibration)
 
 
 def _row(index: int, data: Any) -> Row:

@@ -52,14 +52,6 @@ class Nest:
         steps = [len(list(itertools.takewhile(bool, bits))) for bits in (kernel, width[1:])]
         return self.choices.index(Choice(steps[0], steps[1], bool(se)))
 
-    def decisions(self, gene: int) -> tuple[tuple[bool, ...], tuple[bool, ...], bool]:
-        """The decisions of a candidate, the inverse of `gene`; of a block that is left out, all "no"."""
-        choice = self.choices[gene]
-        if choice is None:
-            return (False,) * (len(self.kernels) - 1), (False,) * len(self.widths), self.se[0]
-        kernel = tuple(k <= choice.kernel for k in range(1, len(self.kernels)))
-        return kernel, tuple(w <= choice.width for w in range(len(self.widths))), choice.se
-
 
 def nest_of(position: Position) -> Nest:
     """The nest of `position`'s candidates.

@@ -1,0 +1,52 @@
+"""What a file format declares: how it is called, what it needs, how a network is written and the file run again."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch import nn
+
+Run = Callable[[np.ndarray], np.ndarray]
+"""Maps images (B, C, H, W) float32 to logits (B, num_classes)."""
+
+
+class Write(Protocol):
+    def __call__(self, network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
+        """Write `network`, in eval mode, for images of `input_shape` (C, H, W)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    `package` writes it, `install` says how to get that. `write(network, input_shape, batch_size, path)` writes a file,
+    which serves every batch size where the batch is `dynamic_batch` and batches of `batch_size` alone otherwise.
+    `load(path, threads)` gives a function from images to logits; `sets_threads`: its runtime computes in that many
+    threads (otherwise in as many as it likes, and its times are filed without a number).
+    """
+
+    name: str
+    suffix: str
+    package: str
+    install: str
+    write: Write
+    load: Callable[[Path, int], Run]
+    dynamic_batch: bool = False
+    sets_threads: bool = True
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.package) is not None
+
+    def check(self) -> None:
+        """Raise `ValueError` saying what to install where the format cannot be written here."""
+        if not self.installed:
+            raise ValueError(
+                f"format {self.name!r} needs the package {self.package}, which is not installed; {self.install}"
+            )
