@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from timm.layers import create_act_layer
 from torch import Tensor, nn
 
 from nas.networks.network import build_network
@@ -15,9 +16,10 @@ from nas.runs.seeding import derive_seed
 from predictors.base import Floats, Statistics
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
+from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.space import Population, SearchSpace
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)
+UNITS = tuple(type(create_act_layer(name)) for name in ACTIVATIONS)
 RIDGE = 1e-6  # relative, on the diagonal of NASWOT's kernel: two images may light the same units
 
 Score = Callable[[nn.Module, Tensor], float]
@@ -39,9 +41,9 @@ def naswot(network: nn.Module, images: Tensor) -> float:
         units += code.shape[1]
         kernel = kernel + (code @ code.T + (1 - code) @ (1 - code).T).double()
 
-    hooks = [m.register_forward_pre_hook(record) for m in network.modules() if isinstance(m, ACTIVATIONS)]
+    hooks = [m.register_forward_pre_hook(record) for m in network.modules() if isinstance(m, UNITS)]
     if not hooks:
-        raise ValueError("naswot reads activations, and this network has none of relu, relu6, hard_swish, silu")
+        raise ValueError(f"naswot reads activations, and this network has none of {', '.join(ACTIVATIONS)}")
     try:
         with _BatchStatistics(network), torch.no_grad():
             network(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from search_spaces.arch import Arch
 
@@ -22,15 +23,27 @@ class Figures:
 
 @dataclass(frozen=True)
 class Family:
-    """A family of published networks: its paper, the function from name to arch, and published accuracies by name.
+    """A family of published networks: its paper, what distinguishes its networks, and published accuracies, by name.
 
-    `published(name, num_classes, resolution, in_channels)`: None as resolution is the network's own. Networks that
-    `figures` does not list have no published accuracy that we could read in its source.
+    `build(form, num_classes, resolution, in_channels)`: the arch of one of `forms`; None as resolution is the
+    network's own. Networks that `figures` does not list have no published accuracy that we could read in its source.
     """
 
     title: str
     paper: str
     arxiv: str
-    names: tuple[str, ...]
-    published: Callable[[str, int, int | None, int], Arch]
+    forms: Mapping[str, Any]
+    build: Callable[[Any, int, int | None, int], Arch]
     figures: Mapping[str, Figures]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.forms)
+
+    def published(
+        self, name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3
+    ) -> Arch:
+        """The network called `name`, at its own resolution unless another is given. Raises `ValueError` for others."""
+        if name not in self.forms:
+            raise ValueError(f"unknown {self.title} {name!r}; one of {', '.join(self.forms)}")
+        return self.build(self.forms[name], num_classes, resolution, in_channels)

@@ -165,11 +165,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
-    """The published network called `name` (a key of `PUBLISHED`), at its own resolution unless another is given."""
-    if name not in PUBLISHED:
-        raise ValueError(f"unknown FBNet {name!r}; one of {', '.join(PUBLISHED)}")
-    form = PUBLISHED[name]
+def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
     names = iter(form.blocks.split())
     stages: list[tuple[Layer, ...]] = [(ConvBNAct(round_up(STEM_CHANNELS * form.width), 3, 2),)]
     for stage in macro(form.width, "paper"):
@@ -197,7 +193,8 @@ FAMILY = Family(
     "FBNet",
     "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture Search",
     "1812.03443",
-    tuple(PUBLISHED),
-    published,
+    PUBLISHED,
+    _arch,
     FIGURES,
 )
+published = FAMILY.published

@@ -96,11 +96,8 @@ PUBLISHED: dict[str, str] = {
 }
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
-    """The published Single-Path network called `name` (a key of `PUBLISHED`), at 224 pixels unless told otherwise."""
-    if name not in PUBLISHED:
-        raise ValueError(f"unknown Single-Path network {name!r}; one of {', '.join(PUBLISHED)}")
-    names = iter(PUBLISHED[name].split())
+def _arch(form: str, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+    names = iter(form.split())
     stages: list[tuple[Layer, ...]] = [
         (ConvBNAct(STEM_CHANNELS, 3, 2),),
         (DepthwiseSeparable(FIRST_CHANNELS, residual=False),),
@@ -119,7 +116,8 @@ FAMILY = Family(
     "Single-Path NAS",
     "Single-Path NAS: Designing Hardware-Efficient ConvNets in less than 4 Hours",
     "1904.02877",
-    tuple(PUBLISHED),
-    published,
+    PUBLISHED,
+    _arch,
     FIGURES,
 )
+published = FAMILY.published

@@ -109,11 +109,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
-    """The published FBNetV3 called `name` (a key of `PUBLISHED`), at its own resolution unless another is given."""
-    if name not in PUBLISHED:
-        raise ValueError(f"unknown FBNetV3 {name!r}; one of {', '.join(PUBLISHED)}")
-    form = PUBLISHED[name]
+def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
     channels, depth = form.first
     stages: list[tuple[Layer, ...]] = [
         (ConvBNAct(form.stem, 3, 2, act=ACT),),
@@ -146,7 +142,8 @@ FAMILY = Family(
     "FBNetV3",
     "FBNetV3: Joint Architecture-Recipe Search using Predictor Pretraining",
     "2006.02049",
-    tuple(PUBLISHED),
-    published,
+    PUBLISHED,
+    _arch,
     FIGURES,
 )
+published = FAMILY.published

@@ -70,11 +70,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
-    """The published MobileNetV2 called `name` (a key of `PUBLISHED`), at 224 pixels unless told otherwise."""
-    if name not in PUBLISHED:
-        raise ValueError(f"unknown MobileNetV2 {name!r}; one of {', '.join(PUBLISHED)}")
-    form = PUBLISHED[name]
+def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
     return mobilenetv2(form.width, form.depth, resolution or 224, num_classes, in_channels, form.scale_ends)
 
 
@@ -92,7 +88,8 @@ FAMILY = Family(
     "MobileNetV2",
     "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     "1801.04381",
-    tuple(PUBLISHED),
-    published,
+    PUBLISHED,
+    _arch,
     FIGURES,
 )
+published = FAMILY.published

@@ -89,11 +89,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
-    """The published ReXNet called `name` (a key of `PUBLISHED`), at 224 pixels unless told otherwise."""
-    if name not in PUBLISHED:
-        raise ValueError(f"unknown ReXNet {name!r}; one of {', '.join(PUBLISHED)}")
-    form = PUBLISHED[name]
+def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
     return rexnet(form.width, 1.0, form.divisor, resolution or 224, num_classes, in_channels)
 
 
@@ -111,7 +107,8 @@ FAMILY = Family(
     "ReXNet",
     "Rethinking Channel Dimensions for Efficient Model Design",
     "2007.00992",
-    tuple(PUBLISHED),
-    published,
+    PUBLISHED,
+    _arch,
     FIGURES,
 )
+published = FAMILY.published
