@@ -1,11 +1,13 @@
 """Neural architecture search that measures your device and meets your latency budget.
 
-`nas.create_model` makes a network from a published name, an arch file or a model folder. After `import nas`, timm
+`nas.run_search`, `nas.derive_from` and `nas.train_arch` do what the commands do (docs/python.md). `nas.create_model`
+makes a network from a published name, an arch file or a model folder. After `import nas`, timm
 knows such networks too: `timm.create_model("nas_net", arch=...)`, `timm.create_model("local-dir:<model folder>")`.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from importlib.abc import MetaPathFinder
@@ -15,17 +17,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas.api import derive_from, run_search, train_arch
     from nas.networks.creation import create_model
 
 __version__ = version("nas-under-budget")
-__all__ = ["__version__", "create_model"]
+__all__ = ["__version__", "create_model", "derive_from", "run_search", "train_arch"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "create_model":
-        from nas.networks.creation import create_model
-
-        return create_model
+    """The functions of `__all__`, imported when they are first asked for: torch takes seconds."""
+    if name in __all__:
+        module = "nas.networks.creation" if name == "create_model" else "nas.api"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'nas' has no attribute {name!r}")
 
 

@@ -20,8 +20,8 @@ from nas.runs.run import Run
 from nas.terminal.entry import entry, instantiate, plain, typed
 from nas.terminal.progress import log, table
 from nas.train import training
-from nas.train.__main__ import short_name
 from nas.train.accelerator import make_accelerator
+from nas.train.setup import short_name
 
 
 @entry("evaluate")

@@ -14,7 +14,7 @@ LEVELS = {"search_spaces": 0, "predictors": 1, "nas": 2, "experiments": 3}
 # `nas.terminal` itself, the command line that reads run directories, above.
 ROOMS = [
     *("terminal.configuration", "terminal.progress", "runs", "terminal", "data", "networks", "latency", "train"),
-    *("methods", "candidates", "derive", "report", "search", "export", "evaluate", "inspect", "zoo", "doctor"),
+    *("methods", "candidates", "derive", "report", "search", "export", "evaluate", "inspect", "zoo", "doctor", "api"),
 ]
 COMMAND_LINE = ("nas/terminal/",)
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in LEVELS for path in (ROOT / package).rglob("*.py"))

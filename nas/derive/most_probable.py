@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.derive.integer_programme import best_under_budget
+from nas.derive.settings import How
 from nas.runs.seeding import numpy_generator
 from search_spaces.additive import AdditiveCost
 from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]
-How = Literal["budget", "argmax", "sample", "thresholds"]
-HOWS = ("budget", "argmax", "sample", "thresholds")
+HOWS = get_args(How)
 SINGLE = ("argmax", "thresholds")  # these name one network
 
 

@@ -12,7 +12,6 @@ from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
 from nas.derive.budget import BudgetRequest, check_budget
-from nas.derive.most_probable import How
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.runs.stored import Count, Schema, record
@@ -23,22 +22,6 @@ from search_spaces.space import SearchSpace
 
 BUDGETS = ("latency_ms", "fraction", "macs", "params")
 TABLE = "table.json"  # of a run directory
-TYPES: dict[str, Any] = {
-    "run": str,
-    "budget.latency_ms": float | None,
-    "budget.macs": int | None,
-    "budget.params": int | None,
-    "budget.fraction": (float | None, 0, 1),
-    "budget.margin": (float | None, 0),
-    "budget.tolerance": (float, 0),
-    "budget.rounds": (int, 1),
-    "how": How | None,
-    "count": (int, 1),
-    "use": (float, 0, 1),
-    "measure": bool,
-    "seed": int,
-    "out": str | None,
-}
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
     **dict.fromkeys(("latency_ms", "fraction"), float | None),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from nas.search.run import run_search
-from nas.search.setup import TYPES, SearchSetup
+from nas.search.settings import TYPES
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 
 
 @entry("search")
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
+    from nas.search.run import run_search  # here: torch takes seconds, and mistakes are found before
+    from nas.search.setup import SearchSetup
+
     outcome = run_search(SearchSetup.from_config(plain(cfg)))
     return 1 if outcome.missed else 0
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from nas.candidates.early_stopping import check_equal_lengths
 from nas.candidates.executors.base import Engine
@@ -17,35 +17,16 @@ from nas.candidates.training_job import search_recipe
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, check_budget, count_limits
 from nas.derive.handover import Derivation
-from nas.derive.most_probable import How
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
+from nas.search.settings import Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from search_spaces.budgets import Limit
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 
-Latency = Literal["auto", "on", "off"]
 SETTINGS = "nas.candidates.loop.CandidateSettings"
-TYPES: dict[str, Any] = {
-    "seed": int,
-    "budget.latency_ms": float | None,
-    "budget.macs": int | None,
-    "budget.params": int | None,
-    "budget.fraction": (float | None, 0, 1),
-    "budget.margin": (float | None, 0),
-    "budget.tolerance": (float, 0),
-    "budget.rounds": (int, 1),
-    "latency": Latency,
-    "derive.how": How | None,
-    "derive.count": (int, 1),
-    "derive.use": (float, 0, 1),
-    "train.enabled": bool,
-    "train.inherit": bool,
-    "tables": str,
-    "arch": str | None,
-}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from nas.terminal.stored_config import plain_value, resumed, run_config, without
 __all__ = [
     "DictConfig",
     "check_types",
+    "checked",
     "entry",
     "instantiate",
     "plain",
@@ -165,8 +166,19 @@ class _Carrier(BaseException):
 
 def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     """`cfg` with its overrides checked; that of the earlier run where `resume=` names one."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
+        cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     overrides = [words.split(text) for text in HydraConfig.get().overrides.task]
-    choices = HydraConfig.get().runtime.choices
+    return checked(cfg, config_name, overrides, HydraConfig.get().runtime.choices)
+
+
+def checked(
+    cfg: DictConfig, config_name: str, overrides: list[tuple[str, bool | None]], choices: Collection[str]
+) -> DictConfig:
+    """`cfg` if what was given fits; that of the earlier run where `resume` names one.
+
+    `overrides`: each key with whether it was added (`arguments.split`); `choices`: the keys that choose a card.
+    """
     defaults = OmegaConf.load(CONF / f"{config_name}.yaml")
     for key, added in overrides:
         if key in choices or added is None:
@@ -187,8 +199,6 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     whole = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(whole, dict)
     check_places({str(key): value for key, value in whole.items()})
-    if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
-        cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     if cfg.get("resume"):
         return resumed(cfg, [key for key, _ in overrides], choices, config_name)
     return cfg

@@ -42,7 +42,7 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
     if debug or not _is_users(error):
         traceback.print_exception(error)
         return USER_ERROR if _is_users(error) else BUG
-    line = _one_line(_message(error, config_name, arguments))
+    line = _one_line(message(error, config_name, arguments))
     if again and again not in line:
         line += f" [the run can be continued: {again}]"
     print(f"error: {line}", file=sys.stderr)
@@ -74,7 +74,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def _message(error: BaseException, config_name: str, arguments: list[str]) -> str:
+def message(error: BaseException, config_name: str, arguments: list[str]) -> str:
     if _is_full_disk(error):
         file = getattr(error, "filename", None)
         return f"the disk is full{f' (writing {file})' if file else ''}; free some space and try again"

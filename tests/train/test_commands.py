@@ -17,8 +17,8 @@ from nas.data.digits import digits
 from nas.runs import checkpoint
 from nas.runs.run import Run
 from nas.train import __main__ as train
-from nas.train.__main__ import is_published_name, short_name
 from nas.train.accuracy import evaluate as evaluate_network
+from nas.train.setup import is_published_name, short_name
 from search_spaces.arch import Arch
 
 SHORT = ["recipe.epochs=2", "recipe.batch_size=256", "accelerator=cpu"]

@@ -1,0 +1,27 @@
+"""Types and ranges of the settings in `conf/search.yaml` that stand beside its cards."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from nas.derive.settings import How
+
+Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
+TYPES: dict[str, Any] = {
+    "seed": int,
+    "budget.latency_ms": float | None,
+    "budget.macs": int | None,
+    "budget.params": int | None,
+    "budget.fraction": (float | None, 0, 1),
+    "budget.margin": (float | None, 0),
+    "budget.tolerance": (float, 0),
+    "budget.rounds": (int, 1),
+    "latency": Latency,
+    "derive.how": How | None,
+    "derive.count": (int, 1),
+    "derive.use": (float, 0, 1),
+    "train.enabled": bool,
+    "train.inherit": bool,
+    "tables": str,
+    "arch": str | None,
+}

@@ -1,0 +1,182 @@
+"""One training in a run directory, from its setup to a model folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+
+from nas.networks import model_folder, weights
+from nas.networks.network import FlatNetwork, Network
+from nas.runs import resuming
+from nas.runs.files import write_text
+from nas.runs.run import Run
+from nas.terminal.configuration.override_text import command
+from nas.terminal.next_command import data_settings
+from nas.terminal.progress import format_seconds, log, phase, table
+from nas.train import averaging, training
+from nas.train.setup import TrainSetup, short_name
+from search_spaces import zoo
+from search_spaces.arch import Arch
+
+CHECKPOINT = "checkpoints/train.pt"
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """The trained `network`, its test `figures`, and the `run_dir` that holds its model folder."""
+
+    setup: TrainSetup
+    run_dir: Path
+    network: Network | FlatNetwork
+    figures: Mapping[str, float]
+
+    @property
+    def arch(self) -> Arch:
+        """The network as it was trained."""
+        return self.setup.arch
+
+    @functools.cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of `result.json`; what a training does not know is null."""
+        setup, arch, figures = self.setup, self.arch, self.figures
+        return {
+            "space": None,
+            "method": None,
+            "arch": setup.name,
+            "arch_id": arch.id,
+            "data": setup.data.name,
+            "seed": setup.seed,
+            "device": None,
+            "asked_latency_ms": None,
+            "estimated_latency_ms": None,
+            "measured_latency_ms": None,
+            "params": arch.params,
+            "macs": arch.macs,
+            "activations": arch.activations,
+            "top1_percent": figures["top1_percent"],
+            "top5_percent": figures["top5_percent"],
+            "loss": figures["loss"],
+            "kept_average": figures.get("kept_average"),
+            "search_seconds": None,
+            "train_seconds": figures["train_seconds"],
+        }
+
+
+def run_training(setup: TrainSetup) -> TrainOutcome:
+    """Train, evaluate and write; of several processes the main one logs and writes.
+
+    Raises `ValueError` and `OSError` for bad input. Interrupted, it leaves a run that `resume` continues.
+    """
+    arch, recipe = setup.arch, setup.recipe
+    network = training.build_network(arch, recipe, seed=setup.seed)
+    if setup.initial_weights and not is_begun(setup.resume):
+        weights.load(network, weights.read_weights(setup.initial_weights), setup.initial_weights)
+    with _shared_run(setup) as (path, run):
+        if run is None:
+            return TrainOutcome(setup, path, network, _train(setup, network, path, None))
+        write_text(path / "arch.json", arch.to_json())
+        log(intention(setup))
+        outcome = TrainOutcome(setup, path, network, _train(setup, network, path, run))
+        model_folder.write(
+            path / "model",
+            network.cpu(),
+            data=setup.data,
+            metrics=outcome.result,
+            recipe=recipe,
+            family=zoo.FAMILY_OF.get(setup.name),
+            origin=f"Trained on {setup.data.name} for {recipe.epochs} epochs.",
+        )
+        run.write_json("result.json", outcome.result)
+        show(outcome)
+    return outcome
+
+
+def is_begun(resume: str | None) -> bool:
+    """Whether the run to be resumed has a training checkpoint, which supersedes the weights it began with."""
+    return resume is not None and training.finished_epochs(Path(resume) / CHECKPOINT) > 0
+
+
+@contextmanager
+def _shared_run(setup: TrainSetup) -> Iterator[tuple[Path, Run | None]]:
+    """The run directory, and the `Run` that holds it: None in all processes but the main one."""
+    run, accelerator = None, setup.compute.here
+    if accelerator.is_main_process:
+        run = Run.open(setup.run_dir, setup.resume, f"train-{short_name(setup.name)}", dict(setup.stored))
+    with nullcontext() if run is None else run:
+        path = [None if run is None else str(run.path)]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(path)
+        assert path[0] is not None
+        yield Path(path[0]), run
+
+
+def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: Run | None) -> dict[str, float]:
+    """Train `network` and return its figures; with `run`, its records and its progress are shown."""
+    recipe = setup.recipe
+    call = functools.partial(
+        training.train,
+        network,
+        setup.data,
+        recipe,
+        seed=setup.seed,
+        accelerator=setup.compute.here,
+        checkpoint=path / CHECKPOINT,
+        evaluate_every=setup.evaluate_every,
+        may_change=resuming.MAY_CHANGE,
+    )
+    if run is None:
+        return call()
+    done = training.finished_epochs(path / CHECKPOINT)
+    run.rewind("train", done)
+    steps = training.steps_per_epoch(setup.data, recipe)
+    with phase("training", recipe.epochs * steps, "step", completed=done * steps) as advance:
+
+        def on_epoch(epoch: int, record: dict[str, float]) -> None:
+            run.log("train", epoch, **record)
+            tested = f", {record['top1_percent']:.2f}% top-1" if "top1_percent" in record else ""
+            advance(0, f"epoch {epoch + 1}/{recipe.epochs}: loss {record['train_loss']:.3f}{tested}")
+
+        figures = call(on_epoch=on_epoch, on_step=advance)
+    if sentence := averaging.verdict(figures):
+        log(sentence)
+    return figures
+
+
+def intention(setup: TrainSetup) -> str:
+    """What is about to happen, and how the network was changed for it."""
+    given, arch, data = setup.given, setup.arch, setup.data
+    lines = [
+        f"{short_name(setup.name)}: {arch.params:,} parameters, {arch.macs:,} multiply-adds, on {data.name} "
+        f"({len(data.train):,} training and {len(data.test):,} test images of "
+        f"{data.in_channels}x{data.resolution}x{data.resolution}, {data.num_classes} classes), "
+        f"{setup.recipe.epochs} epochs"
+    ]
+    for what, was, now in (
+        ("classes", given.num_classes, arch.num_classes),
+        ("input channels", given.in_channels, arch.in_channels),
+        ("resolution", given.resolution, arch.resolution),
+    ):
+        if was != now:
+            lines.append(f"{what} changed from {was} to {now} to fit the data")
+    return "\n".join(lines)
+
+
+def show(outcome: TrainOutcome) -> None:
+    """The figures, where the model is, and what to type next."""
+    path, arch, figures = outcome.run_dir, outcome.arch, outcome.figures
+    rows = [
+        ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
+        ("parameters", f"{arch.params:,}"),
+        ("multiply-adds", f"{arch.macs:,}"),
+        ("training took", format_seconds(figures["train_seconds"])),
+        ("model folder", f"{path}/model"),
+    ]
+    table(f"result of {path}", ("", ""), rows)
+    # not in the table, whose cells are folded where a terminal is narrow
+    log(f"next: {command('evaluate', {'arch': f'{path}/model'})} {data_settings(outcome.setup.source.card)}".rstrip())

@@ -1,0 +1,14 @@
+"""Types and ranges of the settings in `conf/train.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TYPES: dict[str, Any] = {
+    "arch": str,
+    "initial_weights": str | None,
+    "evaluate_every": int,
+    "seed": int,
+    "accelerator": str,
+    "precision": str,
+}

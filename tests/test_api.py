@@ -1,0 +1,162 @@
+"""The Python interface: the functions of `nas`, with cards by name and objects of the program's own, and their page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nas
+from nas.candidates.executors.local import LocalEngine
+from nas.candidates.training_job import Order, train_candidate
+from nas.data.images import ImageData, in_memory
+from nas.methods.base import CandidateMethod
+from nas.methods.proposal import Proposal
+from nas.search.__main__ import main as search
+from search_spaces.budgets import Feasible
+from search_spaces.families.fbnet import fbnet
+from search_spaces.space import LayerwiseSpace, Population
+from tests.candidates.pretended import Pretended
+from tests.test_docs import ROOT, blocks
+
+SMALL: dict[str, Any] = {"width": 0.25, "head_channels": 32, "candidates": ["k3_e1", "k3_e3", "skip"]}
+SHORT: Any = {"search": {"trials": 2, "batch": 2}, "recipe": {"epochs": 1, "warmup_epochs": 0, "batch_size": 32}}
+ASKED: Any = {"accelerator": "cpu", "macs": 10**6, **SHORT}
+
+
+def tiny(resolution: int = 8, num_classes: int = 10, in_channels: int = 1) -> LayerwiseSpace:
+    return fbnet(resolution, num_classes, in_channels, width=0.25, head_channels=32, candidates=("k3_e1", "skip"))
+
+
+def noise(resolution: int | None = None, count: int = 40) -> ImageData:
+    images = torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    half = count // 2
+    return in_memory(
+        "noise", (images[:half], labels[:half]), (images[half:], labels[half:]), ("a", "b"), resolution or 8
+    )
+
+
+class SmallFirst(CandidateMethod):
+    def start(self, feasible: Feasible, seed: int) -> Proposal:
+        return _Draws(feasible, seed)
+
+
+class _Draws(Proposal):
+    def _propose(self, count: int, rng: np.random.Generator) -> Population:
+        drawn = self.feasible.sample(8 * count, rng)
+        return drawn[np.argsort(self.space.count("macs")(drawn))]
+
+
+class Here(Pretended):
+    """Trains in this process."""
+
+    def result(self, order: Order) -> dict[str, Any]:
+        return train_candidate(order)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LocalEngine, "open", lambda self, work: Here().open(work))
+
+
+def test_the_function_finds_what_the_command_finds() -> None:
+    words = ["space.width=0.25", "space.head_channels=32", "space.candidates=[k3_e1,k3_e3,skip]", "data.resolution=8"]
+    words += ["method=random", "budget.macs=1000000", "search.trials=2", "search.batch=2", "recipe.epochs=1"]
+    words += ["recipe.warmup_epochs=0", "recipe.batch_size=32", "accelerator=cpu", "run_dir=shell"]
+    with contextlib.suppress(SystemExit):
+        search(words)
+    data = {"card": "digits", "resolution": 8}
+    outcome = nas.run_search(space=SMALL, data=data, method="random", run_dir="python", **ASKED)
+    stored = json.loads(Path("shell/result.json").read_text())
+    timeless = {key for key in stored if not key.endswith("_seconds")}
+    assert {key: outcome.result[key] for key in timeless} == {key: stored[key] for key in timeless}
+    assert json.loads(Path("python/result.json").read_text()) == outcome.result
+    assert Path("python/config.yaml").read_text().replace("python", "shell") == Path("shell/config.yaml").read_text()
+    assert outcome.network is not None and outcome.run_dir == Path("python") and not outcome.missed
+    assert outcome.arch.id == stored["arch"]
+
+
+@pytest.mark.parametrize("form", ["definitions", "objects"])
+def test_space_data_and_method_of_ones_own(form: str) -> None:
+    given: Any = {"space": tiny, "data": noise, "method": SmallFirst}
+    if form == "objects":
+        given = {"space": tiny(8, 2), "data": noise(), "method": SmallFirst()}
+    outcome = nas.run_search(**given, run_dir="r", **ASKED)
+    assert outcome.result["method"] == "test_api" and outcome.result["data"] == "noise"
+    assert outcome.arch.num_classes == 2
+    trials = (Path("r") / "trials.csv").read_text() if (Path("r") / "trials.csv").exists() else ""
+    from_outcome = nas.derive_from(outcome, count=2, out="d1")
+    from_folder = nas.derive_from("r", count=2, out="d2", **given)
+    assert from_outcome.archs == from_folder.archs and from_outcome.archs[0] == outcome.arch, trials
+    with pytest.raises(ValueError, match="which no card of this installation names"):
+        nas.derive_from("r")  # a run directory runs no code of its own
+    again = nas.run_search(resume="r", search={"trials": 3}, **given)
+    assert again.result["trials"] == 3
+    trained = nas.train_arch(outcome.arch, data=given["data"], recipe=SHORT["recipe"], accelerator="cpu", run_dir="t")
+    assert trained.arch == outcome.arch and trained.result["data"] == "noise"
+    assert json.loads(Path("t/result.json").read_text()) == trained.result
+
+
+def test_an_interrupted_search_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: Any = {"space": SMALL, "data": {"card": "digits", "resolution": 8}, "method": "random", **ASKED}
+    whole = nas.run_search(run_dir="whole", **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "open", lambda self, work: Here(die_after=1).open(work))
+        with pytest.raises(KeyboardInterrupt):
+            nas.run_search(run_dir="r", **given)
+    resumed = nas.run_search(resume="r")
+    assert resumed.arch == whole.arch and resumed.result["top1_percent"] == whole.result["top1_percent"]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"space": "fbnett"}, r"unknown space=fbnett; .*did you mean fbnet\?"),
+        ({"sed": 1}, "there is no key 'sed'; did you mean seed"),
+        ({"seed": "x"}, "seed must be"),
+        ({"method": {"card": "random", "epochs": 3}}, "there is no key method.epochs"),
+        ({"space": 3.5}, "space must be a search space"),
+        ({"space": tiny(8, 2), "data": "digits"}, "space fbnet has num_classes=2, but digits has 10"),
+        ({"method": lambda: None}, "defined inside a function"),
+        ({"macs": -1, "method": "random"}, "budget.macs must be >= 1, got -1"),
+    ],
+)
+def test_bad_input_is_one_line(keywords: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        nas.run_search(run_dir="r", **keywords)
+    assert "\n" not in str(refused.value) and not Path("r").exists()
+
+
+def test_importing_nas_imports_no_torch() -> None:
+    code = (
+        "import sys, nas; assert {'run_search', 'derive_from'} <= set(nas.__all__); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_the_page_runs(tmp_path: Path) -> None:
+    """docs/python.md: its blocks one after the other, and its script, each a file."""
+    *steps, script = blocks("docs/python.md", "python")
+    for name, text in (("steps.py", "if __name__ == '__main__':\n" + _indented("\n".join(steps))), ("mine.py", script)):
+        (tmp_path / name).write_text(text)
+        done = subprocess.run(
+            [sys.executable, name],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True))
