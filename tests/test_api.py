@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,9 @@ def test_space_data_and_method_of_ones_own(form: str) -> None:
     outcome = nas.run_search(**given, run_dir="r", **ASKED)
     assert outcome.result["method"] == "test_api" and outcome.result["data"] == "noise"
     assert outcome.arch.num_classes == 2
-    trials = (Path("r") / "trials.csv").read_text() if (Path("r") / "trials.csv").exists() else ""
     from_outcome = nas.derive_from(outcome, count=2, out="d1")
     from_folder = nas.derive_from("r", count=2, out="d2", **given)
-    assert from_outcome.archs == from_folder.archs and from_outcome.archs[0] == outcome.arch, trials
+    assert from_outcome.archs == from_folder.archs and from_outcome.archs[0] == outcome.arch
     with pytest.raises(ValueError, match="which no card of this installation names"):
         nas.derive_from("r")  # a run directory runs no code of its own
     again = nas.run_search(resume="r", search={"trials": 3}, **given)
@@ -138,25 +138,19 @@ def test_bad_input_is_one_line(keywords: Any, message: str) -> None:
 
 
 def test_importing_nas_imports_no_torch() -> None:
-    code = (
-        "import sys, nas; assert {'run_search', 'derive_from'} <= set(nas.__all__); assert 'torch' not in sys.modules"
-    )
+    code = "import sys, nas; assert 'run_search' in nas.__all__ and not {'torch', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def test_the_page_runs(tmp_path: Path) -> None:
-    """docs/python.md: its blocks one after the other, and its script, each a file."""
+    """docs/python.md: its script, and then its other blocks one after the other, in one process."""
     *steps, script = blocks("docs/python.md", "python")
-    for name, text in (("steps.py", "if __name__ == '__main__':\n" + _indented("\n".join(steps))), ("mine.py", script)):
-        (tmp_path / name).write_text(text)
-        done = subprocess.run(
-            [sys.executable, name],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-
-
-def _indented(text: str) -> str:
-    return "".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True))
+    (tmp_path / "mine.py").write_text(script + textwrap.indent("\n".join(steps), "    "))
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "smallfirst" in done.stdout.split()

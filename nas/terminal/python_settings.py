@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nas.terminal.configuration.card_roles import check_given
 from nas.terminal.configuration.cards import PLAIN, parameters, target_path
 from nas.terminal.configuration.composition import CONF, compose
 from nas.terminal.configuration.override_text import literal, value_text
@@ -73,7 +74,9 @@ def _words(key: str, value: Any, objects: dict[str, Any]) -> Iterator[str]:
     if isinstance(card, str):
         yield f"{key}={_text(card)}"
     elif card is not None:
-        objects[key] = _card_of(key, card, rest) if callable(card) and _is_definition(card) else card
+        if not _is_definition(card):
+            check_given(key, card)
+        objects[key] = _card_of(key, card, rest) if _is_definition(card) else card
         if rest and not isinstance(objects[key], Mapping):
             raise ValueError(f"{key} is an object already, it takes no {', '.join(rest)}; give its class or function")
         return
