@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+from search_spaces.annotations import check_type
 
 
 class DataclassInstance(Protocol):
@@ -41,35 +40,18 @@ def types_of(cls: type[DataclassInstance]) -> dict[str, Any]:
 def check(value: Any, annotation: Any, name: str) -> Any:
     """`value`, if `annotation` allows it; a mapping becomes the dataclass that is asked, a list the tuple.
 
-    Numbers are finite, and true and false are none. Raises `ValueError` naming what `name` must be.
+    Raises `ValueError` naming what `name` must be.
     """
     options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(option, type):
             if isinstance(value, Mapping):
                 return read(option, value, name)
-            if isinstance(value, option):
+            if isinstance(value, option) or (value is None and type(None) in options):
                 return value
-        elif get_origin(option) is tuple:
-            if isinstance(value, list | tuple):
-                return tuple(check(item, get_args(option)[0], f"{name}[{i}]") for i, item in enumerate(value))
-        elif value is None if option is type(None) else _fits(value, option):
-            return value
-    raise ValueError(f"{name} must be {' or '.join(map(_words, options))}, got {value!r}")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, kind)
-
-
-def _words(option: Any) -> str:
-    if get_origin(option) is tuple:
-        return f"a list, each item {_words(get_args(option)[0])}"
-    return WORDS.get(option) or ("null" if option is type(None) else f"the fields of {option.__name__}")
+            none = " or null" if type(None) in options else ""
+            raise ValueError(f"{name} must be the fields of {option.__name__}{none}, got {value!r}")
+    return check_type(value, annotation, name)
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:

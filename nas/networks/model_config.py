@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from nas.runs.stored import Positive, Schema, record
-from nas.terminal.configuration.cards import Range
+from search_spaces.annotations import Range
 from search_spaces.arch import Arch
 
 CONFIG: Schema = {"architecture": str, "num_classes": int, "model_args": dict, "pretrained_cfg": dict, "nas": dict}

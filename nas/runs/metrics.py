@@ -157,7 +157,7 @@ def _record(line: bytes) -> Record:
             raise ValueError(f"{key} is {record.get(key)!r}")
     wrong = next((key for key, value in record.items() if isinstance(value, dict | list)), None)
     if wrong is not None:
-        raise ValueError(f"{wrong} is neither a number nor a text")
+        raise ValueError(f"{wrong} is neither a number nor a string")
     return record
 
 

@@ -33,13 +33,13 @@ from nas.terminal.command_help import show_help
 from nas.terminal.configuration import arguments as words
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_places
-from nas.terminal.configuration.cards import check_type
 from nas.terminal.configuration.composition import CONF, keys, nearest, own_method, settings, targets
 from nas.terminal.configuration.override_text import command as command_text
 from nas.terminal.configuration.override_text import literal
 from nas.terminal.error_lines import USER_ERROR, Terminated, report
 from nas.terminal.progress import log
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
+from search_spaces.annotations import check_type
 
 __all__ = [
     "DictConfig",

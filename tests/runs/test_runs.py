@@ -149,7 +149,7 @@ def test_a_lost_environment_does_not_block_a_run(
         (b"[1, 2]", "a record is a mapping, this is a list"),
         (b'{"phase": 3, "step": 0, "time": 0}', "phase is 3"),
         (b'{"phase": "a", "step": "0", "time": 0}', "step is '0'"),
-        (b'{"phase": "a", "step": 0, "time": 0, "loss": [1]}', "loss is neither a number nor a text"),
+        (b'{"phase": "a", "step": 0, "time": 0, "loss": [1]}', "loss is neither a number nor a string"),
         pytest.param(b"[" * 20_000, "lists and objects are nested more than 64 deep", id="deep"),
     ],
 )

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from nas.terminal.configuration.cards import build, check_type, describe, find_target
+from nas.terminal.configuration.cards import build, find_target
+from search_spaces.annotations import check_type, describe
 
 HERE = __name__
 
@@ -64,10 +65,10 @@ def test_fits(value: Any, annotation: Any, expected: Any) -> None:
         (1, bool, "true or false"),
         (float("nan"), float, "got nan"),
         (None, int, "a whole number, got None"),
-        (1, str, "a text"),
+        (1, str, "a string"),
         ("c", Literal["a", "b"], "one of a, b"),
         (True, Literal[1, 2], "one of 1, 2"),
-        ("ab", tuple[str, ...], "a list with each item a text"),
+        ("ab", tuple[str, ...], "a list with each item a string"),
         ([1], tuple[float, float], "a list of 2: a number, a number"),
         ([1, "b"], list[int], "a list with each item a whole number"),
         ([1], dict[str, int], "a mapping"),

@@ -131,7 +131,7 @@ def test_reading_a_layer_says_what_is_wrong() -> None:
             "skip has no field 'width'; it has out_channels, stride, act",
         ),
         ({"kind": "skip", "out_channels": True}, "skip: out_channels must be a whole number, got True"),
-        ({"kind": "classifier", "num_classes": 2.0}, "classifier: num_classes must be a whole number, got 2.0"),
+        ({"kind": "classifier", "num_classes": 2.5}, "classifier: num_classes must be a whole number, got 2.5"),
         ({"kind": "depthwise_separable", "out_channels": 8, "se": 3}, "se must be the fields of SqueezeExcite or null"),
         (
             {"kind": "depthwise_separable", "out_channels": 8, "se": {"ratio": "a"}},
