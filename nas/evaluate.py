@@ -11,6 +11,7 @@ from nas.data.card import data_of
 from nas.derive.verdict import NOT_WANTED
 from nas.latency.device import Device
 from nas.latency.measuring.measure import Measurement, measure_arch_ms
+from nas.latency.runtimes import check_local
 from nas.latency.tables.origin import not_this_machine
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
@@ -34,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     device: Device = instantiate(cfg.device)
     not_measured = not_measured or not_this_machine(device)
     if not_measured is None:
-        device.check_local()
+        check_local(device)
     source = resolve(name)
     if checkpoint is None and source.folder is None:
         raise ValueError(f"no weights for {name}: give checkpoint=<file>, or a model folder as arch=")

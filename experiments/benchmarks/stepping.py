@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.latency.device import cpu_model
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from nas.runs.memory import keep_freed_memory
 
 Step = Callable[[], Tensor]

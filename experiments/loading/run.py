@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from nas.latency.build import Effort, draw_networks
 from nas.latency.device import Device
-from nas.latency.measuring.measure import reference_workload
-from nas.latency.measuring.standalone import Interleaved
-from nas.latency.runtimes import prepare_copies, quiet
+from nas.latency.measuring.measure import prepare_copies, quiet, reference_workload
+from nas.latency.measuring.visits import Interleaved
 from nas.networks.network import build_network
 from nas.runs.files import read_json, write_json
 from search_spaces.families.fbnet import fbnet

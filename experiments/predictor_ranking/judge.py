@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from experiments.predictor_ranking.tables import Table
-from nas.latency.device import cpu_model
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from nas.runs.seeding import numpy_generator
 from predictors.blend import Blend
 from predictors.fbnetv3 import FBNetV3

@@ -14,9 +14,10 @@ from nas.data.card import data_of
 from nas.export.formats import format_named
 from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
-from nas.latency.measuring.measure import LOADS, measurements, reference_workload
-from nas.latency.measuring.standalone import Interleaved, image, onnx_workload, timed
-from nas.latency.runtimes import quiet
+from nas.latency.measuring.measure import LOADS, measurements, quiet, reference_workload
+from nas.latency.measuring.timing import image, onnx_workload, timed
+from nas.latency.measuring.visits import Interleaved
+from nas.latency.runtimes import check_local, runtime_named
 from nas.latency.tables.origin import not_this_machine
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
@@ -66,6 +67,8 @@ def export(
     not_measured = None if device is None else not_this_machine(device)
     if not_measured is not None:
         device = None
+    if device is not None:
+        check_local(device)
     training = network.training
     network.eval()
     report: dict[str, Any] = {
@@ -159,7 +162,8 @@ def _latency(
     with quiet(device):
         if chosen.name == "onnx":
             model = path.read_bytes()
-            copies = [onnx_workload(model, shape, device.threads, device.processor) for _ in range(LOADS)]
+            in_caller = runtime_named(device.runtime).in_calling_thread(device)
+            copies = [onnx_workload(model, shape, device.threads, device.processor, in_caller) for _ in range(LOADS)]
         else:
             images = image(shape)
             copies = [timed(lambda: run(images))]

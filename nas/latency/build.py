@@ -14,17 +14,11 @@ import numpy as np
 from nas.latency.device import Device, pinned
 from nas.latency.learning.features import network_features
 from nas.latency.learning.sample import spread_networks
-from nas.latency.measuring.measure import Measurement, measurements, reference_workload
-from nas.latency.measuring.standalone import (
-    Interleaved,
-    Journal,
-    Visits,
-    Workload,
-    capacity,
-    locked,
-    usual_reference_ms,
-)
-from nas.latency.runtimes import prepare, quiet
+from nas.latency.measuring.journal import Journal, locked
+from nas.latency.measuring.measure import Measurement, measurements, prepare, quiet, reference_workload
+from nas.latency.measuring.timing import Workload, capacity
+from nas.latency.measuring.visits import Interleaved, Visits, usual_reference_ms
+from nas.latency.runtimes import check_local
 from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.proof import Proof
@@ -91,7 +85,7 @@ def build_table(
     if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
         return known  # without a lock: a finished table may lie in a folder that cannot be written
     if not path.exists():
-        device.check_local()
+        check_local(device)
     with locked(path.with_suffix(".lock"), log):
         if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
             return known
@@ -99,7 +93,7 @@ def build_table(
             make_room(path, space, device, refresh)
             if not refresh and (known := usable(path, space, device, effort.held_out_networks)) is not None:
                 return known
-        device.check_local()
+        check_local(device)
         if device.name != LOCAL:
             log(f"this machine is measured, under the name {device.name}; a table of another one is imported")
         if refresh:
@@ -282,7 +276,7 @@ def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
 
 def _say(count: int) -> None:
     if count >= 20:
-        log(f"the machine was disturbed; making {count} visits again")
+        log(f"background load; repeating {count} timings")
 
 
 def _select(visits: Visits, prefix: str) -> Visits:

@@ -11,14 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from nas.latency.measuring.standalone import check_threads, cpu_model, machine
-
-__all__ = ["Device", "cpu_model", "environment", "pinned"]
-
 NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
-RUNTIMES = ("onnxruntime", "torch")
-PROCESSORS = ("cpu", "cuda")
-DTYPES = {"onnxruntime": ("fp32", "int8"), "torch": ("fp32", "bf16")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +40,6 @@ class Device:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"device {field} must be a whole number >= 1, got {value!r}")
 
-    def check_local(self) -> None:
-        """Raise `ValueError` where this machine cannot measure for the key (an unknown runtime, dtype or processor)."""
-        if self.runtime not in RUNTIMES:
-            raise ValueError(f"unknown runtime {self.runtime!r}; one of {', '.join(RUNTIMES)}")
-        if self.dtype not in DTYPES[self.runtime]:
-            raise ValueError(
-                f"runtime {self.runtime} does not measure {self.dtype!r}; one of {', '.join(DTYPES[self.runtime])}"
-            )
-        if self.processor not in PROCESSORS:
-            raise ValueError(f"unknown processor {self.processor!r}; one of {', '.join(PROCESSORS)}")
-        if self.processor == "cuda":
-            _require_cuda(self.runtime)
-        check_threads(self.threads)
-
     @property
     def key(self) -> str:
         """The key as a file-name part."""
@@ -77,38 +56,12 @@ class Device:
             raise ValueError(f"a device is an object with {', '.join(sorted(names))}, got {data!r}")
         for name in ("name", "runtime", "dtype", "processor"):
             if not isinstance(data[name], str):
-                raise ValueError(f"device {name} must be text, got {data[name]!r}")
+                raise ValueError(f"device {name} must be a string, got {data[name]!r}")
         return Device(**data)
 
 
-def _require_cuda(runtime: str) -> None:
-    if runtime == "torch":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise ValueError("processor=cuda, but torch sees no CUDA device; use processor=cpu")
-    else:
-        import onnxruntime
-
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise ValueError(
-                "processor=cuda, but this onnxruntime has no CUDA provider; install onnxruntime-gpu or use the cpu"
-            )
-
-
-def environment(device: Device) -> dict[str, Any]:
-    """Where and with what a table is measured: what a reader needs to judge or repeat it."""
-    packages = ["torch"] + (["onnxruntime"] if device.runtime == "onnxruntime" else [])
-    found = {**machine(), **{name: _version(name) for name in packages}}
-    if device.processor == "cuda":
-        import torch
-
-        if torch.cuda.is_available():
-            found["gpu"] = torch.cuda.get_device_name()
-    return found
-
-
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """The version of an installed `package`; None where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

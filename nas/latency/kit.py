@@ -6,6 +6,7 @@ only Python, numpy and onnxruntime. Run on the target it leaves `results.json`, 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import math
@@ -23,10 +24,12 @@ from torch import nn
 
 from nas.latency.build import Effort, assemble, draw_networks, shuffled
 from nas.latency.device import Device
-from nas.latency.measuring import standalone
+from nas.latency.measuring import journal, kit_script, timing
+from nas.latency.measuring import visits as visiting
+from nas.latency.measuring.journal import seal
 from nas.latency.measuring.measure import REFERENCE, measurements
-from nas.latency.measuring.standalone import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
-from nas.latency.runtimes import onnx_model
+from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
+from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
 from nas.latency.tables.table import LatencyTable, entries, row_key
@@ -41,6 +44,7 @@ from search_spaces.space import SearchSpace
 
 FORMAT = "nas.latency_kit"
 VERSION = 2
+SCRIPT = (machine, timing, visiting, journal, kit_script)  # each uses those before it alone
 KEEP_ELEMENTS = 512  # weights up to this size stay in the files
 
 README = """# Latency kit
@@ -122,10 +126,9 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                     for arch in shuffled(fit + held_out, seed)
                 ],
             }
-        kit["id"] = standalone.seal(kit, "id")
+        kit["id"] = seal(kit, "id")
         write_json(partial / "kit.json", kit)
-        for module, name in ((standalone, "measure.py"), (machine, "machine.py")):
-            shutil.copyfile(inspect.getfile(module), partial / name)
+        (partial / "measure.py").write_text(measure_script())
         (partial / "README.md").write_text(README.format(space=command))
         mask = os.umask(0)
         os.umask(mask)
@@ -135,6 +138,19 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
         if partial.exists():
             shutil.rmtree(partial)
     return folder
+
+
+def measure_script() -> str:
+    """The source of `measure.py`: the modules of `SCRIPT` in one file, without their imports of each other."""
+    parts = ["# Measures the kit in this folder; its README.md says how.", "from __future__ import annotations"]
+    for module in SCRIPT:
+        source = inspect.getsource(module)
+        lines = source.splitlines()
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("__future__", "nas"):
+                lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
 
 
 def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyTable:
@@ -148,7 +164,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
     if not (folder / "results.json").exists():
         begun = " (it was begun there)" if (folder / "results.jsonl").exists() else ""
         raise ValueError(f"the kit {folder} has no results.json yet{begun}; run python measure.py in it on the device")
-    results = _checked(folder / "results.json", "results of a latency kit", f"{FORMAT}_results", "digest")
+    results = _checked(folder / "results.json", "result file of a latency kit", f"{FORMAT}_results", "digest")
     try:
         if results["kit"] != kit["id"]:
             raise ValueError(f"results.json is of kit {results['kit']!r}, this is kit {kit['id']}")
@@ -195,10 +211,10 @@ def _checked(path: Path, what: str, form: str, key: str) -> dict[str, Any]:
     """The file `path`, which carries the digest of the rest of it as `key`."""
     data = read_json(path, what)
     if not isinstance(data, dict) or data.get("format") != form:
-        raise ValueError(f"{path} is no {what}")
+        raise ValueError(f"{path} is not a {what}")
     if data.get("version") != VERSION:
         raise ValueError(f"{path} has version {data.get('version')!r}, this release reads {VERSION}; write a new kit")
-    if data.get(key) != standalone.seal(data, key):
+    if data.get(key) != seal(data, key):
         raise ValueError(f"{what} {path} is damaged (its digest differs); copy it from the device again")
     return data
 

@@ -28,7 +28,8 @@ from nas.latency.device import Device
 from nas.latency.imports import import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.kit import FORMAT, VERSION, import_kit, write_kit
-from nas.latency.measuring.standalone import Journal, Visit, seal
+from nas.latency.measuring.journal import Journal, seal
+from nas.latency.measuring.visits import Visit
 from nas.latency.tables.proof import Proof
 from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.networks import model_folder

@@ -43,7 +43,7 @@ import sys
 from tests.latency.test_build import SMALL, SPACE
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.measuring.standalone import Journal
+from nas.latency.measuring.journal import Journal
 die_after = int(sys.argv[2])
 {MORTAL}
 table = build_table(SPACE, Device(), sys.argv[1], effort=SMALL)

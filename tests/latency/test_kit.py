@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -17,8 +18,8 @@ import pytest
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.kit import _without_weights, import_kit, write_kit
+from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import to_onnx
-from nas.latency.measuring.standalone import seal
 from nas.latency.tables.table import LatencyTable
 from nas.networks.network import Network
 
@@ -74,6 +75,15 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_script_is_one_file_without_a_name_twice(kit: Path) -> None:
+    assert {path.name for path in kit.glob("*.py")} == {"measure.py"}
+    body = ast.parse((kit / "measure.py").read_text()).body
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    names += [target.id for target in targets if isinstance(target, ast.Name)]
+    assert len(names) > 30 and len(set(names)) == len(names)
+
+
 def test_import_is_a_direct_build_within_noise(kit: Path, tmp_path: Path) -> None:
     table = import_kit(kit, SPACE)
     direct = build_table(SPACE, DEVICE, tmp_path, effort=SMALL)
@@ -121,7 +131,7 @@ def first_visit(*visit: object):
         ("results.json", lambda d: d.update(visits=[]), "is incomplete"),
         ("results.json", lambda d: d.update(environment=[]), "environment must be an object"),
         ("results.json", lambda d: d.update(environment={"cpu": {}}), "environment.cpu must be a plain value"),
-        ("kit.json", lambda d: d.update(format="x"), "is no latency kit"),
+        ("kit.json", lambda d: d.update(format="x"), "is not a latency kit"),
         ("kit.json", lambda d: d["rows"].pop(), "holds a layer that was not timed"),
         ("kit.json", lambda d: d.update(rows=[]), "lists no rows"),
         ("kit.json", lambda d: d.update(rows=3), "is incomplete"),

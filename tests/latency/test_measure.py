@@ -13,18 +13,13 @@ import pytest
 import torch
 
 from nas.latency.device import Device, pinned
+from nas.latency.measuring.journal import Journal, locked, seal
 from nas.latency.measuring.measure import Measurement, measure_arch_ms, measurements
-from nas.latency.measuring.standalone import (
-    LEAST_ROUNDS,
-    Interleaved,
-    Journal,
-    Visit,
-    locked,
-    seal,
-    timed,
-    usable_cores,
-)
+from nas.latency.measuring.timing import timed
+from nas.latency.measuring.visits import LEAST_ROUNDS, Interleaved, Visit
+from nas.latency.runtimes import check_local
 from nas.networks.network import Network
+from nas.runs.machine import usable_cores
 from search_spaces.families.fbnet import fbnet
 
 
@@ -223,9 +218,9 @@ def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
     ("change", "message"),
     [
         ({"runtime": "tflite"}, "unknown runtime 'tflite'; one of onnxruntime, torch"),
-        ({"dtype": "fp8"}, "does not measure 'fp8'; one of fp32"),
+        ({"dtype": "fp8"}, "does not measure dtype=fp8; one of fp32"),
         ({"threads": 4096}, "threads=4096, but this machine has"),
-        ({"processor": "tpu"}, "unknown processor 'tpu'"),
+        ({"processor": "tpu"}, "does not measure processor=tpu; one of cpu, cuda"),
     ],
 )
 def test_impossible_devices_are_refused(change: dict, message: str) -> None:
@@ -261,7 +256,7 @@ def test_threads_that_share_a_core_are_refused(monkeypatch: pytest.MonkeyPatch) 
         pass
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1})
     with pytest.raises(ValueError, match=r"threads=2, but .* leaves this process 1; use at most 1"):
-        Device(threads=2).check_local()
+        check_local(Device(threads=2))
 
 
 @pytest.mark.parametrize(

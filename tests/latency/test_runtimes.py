@@ -12,6 +12,7 @@ from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.measuring.quantize import quantize
+from nas.latency.runtimes import NAMES, check_local, register, runtime_named
 from nas.networks.network import Network
 from search_spaces.families.fbnet import fbnet
 
@@ -46,6 +47,20 @@ def test_quantised_graph_is_int8_and_close(tmp_path) -> None:
     assert kinds.count("QLinearConv") >= 67  # of 68; the runtime leaves the first one in floats
     assert kinds.count("Conv") <= 1
     assert np.corrcoef(wanted, got)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runtime_is_declared_whole(name: str) -> None:
+    runtime = runtime_named(name)
+    assert runtime.name == name and set(runtime.processors) <= {"cpu", "cuda"}
+    assert runtime.in_calling_thread(Device(runtime=name)) is runtime.computes_in_caller
+    assert not runtime.in_calling_thread(Device(runtime=name, threads=2))  # other threads compute too
+    assert not runtime.in_calling_thread(Device(runtime=name, processor="cuda"))
+    for change, what in (({"dtype": "fp4"}, "dtype=fp4"), ({"processor": "npu"}, "processor=npu")):
+        with pytest.raises(ValueError, match=f"runtime {name} does not measure {what}; one of "):
+            check_local(Device(runtime=name, **change))
+    with pytest.raises(ValueError, match=f"there is a runtime '{name}' already"):
+        register(runtime)
 
 
 @pytest.mark.gpu

@@ -12,8 +12,8 @@ import pytest
 from nas.latency.build import assemble
 from nas.latency.device import Device
 from nas.latency.learning.sample import spread_networks
+from nas.latency.measuring.journal import seal
 from nas.latency.measuring.measure import Measurement
-from nas.latency.measuring.standalone import seal
 from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.additive import price
 from search_spaces.blocks import InvertedResidual, Skip

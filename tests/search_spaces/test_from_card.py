@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from nas.latency.runtimes import onnx_model
+from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.networks.network import build_network
 from search_spaces.blocks import Skip
 from search_spaces.composed import ComposedSpace

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from experiments.benchmarks.stepping import Step, median_ms, times_ms, training_step
-from nas.latency.device import cpu_model
 from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.networks.network import build_network
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from nas.runs.memory import keep_freed_memory
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet

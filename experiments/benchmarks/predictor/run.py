@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas.latency.device import cpu_model
 from nas.networks.zero_cost import cost_statistics
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from nas.runs.seeding import numpy_generator
 from predictors.fbnetv3 import FBNetV3
 from predictors.pretraining import Pretraining

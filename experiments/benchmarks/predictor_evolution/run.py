@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from nas.latency.device import cpu_model
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorProposal, PredictorSearch
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess
 from search_spaces.budgets import Feasible, Limit

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.latency.device import cpu_model
 from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
 from search_spaces.families.fbnet import fbnet
 
 HERE = Path(__file__).parent

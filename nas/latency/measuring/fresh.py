@@ -7,12 +7,14 @@ with it is measured in a new process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 
 from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.runtimes import check_local, runtime_named
 from search_spaces.arch import Arch
 
 
@@ -21,8 +23,9 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
 
     Raises `ValueError` for a device this machine cannot measure for, `RuntimeError` where the process failed.
     """
-    device.check_local()
-    order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed})
+    check_local(device)
+    module = type(runtime_named(device.runtime)).__module__  # a runtime of your own registers itself there
+    order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "runtime_module": module})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
     done = subprocess.run(command, input=order, capture_output=True, text=True)
     if done.returncode:
@@ -32,6 +35,7 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
 
 def main() -> None:
     order = json.loads(sys.stdin.read())
+    importlib.import_module(order["runtime_module"])
     device = Device.from_dict(order["device"])
     found = measure_arch_ms(Arch.from_dict(order["arch"]), device, seed=order["seed"])
     print(json.dumps({"median_ms": found.median_ms}))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
 
 from nas.latency.device import Device, pinned
-from nas.latency.measuring.standalone import DISTURBED, Interleaved, Visit, Visits, Workload, usual_reference_ms
-from nas.latency.runtimes import prepare, prepare_copies, quiet
+from nas.latency.measuring.timing import Copies, Workload
+from nas.latency.measuring.visits import DISTURBED, Interleaved, Visit, Visits, usual_reference_ms
+from nas.latency.runtimes import check_local, runtime_named
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import published
@@ -70,6 +73,34 @@ def measurements(visits: Visits) -> dict[str, Measurement]:
     return {key: Measurement.of([turns[turn] for turn in sorted(turns)], usual) for key, turns in visits.items()}
 
 
+def prepare(module: nn.Module, input_shape: tuple[int, int, int], device: Device) -> Workload:
+    """`module` in eval mode, ready to be timed for `device` on batches of images of `input_shape`."""
+    return prepare_copies(module, input_shape, device, 1)[0]
+
+
+def prepare_copies(module: nn.Module, input_shape: tuple[int, int, int], device: Device, count: int) -> Copies:
+    """`module` loaded `count` times. What lies where in memory differs, and with it the time."""
+    return runtime_named(device.runtime).load(module, (device.batch_size, *input_shape), device, count)
+
+
+@contextmanager
+def quiet(device: Device) -> Iterator[None]:
+    """The conditions of every measurement: `device.threads` torch threads and no garbage collection meanwhile."""
+    import torch
+
+    threads = torch.get_num_threads()
+    collecting = gc.isenabled()
+    torch.set_num_threads(device.threads)
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if collecting:
+            gc.enable()
+
+
 def reference_workload(device: Device) -> Workload:
     """`REFERENCE` on `device`."""
     return prepare(build_network(REFERENCE), REFERENCE.input_shape, device)
@@ -93,7 +124,7 @@ def measure_arch_ms(
     (channels, height, width), unless it carries an `arch`. Under ONNX Runtime the module is written as the graph that
     `torch.onnx.export` gives (see `onnx_graph`). Raises `ValueError` for a device this machine cannot measure for.
     """
-    device.check_local()
+    check_local(device)
     if isinstance(arch_or_module, Arch):
         module: nn.Module = build_network(arch_or_module)
         shape: tuple[int, int, int] = arch_or_module.input_shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nas.latency.measuring.standalone import MOST_MS
+from nas.latency.measuring.visits import MOST_MS
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 LARGEST = 1e12
@@ -20,7 +20,7 @@ def name(value: Any, what: str) -> str:
 
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} must be text, got {_shown(value)}")
+        raise ValueError(f"{what} must be a string, got {_shown(value)}")
     return value
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.latency.device import Device, environment
-from nas.latency.measuring.standalone import MEASURING
+from nas.latency.device import Device
+from nas.latency.measuring.timing import MEASURING
+from nas.latency.runtimes import environment
 from search_spaces.identity import Identity, differences
 
 LOCAL = "local"  # the name of whatever machine we run on

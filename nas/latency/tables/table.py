@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.latency.device import Device
-from nas.latency.measuring.standalone import MOST_MS, seal
+from nas.latency.measuring.journal import seal
+from nas.latency.measuring.visits import MOST_MS
 from nas.latency.tables import fields
 from nas.latency.tables.origin import elsewhere
 from nas.latency.tables.proof import Proof
