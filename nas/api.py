@@ -16,6 +16,9 @@ from nas.derive.request import DerivedNetworks
 from nas.derive.run import run_derivation
 from nas.derive.settings import TYPES as DERIVE_TYPES
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
+from nas.latency.setup import TYPES as TABLE_TYPES
+from nas.latency.setup import TableSetup
+from nas.latency.tables.table import LatencyTable
 from nas.search.result import SearchOutcome
 from nas.search.run import run_search as search_by
 from nas.search.settings import TYPES as SEARCH_TYPES
@@ -83,6 +86,19 @@ class DeriveKeywords(TypedDict, total=False):
     overrides: Sequence[str]
 
 
+class TableKeywords(TypedDict, total=False):
+    """Keywords of `build_table`; `conf/latency.yaml` explains each."""
+
+    space: Any
+    device: Any
+    tables: str | Path
+    effort: Mapping[str, Any]
+    seed: int
+    refresh: bool
+    pin: bool
+    overrides: Sequence[str]
+
+
 class TrainKeywords(TypedDict, total=False):
     """Keywords of `train_arch`; `conf/train.yaml` explains each."""
 
@@ -136,6 +152,14 @@ def finished_search(outcome: SearchOutcome) -> FinishedSearch:
         budget=setup.budget,
         seed=setup.seed,
     )
+
+
+def build_table(**keywords: Unpack[TableKeywords]) -> LatencyTable:
+    """The latency table of a space on a device, as `nas.latency` builds it: that in `tables`, or one measured now.
+
+    Its `cost(space)` prices genotypes, its `proof` says how far whole networks are from it.
+    """
+    return TableSetup.from_config(resolved("latency", keywords, TABLE_TYPES)).build()
 
 
 def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKeywords]) -> TrainOutcome:

@@ -19,6 +19,7 @@ import nas
 from nas.candidates.executors.local import LocalEngine
 from nas.candidates.training_job import Order, train_candidate
 from nas.data.images import ImageData, in_memory
+from nas.latency.device import Device
 from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
@@ -135,6 +136,20 @@ def test_bad_input_is_one_line(keywords: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
         nas.run_search(run_dir="r", **keywords)
     assert "\n" not in str(refused.value) and not Path("r").exists()
+
+
+def test_a_table_is_built_as_the_command_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def build(space: LayerwiseSpace, device: Device, folder: str, **settings: Any) -> str:
+        asked.update(settings, space=space, device=device, folder=folder)
+        return "table"
+
+    monkeypatch.setattr("nas.latency.setup.build_table", build)
+    assert nas.build_table(space=tiny, device={"threads": 2}, effort={"rounds": 3}, tables="t") == "table"
+    assert asked["space"].name == "fbnet" and asked["device"] == Device(threads=2) and asked["folder"] == "t"
+    assert asked["effort"].rounds == 3 and asked["effort"].network_rounds == 20 and not asked["refresh"]
+    assert nas.build_table(space=tiny(), device=Device("other")) == "table" and asked["device"].name == "other"
 
 
 def test_importing_nas_imports_no_torch() -> None:

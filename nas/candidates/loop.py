@@ -15,7 +15,7 @@ from nas.candidates.log import CandidateLog, Clock, keep_id, run_id
 from nas.candidates.storage import file_url
 from nas.candidates.study import study_identity
 from nas.candidates.training_job import Order, train_candidate
-from nas.candidates.trials import Claim, TrialStore
+from nas.candidates.trials import Claim, TrialStore, own_study
 from nas.candidates.trials_file import write_trials
 from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
@@ -167,14 +167,11 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
     own = run_id(run)
     store = TrialStore(
         settings.storage or file_url(run.path / "trials.db"),
-        settings.study or f"search-{own}",
+        settings.study or own_study(own),
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,
         identity=study_identity(feasible, search.method, search.order_of("", anchor), settings.stop_correlation),
-        cure="name another search.study, or leave it out"
-        if settings.study
-        else "put that back, or begin a search of its own",
     )
     keep_id(run, own)  # only now: a run that is refused leaves no directory
     return store

@@ -47,6 +47,11 @@ class Outcome:
     reason: str | None
 
 
+def own_study(owner: str) -> str:
+    """What the study of a search is called that names none: no other search has it."""
+    return f"search-{owner}"
+
+
 class TrialStore(SharedStudy):
     """The trials of one search. Candidates are waiting, running, complete or failed; a failed one is tried again, up to
     `attempts` times in all. A trial whose process died is given out again without counting as an attempt.
@@ -54,7 +59,7 @@ class TrialStore(SharedStudy):
     `storage`: an SQLAlchemy URL (`sqlite:///path`, `postgresql://...`) as Optuna takes it. `owner`: who runs trials
     here, unique among living processes, the same when a killed search continues; what it left running is given out
     again at once, what others left after `GRACE_SECONDS`. `identity`: everything scores and proposals depend on; a
-    study of something else is refused by naming what differs, with the way out `cure`.
+    study of something else is refused by naming what differs.
 
     Raises `ValueError` where the storage cannot be used, stays locked or is damaged, `OSError` where its disk is full.
     """
@@ -68,7 +73,6 @@ class TrialStore(SharedStudy):
         owner: str,
         attempts: int,
         identity: Identity,
-        cure: str = "name another search.study",
     ) -> None:
         if attempts < 1:
             raise ValueError(f"search.attempts must be >= 1, got {attempts}")
@@ -79,6 +83,9 @@ class TrialStore(SharedStudy):
         }
         self._sizes = [len(v) for v in variables]
         self._checked: set[int] = set()  # finished trials, which never change
+        is_own = study == own_study(owner)
+        other = "name another search.study, or leave it out"
+        cure = "put that back, or begin a search of its own" if is_own else other
         super().__init__(storage, study, identity, cure)
 
     # -- candidates

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nas.derive.budget import Budget
-from nas.derive.most_probable import SINGLE, NothingWithin, Rows, derive
+from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
 from nas.latency.device import Device
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
@@ -22,17 +22,6 @@ from search_spaces import identity
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
-
-
-@dataclasses.dataclass(frozen=True)
-class Derivation:
-    """How networks are derived from a result: see `nas.derive.most_probable.derive` and `nas.derive.within_budget`."""
-
-    how: str
-    use: float
-    count: int
-    rounds: int
-    seed: int
 
 
 def clock_of(space: SearchSpace, cost: AdditiveCost | None, device: Device | None, seed: int) -> Clock:
@@ -57,7 +46,7 @@ def derive_probable(
 
     def propose(limit: float, count: int) -> list[Genotype]:
         bound = limit if np.isfinite(limit) else None
-        return derive(probabilities, cost, bound, asked.how, count, asked.seed, asked.use, decided)
+        return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided)
 
     rounds = 1 if asked.how in SINGLE else asked.rounds
     return within_budget(propose, clock, budget, asked.count, rounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -23,15 +24,19 @@ class NothingWithin(ValueError):
     """No network within the limit can be derived this way."""
 
 
+@dataclass(frozen=True)
+class Derivation:
+    """How networks are derived from a result: see `derive`, and for `rounds` `nas.derive.within_budget`."""
+
+    how: str
+    use: float
+    count: int
+    rounds: int
+    seed: int
+
+
 def derive(
-    probabilities: Rows,
-    cost: AdditiveCost,
-    limit: float | None,
-    how: str,
-    count: int,
-    seed: int,
-    use: float = 0.0,
-    decided: Genotype | None = None,
+    probabilities: Rows, cost: AdditiveCost, limit: float | None, asked: Derivation, decided: Genotype | None = None
 ) -> list[Genotype]:
     """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
 
@@ -41,6 +46,7 @@ def derive(
     derived by `budget` cost at least, as long as there are such networks. Raises `NothingWithin` where the one network
     of `argmax` or `thresholds`, or every sampled one, is above the limit.
     """
+    how, count, use = asked.how, asked.count, asked.use
     check(how, count, use)
     bound = np.inf if limit is None else limit
     if how == "budget":
@@ -53,7 +59,7 @@ def derive(
             found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
         return found
     if how == "sample":
-        found = sample(probabilities, count, numpy_generator(seed, "derive"), cost, bound)
+        found = sample(probabilities, count, numpy_generator(asked.seed, "derive"), cost, bound)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
     if how == "thresholds" and decided is None:
         raise ValueError("this search decided no network by thresholds; derive with how=budget, argmax or sample")

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from nas.derive import most_probable
 from nas.derive.from_candidates import derive_candidates
-from nas.derive.handover import Derivation, derive_probable, read_decided, read_probabilities
+from nas.derive.handover import derive_probable, read_decided, read_probabilities
+from nas.derive.most_probable import Derivation
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup
 from nas.methods.base import CandidateMethod, is_supernet

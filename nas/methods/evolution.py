@@ -88,7 +88,7 @@ def evolve(
     while used < settings.evaluations and idle < settings.patience:
         count = min(settings.children, -(-(settings.evaluations - used) // budgets))
         owner = np.repeat(np.arange(budgets), count)
-        children = _breed(space, pool, scores, elite, valid, owner, rng, settings.mutations)
+        children = _breed(space, _Parents(pool, scores, elite, valid), owner, rng, settings.mutations)
         children = repair(children, feasible, maxima[owner], rng, anchors[owner])
         keys = children @ weights
         fresh = np.unique(keys, return_index=True)[1]
@@ -126,17 +126,21 @@ def _elite(scores: Floats, costs: Floats, maxima: Floats, keep: int) -> tuple[ND
     return np.take_along_axis(top, order, axis=1), valid
 
 
+@dataclass(frozen=True)
+class _Parents:
+    """Genotypes `pool` (n, genes) and `scores` (n,); the best rows within budget b are `elite[b, :valid[b]]`."""
+
+    pool: Population
+    scores: Floats
+    elite: NDArray[np.int64]
+    valid: NDArray[np.int64]
+
+
 def _breed(
-    space: SearchSpace,
-    pool: Population,
-    scores: Floats,
-    elite: NDArray[np.int64],
-    valid: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    rng: np.random.Generator,
-    mutations: float,
+    space: SearchSpace, parents: _Parents, owner: NDArray[np.int64], rng: np.random.Generator, mutations: float
 ) -> Population:
     """One child per entry of `owner`, the budget it is for."""
+    pool, scores, elite, valid = parents.pool, parents.scores, parents.elite, parents.valid
     mothers = elite[owner, (rng.random(len(owner)) ** 2 * valid[owner]).astype(int)]
     other = np.where(rng.random(len(owner)) < 0.8, owner, rng.integers(len(elite), size=len(owner)))
     fathers = elite[other, (rng.random(len(owner)) * valid[other]).astype(int)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,24 +29,30 @@ METRICS = {
 LISTED = 100  # classes that a card names; config.json has them all
 
 
-def write(
-    name: str,
-    network: Network | FlatNetwork,
-    pretrained_cfg: Mapping[str, Any],
-    data: ImageData | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    recipe: Recipe | None = None,
-    family: str | None = None,
-    origin: str = "",
-) -> str:
+@dataclass(frozen=True)
+class About:
+    """What is known of how a network came about, beside its arch and weights.
+
+    `data`: gives class names and all that is done to an image before the network sees it. `metrics` and `recipe` list
+    what is known of the run, `origin` says it in one sentence. `family`, where it is a key of
+    `search_spaces.zoo.FAMILIES`, gives paper and citation; a network of a user's own space has neither.
+    """
+
+    data: ImageData | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    family: str | None = None
+    origin: str = ""
+    license: str = "apache-2.0"
+
+
+def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str, Any], about: About) -> str:
     """The card of `network`, called `name` after its folder.
 
     Figures follow from the arch: parameters, multiply-adds (GMACs) and activations (output elements of convolutions
-    and linear layers) for one image of the arch's resolution. `metrics` and `recipe` list what is known of the run;
-    `family`, where it is a key of `search_spaces.zoo.FAMILIES`, gives paper and citation; a network of a user's own
-    space has neither.
+    and linear layers) for one image of the arch's resolution.
     """
-    arch = network.arch
+    arch, data, recipe, family, origin = network.arch, about.data, about.recipe, about.family, about.origin
     parts = [_front_matter(pretrained_cfg["license"], data), f"# Model card for {_line(name)}"]
     parts.append(_line(origin) or "An image classification network, found or trained under a latency budget.")
     stats = [
@@ -66,7 +73,7 @@ def write(
     parts.append("\n".join(stats))
     if data is not None:
         parts.append(_images(data))
-    results = _results(metrics or {})
+    results = _results(about.metrics)
     if results:
         parts.append("## Results\n" + results)
     if recipe is not None:

@@ -14,16 +14,16 @@ MODEL_ARGS: Schema = {"arch": dict | None, "in_chans": int | None, "bn_eps": flo
 Share = Annotated[float, Range(1e-6, 1)]
 
 
-def check(config: Any, path: str) -> None:
+def check(model: Any, path: str) -> None:
     """Raise `ValueError` where an entry of the configuration in `path` has another type than is written there."""
-    if not isinstance(config, dict) or not isinstance(config.get("nas"), dict):
+    if not isinstance(model, dict) or not isinstance(model.get("nas"), dict):
         raise ValueError(f"{path} was not written by this framework (no 'nas' entry); load it with timm")
-    record(config, CONFIG, path)
-    record(config["nas"], ABOUT, f"{path}: nas")
-    _only(config["model_args"], MODEL_ARGS, f"{path}: model_args")
+    record(model, CONFIG, path)
+    record(model["nas"], ABOUT, f"{path}: nas")
+    _only(model["model_args"], MODEL_ARGS, f"{path}: model_args")
 
 
-def check_images(cfg: dict[str, Any], arch: Arch, path: str) -> None:
+def check_images(images: dict[str, Any], arch: Arch, path: str) -> None:
     """Raise `ValueError` where the description of images and labels does not fit a network of `arch`.
 
     Entries that are missing are timm's defaults; `input_size` and the layers' names are not.
@@ -46,8 +46,8 @@ def check_images(cfg: dict[str, Any], arch: Arch, path: str) -> None:
         **dict.fromkeys(("architecture", "license", "description", "paper_name"), str | None),
         "paper_ids": str | list[str] | None,
     }
-    _only(cfg, known, what)
-    names = cfg.get("label_names")
+    _only(images, known, what)
+    names = images.get("label_names")
     if names is not None and len(names) != arch.num_classes:
         raise ValueError(f"{what}: label_names must be {arch.num_classes} texts, got {len(names)}")
 

@@ -6,7 +6,6 @@ A network that timm itself has is stored under timm's name, so that timm loads i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +16,12 @@ from timm.models import is_model
 
 from nas.data import ImageData
 from nas.networks import ENTRY, model_card, model_config, weights
+from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import checkpoint
 from nas.runs.files import read_json, write_json, write_text
 from search_spaces import zoo
 from search_spaces.arch import Arch
-from search_spaces.recipe import Recipe
 
 CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
 DEFAULT_EPS = 1e-5
@@ -49,30 +48,30 @@ def read(folder: str | Path) -> Saved:
     """The description in `folder`. Raises `ValueError` where its files are missing, altered or disagree."""
     folder = Path(folder)
     path = folder / CONFIG
-    config = read_json(path, "model configuration")
-    model_config.check(config, str(path))
-    about = config["nas"]
+    model = read_json(path, "model configuration")
+    model_config.check(model, str(path))
+    about = model["nas"]
     arch = Arch.load(folder / ARCH)
     if about.get("arch_id") != arch.id:
         raise ValueError(f"{path} is for arch {about.get('arch_id')}, {folder / ARCH} holds {arch.id}: one was altered")
-    inner = config["model_args"].get("arch")
+    inner = model["model_args"].get("arch")
     if inner is not None and Arch.from_dict(inner) != arch:
         raise ValueError(f"{path} and {folder / ARCH} describe different networks: one was altered")
-    cfg = config["pretrained_cfg"]
-    for owner, values in ((CONFIG, config), (f"{CONFIG}: pretrained_cfg", cfg)):
+    images = model["pretrained_cfg"]
+    for owner, values in ((CONFIG, model), (f"{CONFIG}: pretrained_cfg", images)):
         if values.get("num_classes") != arch.num_classes:
             raise ValueError(
                 f"{folder / owner} says {values.get('num_classes')!r} classes, {ARCH} {arch.num_classes}: "
                 "one was altered"
             )
-    model_config.check_images(cfg, arch, str(path))
+    model_config.check_images(images, arch, str(path))
     layers = weights.shapes_of(arch)
     for key in ("first_conv", "classifier"):
-        if f"{cfg[key]}.weight" not in layers:
-            raise ValueError(f"{path}: pretrained_cfg: {key} must be a layer of the network, got {cfg.get(key)!r}")
-    if config.get("architecture") not in (ENTRY, timm_name(arch)):
-        raise ValueError(f"{path}: architecture {config.get('architecture')!r} is not that of {ARCH}: one was altered")
-    return Saved(arch, config["architecture"], dict(cfg), float(about["batch_norm_eps"]))
+        if f"{images[key]}.weight" not in layers:
+            raise ValueError(f"{path}: pretrained_cfg: {key} must be a layer of the network, got {images.get(key)!r}")
+    if model.get("architecture") not in (ENTRY, timm_name(arch)):
+        raise ValueError(f"{path}: architecture {model.get('architecture')!r} is not that of {ARCH}: one was altered")
+    return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]))
 
 
 def check_weights(folder: str | Path, arch: Arch) -> None:
@@ -92,67 +91,47 @@ def folder_in(path: str | Path) -> Path | None:
 
 def images_of(folder: str | Path) -> dict[str, Any]:
     """How the network in `folder` wants its images, and what its outputs are called, in timm's words."""
-    cfg = read(folder).pretrained_cfg
-    return {key: cfg[key] for key in IMAGES if cfg.get(key) is not None}
+    images = read(folder).pretrained_cfg
+    return {key: images[key] for key in IMAGES if images.get(key) is not None}
 
 
-def write(
-    folder: str | Path,
-    network: Network | FlatNetwork,
-    *,
-    data: ImageData | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    recipe: Recipe | None = None,
-    family: str | None = None,
-    origin: str = "",
-    license: str = "apache-2.0",
-) -> Path:
+def write(folder: str | Path, network: Network | FlatNetwork, about: About | None = None) -> Path:
     """Write `network` to `folder`: weights, `arch.json`, model card, and `config.json` last. Returns the folder.
 
-    `data` gives class names and all that is done to an image before the network sees it; `metrics`, `recipe`, `origin`
-    (one sentence on how the network came about) and `family` (a space's name; those of `search_spaces.zoo.FAMILIES`
-    have a citation) go into the card.
+    `about`: how the network came about; its data say how images are prepared.
     """
+    about = about or About()
     folder = Path(folder)
     if not network.num_classes:
         raise ValueError("a model folder needs a network with a classifier; this one has num_classes=0")
     arch = network.arch
-    config = _config(network, data, license)
-    card = model_card.write(
-        folder.name,
-        network,
-        config["pretrained_cfg"],
-        data,
-        metrics or {},
-        recipe,
-        family,
-        origin,
-    )
+    model = _config(network, about.data, about.license)
+    card = model_card.write(folder.name, network, model["pretrained_cfg"], about)
     checkpoint.save_weights(folder / WEIGHTS, network.state_dict())
-    config["nas"]["weights_sha256"] = weights.digest_of(folder / WEIGHTS)
+    model["nas"]["weights_sha256"] = weights.digest_of(folder / WEIGHTS)
     write_text(folder / ARCH, arch.to_json())
     write_text(folder / CARD, card)
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, model)
     return folder
 
 
 def _config(network: Network | FlatNetwork, data: ImageData | None, license: str) -> dict[str, Any]:
     """timm's `config.json`, with our own additions under `nas`."""
     arch, eps = network.arch, network.batch_norm_eps
-    cfg = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
-    cfg = {key: value for key, value in cfg.items() if key not in _ABOUT_OTHER_WEIGHTS}
+    images = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
+    images = {key: value for key, value in images.items() if key not in _ABOUT_OTHER_WEIGHTS}
     name = timm_name(arch) or ENTRY
     size = [arch.in_channels, arch.resolution, arch.resolution]
-    cfg |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
+    images |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
     if data is not None:
         if (data.num_classes, data.in_channels) != (arch.num_classes, arch.in_channels):
             raise ValueError(
                 f"{data.name} has {data.num_classes} classes and {data.in_channels} channels, the network "
                 f"{arch.num_classes} and {arch.in_channels}; give the data it was trained on"
             )
-        cfg |= data.pretrained_cfg()
-    elif len(cfg.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
-        cfg |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
+        images |= data.pretrained_cfg()
+    elif len(images.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
+        images |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
     args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
     if arch.in_channels != 3:
         args["in_chans"] = arch.in_channels
@@ -164,7 +143,7 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
         "num_features": network.num_features,
         "global_pool": network.global_pool.pool_type,
         "model_args": args,
-        "pretrained_cfg": cfg,
+        "pretrained_cfg": images,
         "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps},
     }
 

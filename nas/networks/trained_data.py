@@ -19,8 +19,8 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
     """
     if folder is None:
         return data
-    cfg = model_folder.read(folder).pretrained_cfg
-    names, numbers = cfg.get("label_names"), tuple(str(i) for i in range(data.num_classes))
+    trained = model_folder.read(folder).pretrained_cfg
+    names, numbers = trained.get("label_names"), tuple(str(i) for i in range(data.num_classes))
     if names is not None and numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names:
         row = next(row for row, pair in enumerate(zip(names, data.class_names, strict=True)) if pair[0] != pair[1])
         raise ValueError(
@@ -28,10 +28,10 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
             f"{data.class_names[row]!r}; give data with the classes {', '.join(names[:10])} in this order"
         )
     here = data.pretrained_cfg()
-    chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if cfg.get(key) is not None]
+    chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if trained.get(key) is not None]
     for key in chosen:
-        if plain(cfg[key]) != here[key]:
-            log(f"note: evaluated with {key} {here[key]} of the data, {folder} was made with {cfg[key]}")
-    if cfg.get("mean") is None or cfg.get("std") is None:
+        if plain(trained[key]) != here[key]:
+            log(f"note: evaluated with {key} {here[key]} of the data, {folder} was made with {trained[key]}")
+    if trained.get("mean") is None or trained.get("std") is None:
         return data
-    return data.normalised(torch.tensor(cfg["mean"]), torch.tensor(cfg["std"]))
+    return data.normalised(torch.tensor(trained["mean"]), torch.tensor(trained["std"]))

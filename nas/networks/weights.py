@@ -61,8 +61,8 @@ def check_digest(path: str | Path) -> None:
     config_path = path.parent / "config.json"
     if not path.is_file() or not config_path.is_file():
         return
-    config = read_json(config_path, "model configuration")
-    about = config.get("nas") if isinstance(config, Mapping) else None
+    model = read_json(config_path, "model configuration")
+    about = model.get("nas") if isinstance(model, Mapping) else None
     known = about.get("weights_sha256") if isinstance(about, Mapping) else None
     if known is not None and digest_of(path) != known:
         raise ValueError(

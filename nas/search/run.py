@@ -9,6 +9,7 @@ from nas.data import ImageData
 from nas.derive.handover import write_archs
 from nas.methods.base import CandidateMethod, is_supernet
 from nas.networks import model_folder
+from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
 from nas.runs import resuming
@@ -95,9 +96,11 @@ def _write_model(outcome: SearchOutcome) -> None:
     model_folder.write(
         outcome.run_dir / "model",
         outcome.network.cpu(),
-        data=outcome.data,
-        metrics=outcome.result,
-        recipe=outcome.recipe,
-        family=space.name if space.name in FAMILIES else None,
-        origin=f"Found by searching the {space.name} space with {setup.method_name}{target}.",
+        About(
+            data=outcome.data,
+            metrics=outcome.result,
+            recipe=outcome.recipe,
+            family=space.name if space.name in FAMILIES else None,
+            origin=f"Found by searching the {space.name} space with {setup.method_name}{target}.",
+        ),
     )

@@ -16,7 +16,7 @@ from nas.candidates.storage import check_storage
 from nas.candidates.training_job import search_recipe
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, check_budget, count_limits
-from nas.derive.handover import Derivation
+from nas.derive.most_probable import Derivation
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.search.settings import Latency

@@ -12,6 +12,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 
 from nas.networks import model_folder, weights
+from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import resuming
 from nas.runs.files import write_text
@@ -86,11 +87,13 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
         model_folder.write(
             path / "model",
             network.cpu(),
-            data=setup.data,
-            metrics=outcome.result,
-            recipe=recipe,
-            family=zoo.FAMILY_OF.get(setup.name),
-            origin=f"Trained on {setup.data.name} for {recipe.epochs} epochs.",
+            About(
+                data=setup.data,
+                metrics=outcome.result,
+                recipe=recipe,
+                family=zoo.FAMILY_OF.get(setup.name),
+                origin=f"Trained on {setup.data.name} for {recipe.epochs} epochs.",
+            ),
         )
         run.write_json("result.json", outcome.result)
         show(outcome)

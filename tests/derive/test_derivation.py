@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.derive.integer_programme import best_under_budget
-from nas.derive.most_probable import argmax, derive, log_probability, sample
+from nas.derive.most_probable import Derivation, argmax, derive, log_probability, sample
 from search_spaces.additive import AdditiveCost
 
 
@@ -68,17 +68,17 @@ def test_a_share_of_the_budget_is_used_where_it_can_be() -> None:
     probabilities, cost = problem(3)
     low, high = cost.reachable()
     limit = low + 0.6 * (high - low)
-    costs = cost(np.array(derive(probabilities, cost, limit, "budget", 5, 0, use=0.9)))
+    costs = cost(np.array(derive(probabilities, cost, limit, Derivation("budget", 0.9, 5, 1, 0))))
     assert ((costs >= 0.9 * limit - 1e-6) & (costs <= limit)).all()
     # a limit beyond everything: the share is one of the dearest network
-    costs = cost(np.array(derive(probabilities, cost, 10 * high, "budget", 1, 0, use=0.9)))
+    costs = cost(np.array(derive(probabilities, cost, 10 * high, Derivation("budget", 0.9, 1, 1, 0))))
     assert 0.9 * high - 1e-6 <= costs[0] <= high
     # nothing costs that much, and fewer than asked do: cheaper ones follow
     uniform, one = (np.array([0.5, 0.5]),), AdditiveCost.of_rows(0.0, (np.array([1.0, 5.0]),))
-    assert derive(uniform, one, 4.0, "budget", 1, 0, use=0.9) == [(0,)]
-    assert derive(uniform, one, 5.0, "budget", 2, 0, use=0.9) == [(1,), (0,)]
+    assert derive(uniform, one, 4.0, Derivation("budget", 0.9, 1, 1, 0)) == [(0,)]
+    assert derive(uniform, one, 5.0, Derivation("budget", 0.9, 2, 1, 0)) == [(1,), (0,)]
     with pytest.raises(ValueError, match="use must be"):
-        derive(uniform, one, 4.0, "budget", 1, 0, use=1.0)
+        derive(uniform, one, 4.0, Derivation("budget", 1.0, 1, 1, 0))
 
 
 def test_budget_on_the_full_fbnet_size_never_exceeds_the_limit() -> None:
@@ -122,17 +122,17 @@ def test_argmax_and_its_limit() -> None:
     probabilities, cost = problem(3)
     best = argmax(probabilities)
     assert best == brute_force(probabilities, cost, np.inf)[0]
-    assert derive(probabilities, cost, None, "argmax", 1, 0) == [best]
+    assert derive(probabilities, cost, None, Derivation("argmax", 0.0, 1, 1, 0)) == [best]
     low, _ = cost.reachable()
     with pytest.raises(ValueError, match="use how=budget"):
-        derive(probabilities, cost, low, "argmax", 1, 0)
+        derive(probabilities, cost, low, Derivation("argmax", 0.0, 1, 1, 0))
 
 
 def test_bad_requests() -> None:
     probabilities, cost = problem(0)
     with pytest.raises(ValueError, match="unknown way to derive 'best'; one of budget, argmax, sample, thresholds"):
-        derive(probabilities, cost, None, "best", 1, 0)
+        derive(probabilities, cost, None, Derivation("best", 0.0, 1, 1, 0))
     with pytest.raises(ValueError, match="must be >= 1, got 0"):
-        derive(probabilities, cost, None, "budget", 0, 0)
+        derive(probabilities, cost, None, Derivation("budget", 0.0, 0, 1, 0))
     with pytest.raises(ValueError, match="argmax is a single network"):
-        derive(probabilities, cost, None, "argmax", 2, 0)
+        derive(probabilities, cost, None, Derivation("argmax", 0.0, 2, 1, 0))

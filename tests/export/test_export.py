@@ -20,6 +20,7 @@ from nas.export.formats.base import Format
 from nas.latency.device import Device
 from nas.networks import model_folder
 from nas.networks.creation import create_model
+from nas.networks.model_card import About
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Skip
 from search_spaces.families.rexnet.published import rexnet
@@ -138,7 +139,7 @@ def test_where_files_go(tmp_path: Path) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = model_folder.write(tmp_path / "net", small(), data=digits())
+    folder = model_folder.write(tmp_path / "net", small(), About(data=digits()))
     main([f"arch={folder}", "data=digits", "measure=false"])
     report = json.loads((folder / "model.onnx.json").read_text())
     assert report["real"]["images"] == 256 and (folder / "model.onnx").exists()

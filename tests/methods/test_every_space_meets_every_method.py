@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nas.data.digits import digits
-from nas.derive.most_probable import derive
+from nas.derive.most_probable import Derivation, derive
 from nas.methods.base import Task
 from nas.networks.network import build_network
 from nas.terminal.configuration import cards
@@ -118,7 +118,7 @@ def test_supernets_where_they_apply(space_name: str, name: str, tmp_path: Path) 
     accelerator, checkpoint = make_accelerator("cpu"), tmp_path / "search.pt"
     task = Task(space, DATA, limit.cost, limit.limit, 0, accelerator, checkpoint, lambda epoch, record: None)
     result = method.search(task)
-    (genotype,) = derive(result.probabilities, limit.cost, limit.limit, "budget", 1, 0, use=0.5)
+    (genotype,) = derive(result.probabilities, limit.cost, limit.limit, Derivation("budget", 0.5, 1, 1, 0))
     assert limit.cost(np.array([genotype]))[0] <= limit.limit
     assert result.inherit is not None
     network = result.inherit(genotype).eval()

@@ -21,6 +21,7 @@ from nas.data.digits import digits
 from nas.export.__main__ import export
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model
+from nas.networks.model_card import About
 from nas.networks.network import Network
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
@@ -62,7 +63,7 @@ assert not {"torch", "nas", "timm"} & set(sys.modules)
 def test_an_emitted_network_gives_the_same_logits_everywhere(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     torch.manual_seed(0)
-    model_folder.write(folder, create_model(discovered()), family="fbnet")
+    model_folder.write(folder, create_model(discovered()), About(family="fbnet"))
     # Fine-tuned for a few steps by timm's optimiser and moving average.
     net = timm.create_model(f"local-dir:{folder}", pretrained=True).train()
     ema = ModelEmaV3(net, decay=0.5)
@@ -78,7 +79,7 @@ def test_an_emitted_network_gives_the_same_logits_everywhere(tmp_path: Path) -> 
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     tuned = ema.module.eval()
-    model_folder.write(folder, tuned, family="fbnet")
+    model_folder.write(folder, tuned, About(family="fbnet"))
     export(tuned, folder / "model.onnx")
     x = images[:3].numpy()
     np.save(tmp_path / "x.npy", x)
@@ -93,7 +94,7 @@ def test_an_emitted_network_gives_the_same_logits_everywhere(tmp_path: Path) -> 
 
 def test_a_network_that_timm_has_is_saved_under_timms_name(tmp_path: Path) -> None:
     net = create_model("mobilenetv2_035", num_classes=5, in_chans=1, batch_norm_eps=1e-3).eval()
-    model_folder.write(tmp_path / "net", net, family="mobilenetv2")
+    model_folder.write(tmp_path / "net", net, About(family="mobilenetv2"))
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     assert config["architecture"] == "mobilenetv2_035"
     assert config["model_args"] == {"in_chans": 1, "bn_eps": 1e-3}
@@ -110,7 +111,9 @@ def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> Non
     net = create_model(discovered(1, 16))
     recipe = Recipe(epochs=3, batch_size=16, lr=0.1)
     metrics = {"top1_percent": 97.25, "measured_latency_ms": 1.5, "device": "local", "unknown": 1}
-    model_folder.write(tmp_path / "net", net, data=data, metrics=metrics, recipe=recipe, origin="Found by a test.")
+    model_folder.write(
+        tmp_path / "net", net, About(data=data, metrics=metrics, recipe=recipe, origin="Found by a test.")
+    )
     loaded = nas.create_model(tmp_path / "net")
     assert loaded.pretrained_cfg["label_names"] == [str(i) for i in range(10)]
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(loaded), is_training=False)
@@ -144,7 +147,7 @@ def test_card_of_a_published_net_says_what_timms_card_says(tmp_path: Path, monke
         ("mobilenetv2_100", "mobilenetv2", ("3.5", "0.3", "6.7")),
         ("rexnet_100", "rexnet", ("4.8", "0.4", "7.4")),
     ):
-        card = model_folder.model_card.write(name, create_model(name), {"license": "mit"}, family=family)
+        card = model_folder.model_card.write(name, create_model(name), {"license": "mit"}, About(family=family))
         for key, value in zip(("Params (M)", "GMACs", "Activations (M)"), stats, strict=True):
             assert f"  - {key}: {value}\n" in card
         assert "Image size: 224 x 224" in card and "license: mit" in card
@@ -311,5 +314,5 @@ def test_folder_options(saved: Path, tmp_path: Path) -> None:
 
 def test_a_network_of_ones_own_space_has_no_paper(tmp_path: Path) -> None:
     for family, cited in (("fbnet", True), ("my_space", False)):
-        folder = model_folder.write(tmp_path / family, create_model(discovered()), family=family)
+        folder = model_folder.write(tmp_path / family, create_model(discovered()), About(family=family))
         assert ("@misc" in (folder / "README.md").read_text()) == cited

@@ -22,6 +22,7 @@ from nas.data.torchvision import cifar10, cifar100, fashion_mnist
 from nas.export import __main__ as export
 from nas.networks import model_folder
 from nas.networks.creation import create_model
+from nas.networks.model_card import About
 from nas.networks.trained_data import as_trained
 from search_spaces.families.fbnet import fbnet
 
@@ -115,7 +116,7 @@ def test_the_model_cards_code_predicts_what_evaluation_predicts(
     (tmp_path / "data").mkdir()
     data, originals = SOURCES[kind](tmp_path / "data")
     network = small(data)
-    model_folder.write(tmp_path / "net", network, data=data)
+    model_folder.write(tmp_path / "net", network, About(data=data))
     card = (tmp_path / "net" / "README.md").read_text()
     code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
@@ -142,7 +143,7 @@ def test_the_model_cards_code_predicts_what_evaluation_predicts(
 def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path) -> None:
     arrays(tmp_path / "data.npz", (20, 20, 3), 3)
     data = npz(str(tmp_path / "data.npz"))
-    folder = model_folder.write(tmp_path / "net", small(data), data=data)
+    folder = model_folder.write(tmp_path / "net", small(data), About(data=data))
     arrays(tmp_path / "others.npz", (20, 20, 3), 3)
     others = npz(str(tmp_path / "others.npz"))
     assert not torch.equal(others.test.mean, data.test.mean)
@@ -150,7 +151,7 @@ def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path)
     assert torch.equal(seen.test.mean, data.train.mean) and torch.equal(seen.test.std, data.train.std)
     assert torch.equal(as_trained(data, folder).test.mean, data.test.mean)
     named = npz(str(tmp_path / "data.npz"), class_names=["a", "b", "c"])
-    folder = model_folder.write(tmp_path / "named", small(data), data=named)
+    folder = model_folder.write(tmp_path / "named", small(data), About(data=named))
     as_trained(data, folder)  # numbers for names contradict nothing
     with pytest.raises(ValueError, match="output 1 of .* means 'b', class 1 of data data is 'c'; give data with"):
         as_trained(npz(str(tmp_path / "data.npz"), class_names=["a", "c", "b"]), folder)
@@ -158,7 +159,7 @@ def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path)
 
 def test_evaluation_says_which_crop_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, _ = from_folder(3, 0.875, False)(tmp_path / "data")
-    folder = model_folder.write(tmp_path / "net", small(data), data=data)
+    folder = model_folder.write(tmp_path / "net", small(data), About(data=data))
     as_trained(imagefolder(str(tmp_path / "data"), 32, crop_percent=1.0), folder)
     out = capsys.readouterr().out
     assert "evaluated with crop_pct 1.0 of the data" in out and "was made with 0.875" in out and "mode" not in out
@@ -172,7 +173,7 @@ def test_a_card_is_valid_whatever_things_are_called(tmp_path: Path) -> None:
         getattr(data, name) for name in ("class_names", "train", "test")
     ))  # fmt: skip
     folder = model_folder.write(
-        tmp_path / 'n"e\nt', small(data), data=data, metrics={"device": "a|b\nc"}, origin=f"Trained on {odd}."
+        tmp_path / 'n"e\nt', small(data), About(data=data, metrics={"device": "a|b\nc"}, origin=f"Trained on {odd}.")
     )
     card = (folder / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
@@ -188,7 +189,7 @@ def test_evaluate_and_export_use_what_the_model_folder_says(tmp_path: Path, monk
     arrays(tmp_path / "data.npz", (20, 20, 3), 3)
     data = npz(str(tmp_path / "data.npz"))
     network = small(data)
-    model_folder.write(tmp_path / "net", network, data=data)
+    model_folder.write(tmp_path / "net", network, About(data=data))
     images = arrays(tmp_path / "others.npz", (20, 20, 3), 3)
     monkeypatch.chdir(tmp_path)
     settings = ["data=npz", "data.root=others.npz", "measure=false", "accelerator=cpu", "run_dir=run"]

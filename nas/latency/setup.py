@@ -1,0 +1,54 @@
+"""All that the building of one latency table is told, in one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nas.data.space import build_space
+from nas.latency.build import Effort, build_table
+from nas.latency.device import Device
+from nas.latency.tables.table import LatencyTable
+from nas.terminal.configuration import cards
+from search_spaces.space import SearchSpace
+
+TYPES: dict[str, Any] = {"tables": str, "seed": int, "refresh": bool, "pin": bool}
+
+
+@dataclass(frozen=True)
+class TableSetup:
+    """The table of `space` on `device`, kept in `folder`; see `nas.latency.build.build_table` for the rest."""
+
+    space: SearchSpace
+    device: Device
+    folder: str
+    effort: Effort
+    seed: int
+    refresh: bool
+    pin: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TableSetup:
+        """The table that a resolved configuration (`conf/latency.yaml`) describes."""
+        return cls(
+            space=build_space(config["space"]),
+            device=cards.given(config["device"], "device"),
+            folder=config["tables"],
+            effort=cards.given(config["effort"], "effort"),
+            seed=config["seed"],
+            refresh=config["refresh"],
+            pin=config["pin"],
+        )
+
+    def build(self) -> LatencyTable:
+        """Measure, or take what is there."""
+        return build_table(
+            self.space,
+            self.device,
+            self.folder,
+            seed=self.seed,
+            effort=self.effort,
+            refresh=self.refresh,
+            pin=self.pin,
+        )
