@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
-from nas.data import ImageData
-from nas.data.card import data_of
-from nas.derive.verdict import NOT_WANTED
 from nas.latency.device import Device
-from nas.latency.measuring.measure import Measurement, measure_arch_ms
-from nas.latency.runtimes import check_local
 from nas.latency.tables.origin import not_this_machine
-from nas.networks import model_folder
-from nas.networks.creation import create_model, resolve
-from nas.networks.network import FlatNetwork, Network
-from nas.networks.trained_data import as_trained
 from nas.runs.run import Run
-from nas.terminal.entry import entry, instantiate, plain, typed
+from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain
 from nas.terminal.progress import log, table
-from nas.train import training
-from nas.train.accelerator import make_accelerator
-from nas.train.setup import short_name
+
+if TYPE_CHECKING:
+    from nas.data import ImageData
+    from nas.latency.measuring.measure import Measurement
+    from nas.networks.network import FlatNetwork, Network
 
 
 @entry("evaluate")
 def main(cfg: DictConfig) -> None:
-    name, checkpoint = typed(cfg, "arch", str), typed(cfg, "checkpoint", str | None)
-    batch_size, seed = typed(cfg, "batch_size", int, 1), typed(cfg, "seed", int)
-    not_measured = None if typed(cfg, "measure", bool) else NOT_WANTED
+    check_types(
+        cfg,
+        {
+            "arch": str,
+            "checkpoint": str | None,
+            "batch_size": (int, 1),
+            "measure": bool,
+            "seed": int,
+            "run_dir": str | None,
+            "accelerator": str,
+            "precision": str,
+        },
+    )
     config = plain(cfg)
+    name, checkpoint = config["arch"], config["checkpoint"]
+    from nas.data.card import data_of
+    from nas.derive.verdict import NOT_WANTED
+    from nas.latency.measuring.measure import measure_arch_ms
+    from nas.latency.runtimes import check_local
+    from nas.networks import model_folder
+    from nas.networks.creation import create_model, resolve
+    from nas.networks.network import FlatNetwork, Network
+    from nas.networks.trained_data import as_trained
+    from nas.train import training
+    from nas.train.accelerator import make_accelerator
+    from nas.train.setup import short_name
+
+    not_measured = None if config["measure"] else NOT_WANTED
     accelerator = make_accelerator(config["accelerator"], config["precision"])
     device: Device = instantiate(cfg.device)
     not_measured = not_measured or not_this_machine(device)
@@ -47,8 +62,8 @@ def main(cfg: DictConfig) -> None:
     with Run.open(config["run_dir"], None, f"evaluate-{short_name(name)}", config) as run:
         arch = network.arch
         log(f"{name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
-        figures = training.evaluate(network, data.test, batch_size=batch_size, accelerator=accelerator)
-        found = measure_arch_ms(network.cpu(), device, seed=seed) if not_measured is None else None
+        figures = training.evaluate(network, data.test, batch_size=config["batch_size"], accelerator=accelerator)
+        found = measure_arch_ms(network.cpu(), device, seed=config["seed"]) if not_measured is None else None
         record: dict[str, Any] = {
             "arch": name,
             "arch_id": arch.id,
@@ -82,6 +97,8 @@ def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
 
 
 def show(run: Run, device: Device, figures: dict[str, float], found: Measurement | None, record: dict) -> None:
+    from nas.derive.verdict import NOT_WANTED
+
     rows = [
         ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
         ("loss", f"{figures['loss']:.4f}"),

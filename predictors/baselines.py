@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.linear_model import BayesianRidge
 
 from predictors.base import Floats, Statistics, not_fitted, training_data
 from predictors.encoding import Ordered
@@ -75,6 +70,8 @@ class Ridge(BaselineCard):
     """Linear regression whose penalty is chosen by the evidence (scikit-learn's `BayesianRidge`)."""
 
     def _make(self, features: Features, seed: int) -> Baseline:
+        from sklearn.linear_model import BayesianRidge
+
         return _WithStd(features, seed, lambda: BayesianRidge())
 
 
@@ -85,6 +82,9 @@ class GaussianProcess(BaselineCard):
     restarts: int = 2
 
     def _make(self, features: Features, seed: int) -> Baseline:
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
         kernel = ConstantKernel(1.0) * RBF(np.sqrt(max(features.encoding.width, 1))) + WhiteKernel(0.1)
         return _WithStd(
             features,
@@ -105,6 +105,8 @@ class RandomForest(BaselineCard):
     extra: bool = False  # extremely randomised trees
 
     def _make(self, features: Features, seed: int) -> Baseline:
+        from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
         kind = ExtraTreesRegressor if self.extra else RandomForestRegressor
         return _Trees(
             features,
@@ -141,6 +143,8 @@ class _WithStd(Baseline):
         self.make = make
 
     def _regress(self, features: Floats, targets: Floats) -> Any:
+        from sklearn.exceptions import ConvergenceWarning
+
         with warnings.catch_warnings():  # a length scale at its bound is an answer here, not a failure
             warnings.simplefilter("ignore", ConvergenceWarning)
             return self.make().fit(features, targets)
@@ -174,6 +178,8 @@ class _Boosted(Baseline):
         self.card = card
 
     def _regress(self, features: Floats, targets: Floats) -> Any:
+        from sklearn.ensemble import GradientBoostingRegressor
+
         card = self.card
         return [
             GradientBoostingRegressor(

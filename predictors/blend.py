@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import nnls
 
 from predictors.base import Floats, Predictor, Statistics, not_fitted, training_data
 from predictors.baselines import RandomForest
 from predictors.fbnetv3 import FBNetV3
-from predictors.pretraining import Pretrained
 from predictors.process import StructuredProcess
 from predictors.warping import Warp
 from search_spaces.space import Population, Variable
+
+if TYPE_CHECKING:
+    from predictors.encoders import Pretrained
 
 SUM_TO_ONE = 1e3  # weight of the equation that the weights sum to one
 
@@ -106,6 +108,8 @@ class Blended:
         return self.warp.backward(mean, np.sqrt(variance))
 
     def _weights(self, population: Population, wanted: Floats) -> Floats:
+        from scipy.optimize import nnls
+
         count, members = len(wanted), len(self.members)
         equal = np.full(members, 1 / members)
         folds = min(self.card.folds, count // 2)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
 
 from predictors.base import Floats
 
@@ -15,12 +14,16 @@ Metric = Callable[[Floats, Floats], float]
 
 def kendall_tau(predicted: Floats, actual: Floats) -> float:
     """Kendall's tau-b: pairs in the same order minus pairs in the other, over all, corrected for ties. In [-1, 1]."""
+    from scipy.stats import kendalltau
+
     predicted, actual = _pair(predicted, actual)
     return float(kendalltau(predicted, actual).statistic) if np.ptp(predicted) > 0 and np.ptp(actual) > 0 else 0.0
 
 
 def spearman(predicted: Floats, actual: Floats) -> float:
     """Spearman's rho: the correlation of the ranks. In [-1, 1]."""
+    from scipy.stats import spearmanr
+
     predicted, actual = _pair(predicted, actual)
     return float(spearmanr(predicted, actual).statistic) if np.ptp(predicted) > 0 and np.ptp(actual) > 0 else 0.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.preprocessing import QuantileTransformer
 
 from predictors.base import Floats, Statistics
 from predictors.encoding import Encoding
@@ -19,6 +18,8 @@ class NormalScores:
     """The quantile of each statistic among reference architectures, as a normal deviate within +-`LARGEST`."""
 
     def __init__(self, statistics: Statistics, reference: Population) -> None:
+        from sklearn.preprocessing import QuantileTransformer
+
         self.statistics = statistics
         raw = checked_statistics(statistics, reference)
         self.width = raw.shape[1]

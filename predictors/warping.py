@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import yeojohnson
 
 from predictors.base import Floats
 
@@ -32,6 +31,8 @@ class Warp:
     @staticmethod
     def fit(targets: Floats) -> Warp:
         """The warp of `targets` (n,), at least two of which differ."""
+        from scipy.stats import yeojohnson
+
         mean, std = float(targets.mean()), float(targets.std())
         z = (targets - mean) / std
         power = float(np.clip(yeojohnson(z)[1], -LIMIT, LIMIT)) if len(targets) > 2 else 1.0
@@ -56,6 +57,8 @@ class Warp:
         return self.mean + self.std * z, self.std * std * slope
 
     def _warped(self, z: Floats) -> Floats:
+        from scipy.stats import yeojohnson
+
         return np.asarray((yeojohnson(np.asarray(z, dtype=np.float64), self.power) - self.shift) / self.scale)
 
     def _inverse(self, warped: Floats) -> Floats:

@@ -8,8 +8,9 @@ import os
 import time
 from pathlib import Path
 
-from nas.latency.build import Effort, build_table
+from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.tables.plot import scatter
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import read_json, write_json

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.build import Effort, draw_networks
+from nas.latency.build import draw_networks
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.measuring.measure import prepare_copies, quiet, reference_workload
 from nas.latency.measuring.visits import Interleaved
 from nas.networks.network import build_network

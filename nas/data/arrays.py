@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
-from nas.data.images import ImageData, in_memory
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 and (N,) int64
+    from nas.data.images import ImageData
+
+    Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 and (N,) int64
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST_CLASSES = 1_000_000
@@ -35,6 +36,8 @@ def npz(
     `resolution`: default the height of the images. `train_limit`, `test_limit`: keep that many images, the same share
     of each class.
     """
+    from nas.data.images import in_memory
+
     train, test = read_npz(root)
     names = _names(f"{root}, y_train", train[1], class_names, num_classes)
     side = train[0].shape[2] if resolution is None else resolution
@@ -53,6 +56,8 @@ def _names(what: str, labels: Tensor, names: Sequence[str] | None, count: int | 
         if not 2 <= count <= MOST_CLASSES:
             raise ValueError(f"data.num_classes must be 2 to {MOST_CLASSES:,}, got {count}")
         return [str(i) for i in range(count)]
+    import torch
+
     found = labels.unique()
     largest = int(found[-1])
     if largest >= len(found) > 0 and int(found[0]) >= 0:
@@ -109,6 +114,8 @@ def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
 
 def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:
     """Checked tensors of (N, H, W) or (N, H, W, C) uint8 `images` and (N,) integer `labels`."""
+    import torch
+
     if images.dtype != np.uint8:
         raise ValueError(f"{what}: images must be uint8 (0 to 255), got {images.dtype}")
     if images.ndim == 3:
@@ -128,6 +135,8 @@ def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:
 
 def _decode(what: str, header: np.ndarray, body: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Image i is the JPEG `header + body[offset[i]:offset[i + 1]]`."""
+    from PIL import Image, UnidentifiedImageError
+
     steps = np.diff(offset)
     if offset.ndim != 1 or len(offset) < 2 or offset[0] != 0 or (steps <= 0).any() or offset[-1] != len(body):
         raise ValueError(f"{what}: the offsets do not cut {len(body)} bytes into JPEG images")

@@ -6,12 +6,14 @@ import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nas.data.images import ImageData
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_given
 from nas.terminal.progress import log
+
+if TYPE_CHECKING:
+    from nas.data.images import ImageData
 
 
 @dataclass(frozen=True)

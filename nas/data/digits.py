@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from sklearn.datasets import load_digits
+from typing import TYPE_CHECKING
 
-from nas.data.images import ImageData, in_memory, stratified
+if TYPE_CHECKING:
+    from nas.data.images import ImageData
 
 RESOLUTION = 16
 TRAIN_FRACTION = 0.75
@@ -18,6 +18,11 @@ def digits(resolution: int | None = None) -> ImageData:
     The split is stratified and fixed. Source: Alpaydin and Kaynak, UCI "Optical Recognition of Handwritten Digits";
     scikit-learn carries the original's test part.
     """
+    import torch
+    from sklearn.datasets import load_digits
+
+    from nas.data.images import in_memory, stratified
+
     bunch = load_digits()
     images = torch.from_numpy(bunch.images * (255 / 16)).round().to(torch.uint8)[:, None]
     labels = torch.from_numpy(bunch.target).long()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nas.data.images import ImageData
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_given
 from search_spaces.arch import Arch
 from search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from nas.data.images import ImageData
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch.nn.functional as F
-from torchvision import datasets
 
-from nas.data.arrays import Part, as_part, read_npz
-from nas.data.images import ImageData, in_memory
+from nas.data.arrays import as_part, read_npz
+
+if TYPE_CHECKING:
+    from nas.data.arrays import Part
+    from nas.data.images import ImageData
 
 FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -26,9 +27,11 @@ def fashion_mnist(
     `root`: the folder that holds torchvision's `FashionMNIST/raw`, or an .npz file. Another `resolution` than 32
     resizes the padded images. `train_limit`, `test_limit`: keep that many images, the same share of each class.
     """
-    train, test = (
-        (F.pad(images, (PAD,) * 4), labels) for images, labels in _read(datasets.FashionMNIST, root, (1, 28, 28))
-    )
+    from torch.nn.functional import pad
+
+    from nas.data.images import in_memory
+
+    train, test = ((pad(images, (PAD,) * 4), labels) for images, labels in _read("FashionMNIST", root, (1, 28, 28)))
     side = RESOLUTION if resolution is None else resolution
     return in_memory("fashion_mnist", train, test, FASHION, side, (train_limit, test_limit), PAD)
 
@@ -41,7 +44,9 @@ def cifar10(
     `root`: the folder that holds torchvision's `cifar-10-batches-py`, or an .npz file. Other parameters as for
     `fashion_mnist`.
     """
-    train, test = _read(datasets.CIFAR10, root, (3, 32, 32))
+    from nas.data.images import in_memory
+
+    train, test = _read("CIFAR10", root, (3, 32, 32))
     side = RESOLUTION if resolution is None else resolution
     return in_memory("cifar10", train, test, CIFAR10, side, (train_limit, test_limit))
 
@@ -50,12 +55,14 @@ def cifar100(
     root: str, resolution: int | None = None, train_limit: int | None = None, test_limit: int | None = None
 ) -> ImageData:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images, a hundred classes, 32 pixels; as `cifar10`."""
-    train, test = _read(datasets.CIFAR100, root, (3, 32, 32))
+    from nas.data.images import in_memory
+
+    train, test = _read("CIFAR100", root, (3, 32, 32))
     side = RESOLUTION if resolution is None else resolution
     return in_memory("cifar100", train, test, [str(i) for i in range(100)], side, (train_limit, test_limit))
 
 
-def _read(dataset: Any, root: str, shape: tuple[int, int, int]) -> tuple[Part, Part]:
+def _read(dataset: str, root: str, shape: tuple[int, int, int]) -> tuple[Part, Part]:
     if str(root).endswith(".npz"):
         parts = read_npz(root)
     else:
@@ -63,24 +70,26 @@ def _read(dataset: Any, root: str, shape: tuple[int, int, int]) -> tuple[Part, P
     for images, _ in parts:
         if tuple(images.shape[1:]) != shape:
             raise ValueError(
-                f"{root}: images of {dataset.__name__} are {shape} (channels, height, width), got "
+                f"{root}: images of {dataset} are {shape} (channels, height, width), got "
                 f"{tuple(images.shape[1:])}; other images: data=npz"
             )
     return parts
 
 
-def _read_folder(dataset: Any, root: str, train: bool) -> Part:
+def _read_folder(dataset: str, root: str, train: bool) -> Part:
+    from torchvision import datasets
+
     try:
-        read = dataset(root, train=train, download=False)
+        read = getattr(datasets, dataset)(root, train=train, download=False)
     except (RuntimeError, OSError, ValueError, EOFError) as error:
-        reason = "is no folder" if not Path(root).is_dir() else f"holds no complete {dataset.__name__}"
+        reason = "is not a directory" if not Path(root).is_dir() else f"holds no complete {dataset}"
         detail = "" if "not found" in str(error).lower() else f" ({str(error).splitlines()[0]})"
         files = sorted(Path(root).glob("*.npz")) if Path(root).is_dir() else []
         if len(files) == 1:
             raise ValueError(f"data.root={root} {reason}{detail}; for the file in it: data.root={files[0]}") from None
         raise ValueError(
             f"data.root={root} {reason}{detail}; on a machine with a network, get it once with: python -c "
-            f"\"import torchvision; torchvision.datasets.{dataset.__name__}('{root}', download=True)\", or give an "
+            f"\"import torchvision; torchvision.datasets.{dataset}('{root}', download=True)\", or give an "
             ".npz file as data.root"
         ) from None
-    return as_part(f"{dataset.__name__} in {root}", np.asarray(read.data), np.asarray(read.targets))
+    return as_part(f"{dataset} in {root}", np.asarray(read.data), np.asarray(read.targets))

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.data.space import build_space
-from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.imports.layers import write_layers
-from nas.latency.kit import import_kit, write_kit
-from nas.latency.learning.predictor import MIN_NETWORKS, TABLE, fit_predictor
-from nas.latency.tables.plot import scatter
 from nas.latency.tables.table import LatencyTable, table_path
 from nas.terminal import progress
 from nas.terminal.configuration import cards
@@ -51,6 +48,8 @@ def main(cfg: DictConfig) -> None:
         )
         return
     if config["action"] == "kit":
+        from nas.latency.kit import write_kit
+
         folder = write_kit(
             space, device, _given(config, "kit"), seed=config["seed"], effort=effort, command=f"space={space.name} ..."
         )
@@ -59,6 +58,8 @@ def main(cfg: DictConfig) -> None:
         return
     started = time.perf_counter()
     if config["action"] == "build":
+        from nas.latency.build import build_table
+
         table = build_table(
             space,
             device,
@@ -82,6 +83,8 @@ def _imported(config: dict[str, Any], space: SearchSpace, device: Device) -> Lat
     if config["kit"] is not None and config["file"] is not None:
         raise ValueError("action=import takes either kit=... or file=..., not both")
     if config["kit"] is not None:
+        from nas.latency.kit import import_kit
+
         return import_kit(config["kit"], space)
     names = ("format", "file")
     form, file = (_given(config, name) for name in names)
@@ -104,6 +107,9 @@ def _given(config: dict[str, Any], key: str) -> str:
 
 def show(table: LatencyTable, path: Path, seconds: float) -> None:
     """Print the proof, draw its plot beside the table, and say where both are."""
+    from nas.latency.learning.predictor import MIN_NETWORKS, TABLE, fit_predictor
+    from nas.latency.tables.plot import scatter
+
     progress.log(
         f"{len(table.rows_)} rows, and {offset_sentence(table.offset_ms)}; calibration: "
         f"{table.calibration.get('model', 'none')}"

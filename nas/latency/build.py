@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.latency.device import Device, pinned
+from nas.latency.effort import Effort
 from nas.latency.learning.features import network_features
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.journal import Journal, locked
@@ -32,31 +33,6 @@ from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
 
 MIN_TO_PROVE = 4  # networks of a space: two for the fit, two for the proof
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured: networks to calibrate on and to prove with, visits per row and per network.
-
-    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks
-    are so large that their visits would take more than about `network_minutes` in all, they get fewer rounds, at least
-    six.
-    """
-
-    fit_networks: int = 24
-    held_out_networks: int = 16
-    rounds: int = 12
-    network_rounds: int = 8
-    visit_ms: float = 3.0
-    network_visit_ms: float = 15.0
-    network_minutes: float = 2.0
-
-    def __post_init__(self) -> None:
-        for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"effort.{name} must be >= 2, got {getattr(self, name)}")
-        if not self.network_minutes > 0:
-            raise ValueError(f"effort.network_minutes must be > 0, got {self.network_minutes}")
 
 
 def build_table(

@@ -22,8 +22,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from nas.latency.build import Effort, assemble, draw_networks, shuffled
+from nas.latency.build import assemble, draw_networks, shuffled
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.measuring import journal, kit_script, timing
 from nas.latency.measuring import visits as visiting
 from nas.latency.measuring.journal import seal

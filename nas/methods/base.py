@@ -10,18 +10,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeGuard
 
 import numpy as np
-from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from nas.data import ImageData
 from nas.methods.proposal import Proposal
-from nas.networks.network import Network
 from search_spaces.additive import AdditiveCost
-from search_spaces.budgets import Feasible
 from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from nas.data import ImageData
+    from nas.networks.network import Network
+    from search_spaces.budgets import Feasible
 
 Kind = Literal["supernet", "candidates"]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit, find_anchor, repair
 from search_spaces.space import Population, SearchSpace
+
+if TYPE_CHECKING:
+    from search_spaces.budgets import Feasible
 
 Score = Callable[[Population], Floats]
 
@@ -68,6 +71,8 @@ def evolve(
     `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. Raises `ValueError` where one of
     `maxima` is out of reach.
     """
+    from search_spaces.budgets import repair
+
     space = feasible.space
     maxima = feasible.maxima[None] if maxima is None else np.atleast_2d(np.asarray(maxima, dtype=np.float64))
     if maxima.shape[1] != len(feasible.limits):
@@ -111,6 +116,8 @@ def evolve(
 
 
 def _anchor(feasible: Feasible, maxima: Floats) -> NDArray[np.int64]:
+    from search_spaces.budgets import Limit, find_anchor
+
     limits = [Limit(f.name, f.cost, float(m)) for f, m in zip(feasible.limits, maxima, strict=True)]
     return find_anchor(limits, len(feasible.space.variables))
 

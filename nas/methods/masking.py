@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, cast
 
 from nas.methods.base import SearchResult, Task
-from nas.methods.loops.alternating import Alternating, AlternatingState
-from nas.methods.supernets.channel_masks import MaskedNetwork
-from nas.methods.supernets.expected_cost import ExpectedCost
-from nas.methods.supernets.paths import draw_path
+from nas.methods.loops.alternating import Alternating
 from nas.methods.supernets.width_plan import width_plan
-from nas.networks.network import Network
-from nas.runs.seeding import seed_global
 from search_spaces.space import Genotype, SearchSpace
+
+if TYPE_CHECKING:
+    from nas.networks.network import Network
 
 
 @dataclass(kw_only=True)
@@ -43,36 +37,9 @@ class Masking(Alternating):
         `integer_programme` takes them to networks within a budget. Raises `ValueError` where the space decides more
         than widths, and where the loss is no longer finite; the last epoch is kept.
         """
-        state = _State(self, task)
-        self.train(task, state)
-        inherit = cast(Callable[[Genotype], Network], state.masked.slice)  # ReXNets have the same interface
+        from nas.methods.loops.masking_state import MaskingState
+
+        state = MaskingState(self, task)
+        state.train()
+        inherit = cast("Callable[[Genotype], Network]", state.masked.slice)  # ReXNets have the same interface
         return SearchResult(state.probabilities(), state.seconds, inherit)
-
-
-class _State(AlternatingState):
-    network_key = "weights"
-
-    def __init__(self, method: Masking, task: Task) -> None:
-        seed_global(task.seed, "masked network")
-        self.masked = MaskedNetwork(task.space)
-        sizes = [len(variable) for variable in task.space.variables]
-        super().__init__(method, task, self.masked, sizes)
-        self.expected = ExpectedCost(task.cost)
-
-    def _loss(
-        self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, differentiable: bool
-    ) -> Tensor:
-        path, _ = draw_path(self.theta, temperature, "soft", noise, differentiable)
-        weights = [row for row in path.weights if row is not None]  # a soft path has weights everywhere
-        return self._cross_entropy(images, labels, weights)
-
-    def _rows(self) -> list[Tensor]:
-        """softmax(theta), a row per variable without the cells that have no choice."""
-        p = torch.softmax(self.theta.double(), dim=-1)
-        return [row[:size] for row, size in zip(p, self.sizes, strict=True)]
-
-    def _expected_cost(self) -> Tensor:
-        return self.expected(self._rows())
-
-    def probabilities(self) -> tuple[np.ndarray, ...]:
-        return tuple(row.detach().numpy() for row in self._rows())

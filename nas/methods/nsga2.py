@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from optuna.samplers import BaseSampler, NSGAIISampler
+from typing import TYPE_CHECKING, Any
 
 from nas.methods.base import CandidateMethod
 from nas.methods.optuna_proposal import Direction, OptunaProposal
 from nas.methods.proposal import Proposal
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
 from search_spaces.space import Population
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from search_spaces.budgets import Feasible
 
 
 class NSGA2(CandidateMethod):
@@ -36,6 +38,8 @@ class _NSGA2(OptunaProposal):
         self.population_size = population_size
 
     def _sampler(self, seed: int) -> BaseSampler:
+        from optuna.samplers import NSGAIISampler
+
         return NSGAIISampler(population_size=self.population_size, seed=seed)
 
     def _values(self, population: Population, scores: Floats) -> list[list[float]]:

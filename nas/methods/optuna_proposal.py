@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import TrialState, create_trial
 
 from nas.methods.proposal import Proposal
 from nas.runs.seeding import derive_seed
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
 from search_spaces.space import Population
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+
+    from search_spaces.budgets import Feasible
 
 Direction = Literal["maximize", "minimize"]
 
@@ -30,6 +32,9 @@ class OptunaProposal(Proposal):
     """
 
     def __init__(self, feasible: Feasible, seed: int, directions: Sequence[Direction]) -> None:
+        import optuna
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
         super().__init__(feasible, seed)
         self.distributions: dict[str, BaseDistribution] = {
             f"{i:03d}": IntDistribution(0, len(v) - 1) if v.ordered else CategoricalDistribution(range(len(v)))
@@ -43,7 +48,7 @@ class OptunaProposal(Proposal):
             optuna.logging.set_verbosity(quiet)
 
     @abstractmethod
-    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, seed: int) -> BaseSampler:
         """The sampler, at the start of a stream."""
 
     @abstractmethod
@@ -55,6 +60,8 @@ class OptunaProposal(Proposal):
         return {}
 
     def tell(self, population: Population, scores: Sequence[float] | Floats) -> None:
+        from optuna.trial import create_trial
+
         begin = len(self.told)
         super().tell(population, scores)
         fresh = np.isfinite(self.scores[begin:])
@@ -71,6 +78,8 @@ class OptunaProposal(Proposal):
             index += 1
 
     def _propose(self, count: int, rng: np.random.Generator) -> Population:
+        from optuna.trial import TrialState
+
         found = np.zeros((0, self.told.shape[1]), dtype=np.int64)
         for draw in range(DRAWS * count):
             self.study.sampler = self._sampler(derive_seed(self.seed, "optuna", len(self._known), draw) % 2**32)

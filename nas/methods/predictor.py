@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import qmc
 
 from nas.methods.base import CandidateMethod
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
-from nas.networks.zero_cost import cost_statistics
 from nas.runs.seeding import derive_seed, numpy_generator
 from predictors.base import Predictor, PredictorCard, Statistics
 from predictors.blanking import Blanked
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace
 from search_spaces.silent import SilentGenes
 from search_spaces.space import Population, SearchSpace, Variable
+
+if TYPE_CHECKING:
+    from search_spaces.budgets import Feasible
 
 
 class PredictorSearch(CandidateMethod):
@@ -150,6 +151,8 @@ def quasi_random(feasible: Feasible, count: int, seed: int) -> Population:
     cardinalities = feasible.space.cardinalities
     if not len(cardinalities):
         return np.zeros((1, 0), dtype=np.int64)
+    from scipy.stats import qmc
+
     sobol = qmc.Sobol(len(cardinalities), rng=numpy_generator(seed, "quasi-random"))
     points = sobol.random_base2(max(int(np.ceil(np.log2(count))), 1))
     pool = np.minimum((points * cardinalities).astype(np.int64), cardinalities - 1)
@@ -174,5 +177,7 @@ def free_statistics(space: SearchSpace) -> Statistics | None:
     arch_space = architectures_of(space)
     if not arch_space.variables:
         return None
+    from nas.networks.zero_cost import cost_statistics
+
     counts = cost_statistics(arch_space)
     return lambda architectures: np.log(counts(architectures))

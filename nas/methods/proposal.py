@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from nas.methods.evolution import Front
 from nas.runs.seeding import numpy_generator
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace
 from search_spaces.space import Population
+
+if TYPE_CHECKING:
+    from search_spaces.budgets import Feasible
 
 ATTEMPTS = 40  # draws of new genotypes before a space too large to list counts as exhausted
 

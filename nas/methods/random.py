@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nas.methods.base import CandidateMethod
 from nas.methods.proposal import Proposal
-from search_spaces.budgets import Feasible
 from search_spaces.space import Population
+
+if TYPE_CHECKING:
+    from search_spaces.budgets import Feasible
 
 
 class RandomSearch(CandidateMethod):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from nas.methods.base import SearchResult, Task, layerwise
 from nas.methods.loops.superkernel_settings import SuperkernelSettings
-from nas.methods.loops.superkernel_training import DefaultTraining, PaperTraining
 from nas.methods.supernets.nested_candidates import nest_of
 from search_spaces.space import SearchSpace
 
@@ -43,6 +42,8 @@ class SinglePath(SuperkernelSettings):
 
     def search(self, task: Task) -> SearchResult:
         """Train weights and thresholds. Raises `ValueError` where the space does not nest or the loss diverges."""
+        from nas.methods.loops.superkernel_training import DefaultTraining, PaperTraining
+
         state = PaperTraining(self, task) if self.mode == "paper" else DefaultTraining(self, task)
         self.run(task, state, state.epoch)
         return SearchResult(state.probabilities(), state.seconds, state.net.extract, state.net.decide())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from optuna.samplers import BaseSampler, TPESampler
+from typing import TYPE_CHECKING
 
 from nas.methods.base import CandidateMethod
 from nas.methods.optuna_proposal import OptunaProposal
 from nas.methods.proposal import Proposal
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
 from search_spaces.space import Population
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+    from search_spaces.budgets import Feasible
 
 
 class TPE(CandidateMethod):
@@ -30,6 +34,8 @@ class _TPE(OptunaProposal):
         self.startup_candidates = startup_candidates
 
     def _sampler(self, seed: int) -> BaseSampler:
+        from optuna.samplers import TPESampler
+
         return TPESampler(n_startup_trials=self.startup_candidates, seed=seed)
 
     def _values(self, population: Population, scores: Floats) -> list[list[float]]:

@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.report.front_page import write_front
-from nas.report.front_rows import finished_runs
-from nas.report.run_page import write_report
 from nas.terminal.entry import DictConfig, check_types, entry
 from nas.terminal.progress import log
 
@@ -18,6 +15,10 @@ def main(cfg: DictConfig) -> None:
     check_types(cfg, {"run": str | None})
     if cfg.run is None:
         raise ValueError("name the run directory, or a folder of runs: python -m nas.report run=runs/...")
+    from nas.report.front_page import write_front
+    from nas.report.front_rows import finished_runs
+    from nas.report.run_page import write_report
+
     alone = (Path(cfg.run) / "config.yaml").exists() or not finished_runs(cfg.run)
     log(f"written: {write_report(cfg.run) if alone else write_front(cfg.run)}")
 

@@ -6,9 +6,12 @@ Nothing random depends on how far another phase has advanced: every epoch of eve
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, *stream: int | str) -> int:
@@ -19,6 +22,8 @@ def derive_seed(seed: int, *stream: int | str) -> int:
 
 def generator(seed: int, *stream: int | str) -> torch.Generator:
     """A CPU torch generator at the start of the named stream."""
+    import torch
+
     return torch.Generator().manual_seed(derive_seed(seed, *stream))
 
 
@@ -29,4 +34,6 @@ def numpy_generator(seed: int, *stream: int | str) -> np.random.Generator:
 
 def seed_global(seed: int, *stream: int | str) -> None:
     """Set torch's global generators (dropout, stochastic depth, initialisation) to the start of the named stream."""
+    import torch
+
     torch.manual_seed(derive_seed(seed, *stream))

@@ -229,7 +229,9 @@ def test_cifar_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [fashion_mnist, cifar10, cifar100])
 def test_missing_folders_say_how_to_get_the_data(make: Callable[[str], ImageData], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data.root=.*none is no folder; on a machine with a network.*download=True"):
+    with pytest.raises(
+        ValueError, match=r"data.root=.*none is not a directory; on a machine with a network.*download=True"
+    ):
         make(str(tmp_path / "none"))
     with pytest.raises(ValueError, match=r"holds no complete \w+; .*or give an .npz file as data.root"):
         make(str(tmp_path))

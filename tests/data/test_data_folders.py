@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.data.files.source import FileSource
 from nas.data.files.stamp import stamp
-from nas.data.folder import FileSource, imagefolder
+from nas.data.folder import imagefolder
 from nas.data.images import ImageData
 from nas.data.split import MemorySource
 

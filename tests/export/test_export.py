@@ -15,7 +15,8 @@ import torch
 
 from nas.data.digits import digits
 from nas.export import formats
-from nas.export.__main__ import default_output, export, main, summary
+from nas.export.__main__ import main
+from nas.export.exporting import default_output, export, summary
 from nas.export.formats.base import Format
 from nas.latency.device import Device
 from nas.networks import model_folder

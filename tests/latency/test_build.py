@@ -16,8 +16,9 @@ import pytest
 
 from nas.latency import __main__ as command
 from nas.latency import build
-from nas.latency.build import Effort, build_table
+from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.tables import origin, reuse
 from nas.latency.tables.table import LatencyTable, entries, table_path
@@ -166,7 +167,7 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
 
     monkeypatch.setattr(build, "locked", refuse)
     assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == built
-    monkeypatch.setattr(command, "scatter", refuse)
+    monkeypatch.setattr("nas.latency.tables.plot.scatter", refuse)
     command.show(built, tmp_path / "table.json", 1.0)
     assert "no plot beside the table: [Errno 30] Read-only file system" in capsys.readouterr().out
 

@@ -10,7 +10,8 @@ import torch
 
 from nas.derive.integer_programme import best_under_budget
 from nas.methods.base import Task
-from nas.methods.dnas import DNAS, _State
+from nas.methods.dnas import DNAS
+from nas.methods.loops.dnas_state import DNASState
 from search_spaces import LayerwiseSpace
 from search_spaces.additive import AdditiveCost
 from search_spaces.families.fbnet import fbnet
@@ -40,7 +41,7 @@ def test_interrupted_search_continues_bit_for_bit(mode: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_batch_norms_do_not_decay(optimizer: str, tmp_path: Path) -> None:
-    state = _State(method(weight_optimizer=optimizer, weight_decay=0.5), task(tmp_path)[0])
+    state = DNASState(method(weight_optimizer=optimizer, weight_decay=0.5), task(tmp_path)[0])
     decayed, spared = state.weight_optimizer.param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.5, 0.0)
     norms = [m for m in state.supernet.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -56,7 +57,7 @@ def test_other_seeds_give_other_searches(tmp_path: Path) -> None:
 
 def test_theta_is_frozen_in_warmup_and_gradients_stay_where_they_are_used(tmp_path: Path) -> None:
     problem, _ = task(tmp_path)
-    state = _State(method(epochs=2), problem)
+    state = DNASState(method(epochs=2), problem)
     weight_split, theta_split = DATA.split_train(0.8, 0)
     before = state.theta.detach().clone()
     state.epoch(0, weight_split, theta_split)

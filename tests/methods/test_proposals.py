@@ -11,7 +11,7 @@ from nas.methods.predictor import PredictorProposal
 from nas.methods.proposal import Proposal
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
-from predictors.pretraining import pretrain
+from predictors.encoders import pretrain
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
@@ -219,7 +219,7 @@ def test_an_encoder_is_pre_trained_once_a_search(monkeypatch: pytest.MonkeyPatch
         learned.append(args)
         return pretrain(*args)
 
-    monkeypatch.setattr("predictors.fbnetv3.pretrain", counted)
+    monkeypatch.setattr("predictors.encoders.pretrain", counted)
     card = {
         "_target_": "predictors.fbnetv3.FBNetV3",
         "members": 2,

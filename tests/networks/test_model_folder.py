@@ -18,7 +18,7 @@ from timm.utils import ModelEmaV3
 
 import nas
 from nas.data.digits import digits
-from nas.export.__main__ import export
+from nas.export.exporting import export
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model
 from nas.networks.model_card import About

@@ -6,10 +6,12 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from torch import nn
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Maps images (B, C, H, W) float32 to logits (B, num_classes)."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from nas.export.formats.base import Format, Run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
     """Write `network` to `path` for batches of exactly `batch_size` images."""
+    import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
@@ -23,6 +26,7 @@ def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int
 
 def load(path: Path, threads: int = 1) -> Run:
     """`path` under ExecuTorch's runtime, whose Python interface has no say in the number of `threads`."""
+    import torch
     from executorch.runtime import Runtime
 
     program = Runtime.get().load_program(str(path))

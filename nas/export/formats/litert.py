@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from nas.export.formats.base import Format, Run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
     """Write `network` to `path` for batches of exactly `batch_size` images (B, C, H, W)."""
     import litert_torch
+    import torch
 
     litert_torch.convert(network, (torch.zeros(batch_size, *input_shape),)).export(str(path))
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from nas.export.formats.base import Format, Run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPSET = 20
 
 
 def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
     """Write `network` to `path`, with input `input` (batch, C, H, W) and output `output` (batch, num_classes)."""
+    import torch
+
     example = torch.zeros(2, *input_shape)  # a batch of 1 would be taken for a constant
     torch.onnx.export(
         network,

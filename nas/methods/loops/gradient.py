@@ -1,20 +1,21 @@
 """What the searches that train weights and choices by gradient share: hyper-parameters, their checks, the epochs."""
 
-# Annotations are evaluated here: `cards` resolves postponed ones in the module of the subclass.
+from __future__ import annotations
+
 import dataclasses
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.methods.base import SupernetMethod, Task
-from nas.methods.loops.state import State
-from nas.runs import checkpoint as checkpoints
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_CURES
-from nas.train.training import TRAINING_VERSION
 from search_spaces.identity import digest
+
+if TYPE_CHECKING:
+    from nas.methods.loops.state import State
 
 
 @dataclass(kw_only=True)
@@ -60,6 +61,8 @@ class GradientSearch(SupernetMethod):
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Everything that the checkpoint of a search of `task` depends on."""
+        from nas.train.training import TRAINING_VERSION
+
         cost = task.cost
         return {
             "search": type(self).__name__,
@@ -80,6 +83,8 @@ class GradientSearch(SupernetMethod):
 
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""
+        from nas.runs import checkpoint as checkpoints
+
         state = checkpoints.latest(checkpoint)
         return 0 if state is None else int(state["epochs_done"])
 

@@ -1,13 +1,13 @@
 """The hyper-parameters of searches on superkernels; see `nas.methods.single_path`."""
 
-# Annotations are evaluated here: cards resolve postponed ones in the module of the subclass.
+from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nas.methods.loops.gradient import GradientSearch
-from nas.methods.supernets.superkernel_block import Mode
+from nas.methods.supernets.nested_candidates import Mode
 
 
 @dataclass(kw_only=True)

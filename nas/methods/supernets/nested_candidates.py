@@ -10,10 +10,12 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces.blocks import InvertedResidual
 from search_spaces.space import Position
+
+Mode = Literal["default", "paper"]  # of Single-Path NAS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.methods.supernets.nested_candidates import nest_of
-from nas.methods.supernets.superkernel_block import Indicators, Mode, SuperBlock
+from nas.methods.supernets.nested_candidates import Mode, nest_of
+from nas.methods.supernets.superkernel_block import Indicators, SuperBlock
 from nas.networks.network import Network
 from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.costs import Shape

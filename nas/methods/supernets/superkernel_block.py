@@ -19,16 +19,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.methods.supernets.nested_candidates import Choice, Nest
+from nas.methods.supernets.nested_candidates import Choice, Mode, Nest
 from search_spaces.blocks.parts.depthwise import depthwise
-
-Mode = Literal["default", "paper"]
 
 
 class _Indicator(torch.autograd.Function):

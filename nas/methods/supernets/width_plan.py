@@ -7,18 +7,19 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.monotone import MonotoneSpace
 from search_spaces.space import SearchSpace, Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Quantity:
     @cached_property
     def masks(self) -> Tensor:
         """(entries, largest): row k has ones up to the k-th value, then zeros."""
+        import torch
+
         counts = torch.from_numpy(np.ascontiguousarray(self.table).reshape(-1, 1))
         return (torch.arange(self.largest) < counts).float()
 

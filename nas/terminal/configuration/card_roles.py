@@ -35,7 +35,7 @@ ROLES = {
     "device": Role("a device (nas.latency.device.Device)", "nas.latency.device.Device", holds_cards=False),
     "recipe": Role("a recipe (search_spaces.recipe.Recipe)", "search_spaces.recipe.Recipe", holds_cards=False),
     "recipe_space": Role("a space of recipes", "search_spaces.recipe_space.RecipeSpace", holds_cards=False),
-    "effort": Role("an effort (nas.latency.build.Effort)", "nas.latency.build.Effort", holds_cards=False),
+    "effort": Role("an effort (nas.latency.effort.Effort)", "nas.latency.effort.Effort", holds_cards=False),
 }
 
 

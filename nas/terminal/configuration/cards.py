@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import inspect
+import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from nas.terminal.configuration.card_roles import ROLES, check_given, check_made, check_places, check_target
 from nas.terminal.configuration.moved_targets import MOVED
@@ -113,11 +115,26 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def argument_types(target: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of a function's arguments or of a class's constructor."""
-    if not inspect.isclass(target):
-        return get_type_hints(target)
-    fields = get_type_hints(target) if hasattr(target, "__dataclass_fields__") else {}
-    return fields | get_type_hints(target.__init__)
+    """The resolved annotations of a function's arguments or of a class's constructor.
+
+    A name that its module imports for type checkers only cannot be resolved; that argument is `Any`.
+    """
+    function = target.__init__ if inspect.isclass(target) else target
+    found = _resolved(getattr(function, "__annotations__", {}), getattr(inspect.unwrap(function), "__globals__", {}))
+    if inspect.isclass(target) and dataclasses.is_dataclass(target):
+        for base in reversed(target.__mro__):  # fields that are inherited belong to the module of their own class
+            found |= _resolved(inspect.get_annotations(base), vars(sys.modules[base.__module__]))
+    return found
+
+
+def _resolved(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for key, annotation in annotations.items():
+        try:
+            found[key] = eval(annotation, names) if isinstance(annotation, str) else annotation
+        except (NameError, AttributeError, TypeError):
+            found[key] = Any
+    return found
 
 
 def _is_plain(annotation: Any) -> bool:

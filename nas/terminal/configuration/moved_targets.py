@@ -13,6 +13,7 @@ MOVED = {
     ),
     "search_spaces.rexnet_space.rexnet": "search_spaces.families.rexnet.space.rexnet",
     "search_spaces.single_path.single_path": "search_spaces.families.single_path.single_path",
+    "nas.latency.build.Effort": "nas.latency.effort.Effort",
     "nas.engines.local.LocalEngine": "nas.candidates.executors.local.LocalEngine",
     "nas.engines.ray.RayEngine": "nas.candidates.executors.ray.RayEngine",
 }

@@ -1,0 +1,30 @@
+"""How much is measured for a latency table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: networks to calibrate on and to prove with, visits per row and per network.
+
+    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks
+    are so large that their visits would take more than about `network_minutes` in all, they get fewer rounds, at least
+    six.
+    """
+
+    fit_networks: int = 24
+    held_out_networks: int = 16
+    rounds: int = 12
+    network_rounds: int = 8
+    visit_ms: float = 3.0
+    network_visit_ms: float = 15.0
+    network_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("fit_networks", "held_out_networks", "rounds", "network_rounds"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"effort.{name} must be >= 2, got {getattr(self, name)}")
+        if not self.network_minutes > 0:
+            raise ValueError(f"effort.network_minutes must be > 0, got {self.network_minutes}")
