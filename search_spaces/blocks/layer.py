@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from search_spaces import fields
@@ -110,6 +112,7 @@ class Layer:
 
 
 KINDS: dict[str, type[Layer]] = {}
+INSTALLED = "search_spaces.blocks"
 Kind = TypeVar("Kind", bound=Layer)
 
 
@@ -128,6 +131,15 @@ def layer_from_dict(data: Any) -> Layer:
     if not isinstance(data, Mapping) or "kind" not in data:
         raise ValueError(f"a layer is an object with a 'kind', got {str(data)[:80]}")
     kind = data["kind"]
+    if isinstance(kind, str) and kind not in KINDS:
+        _load_installed_kinds()
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"unknown layer kind {kind!r}; known: {', '.join(sorted(KINDS))}")
     return fields.read(KINDS[kind], {name: value for name, value in data.items() if name != "kind"}, kind)
+
+
+@cache
+def _load_installed_kinds() -> None:
+    """Import the modules that installed packages name in the entry-point group `INSTALLED`."""
+    for entry_point in metadata.entry_points(group=INSTALLED):
+        entry_point.load()

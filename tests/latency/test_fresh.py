@@ -23,3 +23,10 @@ def test_devices_of_other_machines_are_refused() -> None:
         measure_arch_fresh_ms(
             fbnet(8, 10, 1, width=0.25).decode([8] * 22), dataclasses.replace(Device(), runtime="tflite")
         )
+
+
+def test_kinds_of_the_program_itself_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    arch = fbnet(8, 10, 1, width=0.25).decode([8] * 22)
+    monkeypatch.setattr(type(arch.layers[0]), "__module__", "__main__")
+    with pytest.raises(ValueError, match="the block kind 'conv_bn_act' is defined in the program itself"):
+        measure_arch_fresh_ms(arch, Device())

@@ -21,11 +21,18 @@ from search_spaces.arch import Arch
 def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
     """Median milliseconds of one batch through `arch` on this machine, measured by a new Python process.
 
-    Raises `ValueError` for a device this machine cannot measure for, `RuntimeError` where the process failed.
+    Raises `ValueError` for a device this machine cannot measure for and for block kinds that only this process has,
+    `RuntimeError` where the process failed.
     """
     check_local(device)
-    module = type(runtime_named(device.runtime)).__module__  # a runtime of your own registers itself there
-    order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "runtime_module": module})
+    kinds = {type(layer).__module__: layer.kind for layer in arch.layers}
+    if "__main__" in kinds:
+        raise ValueError(
+            f"the block kind {kinds['__main__']!r} is defined in the program itself; put it into a module of its own, "
+            "which the process that measures can import"
+        )
+    modules = sorted({*kinds, type(runtime_named(device.runtime)).__module__})  # they register what is your own
+    order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
     done = subprocess.run(command, input=order, capture_output=True, text=True)
     if done.returncode:
@@ -35,7 +42,8 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
 
 def main() -> None:
     order = json.loads(sys.stdin.read())
-    importlib.import_module(order["runtime_module"])
+    for module in order["modules"]:
+        importlib.import_module(module)
     device = Device.from_dict(order["device"])
     found = measure_arch_ms(Arch.from_dict(order["arch"]), device, seed=order["seed"])
     print(json.dumps({"median_ms": found.median_ms}))

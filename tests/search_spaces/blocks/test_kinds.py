@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from search_spaces.blocks import (
     layer_from_dict,
     register,
 )
+from search_spaces.blocks import layer as layer_module
 from search_spaces.costs import Shape
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace, Position
@@ -177,6 +179,25 @@ def test_own_kind_in_a_space_a_table_and_a_supernet() -> None:
     position = space.positions[0]
     plan = plan_fusion(position.candidates, position.shape)
     assert plan is not None and plan.rest == (0, 1) and plan.identities == (4,)
+
+
+def test_kinds_of_installed_packages_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "installed_blocks.py").write_text(
+        "from search_spaces.blocks import Skip, register\n"
+        "register(type('Installed', (Skip,), {'kind': 'installed', '__module__': __name__}))\n"
+    )
+    package = tmp_path / "installed_blocks-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: installed_blocks\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[search_spaces.blocks]\nmine = installed_blocks\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    layer_module._load_installed_kinds.cache_clear()
+    try:
+        assert layer_from_dict({"kind": "installed", "out_channels": 8}).kind == "installed"
+        with pytest.raises(ValueError, match="unknown layer kind 'other'"):
+            layer_from_dict({"kind": "other"})
+    finally:
+        KINDS.pop("installed", None)
 
 
 def test_where_own_kind_takes_no_part_it_is_said() -> None:
