@@ -102,7 +102,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def executioner(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Executioner:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nas.search.__main__.build_table", functools.partial(build_table, effort=LITTLE_EFFORT))
+    monkeypatch.setattr("nas.search.pricing.build_table", functools.partial(build_table, effort=LITTLE_EFFORT))
     monkeypatch.setattr("nas.derive.handover.measure_arch_fresh_ms", measured_ms)
     found = Executioner(monkeypatch)
 
