@@ -17,11 +17,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import build_table, derive_from, run_search, train_arch
+    from nas.api import build_table, derive_from, evaluate_model, export_model, run_search, train_arch
     from nas.networks.creation import create_model
 
 __version__ = version("nas-under-budget")
-__all__ = ["__version__", "build_table", "create_model", "derive_from", "run_search", "train_arch"]
+__all__ = [
+    "__version__",
+    "build_table",
+    "create_model",
+    "derive_from",
+    "evaluate_model",
+    "export_model",
+    "run_search",
+    "train_arch",
+]
 
 
 def __getattr__(name: str) -> Any:

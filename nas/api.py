@@ -16,6 +16,10 @@ from nas.derive.request import DerivedNetworks
 from nas.derive.run import run_derivation
 from nas.derive.settings import TYPES as DERIVE_TYPES
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
+from nas.evaluate.run import EvaluateOutcome, EvaluateSetup, run_evaluation
+from nas.evaluate.settings import TYPES as EVALUATE_TYPES
+from nas.export.run import ExportSetup, run_export
+from nas.export.settings import TYPES as EXPORT_TYPES
 from nas.latency.setup import TYPES as TABLE_TYPES
 from nas.latency.setup import TableSetup
 from nas.latency.tables.table import LatencyTable
@@ -114,6 +118,40 @@ class TrainKeywords(TypedDict, total=False):
     overrides: Sequence[str]
 
 
+class EvaluateKeywords(TypedDict, total=False):
+    """Keywords of `evaluate_model`; `conf/evaluate.yaml` explains each."""
+
+    data: Any
+    device: Any
+    checkpoint: str | Path
+    batch_size: int
+    measure: bool
+    seed: int
+    accelerator: str
+    precision: str
+    run_dir: str | Path
+    overrides: Sequence[str]
+
+
+class ExportKeywords(TypedDict, total=False):
+    """Keywords of `export_model`; `conf/export.yaml` explains each."""
+
+    data: Any
+    device: Any
+    checkpoint: str | Path
+    format: str
+    output: str | Path
+    batch_size: int
+    tolerance: float
+    measure: bool
+    seed: int
+    overrides: Sequence[str]
+
+
+Model = str | Path | Arch | SearchOutcome | TrainOutcome
+"""A model folder, a run directory or arch file, a published name, an arch, or what a search or training gave."""
+
+
 def run_search(**keywords: Unpack[SearchKeywords]) -> SearchOutcome:
     """Search a space for a device and a budget; derive a network, train and evaluate it, as `nas.search` does.
 
@@ -162,6 +200,23 @@ def build_table(**keywords: Unpack[TableKeywords]) -> LatencyTable:
     return TableSetup.from_config(resolved("latency", keywords, TABLE_TYPES)).build()
 
 
+def evaluate_model(model: Model, **keywords: Unpack[EvaluateKeywords]) -> EvaluateOutcome:
+    """Accuracy of a model folder, a run or an outcome, and its latency, as `nas.evaluate` measures them.
+
+    `checkpoint`: weights for what has none of its own, such as an arch. The outcome has the `result` and the `run_dir`.
+    """
+    settings = {**keywords, "arch": _model(model)}
+    return run_evaluation(EvaluateSetup.from_config(resolved("evaluate", settings, EVALUATE_TYPES)))
+
+
+def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, Any]:
+    """Write a model as a file for a runtime, checked against torch and timed, as `nas.export` does; its report.
+
+    See `nas.export.exporting.export` for what the report holds.
+    """
+    return run_export(ExportSetup.from_config(resolved("export", {**keywords, "arch": _model(model)}, EXPORT_TYPES)))
+
+
 def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKeywords]) -> TrainOutcome:
     """Train an arch, given as such, by its file or by a published name, as `nas.train` does.
 
@@ -169,6 +224,10 @@ def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKe
     the `result` and the `run_dir`, whose `model` folder `nas.create_model` reads.
     """
     return run_training(TrainSetup.from_config(resolved("train", {**keywords, "arch": arch}, TRAIN_TYPES)))
+
+
+def _model(model: Model) -> str | Path | Arch:
+    return model.run_dir / "model" if isinstance(model, SearchOutcome | TrainOutcome) else model
 
 
 def _budgeted(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import torch
 import yaml
 from PIL import Image
 
-from nas import evaluate
 from nas.data.arrays import npz
 from nas.data.digits import SPLIT_SEED, TRAIN_FRACTION, digits
 from nas.data.folder import imagefolder
 from nas.data.images import ImageData, stratified
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
+from nas.evaluate import __main__ as evaluate
 from nas.export import __main__ as export
 from nas.networks import model_folder
 from nas.networks.creation import create_model

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import nas
-from nas import evaluate
 from nas.data.digits import digits
+from nas.evaluate import __main__ as evaluate
 from nas.runs import checkpoint
 from nas.runs.run import Run
 from nas.train import __main__ as train

@@ -1,0 +1,1 @@
+"""Accuracy on held-out images and measured latency of one network."""

@@ -1,0 +1,18 @@
+"""`python -m nas.evaluate arch=A checkpoint=C data=D`: accuracy on held-out images and measured latency."""
+
+from __future__ import annotations
+
+from nas.evaluate.settings import TYPES
+from nas.terminal.entry import DictConfig, check_types, entry, plain
+
+
+@entry("evaluate")
+def main(cfg: DictConfig) -> None:
+    check_types(cfg, TYPES)
+    from nas.evaluate.run import EvaluateSetup, run_evaluation  # here: torch takes seconds
+
+    run_evaluation(EvaluateSetup.from_config(plain(cfg)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The evaluation of one network: accuracy on held-out images, and its latency on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.data import ImageData
+from nas.data.card import DataSource
+from nas.derive.verdict import NOT_WANTED
+from nas.latency.device import Device
+from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.runtimes import check_local
+from nas.latency.tables.origin import not_this_machine
+from nas.networks import model_folder
+from nas.networks.creation import Source, create_model, resolve
+from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import as_trained
+from nas.runs.run import Run
+from nas.terminal.configuration import cards
+from nas.terminal.progress import log, table
+from nas.train import training
+from nas.train.accelerator import Compute
+from nas.train.setup import short_name
+
+
+@dataclass(frozen=True)
+class EvaluateSetup:
+    """An evaluation of the network `name` with the weights in `checkpoint` (None: its model folder's) on `data`.
+
+    `batch_size`: images per step. `device`: how its latency is measured, timings in an order of `seed`; `not_measured`:
+    why it is not (None: it is). `stored`: the settings as plain data, which the run directory keeps.
+    """
+
+    name: str
+    source: Source
+    checkpoint: str | None
+    data: DataSource
+    batch_size: int
+    device: Device
+    not_measured: str | None
+    compute: Compute
+    seed: int
+    run_dir: str | None
+    stored: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> EvaluateSetup:
+        """The evaluation that a resolved configuration (`conf/evaluate.yaml`) describes."""
+        compute = Compute(config["accelerator"], config["precision"])
+        device = cards.given(config["device"], "device")
+        not_measured = (None if config["measure"] else NOT_WANTED) or not_this_machine(device)
+        if not_measured is None:
+            check_local(device)
+        name, checkpoint = config["arch"], config["checkpoint"]
+        source = resolve(name)
+        if checkpoint is None and source.folder is None:
+            raise ValueError(f"no weights for {name}: give checkpoint=<file>, or a model folder as arch=")
+        return cls(
+            name=name,
+            source=source,
+            checkpoint=checkpoint,
+            data=DataSource(config["data"]),
+            batch_size=config["batch_size"],
+            device=device,
+            not_measured=not_measured,
+            compute=compute,
+            seed=config["seed"],
+            run_dir=config["run_dir"],
+            stored=cards.without_objects(config),
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateOutcome:
+    """The `run_dir` and the `result` in its `metrics.json`: accuracy, size and, where it was measured, latency."""
+
+    run_dir: Path
+    result: Mapping[str, Any]
+
+
+def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
+    """Evaluate, write and show. Raises `ValueError` where network, weights and data do not fit."""
+    network = create_model(setup.name, checkpoint_path=setup.checkpoint)
+    assert isinstance(network, Network | FlatNetwork)
+    data = setup.data.load(network.arch.resolution)
+    check_data(data, network)
+    checkpoint = setup.checkpoint
+    data = as_trained(data, setup.source.folder if checkpoint is None else model_folder.folder_in(checkpoint))
+    with Run.open(setup.run_dir, None, f"evaluate-{short_name(setup.name)}", dict(setup.stored)) as run:
+        arch = network.arch
+        log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
+        figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=setup.compute.here)
+        found = measure_arch_ms(network.cpu(), setup.device, seed=setup.seed) if setup.not_measured is None else None
+        record: dict[str, Any] = {
+            "arch": setup.name,
+            "arch_id": arch.id,
+            "checkpoint": checkpoint,
+            "data": data.name,
+            "test_images": len(data.test),
+            "resolution": data.resolution,
+            "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
+            **figures,
+            "params": arch.params,
+            "macs": arch.macs,
+            "activations": arch.activations,
+            "device": setup.device.key if found else None,
+            "measured_latency_ms": found.median_ms if found else None,
+            "latency_spread_ms": found.spread_ms if found else None,
+            "not_measured": setup.not_measured,
+        }
+        run.write_json("metrics.json", record)
+        _show(run.path, record)
+    return EvaluateOutcome(run.path, record)
+
+
+def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
+    """Refuse images the network was not made for. Another resolution is allowed: it is a choice of evaluation."""
+    arch = network.arch
+    found, wanted = (data.num_classes, data.in_channels), (arch.num_classes, arch.in_channels)
+    if found != wanted:
+        raise ValueError(
+            f"data {data.name} has {found[0]} classes and images of {found[1]} channels, the network was made for "
+            f"{wanted[0]} classes and {wanted[1]} channels; give the data it was trained on"
+        )
+
+
+def _show(path: Path, record: Mapping[str, Any]) -> None:
+    rows = [
+        ("test accuracy", f"{record['top1_percent']:.2f}% top-1, {record['top5_percent']:.2f}% top-5"),
+        ("loss", f"{record['loss']:.4f}"),
+    ]
+    if record["device"] is not None:
+        measured, spread = record["measured_latency_ms"], record["latency_spread_ms"]
+        rows.append(("latency measured", f"{measured:.4g} ms +- {spread:.2g} ({record['device']})"))
+    elif record["not_measured"] != NOT_WANTED:
+        rows.append(("latency measured", f"not measured: {record['not_measured']}"))
+    rows += [
+        ("parameters", f"{record['params']:,}"),
+        ("multiply-adds", f"{record['macs']:,}"),
+        ("file", f"{path}/metrics.json"),
+    ]
+    table(f"result of {path}", ("", ""), rows)

@@ -1,0 +1,115 @@
+"""One export: the network of an arch or model folder as a file, with its report beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.data.card import DataSource
+from nas.export.exporting import default_output, export, summary
+from nas.export.formats import format_named
+from nas.export.formats.base import Format
+from nas.latency.device import Device
+from nas.networks import model_folder
+from nas.networks.creation import Source, create_model, resolve
+from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import as_trained
+from nas.runs.files import write_json
+from nas.terminal.configuration import cards
+from nas.terminal.progress import log
+
+RANDOM = "random"  # as a checkpoint: untrained weights
+
+
+@dataclass(frozen=True)
+class ExportSetup:
+    """An export of the network `name` to `output` (None: beside it) as a file of `format`.
+
+    `checkpoint`: a file of weights, `random`, or None for the model folder's own. `data` (None: none): whose test
+    images are compared too; `device` (None: not at all): how the file is timed. `batch_size`: of formats that fix it.
+    `tolerance`: the largest difference to torch, as a share of the largest logit.
+    """
+
+    name: str
+    source: Source
+    checkpoint: str | None
+    format: Format
+    output: str | None
+    data: DataSource | None
+    device: Device | None
+    batch_size: int
+    tolerance: float
+    seed: int
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ExportSetup:
+        """The export that a resolved configuration (`conf/export.yaml`) describes."""
+        chosen, name, checkpoint = format_named(config["format"]), config["arch"], config["checkpoint"]
+        chosen.check()
+        source = resolve(name)
+        if checkpoint is None and source.folder is None:
+            raise ValueError(
+                f"no weights for {name}: give checkpoint=<file>, a model folder as arch=, or checkpoint=random to "
+                "export untrained weights (for timing only)"
+            )
+        return cls(
+            name=name,
+            source=source,
+            checkpoint=checkpoint,
+            format=chosen,
+            output=config["output"],
+            data=DataSource(config["data"]) if config.get("data") is not None else None,
+            device=cards.given(config["device"], "device") if config["measure"] else None,
+            batch_size=config["batch_size"],
+            tolerance=config["tolerance"],
+            seed=config["seed"],
+        )
+
+    @property
+    def path(self) -> Path:
+        """Where the file goes. Raises `ValueError` for a name that does not end as the format's files do."""
+        suffix = self.format.suffix
+        path = Path(self.output) if self.output else default_output(self.name, suffix)
+        if path.suffix != suffix:
+            raise ValueError(f"a file of format {self.format.name} ends in {suffix}, got output={path}")
+        return path
+
+    @property
+    def folder(self) -> Path | None:
+        """The model folder whose weights they are; None where they are of none."""
+        if self.checkpoint is None:
+            return self.source.folder
+        return None if self.checkpoint == RANDOM else model_folder.folder_in(self.checkpoint)
+
+
+def run_export(setup: ExportSetup) -> dict[str, Any]:
+    """Export, check, time and write the report beside the file; returns it (see `nas.export.exporting.export`)."""
+    if setup.checkpoint == RANDOM:
+        log("random weights: size and latency are those of the network, its answers are not")
+        network = create_model(setup.name, pretrained=False)
+    else:
+        network = create_model(setup.name, checkpoint_path=setup.checkpoint)
+    assert isinstance(network, Network | FlatNetwork)
+    data = setup.data.load(network.arch.resolution) if setup.data is not None else None
+    data = as_trained(data, setup.folder) if data is not None else None
+    path = setup.path
+    log(f"exporting {setup.name} (arch {network.arch.id}) to {path}")
+    report = export(
+        network,
+        path,
+        setup.format.name,
+        data=data,
+        batch_size=setup.batch_size,
+        tolerance=setup.tolerance,
+        device=setup.device,
+        seed=setup.seed,
+    )
+    if setup.folder is not None:
+        report["images"] = model_folder.images_of(setup.folder)
+    write_json(path.with_name(path.name + ".json"), report)
+    for line in summary(report):
+        log(line)
+    log(f"written: {path}, and this report as {path}.json")
+    return report

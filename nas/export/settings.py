@@ -1,0 +1,16 @@
+"""Types and ranges of the settings in `conf/export.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TYPES: dict[str, Any] = {
+    "arch": str,
+    "checkpoint": str | None,
+    "format": str,
+    "output": str | None,
+    "batch_size": (int, 1),
+    "tolerance": (float, 0),
+    "measure": bool,
+    "seed": int,
+}
