@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from experiments.equal_latency import mean_interval
-from nas.report.front_page import finished_runs
+from nas.report.front_rows import finished_runs
 from nas.runs.files import read_json, write_text
 
 KEYS = ("estimated_latency_ms", "measured_latency_ms", "top1_percent", "macs", "search_seconds", "seed")
