@@ -19,7 +19,6 @@ from search_spaces.arch import Arch
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.space import Population, SearchSpace
 
-UNITS = tuple(type(create_act_layer(name)) for name in ACTIVATIONS)
 RIDGE = 1e-6  # relative, on the diagonal of NASWOT's kernel: two images may light the same units
 
 Score = Callable[[nn.Module, Tensor], float]
@@ -41,7 +40,8 @@ def naswot(network: nn.Module, images: Tensor) -> float:
         units += code.shape[1]
         kernel = kernel + (code @ code.T + (1 - code) @ (1 - code).T).double()
 
-    hooks = [m.register_forward_pre_hook(record) for m in network.modules() if isinstance(m, UNITS)]
+    kinds = tuple(type(create_act_layer(act)) for act in ACTIVATIONS.values())
+    hooks = [m.register_forward_pre_hook(record) for m in network.modules() if isinstance(m, kinds)]
     if not hooks:
         raise ValueError(f"naswot reads activations, and this network has none of {', '.join(ACTIVATIONS)}")
     try:

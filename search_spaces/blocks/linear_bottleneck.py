@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
+from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
@@ -104,14 +105,14 @@ def linear_bottleneck_module() -> type[nn.Module]:
                 SEModule(
                     expanded,
                     rd_channels=se.squeezed(channels, expanded),
-                    act_layer=get_act_layer(se.act),
+                    act_layer=get_act_layer(ACTIVATIONS[se.act]),
                     gate_layer=se.gate,
                     norm_layer=nn.BatchNorm2d if se.norm else None,
                 )
                 if se
                 else nn.Identity()
             )
-            self.act_dw = create_act_layer(layer.dw_act) if layer.dw_act else nn.Identity()
+            self.act_dw = create_act_layer(ACTIVATIONS[layer.dw_act]) if layer.dw_act else nn.Identity()
             self.conv_pwl = ConvNormAct(expanded, layer.out_channels, apply_act=False)
             self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
+from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.layer import Layer, Role, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
@@ -49,7 +50,7 @@ def pooled_conv_module() -> type[nn.Module]:
         def __init__(self, layer: PooledConv, shape: Shape) -> None:
             super().__init__()
             self.conv = nn.Conv2d(shape.channels, layer.out_channels, 1, bias=layer.bias)
-            self.act = create_act_layer(layer.act, inplace=True) if layer.act else nn.Identity()
+            self.act = create_act_layer(ACTIVATIONS[layer.act], inplace=True) if layer.act else nn.Identity()
 
         def forward(self, x: Tensor) -> Tensor:
             return self.act(self.conv(x.mean((2, 3), keepdim=True)))

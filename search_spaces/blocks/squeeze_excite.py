@@ -81,7 +81,7 @@ def squeeze_excite_module() -> type[nn.Module]:
             squeezed = se.squeezed(in_channels, expanded)
             self.conv_reduce = nn.Conv2d(expanded, squeezed, 1)
             self.bn = nn.BatchNorm2d(squeezed) if se.norm else nn.Identity()
-            self.act1 = create_act_layer(se.act, inplace=True)
+            self.act1 = create_act_layer(ACTIVATIONS[se.act], inplace=True)
             self.conv_expand = nn.Conv2d(squeezed, expanded, 1)
             self.gate = create_act_layer(se.gate)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from timm.layers import BatchNormAct2d, get_act_layer
 from torch import Tensor, nn
 
+from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.parts.depthwise import DepthwiseConv2d
 
 
@@ -18,7 +19,7 @@ def norm_act(channels: int, act: str) -> nn.Module:
     """Batch norm followed by the activation named `act` ('' for none)."""
     if not act:
         return BatchNormAct2d(channels, apply_act=False)
-    return BatchNormAct2d(channels, act_layer=get_act_layer(act), inplace=True)
+    return BatchNormAct2d(channels, act_layer=get_act_layer(ACTIVATIONS[act]), inplace=True)
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
