@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -34,7 +35,8 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
     modules = sorted({*kinds, type(runtime_named(device.runtime)).__module__})  # they register what is your own
     order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
-    done = subprocess.run(command, input=order, capture_output=True, text=True)
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
+    done = subprocess.run(command, input=order, capture_output=True, text=True, env=found)
     if done.returncode:
         raise RuntimeError(f"measuring in a new process failed: {done.stderr.strip()[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1])["median_ms"])
