@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.export.__main__ import export
+from nas.export.exporting import export
 from nas.latency import runtimes
 from nas.latency.device import Device
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
@@ -129,6 +129,7 @@ def test_an_activation(mine: Callable[[str], Any]) -> None:
     assert Arch.from_json(arch.to_json()) == arch
     bent = [type(m).__name__ for m in build_network(arch).modules()]
     assert bent.count("SquaredReLU") == 1
+    assert measure_arch_fresh_ms(arch, Device(runtime="torch")) > 0  # by a new process
     with pytest.raises(ValueError, match="there is an activation 'squared_relu' already"):
         activations.register_activation("squared_relu", torch.nn.ReLU)
 

@@ -17,6 +17,7 @@ from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.runtimes import check_local, runtime_named
 from search_spaces.arch import Arch
+from search_spaces.blocks.activations import ACTIVATIONS
 
 
 def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
@@ -32,7 +33,8 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
             f"the block kind {kinds['__main__']!r} is defined in the program itself; put it into a module of its own, "
             "which the process that measures can import"
         )
-    modules = sorted({*kinds, type(runtime_named(device.runtime)).__module__})  # they register what is your own
+    acts = {act.__module__ for act in ACTIVATIONS.values() if not isinstance(act, str)}
+    modules = sorted({*kinds, *acts, type(runtime_named(device.runtime)).__module__})  # they register what is your own
     order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
