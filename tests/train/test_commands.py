@@ -124,7 +124,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
     for arguments, message in (
         (["arch=none.json"], "no arch file or model folder at none.json"),
         (["arch=fbnetc_99"], "unknown network"),
-        (["arch=arch.json", "data=cifar10"], "data.root=data is no folder"),
+        (["arch=arch.json", "data=cifar10"], "data.root=data is not a directory"),
         (["arch=arch.json", "data=cifar11"], "cifar10"),
         (["arch=arch.json", "recipe=slow"], "quick"),
         (["arch=arch.json", "recipe.lr=-1"], "recipe: lr must be greater than 0, got -1"),
