@@ -22,6 +22,10 @@ TYPES: dict[str, Any] = {
     "derive.use": (float, 0, 1),
     "train.enabled": bool,
     "train.inherit": bool,
+    "search.trials": (int, 1),
+    "search.batch": (int, 1),
+    "search.finalists": (int, 0),
+    "search.epochs": (int | None, 1),
     "tables": str,
     "arch": str | None,
 }

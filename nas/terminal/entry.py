@@ -56,6 +56,8 @@ __all__ = [
 
 Command = Callable[[DictConfig], int | None]
 
+OWN = ("nas", "predictors", "search_spaces")  # packages whose cards cost nothing to build, but for
+LOADED = ("data", "space")  # which read files or count networks
 NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
 
 
@@ -169,7 +171,23 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
         cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     overrides = [words.split(text) for text in HydraConfig.get().overrides.task]
-    return checked(cfg, config_name, overrides, HydraConfig.get().runtime.choices)
+    found = checked(cfg, config_name, overrides, HydraConfig.get().runtime.choices)
+    _check_settings(found)
+    return found
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    """Find mistakes in our own cards before the libraries that compute are imported, which takes seconds."""
+    for name in ("recipe", "device", "method", "engine", "effort", "data", "space"):
+        node = OmegaConf.select(cfg, name, default=None)
+        if not isinstance(node, DictConfig) or str(node.get("_target_")).partition(".")[0] not in OWN:
+            continue
+        values = plain_value(node)
+        if name in LOADED:
+            open_keys = ("method", *(key for key, value in values.items() if value is None))
+            cards.check({key: value for key, value in values.items() if key not in open_keys}, name)
+        else:
+            cards.build(values, name, {})
 
 
 def checked(

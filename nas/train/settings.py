@@ -7,7 +7,7 @@ from typing import Any
 TYPES: dict[str, Any] = {
     "arch": str,
     "initial_weights": str | None,
-    "evaluate_every": int,
+    "evaluate_every": (int, 0),
     "seed": int,
     "accelerator": str,
     "precision": str,

@@ -65,7 +65,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(
     assert "budget.macs needs method=predictor" in refused(capsys, "budget.macs=1000000")
     assert "arch= leaves only recipes to search" in refused(capsys, "arch=fbnetc_100")
     assert "budget macs=5 is out of reach: networks" in refused(capsys, "space=fbnetv3", "budget.macs=5")
-    assert "search.trials must be >= 1" in refused(capsys, "space=fbnetv3", "search.trials=0")
+    assert "search.trials must be at least 1" in refused(capsys, "space=fbnetv3", "search.trials=0")
     assert "recipe_space.lr" in refused(capsys, "space=fbnetv3", "recipe_space=small_images", "recipe_space.lr=[0]")
     assert list(tmp_path.iterdir()) == []
 

@@ -131,7 +131,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         (["arch=arch.json", "recipe.learning_rate=1"], "learning_rate"),
         (["arch=arch.json", "recipe.optimizer=sdg"], "optimizer must be one of sgd, nesterov, adam"),
         (["arch=arch.json", "accelerator=tpu"], "unknown accelerator 'tpu'; one of auto, cpu, cuda"),
-        (["arch=arch.json", "evaluate_every=-1"], "evaluate_every must be 0 or greater"),
+        (["arch=arch.json", "evaluate_every=-1"], "evaluate_every must be at least 0"),
         (["arch=arch.json", "seed=one"], "seed"),
         (["arch=arch.json", "initial_weights=none.pt"], "no checkpoint at none.pt"),
         (["resume=none"], "none is not a run directory"),

@@ -21,6 +21,21 @@ PLAIN = (Mapping, list, tuple, str, int, float, bool)  # what a configuration of
 
 def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
     """The object a card describes: its `_target_` called with its values and `extra`. `name` is said in errors."""
+    target, values = _call_of(card, name, extra, build)
+    made = target(**values, **extra)
+    check_made(name, made, card["_target_"])
+    return made
+
+
+def check(card: Any, name: str) -> None:
+    """Refuse what `build` would refuse before it calls anything: unknown keys, values of another type."""
+    _call_of(card, name, {}, lambda inner, key, _: check(inner, key))
+
+
+def _call_of(
+    card: Any, name: str, extra: Mapping[str, Any], inner: Callable[..., Any]
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The target of `card` and its arguments; `inner(card, name, {})` makes those that are cards again."""
     if not isinstance(card, Mapping) or "_target_" not in card:
         raise ValueError(f"{name or 'the card'} names no _target_, so nothing can be built from it")
     if name in ROLES:
@@ -44,7 +59,7 @@ def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
             except ValueError as error:
                 raise ValueError(f"{prefix}{key}: {error}") from None
         if isinstance(value, Mapping) and "_target_" in value and not _is_plain(hints.get(key, Any)):
-            values[key] = build(value, f"{prefix}{key}", {})
+            values[key] = inner(value, f"{prefix}{key}", {})
         else:
             values[key] = check_type(value, hints.get(key, Any), f"{prefix}{key}")
     needed = [
@@ -57,9 +72,7 @@ def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
     ]
     if needed:
         raise ValueError(f"{prefix}{needed[0]} has no value; give it: {prefix}{needed[0]}=...")
-    made = target(**values, **extra)
-    check_made(name, made, card["_target_"])
-    return made
+    return target, values
 
 
 def given(value: Any, name: str, extra: Mapping[str, Any] | None = None) -> Any:

@@ -1,0 +1,60 @@
+"""Help, listings and mistakes are answered before the libraries that compute are imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ["torch", "timm", "torchvision", "optuna", "onnx", "onnxruntime", "sklearn", "scipy"]
+HEAVY += ["pandas", "accelerate", "matplotlib"]
+COMMANDS = ["derive", "doctor", "evaluate", "export", "inspect", "latency", "report", "search", "train", "zoo"]
+WORK = [["nas"], ["nas.zoo"], ["nas.inspect", "space=fbnet"], *([f"nas.{name}", "--help"] for name in COMMANDS)]
+MISTAKES = [
+    *([f"nas.{name}", "no_such_key=1"] for name in COMMANDS),
+    *([f"nas.{name}", "device=no_such_card"] for name in ("evaluate", "export", "latency", "search", "zoo")),
+    ["nas.search", "seed=a"],
+    ["nas.search", "budget.fraction=3"],
+    ["nas.search", "search.trials=0"],
+    ["nas.search", "method.epochs=0"],
+    ["nas.search", "method=predictor", "predictor.iterations=a"],
+    ["nas.search", "method=tpe", "method.startup_candidates=0"],
+    ["nas.search", "recipe.epochs=0"],
+    ["nas.search", "data.resolution=a"],
+    ["nas.search", "space.resolution=a"],
+    ["nas.train", "arch=fbnet_a", "recipe.lr=a"],
+    ["nas.train", "arch=fbnet_a", "evaluate_every=-1"],
+    ["nas.derive", "run=nowhere", "count=0"],
+    ["nas.latency", "effort.rounds=0"],
+    ["nas.evaluate", "arch=fbnet_a", "batch_size=0"],
+    ["nas.export", "arch=fbnet_a", "format=no_such_format"],
+    ["nas.export", "arch=fbnet_a", "device.threads=0"],
+]
+# Each command in turn, as `python -m` runs it: its exit status, and the heavy modules that are imported by then.
+ALL = """
+import contextlib, io, json, runpy, sys
+found = []
+for argv in json.loads(sys.argv[1]):
+    sys.argv = list(argv)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            runpy.run_module(argv[0], run_name="__main__")
+            status = 0
+        except SystemExit as error:
+            status = error.code or 0
+    found.append([status, sorted(set(HEAVY) & set(sys.modules))])
+print(json.dumps(found))
+"""
+
+
+def test_answers_come_before_heavy_imports(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", f"HEAVY = {HEAVY!r}{ALL}", json.dumps(WORK + MISTAKES)]
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    answers = json.loads(done.stdout)
+    for argv, (status, imported) in zip(WORK + MISTAKES, answers, strict=True):
+        assert not imported, f"{' '.join(argv)} imports {', '.join(imported)}"
+        assert status == (2 if argv in MISTAKES else 0), f"{' '.join(argv)} ends with {status}"
