@@ -71,7 +71,8 @@ def check_target(name: str, target: Callable[..., Any], path: str) -> None:
     if role is None:
         return
     makes = target if inspect.isclass(target) else _returned(target)
-    if makes is not None and not _fits(makes, role):
+    others = {str(other.kind).rpartition(".")[2] for other in ROLES.values() if other.kind != role.kind}
+    if makes in others or (inspect.isclass(makes) and not _fits(makes, role)):
         raise ValueError(f"{name}._target_={path} makes no {role.what.partition(' ')[2]}; name one that does")
 
 
@@ -101,10 +102,11 @@ def _fits(made: type, role: Role) -> bool:
     return any(callable(getattr(made, deed, None)) for deed in role.deeds)
 
 
-def _returned(function: Callable[..., Any]) -> type | None:
-    """The class that a function is annotated to return; None where it does not say."""
+def _returned(function: Callable[..., Any]) -> type | str | None:
+    """The class that a function is annotated to return, or its name where only type checkers import it; else None."""
     try:
         found = get_type_hints(function).get("return")
     except (NameError, TypeError):
-        return None
+        found = getattr(function, "__annotations__", {}).get("return")
+        return found if isinstance(found, str) else None
     return found if inspect.isclass(found) else None
