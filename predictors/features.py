@@ -49,7 +49,7 @@ class Features:
 
 
 def checked_statistics(statistics: Statistics, architectures: Population) -> Floats:
-    """`statistics(architectures)`, refused with a `ValueError` where it is no finite matrix (n, s)."""
+    """`statistics(architectures)`, refused with a `ValueError` where it is not a finite matrix (n, s)."""
     values = np.asarray(statistics(architectures), dtype=np.float64)
     if values.ndim != 2 or len(values) != len(architectures):
         raise ValueError(

@@ -55,14 +55,14 @@ class AdditiveCost:
 
     def reachable(self) -> tuple[float, float]:
         """Smallest and largest cost of any genotype, summed as `__call__` sums, so that limits compare exactly."""
-        low, high = self(np.array([self.cheapest(), self.dearest()]))
+        low, high = self(np.array([self.cheapest(), self.most_expensive()]))
         return float(low), float(high)
 
     def cheapest(self) -> tuple[int, ...]:
         """A genotype of smallest cost, exactly."""
         return minimum(self.variables, self.tables, self.cardinalities)
 
-    def dearest(self) -> tuple[int, ...]:
+    def most_expensive(self) -> tuple[int, ...]:
         """A genotype of largest cost, exactly."""
         return minimum(self.variables, tuple(-table for table in self.tables), self.cardinalities)
 

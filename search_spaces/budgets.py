@@ -28,7 +28,7 @@ class Limit:
 class Feasible:
     """The genotypes of `space` within every one of `limits` (none: all of them).
 
-    `anchor` is one of them, as cheap as possible; a genotype that is too dear is repaired by taking over genes of the
+    `anchor` is one of them, as cheap as possible; a genotype over budget is repaired by taking over genes of the
     anchor, in random order, until it fits. Raises `ValueError` with the reachable range where nothing fits.
     """
 
@@ -52,7 +52,7 @@ class Feasible:
         return repair(population, self, np.broadcast_to(self.maxima, (len(population), len(self.limits))), rng)
 
     def sample(self, count: int, rng: np.random.Generator) -> Population:
-        """`count` genotypes within the limits, not necessarily distinct: uniform draws, repaired where too dear."""
+        """`count` genotypes within the limits, not necessarily distinct: uniform draws, repaired where over budget."""
         return self.repair(self.space.sample(count, rng), rng)
 
     def enumerate(self) -> Population | None:
@@ -105,8 +105,8 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         low, high = limit.cost.reachable()
         if not limit.limit >= low:
             raise ValueError(
-                f"budget {limit.name}={figure(limit.limit)} is out of reach: networks of this space take {figure(low)} "
-                f"to {figure(high)}"
+                f"budget {limit.name}={as_typed(limit.limit)} is out of reach: networks of this space take "
+                f"{as_typed(low)} to {as_typed(high)}"
             )
     excess = np.inf
     best = np.zeros(genes, dtype=np.int64)
@@ -118,7 +118,7 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
         best = _least_excess(limits)
         excess = max(float(limit.cost(best[None])[0] / limit.limit) for limit in limits)
     if excess > 1:
-        names = " and ".join(f"{limit.name}={figure(limit.limit)}" for limit in limits)
+        names = " and ".join(f"{limit.name}={as_typed(limit.limit)}" for limit in limits)
         raise ValueError(
             f"no network meets {names} together, though each alone is within reach; the closest one needs "
             f"{100 * (excess - 1):.2g}% more; raise one of them by that"
@@ -126,7 +126,7 @@ def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
     return best
 
 
-def figure(value: float) -> str:
+def as_typed(value: float) -> str:
     """`value` as a budget is typed: counts in full, milliseconds with six significant digits."""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
 

@@ -61,6 +61,6 @@ class MonotoneCost(AdditiveCost):
         population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
         return super().__call__(population)
 
-    def dearest(self) -> Genotype:
+    def most_expensive(self) -> Genotype:
         tables = tuple(np.where(np.isfinite(table), -table, np.inf) for table in self.tables)
         return minimum(self.variables, tables, self.cardinalities)

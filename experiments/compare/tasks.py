@@ -165,7 +165,7 @@ class Used:
 
 
 def baselines(task: Comparison) -> dict[str, Population]:
-    """Networks that need no search: the dearest within the budget, and those with one choice at every position.
+    """Networks that need no search: the most expensive within the budget, and those with one choice at every position.
 
     Uniform networks beyond the budget, and choices that not every position has, are left out.
     """
@@ -174,7 +174,7 @@ def baselines(task: Comparison) -> dict[str, Population]:
     listed = feasible.enumerate()
     if listed is None:  # a large space: exact without a budget, else the best of many draws within it
         rng = np.random.default_rng(0)
-        listed = feasible.sample(200_000, rng) if feasible.limits else np.array([macs.dearest()])
+        listed = feasible.sample(200_000, rng) if feasible.limits else np.array([macs.most_expensive()])
     largest = listed[macs(listed).argmax()][None]
     least = int(space.cardinalities.min())
     uniform = np.repeat(np.arange(least)[:, None], len(space.variables), axis=1)

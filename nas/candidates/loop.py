@@ -23,7 +23,7 @@ from nas.runs.run import Run
 from nas.terminal.progress import Advance, log, phase
 from predictors.early_stopping import FEWEST
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, figure
+from search_spaces.budgets import Feasible, as_typed
 from search_spaces.joint import JointSpace
 from search_spaces.space import Genotype, Population
 
@@ -205,8 +205,8 @@ def _check(feasible: Feasible, store: TrialStore, candidates: Sequence[tuple[str
         for limit, cost in zip(feasible.limits, costs, strict=True):
             if not cost <= limit.limit:
                 raise ValueError(
-                    f"study {store.study.study_name!r} holds candidate {candidate} with {limit.name}={figure(cost)}, "
-                    f"over the budget of {figure(limit.limit)}; name another search.study"
+                    f"study {store.study.study_name!r} holds candidate {candidate} with {limit.name}={as_typed(cost)}, "
+                    f"over the budget of {as_typed(limit.limit)}; name another search.study"
                 )
 
 

@@ -90,7 +90,7 @@ def read_npz(path: str | Path) -> tuple[Part, Part]:
 def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """The names that belong to the kind of file, and their arrays."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no regular file; give data.root=<file.npz>")
+        raise ValueError(f"{path} is not a regular file; give data.root=<file.npz>")
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             wanted = JPEGS if "jpeg_header" in file.files else ARRAYS

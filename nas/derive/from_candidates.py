@@ -13,7 +13,7 @@ from nas.derive.setup import DeriveSetup, FinishedSearch
 from nas.derive.within_budget import within_budget
 from nas.methods.base import CandidateMethod
 from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit, figure
+from search_spaces.budgets import Feasible, Limit, as_typed
 from search_spaces.joint import JointSpace
 from search_spaces.space import Genotype, Population
 
@@ -59,7 +59,7 @@ def ranked(
     within = feasible.mask(genotypes) & np.isfinite(scores)
     if not within.any():
         spans = "; ".join(
-            f"{limit.name} {figure(costs.min())} to {figure(costs.max())} (asked {figure(limit.limit)})"
+            f"{limit.name} {as_typed(costs.min())} to {as_typed(costs.max())} (asked {as_typed(limit.limit)})"
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
         raise NothingWithin(

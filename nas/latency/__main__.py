@@ -133,7 +133,7 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
 
 
 def offset_sentence(offset_ms: float) -> str:
-    """What `LatencyTable.offset_ms` means; one below 0 is no time, but what blocks save by standing in one network."""
+    """What `LatencyTable.offset_ms` means; below 0 it is no time but what blocks save by standing in one network."""
     if offset_ms >= 0:
         return f"{offset_ms:.4g} ms that every network takes beside them"
     return f"{-offset_ms:.4g} ms that every network saves, as its blocks are called together and not one by one"

@@ -233,7 +233,7 @@ def _visits(kit: dict[str, Any], made: dict[str, Any]) -> Visits:
             found = [visit_of(turn) for turn in turns]
             for turn, visit in zip(turns, found, strict=True):
                 if visit is None:
-                    raise ValueError(f"{entry['file']} has the visit {turn!r}, no time in ms; measure again")
+                    raise ValueError(f"{entry['file']} has the visit {turn!r}, not a time in ms; measure again")
             visits[entry["key"]] = {i: visit for i, visit in enumerate(found) if visit is not None}
     return visits
 

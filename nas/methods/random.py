@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RandomSearch(CandidateMethod):
-    """Genotypes drawn uniformly; with budgets, draws that are too dear are repaired (`Feasible.repair`)."""
+    """Genotypes drawn uniformly; with budgets, draws over budget are repaired (`Feasible.repair`)."""
 
     def start(self, feasible: Feasible, seed: int) -> Proposal:
         return _Random(feasible, seed)

@@ -1,4 +1,7 @@
-"""Small charts as inline SVG text: no script, no network, colours from the page's style sheet."""
+"""Small charts as inline SVG text: no script, no network, colours from the page's style sheet.
+
+Not matplotlib's SVG: its colours are fixed when it is drawn, and these follow the reader's light or dark style.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ class _Frame:
         path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
         return f'<polyline class="{kind}" points="{path}"/>'
 
-    def figure(self, parts: Sequence[str], title: str, caption: str, legend: Sequence[tuple[str, str]]) -> str:
+    def as_html(self, parts: Sequence[str], title: str, caption: str, legend: Sequence[tuple[str, str]]) -> str:
         """The whole figure; `legend`: class and label of each kind of point."""
         keys = "".join(f'<span class="key {kind}">{escape(label)}</span>' for kind, label in legend)
         return f"<figure><figcaption>{escape(caption)} {keys}</figcaption>{self.svg(''.join(parts), title)}</figure>"
@@ -123,7 +126,7 @@ def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
 def line_chart(
     title: str, series: Sequence[tuple[str, Points]], x_label: str, reference: tuple[str, float] | None = None
 ) -> str:
-    """Lines over whole-numbered steps; `reference` is a named horizontal line. Empty text where there is no point."""
+    """Lines over whole-numbered steps; `reference` is a named horizontal line. An empty string without points."""
     series = [(label, points) for label, points in series if points]
     if not series:
         return ""
@@ -142,7 +145,7 @@ def line_chart(
             tip = f"{label}: {number(y)} at {x_label} {number(x)}"
             parts.append(frame.dot(x, y, f"dot s{index}", 2.6, tip))
     legend = [(f"s{i}", label) for i, (label, _) in enumerate(series)]
-    return frame.figure(parts, title, title, legend if len(series) > 1 else [])
+    return frame.as_html(parts, title, title, legend if len(series) > 1 else [])
 
 
 def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, band: float) -> str:
@@ -168,7 +171,7 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
         for x, y in points:
             tip = f"{label}: estimated {number(x)} ms, measured {number(y)} ms ({100 * (y / x - 1):+.1f}%)"
             parts.append(frame.dot(x, y, f"point g{index}", 3.4, tip))
-    return frame.figure(parts, title, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
+    return frame.as_html(parts, title, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
 
 
 def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, y_label: str) -> str:
@@ -183,7 +186,7 @@ def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, 
         for x, y in group:
             tip = f"{label}: {y_label} {number(y)} at {x_label} {number(x)}"
             parts.append(frame.dot(x, y, f"dot {_hue(index)}", 4, tip))
-    return frame.figure(parts, title, title, [(_hue(i), label) for i, (label, _) in enumerate(groups)])
+    return frame.as_html(parts, title, title, [(_hue(i), label) for i, (label, _) in enumerate(groups)])
 
 
 def _hue(index: int) -> str:

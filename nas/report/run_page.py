@@ -1,4 +1,8 @@
-"""`report.html`: one run on one self-contained page, from the files of its directory alone."""
+"""`report.html`: one run on one self-contained page, from the files of its directory alone.
+
+Not Jinja2: every part of the page is there or not, depending on what the run left behind, so a template would consist
+of conditions; here each part is a function that gives its HTML, or an empty string.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""File locks that end with the process that holds them, and words for file systems that have none."""
+"""File locks that end with the process that holds them, and words for file systems that have none.
+
+Not `filelock`: that opens a file of its own and polls while it waits, where an open file is locked here and the system
+wakes the waiter; what is written here would be needed around it all the same.
+"""
 
 from __future__ import annotations
 

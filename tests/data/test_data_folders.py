@@ -105,7 +105,7 @@ def test_refused_folders(tmp_path: Path) -> None:
         ({"resolution": 0}, "data.resolution must be >= 1 pixel"),
     ):
         refused(message, **options)
-    with pytest.raises(ValueError, match=r"data.root=.*none is no folder; give one that holds train"):
+    with pytest.raises(ValueError, match=r"data.root=.*none is not a directory; give one that holds train"):
         imagefolder(str(tmp_path / "none"))
 
 

@@ -79,7 +79,7 @@ def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
 def test_other_programs_files_are_no_images(tmp_path: Path) -> None:
     """Pillow would hand PostScript to ghostscript, whatever the file is called."""
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    with pytest.raises(ValueError, match=r"a.png cannot be read: it is no image"):
+    with pytest.raises(ValueError, match=r"a.png cannot be read: it is not an image"):
         open_image(tmp_path / "a.png")
 
 

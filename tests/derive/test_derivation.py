@@ -70,7 +70,7 @@ def test_a_share_of_the_budget_is_used_where_it_can_be() -> None:
     limit = low + 0.6 * (high - low)
     costs = cost(np.array(derive(probabilities, cost, limit, Derivation("budget", 0.9, 5, 1, 0))))
     assert ((costs >= 0.9 * limit - 1e-6) & (costs <= limit)).all()
-    # a limit beyond everything: the share is one of the dearest network
+    # a limit beyond everything: the share is one of the most expensive network
     costs = cost(np.array(derive(probabilities, cost, 10 * high, Derivation("budget", 0.9, 1, 1, 0))))
     assert 0.9 * high - 1e-6 <= costs[0] <= high
     # nothing costs that much, and fewer than asked do: cheaper ones follow

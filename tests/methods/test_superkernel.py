@@ -107,7 +107,7 @@ def test_the_five_outcomes_of_the_papers_three_decisions() -> None:
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        (["k3_e1", "k3_e1_g2"], "candidate 'k3_e1_g2' is no slice of a larger block"),
+        (["k3_e1", "k3_e1_g2"], "candidate 'k3_e1_g2' is not a slice of a larger block"),
         (["k3_e1", "k5_e3"], "needs every kernel of"),
         (["k3_e1", "k3_e3", "skip"], r"space.skip_at_shape_change=false"),
     ],

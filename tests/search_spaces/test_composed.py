@@ -1,4 +1,4 @@
-"""Spaces written as terms: decoding, encoding, exact cheapest and dearest networks, pricing."""
+"""Spaces written as terms: decoding, encoding, exact cheapest and most expensive networks, pricing."""
 
 import itertools
 
@@ -129,7 +129,7 @@ def test_terms_out_of_order_and_repeated_names_are_refused() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_cheapest_and_dearest_are_exact_on_random_structures(seed: int) -> None:
+def test_cheapest_and_most_expensive_are_exact_on_random_structures(seed: int) -> None:
     rng = np.random.default_rng(seed)
     cardinalities = tuple(int(n) for n in rng.integers(1, 5, size=6))
     scopes = [tuple(rng.choice(6, size=rng.integers(1, 4), replace=False).tolist()) for _ in range(7)]

@@ -103,7 +103,7 @@ def test_prices_are_what_archs_cost(space: SearchSpace) -> None:
         low, high = cost.reachable()
         assert low <= min(expected) and max(expected) <= high
         assert low == getattr(space.decode(cost.cheapest()), what)
-        assert high == getattr(space.decode(cost.dearest()), what)
+        assert high == getattr(space.decode(cost.most_expensive()), what)
         if isinstance(space, LayerwiseSpace):
             np.testing.assert_array_equal(price(population, cost.fixed, cost.rows), expected)
 

@@ -19,7 +19,7 @@ WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
 class UnreadableError(ValueError):
-    """A file that is no image that can be used, and why."""
+    """A file that cannot be used as an image, and why."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"image {path} cannot be read: {reason}")
@@ -34,13 +34,13 @@ def open_image(path: str | Path, mode: str = "RGB", pad: int = 0) -> Image.Image
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         Image.init()
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             upright = ImageOps.exif_transpose(_eight_bits(image))
             converted = _opaque(upright).convert(mode)
     except UnidentifiedImageError:
-        raise UnreadableError(path, "it is no image, or of a format that is not read here") from None
+        raise UnreadableError(path, "it is not an image, or its format is not supported") from None
     except Exception as error:  # Pillow's readers meet damaged files with exceptions of nearly every kind
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableError(path, reason) from None

@@ -34,7 +34,8 @@ def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
     """
     if not root.is_dir():
         raise ValueError(
-            f"data.root={root} is no folder; give one that holds train/<class>/ and test/<class>/, or <class>/ alone"
+            f"data.root={root} is not a directory; give one that holds train/<class>/ and test/<class>/, "
+            "or <class>/ alone"
         )
     if not (root / "train").is_dir():
         return _divided(root, test_fraction, split_seed)

@@ -23,7 +23,7 @@ def read_help(
 ) -> LatencyTable:
     """HELP's FBNet data as npz: `archs` (n, positions), `ops` (names), `lat_<source>` (n,) in ms."""
     if not isinstance(space, LayerwiseSpace):
-        raise ValueError(f"this format lists positions; {space.name} is no layer-wise space")
+        raise ValueError(f"this format lists positions; {space.name} is not a layer-wise space")
     if repair:
         raise ValueError("times of whole networks cannot be repaired by others; remove the networks named")
     try:

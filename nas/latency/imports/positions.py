@@ -70,7 +70,7 @@ def read_csv(
 def read_text(
     path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
 ) -> LatencyTable:
-    """Text with one line a position and one number a candidate, parted by blanks, tabs or semicolons.
+    """Text with one line a position and one number a candidate, separated by blanks, tabs or semicolons.
 
     A header names the columns; without one they are the candidates of the space in order. A column for a candidate that
     a position does not have is ignored, and a line may leave it out. (AnnaAraslanova/FBNet's table, in us; JunrQ/NAS's,
@@ -182,7 +182,7 @@ def read_single_path(
 
 def _layerwise(space: SearchSpace) -> LayerwiseSpace:
     if not isinstance(space, LayerwiseSpace):
-        raise ValueError(f"this format lists positions; {space.name} is no layer-wise space")
+        raise ValueError(f"this format lists positions; {space.name} is not a layer-wise space")
     return space
 
 
@@ -191,7 +191,7 @@ def _ms(value: object, factor: float, where: str) -> float | None:
     if value is None or value != value:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{where} is {str(value)[:40]!r}, which is no number")
+        raise ValueError(f"{where} is {str(value)[:40]!r}, which is not a number")
     return float(value) * factor
 
 

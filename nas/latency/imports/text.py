@@ -29,7 +29,7 @@ def content_kind(path: Path) -> str:
 def text_lines(path: Path) -> Lines:
     """The numbered lines of a text file in UTF-8 or what its byte-order mark says, without blank ones and `#` comments.
 
-    Raises `ValueError` for a file that is no text.
+    Raises `ValueError` for a file that is not text.
     """
     data = path.read_bytes()
     encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
@@ -93,7 +93,7 @@ def number(cell: str, mark: str, where: str) -> float | None:
     try:
         return float(cell.replace(mark, "."))
     except ValueError:
-        raise ValueError(f"{where} is {cell[:40]!r}, which is no number") from None
+        raise ValueError(f"{where} is {cell[:40]!r}, which is not a number") from None
 
 
 def is_number(word: str) -> bool:

@@ -16,7 +16,7 @@ MAX_TILT = 4.0
 
 
 def spread_networks(space: SearchSpace, count: int, seed: int, stream: str) -> list[tuple[Genotype, Arch]]:
-    """`count` distinct networks of `space`, half drawn uniformly, half leaning to cheap or to dear choices.
+    """`count` distinct networks of `space`, half drawn uniformly, half leaning to cheap or to expensive choices.
 
     Uniform draws of a many-layer space all cost about the same, and a table proven there says nothing of the ends where
     searches go. A leaning network draws each choice with probability proportional to `exp(lean * effect)`, `effect` in

@@ -83,7 +83,7 @@ def network(index: int, data: Any) -> dict[str, Any]:
 
 
 def check_calibration(found: dict[str, Any]) -> None:
-    """Raise `ValueError` where what a table says of its calibration is no text, list of notes or error."""
+    """Raise `ValueError` where what a table says of its calibration is not a string, list of notes or error."""
     text(found.get("model", ""), "calibration.model")
     for note in listing(found.get("notes", []), "calibration.notes"):
         text(note, "a note of the calibration")

@@ -70,8 +70,8 @@ def nest_of(position: Position) -> Nest:
         elif not layer.is_identity(shape):
             where = " where the shape changes (space.skip_at_shape_change=false)" if layer.leaves_out else ""
             raise ValueError(
-                f"{position.name}: candidate {layer.label!r} is no slice of a larger block; single_path needs inverted "
-                f"residuals without groups, and identities: leave it out of space.candidates{where}"
+                f"{position.name}: candidate {layer.label!r} is not a slice of a larger block; single_path needs "
+                f"inverted residuals without groups, and identities: leave it out of space.candidates{where}"
             )
     if not blocks:
         raise ValueError(f"{position.name}: single_path needs at least one inverted residual among the candidates")

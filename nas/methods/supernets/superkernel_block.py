@@ -160,7 +160,7 @@ class SuperBlock(nn.Module):
         gates = _gates(kernel if self.mode == "paper" else kernel.detach())
         width = decide(self.width_margins(energy, counts, gates), kernels)
         if not self.nest.skippable:
-            width = torch.cat([torch.ones_like(width[:1]), width[1:]])  # dropout spares what is no decision
+            width = torch.cat([torch.ones_like(width[:1]), width[1:]])  # dropout spares what is not a decision
         se = decide(self.se_margins(), kernels + widths)
         return Indicators(kernel, width, se[0] if len(se) else kernel.new_tensor(float(self.nest.se[0])))
 

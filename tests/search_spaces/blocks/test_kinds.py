@@ -202,7 +202,7 @@ def test_kinds_of_installed_packages_are_found(monkeypatch: pytest.MonkeyPatch, 
 
 def test_where_own_kind_takes_no_part_it_is_said() -> None:
     position = Position("here", (FusedBottleneck(16), FusedBottleneck(16, 5)), SHAPE)
-    with pytest.raises(ValueError, match="'fused_k3_e4' is no slice of a larger block"):
+    with pytest.raises(ValueError, match="'fused_k3_e4' is not a slice of a larger block"):
         nest_of(position)
     stage = {"channels": [8, 16], "depth": 1, "blocks": [{"kind": "fused_bottleneck"}]}
     space = from_card(**{**CARD, "stages": [stage]})

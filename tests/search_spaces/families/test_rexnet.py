@@ -65,7 +65,7 @@ def test_monotone_channels_never_fall_and_falling_ones_are_refused() -> None:
     assert fell == 20
 
 
-def test_cheapest_and_dearest_monotone_nets_are_exact() -> None:
+def test_cheapest_and_most_expensive_monotone_nets_are_exact() -> None:
     """Against all sorted genotypes: C(18, 2) = 153."""
     space = space_of(16, 10, 1, channels="monotone", grid=(8, 16, 32), widths=(0.25,))
     cost = space.cost(lambda layer, shape: layer.cost(shape).macs - 3e3 * layer.cost(shape).params)
