@@ -18,9 +18,7 @@ MANY = {  # keyword arguments, most of them those of another library's interface
     "nas/data/split.py": {"batches"},
     "nas/export/__main__.py": {"export"},
     "nas/export/exporting.py": {"export"},
-    "nas/latency/build.py": {"build_table", "_build"},
-    "nas/latency/imports/__init__.py": {"import_file"},
-    "nas/latency/measuring/measure.py": {"measure_arch_ms"},
+    "nas/latency/build.py": {"build_table"},
     "nas/train/training.py": {"train"},
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card

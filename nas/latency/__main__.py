@@ -9,7 +9,7 @@ from typing import Any, Literal
 from nas.data.space import build_space
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.imports import FORMATS, import_file
+from nas.latency.imports import FORMATS, Reading, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.tables.table import LatencyTable, table_path
 from nas.terminal import progress
@@ -93,9 +93,7 @@ def _imported(config: dict[str, Any], space: SearchSpace, device: Device) -> Lat
         file,
         space=space,
         device=device,
-        source=config["source"],
-        unit=config["unit"],
-        repair=config["repair"] == "average",
+        reading=Reading(config["source"], config["unit"], repair=config["repair"] == "average"),
     )
 
 

@@ -74,7 +74,7 @@ def build_table(
             log(f"this machine is measured, under the name {device.name}; a table of another one is imported")
         if refresh:
             path.with_suffix(".jsonl").unlink(missing_ok=True)
-        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, here(device), pin)
+        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, pin)
         table.save(path)
         path.with_suffix(".jsonl").unlink(missing_ok=True)
         return table
@@ -86,9 +86,9 @@ def _build(
     journal_path: Path,
     seed: int,
     effort: Effort,
-    machine: dict[str, Any],
     pin: bool,
 ) -> LatencyTable:
+    machine = here(device)
     rows = entries(space)
     header = {**measured_by(device, machine), "rows": entries_hash(rows), "seed": seed, "effort": asdict(effort)}
     fit, held_out = draw_networks(space, effort, seed)

@@ -25,7 +25,7 @@ from nas.derive.within_budget import Derived, Timed
 from nas.inspect import main as inspect
 from nas.latency.build import Effort
 from nas.latency.device import Device
-from nas.latency.imports import import_file
+from nas.latency.imports import Reading, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.kit import FORMAT, VERSION, import_kit, write_kit
 from nas.latency.measuring.journal import Journal, seal
@@ -92,7 +92,7 @@ def read_table(folder: Path) -> None:
 def importer(form: str, space: Any, **options: Any) -> Callable[[Path], object]:
     def read(folder: Path) -> object:
         (file,) = folder.glob(f"{form}.*")
-        return import_file(form, file, space=space, device=BOARD, **options)
+        return import_file(form, file, space=space, device=BOARD, reading=Reading(**options))
 
     return read
 

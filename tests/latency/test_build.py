@@ -19,7 +19,7 @@ from nas.latency import build
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.tables import origin, reuse
 from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.families.fbnet import fbnet
@@ -228,7 +228,7 @@ def test_rexnets_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert table.proof is not None and table.proof.networks == 2 < SMALL.held_out_networks
     arch = space.decode(space.count("macs").cheapest())
     assert table.estimate_ms(arch) == table.cost(space)(np.array([space.encode(arch)]))[0] > 0
-    assert measure_arch_ms(arch, Device(), rounds=2, visit_ms=1.0).median_ms > 0
+    assert measure_arch_ms(arch, Device(), repeats=Repeats(2, 1.0)).median_ms > 0
     monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
     assert build_table(space, Device(), tmp_path, effort=SMALL) == table
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nas.latency.device import Device
-from nas.latency.imports import FORMATS, import_file
+from nas.latency.imports import FORMATS, Reading, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.imports.positions import SINGLE_PATH_REST_MS
 from nas.latency.tables.table import LatencyTable
@@ -32,7 +32,7 @@ SUMS = ("pixel3", "raspi4", "eyeriss", "fpga")
 
 
 def read(form: str, path: Path, space=CIFAR, **options) -> LatencyTable:
-    return import_file(form, path, space=space, device=BOARD, **options)
+    return import_file(form, path, space=space, device=BOARD, reading=Reading(**options))
 
 
 @pytest.mark.parametrize("device", SUMS)

@@ -14,7 +14,7 @@ import torch
 
 from nas.latency.device import Device, pinned
 from nas.latency.measuring.journal import Journal, locked, seal
-from nas.latency.measuring.measure import Measurement, measure_arch_ms, measurements
+from nas.latency.measuring.measure import Measurement, Repeats, measure_arch_ms, measurements
 from nas.latency.measuring.timing import timed
 from nas.latency.measuring.visits import LEAST_ROUNDS, Interleaved, Visit
 from nas.latency.runtimes import check_local
@@ -198,9 +198,9 @@ def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
     arch = fbnet(16, width=0.25).decode([0] * 22)
     device = Device(runtime=runtime)
     threads = torch.get_num_threads()
-    from_arch = measure_arch_ms(arch, device, rounds=3, visit_ms=2.0)
+    from_arch = measure_arch_ms(arch, device, repeats=Repeats(3, 2.0))
     network = Network(arch).train()
-    from_module = measure_arch_ms(network, device, rounds=3, visit_ms=2.0)
+    from_module = measure_arch_ms(network, device, repeats=Repeats(3, 2.0))
     assert network.training
     assert torch.get_num_threads() == threads
     # relative to the reference, since the machine itself may have changed its pace between the two
@@ -208,7 +208,7 @@ def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
     assert 0.1 < ratio < 10
     assert from_arch.reference_ms > 0
     assert min(from_arch.halves_ms) <= from_arch.median_ms <= max(from_arch.halves_ms)
-    small = measure_arch_ms(network.blocks[0], device, input_shape=(8, 16, 16), rounds=3, visit_ms=2.0)
+    small = measure_arch_ms(network.blocks[0], device, input_shape=(8, 16, 16), repeats=Repeats(3, 2.0))
     assert small.median_ms / small.reference_ms < from_arch.median_ms / from_arch.reference_ms
     with pytest.raises(ValueError, match="input_shape"):
         measure_arch_ms(network.blocks[0], device)

@@ -9,7 +9,7 @@ import torch
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.measuring.quantize import quantize
 from nas.latency.runtimes import NAMES, check_local, register, runtime_named
@@ -26,10 +26,10 @@ ARCH = fbnet(32, num_classes=10, width=0.5).decode([2] * 22)
     "device", [Device(dtype="int8"), Device(runtime="torch", dtype="bf16"), Device(batch_size=32)], ids=lambda d: d.key
 )
 def test_other_keys_measure(device: Device) -> None:
-    result = measure_arch_ms(ARCH, device, rounds=2, visit_ms=2.0)
+    result = measure_arch_ms(ARCH, device, repeats=Repeats(2, 2.0))
     assert result.median_ms > 0
     if device.batch_size == 32:
-        one = measure_arch_ms(ARCH, Device(), rounds=2, visit_ms=2.0)
+        one = measure_arch_ms(ARCH, Device(), repeats=Repeats(2, 2.0))
         # the reference runs on batches of the same size, so that it stands for the work of a batch, not of an image
         assert result.median_ms > one.median_ms
 

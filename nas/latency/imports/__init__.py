@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from nas.latency.device import Device
 from nas.latency.imports import blocks, layers, networks, positions
@@ -28,22 +28,32 @@ KINDS |= dict.fromkeys(("hwnasbench", "single_path"), "json")
 FOLDERS = ("ofa",)  # formats of several files
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file may leave open.
+
+    `source`: the device in a file of several. `unit`: one of `ms`, `us`, `s` for files that do not state theirs. Rows
+    that are missing, negative, or contradict each other are refused by name; with `repair` they take the mean of the
+    rows of the same layer and input, which is noted in the table.
+    """
+
+    source: str | None = None
+    unit: str | None = None
+    repair: bool = False
+
+
 def import_file(
     form: str,
     path: str | Path,
     *,
     space: SearchSpace,
     device: Device,
-    source: str | None = None,
-    unit: str | None = None,
-    repair: bool = False,
+    reading: Reading = Reading(),
 ) -> LatencyTable:
     """The table in the file `path` of the format `form` (a key of `FORMATS`), as measured on `device`.
 
-    `space` is the space whose positions the file lists (ignored by the formats that bring their own blocks), `source`
-    the device inside a file of several, `unit` one of `ms`, `us`, `s` for files that do not state theirs. Rows that are
-    missing, negative, or contradict each other are refused by name; with `repair` they take the mean of the rows of the
-    same layer and input, which is noted in the table. Raises `ValueError` for everything else that is wrong.
+    `space` is the space whose positions the file lists (ignored by the formats that bring their own blocks), `reading`
+    says what the file leaves open. Raises `ValueError` for everything that is wrong and not repaired.
     """
     if form not in FORMATS:
         raise ValueError(f"unknown table format {form!r}; one of {', '.join(FORMATS)}")
@@ -53,12 +63,11 @@ def import_file(
             "(and device.runtime=tflite, ... as it was measured)"
         )
     _check_kind(form, Path(path))
-    options: dict[str, Any] = {"space": space, "device": device, "source": source, "unit": unit, "repair": repair}
     try:
-        table = FORMATS[form](Path(path), **options)
+        table = FORMATS[form](Path(path), space=space, device=device, **asdict(reading))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    origin = {"file": Path(path).name, "format": form, "source": source}
+    origin = {"file": Path(path).name, "format": form, "source": reading.source}
     return dataclasses.replace(table, environment={**table.environment, "imported": origin})
 
 

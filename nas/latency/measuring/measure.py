@@ -27,6 +27,14 @@ LOADS = 4  # of a network that is measured on its own: two loads of a small one 
 
 
 @dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often one network is timed: in `rounds` visits to each of its copies, of about `visit_ms` each."""
+
+    rounds: int = 15
+    visit_ms: float = 50.0
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Median over visits, half the interquartile range of the visits, timed calls in all, and the halves' medians.
 
@@ -111,8 +119,7 @@ def measure_arch_ms(
     device: Device,
     *,
     input_shape: tuple[int, int, int] | None = None,
-    rounds: int = 15,
-    visit_ms: float = 50.0,
+    repeats: Repeats = Repeats(),
     pin: bool = False,
     seed: int = 0,
 ) -> Measurement:
@@ -136,7 +143,7 @@ def measure_arch_ms(
         shape = input_shape if input_shape is not None else known.input_shape  # type: ignore[union-attr]
     training = module.training
     with quiet(device), pinned(pin, device.threads):
-        watch = Interleaved(seed, rounds, visit_ms, reference_workload(device))
+        watch = Interleaved(seed, repeats.rounds, repeats.visit_ms, reference_workload(device))
         watch.run({"network": prepare_copies(module, shape, device, LOADS)})
     module.train(training)
     return measurements(watch.visits)["network"]
