@@ -145,7 +145,7 @@ def test_a_table_is_built_as_the_command_builds_it(monkeypatch: pytest.MonkeyPat
         asked.update(settings, space=space, device=device, folder=folder)
         return "table"
 
-    monkeypatch.setattr("nas.latency.setup.build_table", build)
+    monkeypatch.setattr("nas.latency.build.build_table", build)
     assert nas.build_table(space=tiny, device={"threads": 2}, effort={"rounds": 3}, tables="t") == "table"
     assert asked["space"].name == "fbnet" and asked["device"] == Device(threads=2) and asked["folder"] == "t"
     assert asked["effort"].rounds == 3 and asked["effort"].network_rounds == 20 and not asked["refresh"]

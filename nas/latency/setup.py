@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.data.space import build_space
-from nas.latency.build import Effort, build_table
 from nas.latency.device import Device
+from nas.latency.effort import Effort
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.configuration import cards
 from search_spaces.space import SearchSpace
@@ -43,6 +43,8 @@ class TableSetup:
 
     def build(self) -> LatencyTable:
         """Measure, or take what is there."""
+        from nas.latency.build import build_table  # here: torch takes seconds
+
         return build_table(
             self.space,
             self.device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.latency.__main__ import offset_sentence
+from nas.latency.show import offset_sentence
 from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.proof import Errors, Proof
 

@@ -1,0 +1,116 @@
+"""One call of the latency command: a table built or imported and shown, or a kit or a file of rows written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nas.latency.imports import FORMATS, Reading, import_file
+from nas.latency.imports.layers import write_layers
+from nas.latency.setup import TYPES as TABLE_TYPES
+from nas.latency.setup import TableSetup
+from nas.latency.show import show
+from nas.latency.tables.table import LatencyTable, table_path
+from nas.terminal import progress
+
+TYPES: dict[str, Any] = {
+    "action": Literal["build", "kit", "import", "rows"],
+    **TABLE_TYPES,
+    "kit": str | None,
+    "file": str | None,
+    "format": Literal[tuple(FORMATS)] | None,
+    "source": str | None,
+    "unit": Literal["ms", "us", "s"] | None,
+    "repair": Literal["none", "average"],
+}
+
+
+@dataclass(frozen=True)
+class LatencySetup:
+    """What is done (`action`) about the table `table`: `conf/latency.yaml` explains each.
+
+    `kit`: the folder of a kit. `file`: what others measured, in `format`, with `reading` for what it leaves open; or
+    where the rows to fill in go.
+    """
+
+    action: str
+    table: TableSetup
+    kit: str | None
+    file: str | None
+    format: str | None
+    reading: Reading
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> LatencySetup:
+        """What a resolved configuration (`conf/latency.yaml`) asks for; `ValueError` where its action lacks a value."""
+        setup = cls(
+            action=config["action"],
+            table=TableSetup.from_config(config),
+            kit=config["kit"],
+            file=config["file"],
+            format=config["format"],
+            reading=Reading(config["source"], config["unit"], repair=config["repair"] == "average"),
+        )
+        if setup.action == "import" and setup.kit is not None and setup.file is not None:
+            raise ValueError("action=import takes either kit=... or file=..., not both")
+        needed = {"rows": ("file",), "kit": ("kit",), "import": ("format", "file") if setup.kit is None else ()}
+        for name in needed.get(setup.action, ()):
+            if getattr(setup, name) is None:
+                raise ValueError(f"action={setup.action} needs {name}=...")
+        return setup
+
+
+def run_latency(setup: LatencySetup) -> None:
+    """Do what `setup` asks for and say what came of it."""
+    if setup.action == "rows":
+        _write_rows(setup)
+    elif setup.action == "kit":
+        _write_kit(setup)
+    else:
+        started = time.perf_counter()
+        table, path = _built(setup.table) if setup.action == "build" else _imported(setup)
+        show(table, path, time.perf_counter() - started)
+
+
+def _write_rows(setup: LatencySetup) -> None:
+    space, file = setup.table.space, str(setup.file)
+    progress.log(
+        f"{write_layers(space, file)} rows of {space.name} are in {file}: fill in their times and import it with "
+        "action=import format=layers device.name=<what they are of>"
+    )
+
+
+def _write_kit(setup: LatencySetup) -> None:
+    from nas.latency.kit import write_kit
+
+    wanted = setup.table
+    command = f"space={wanted.space.name} ..."
+    folder = write_kit(
+        wanted.space, wanted.device, str(setup.kit), seed=wanted.seed, effort=wanted.effort, command=command
+    )
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
+    progress.log(f"{folder} ({size:.1f} MB) is ready: copy it to the device and run python measure.py in it")
+
+
+def _built(wanted: TableSetup) -> tuple[LatencyTable, Path]:
+    return wanted.build(), table_path(wanted.folder, wanted.space, wanted.device)
+
+
+def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
+    wanted = setup.table
+    if setup.kit is not None:
+        from nas.latency.kit import import_kit
+
+        table = import_kit(setup.kit, wanted.space)
+    else:
+        table = import_file(
+            str(setup.format), str(setup.file), space=wanted.space, device=wanted.device, reading=setup.reading
+        )
+    path = Path(wanted.folder) / table.file_name
+    if path.exists() and not wanted.refresh:
+        raise ValueError(f"{path} exists; replace it with refresh=true, or name the device otherwise")
+    table.save(path)
+    return table, path
