@@ -9,15 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "nas").rglob("*.py"))
 LINES, PARAMETERS = 300, 6
-LONG = {
-    "nas/latency/measuring/standalone.py",
-    "nas/latency/tables/table.py",
-}
+LONG: set[str] = set()
 MANY = {  # keyword arguments, most of them those of another library's interface or the keys of a card
-    "nas/data/images.py": {"in_memory"},
     "nas/data/split.py": {"batches"},
-    "nas/export/__main__.py": {"export"},
-    "nas/export/exporting.py": {"export"},
     "nas/latency/build.py": {"build_table"},
     "nas/train/training.py": {"train"},
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card

@@ -131,13 +131,11 @@ def in_memory(
     class_names: Sequence[str],
     resolution: int,
     limits: tuple[int | None, int | None] = (None, None),
-    pad: int = 0,
 ) -> ImageData:
     """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
 
     `limits`: how many training and test images to keep, the same share of each class; None keeps all. Mean and
-    deviation are those of all training images as they were given, so that they depend on neither. `pad`: black pixels
-    on every side that the images have here, but not where they come from.
+    deviation are those of all training images as they were given, so that they depend on neither.
     """
     num_classes = len(class_names)
     parts = []
@@ -162,8 +160,7 @@ def in_memory(
         tuple(class_names),
         splits[0],
         splits[1],
-        Preprocessing(pad=pad),
-        notes,
+        notes=notes,
     )
 
 

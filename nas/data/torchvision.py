@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,12 @@ def fashion_mnist(
     from torch.nn.functional import pad
 
     from nas.data.images import in_memory
+    from nas.data.preprocessing import Preprocessing
 
     train, test = ((pad(images, (PAD,) * 4), labels) for images, labels in _read("FashionMNIST", root, (1, 28, 28)))
     side = RESOLUTION if resolution is None else resolution
-    return in_memory("fashion_mnist", train, test, FASHION, side, (train_limit, test_limit), PAD)
+    data = in_memory("fashion_mnist", train, test, FASHION, side, (train_limit, test_limit))
+    return dataclasses.replace(data, preprocessing=Preprocessing(pad=PAD))
 
 
 def cifar10(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,31 @@ REAL_IMAGES = 256
 ROUNDS, VISIT_MS = 15, 50.0  # of the timing: visits to the file, and how long each lasts
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """How a file is compared with torch: the logits of both on random images, drawn from `seed`, and on up to 256 test
+    images of `data` (None: none). The largest difference must not exceed `tolerance` times the largest logit.
+    """
+
+    data: ImageData | None = None
+    tolerance: float = TOLERANCE
+    seed: int = 0
+
+
 def export(
     network: Network | FlatNetwork,
     path: str | Path,
     format: str | Format = "onnx",
     *,
-    data: ImageData | None = None,
+    comparison: Comparison = Comparison(),
     batch_size: int = 1,
-    tolerance: float = TOLERANCE,
     device: Device | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Write `network` (with its `arch`) to `path`, check the file against torch, time it, and return the report.
 
-    Logits are compared on random images in batches of 1, 2 and 5 (of `batch_size` where the format fixes it) and on up
-    to 256 test images of `data`: the largest difference must not exceed `tolerance` times the largest logit. `device`
-    says how the file is timed (None: not at all; nor where it is another machine than this one, `local`). The file
-    appears only when it has passed. `format`: a name, or a format of your own.
+    Logits are compared as `comparison` says, on random images in batches of 1, 2 and 5 (of `batch_size` where the
+    format fixes it). `device` says how the file is timed (None: not at all; nor where it is another machine than this
+    one, `local`). The file appears only when it has passed. `format`: a name, or a format of your own.
 
     The report: `format, bytes, batch` (`dynamic` or the size), `random` and `real` (each `max_difference`,
     `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread, by how
@@ -53,8 +62,8 @@ def export(
     chosen, path = format_named(format) if isinstance(format, str) else format, Path(path)
     chosen.check()
     arch = network.arch
-    if data is not None:
-        _check_data(data, network)
+    if comparison.data is not None:
+        _check_data(comparison.data, network)
     if device is not None and (device.dtype != "fp32" or device.runtime != "onnxruntime"):
         raise ValueError(f"exported files are fp32 and timed by their own runtime; device {device.key} is not for them")
     not_measured = None if device is None else not_this_machine(device)
@@ -75,8 +84,8 @@ def export(
         chosen.write(network, arch.input_shape, batch_size, temporary)
         run = chosen.load(temporary, device.threads if device else 1)
         report["bytes"] = temporary.stat().st_size
-        report["random"] = _check_random(network, run, chosen, batch_size, tolerance, seed)
-        report["real"] = _check_real(network, run, chosen, data, batch_size, tolerance) if data is not None else None
+        report["random"] = _check_random(network, run, chosen, batch_size, comparison)
+        report["real"] = _check_real(network, run, chosen, batch_size, comparison)
         report["latency"] = None if device is None else _latency(temporary, chosen, run, network, batch_size, device)
         report["not_measured"] = not_measured
 
@@ -97,18 +106,21 @@ def _check_data(data: ImageData, network: Network | FlatNetwork) -> None:
 
 
 def _check_random(
-    network: Network | FlatNetwork, run: Run, chosen: Format, batch_size: int, tolerance: float, seed: int
-) -> dict:
+    network: Network | FlatNetwork, run: Run, chosen: Format, batch_size: int, comparison: Comparison
+) -> dict[str, Any]:
     sizes = RANDOM_BATCHES if chosen.dynamic_batch else (batch_size,)
-    stream = generator(seed, "export", "parity")
+    stream = generator(comparison.seed, "export", "parity")
     batches = [torch.randn(size, *network.arch.input_shape, generator=stream) for size in sizes]
     expected, found = _both(network, run, batches)
-    return _compare(expected, found, tolerance, f"random images ({chosen.name})")
+    return _compare(expected, found, comparison.tolerance, f"random images ({chosen.name})")
 
 
 def _check_real(
-    network: Network | FlatNetwork, run: Run, chosen: Format, data: ImageData, batch_size: int, tolerance: float
-) -> dict[str, Any]:
+    network: Network | FlatNetwork, run: Run, chosen: Format, batch_size: int, comparison: Comparison
+) -> dict[str, Any] | None:
+    data = comparison.data
+    if data is None:
+        return None
     size = 64 if chosen.dynamic_batch else batch_size
     count = max(min(REAL_IMAGES, len(data.test)) // size, 1) * size
     chosen_rows = torch.linspace(0, len(data.test) - 1, min(count, len(data.test))).long()
@@ -120,7 +132,7 @@ def _check_real(
     if not batches:
         raise ValueError(f"data {data.name} has fewer test images than one batch of {size}")
     expected, found = _both(network, run, batches)
-    result = _compare(expected, found, tolerance, f"images of {data.name} ({chosen.name})")
+    result = _compare(expected, found, comparison.tolerance, f"images of {data.name} ({chosen.name})")
     result["same_top1_percent"] = float(100 * np.mean(expected.argmax(1) == found.argmax(1)))
     result["top1_percent"] = float(100 * np.mean(found.argmax(1) == np.concatenate(labels)))
     return result

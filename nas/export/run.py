@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.card import DataSource
-from nas.export.exporting import default_output, export, summary
+from nas.export.exporting import Comparison, default_output, export, summary
 from nas.export.formats import format_named
 from nas.export.formats.base import Format
 from nas.latency.device import Device
@@ -100,11 +100,9 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
         network,
         path,
         setup.format.name,
-        data=data,
+        comparison=Comparison(data, setup.tolerance, setup.seed),
         batch_size=setup.batch_size,
-        tolerance=setup.tolerance,
         device=setup.device,
-        seed=setup.seed,
     )
     if setup.folder is not None:
         report["images"] = model_folder.images_of(setup.folder)

@@ -16,7 +16,7 @@ import torch
 from nas.data.digits import digits
 from nas.export import formats
 from nas.export.__main__ import main
-from nas.export.exporting import default_output, export, summary
+from nas.export.exporting import Comparison, default_output, export, summary
 from nas.export.formats.base import Format
 from nas.latency.device import Device
 from nas.networks import model_folder
@@ -56,7 +56,7 @@ def test_onnx_of_a_rexnet_with_partial_residuals_exports_without_warnings(tmp_pa
 
 def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     net, data = small(), digits()
-    report = export(net, tmp_path / "net.onnx", data=data, device=Device())
+    report = export(net, tmp_path / "net.onnx", comparison=Comparison(data), device=Device())
     assert report["real"]["images"] == 256 and report["real"]["same_top1_percent"] == 100.0
     rows = torch.linspace(0, len(data.test) - 1, 256).long()
     images, labels = next(data.test.subset(rows).batches(256, shuffle=False))
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown format 'coreml'; one of executorch, litert, onnx"):
         export(small(), tmp_path / "x", "coreml")
     with pytest.raises(ValueError, match="10 classes and 1x16px images, the network takes 10 classes and 3x16px"):
-        export(small(3), tmp_path / "x.onnx", data=digits())
+        export(small(3), tmp_path / "x.onnx", comparison=Comparison(digits()))
     with pytest.raises(ValueError, match="exported files are fp32"):
         export(small(), tmp_path / "x.onnx", device=Device(dtype="int8"))
 
@@ -128,7 +128,7 @@ def test_optional_formats(name: str, tmp_path: Path) -> None:
     chosen = formats.format_named(name)
     if not chosen.installed:
         pytest.skip(f"{name} is not installed")
-    report = export(small(), tmp_path / f"net{chosen.suffix}", name, data=digits(), batch_size=2)
+    report = export(small(), tmp_path / f"net{chosen.suffix}", name, comparison=Comparison(digits()), batch_size=2)
     assert report["batch"] == 2 and report["real"]["same_top1_percent"] == 100.0
 
 
