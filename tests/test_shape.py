@@ -11,9 +11,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "nas").rglo
 LINES, PARAMETERS = 300, 6
 LONG: set[str] = set()
 MANY = {  # keyword arguments, most of them those of another library's interface or the keys of a card
-    "nas/data/split.py": {"batches"},
     "nas/latency/build.py": {"build_table"},
-    "nas/train/training.py": {"train"},
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card
     "nas/latency/measuring/onnx_graph.py": {"_conv2d", "_batch_norm", "_hardtanh", "_pad"},  # of torch's operations

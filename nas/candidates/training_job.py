@@ -86,10 +86,12 @@ def train_candidate(order: Order) -> dict[str, Any]:
         recipe,
         seed=seed,
         accelerator=accelerator,
-        on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if order.curve else None,
-        evaluate_every=1 if order.curve else 0,
-        stop_epoch=order.stop_epoch,
-        phase="candidate",
+        options=training.Options(
+            on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if order.curve else None,
+            evaluate_every=1 if order.curve else 0,
+            stop_epoch=order.stop_epoch,
+            phase="candidate",
+        ),
     )
     epochs = recipe.epochs if order.stop_epoch is None else order.stop_epoch
     return {**figures, "epochs": epochs} | ({"curve": curve} if order.curve else {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,6 +12,16 @@ from torch import Tensor
 
 from nas.data.augment import apply, augment_named, draw
 from nas.runs.seeding import generator
+from search_spaces.augment import Augment
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where batches go: to `device`, and of each batch rows `rank::processes` to process `rank` of `processes`."""
+
+    device: torch.device | str = "cpu"
+    rank: int = 0
+    processes: int = 1
 
 
 class Source(Protocol):
@@ -94,31 +105,39 @@ class Split:
         seed: int = 0,
         epoch: int = 0,
         augment: str | None = None,
-        shuffle: bool = True,
         drop_last: bool = False,
-        device: torch.device | str = "cpu",
-        rank: int = 0,
-        processes: int = 1,
+        place: Place = Place(),
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch of `(images, labels)`: (B, C, H, W) float32 normalised, (B,) int64, on `device`.
+        """One epoch of `(images, labels)`, shuffled: (B, C, H, W) float32 normalised, (B,) int64, at `place`.
 
-        Order and augmentation are functions of `seed` and `epoch`; all their random numbers are drawn and moved to
-        `device` before the first batch, so no step waits for the host. `batch_size` counts over all `processes`;
-        process `rank` gets rows `rank::processes` of each batch.
+        Order and augmentation are functions of `seed` and `epoch`; all their random numbers are drawn and moved to the
+        device before the first batch, so no step waits for the host. `batch_size` counts over all processes.
         """
+        policy, stream, count = augment_named(augment), generator(seed, "batches", epoch), len(self)
+        order, u = torch.randperm(count, generator=stream), draw(count, stream)
+        return self._batches(order, batch_size, policy, u, drop_last, place)
+
+    def in_order(self, batch_size: int, place: Place = Place()) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images once, as `batches` gives them, but in the order of this split and without augmentation."""
+        nothing_drawn = torch.empty(len(self), 0)
+        order = torch.arange(len(self))
+        return self._batches(order, batch_size, augment_named(None), nothing_drawn, False, place)
+
+    def _batches(
+        self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, drop_last: bool, place: Place
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The images at rows `order`, in batches, augmented by `policy` with the draws `u`, a row for each."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-        device, policy = torch.device(device), augment_named(augment)
-        stream = generator(seed, "batches", epoch)
-        count = len(self)
-        order = torch.randperm(count, generator=stream) if shuffle else torch.arange(count)
-        u = draw(count, stream)
-        size = min(batch_size, count) if drop_last else batch_size
-        rows = [order[i * size : (i + 1) * size][rank::processes] for i in range(self.num_batches(size, drop_last))]
+        if drop_last:
+            batch_size = min(batch_size, len(order))
+            order = order[: len(order) // batch_size * batch_size]
+        device = torch.device(place.device)
+        rows = [batch[place.rank :: place.processes] for batch in order.split(batch_size)]
         indices = [self.indices[batch] for batch in rows]
         if device.type != "cpu":
             order, u = order.to(device), u.to(device)
-            rows = [order[i * size : (i + 1) * size][rank::processes] for i in range(len(rows))]
+            rows = [batch[place.rank :: place.processes] for batch in order.split(batch_size)]
         labels = self.labels.to(device)
         scale = (1 / (255 * self.std)).to(device)[:, None, None]
         shift = (self.mean / self.std).to(device)[:, None, None]

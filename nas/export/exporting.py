@@ -125,7 +125,7 @@ def _check_real(
     count = max(min(REAL_IMAGES, len(data.test)) // size, 1) * size
     chosen_rows = torch.linspace(0, len(data.test) - 1, min(count, len(data.test))).long()
     batches, labels = [], []
-    for images, targets in data.test.subset(chosen_rows).batches(size, shuffle=False):
+    for images, targets in data.test.subset(chosen_rows).in_order(size):
         if chosen.dynamic_batch or len(images) == size:
             batches.append(images)
             labels.append(targets.numpy())

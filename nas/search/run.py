@@ -79,10 +79,12 @@ def _train(
             recipe,
             seed=setup.seed,
             accelerator=setup.compute.here,
-            checkpoint=checkpoint,
-            on_epoch=lambda epoch, record: run.log("train", epoch, **record),
-            on_step=advance,
-            may_change=resuming.MAY_CHANGE,
+            options=training.Options(
+                checkpoint=checkpoint,
+                may_change=resuming.MAY_CHANGE,
+                on_epoch=lambda epoch, record: run.log("train", epoch, **record),
+                on_step=advance,
+            ),
         )
     if sentence := averaging.verdict(figures):
         log(sentence)

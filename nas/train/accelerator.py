@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from nas.data.split import Place
+
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -56,6 +58,11 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accele
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")
     return made
+
+
+def place_of(accelerator: Accelerator) -> Place:
+    """Where this process of `accelerator` wants its batches."""
+    return Place(accelerator.device, accelerator.process_index, accelerator.num_processes)
 
 
 def begin(accelerator: Accelerator) -> None:

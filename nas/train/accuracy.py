@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
-from nas.data import Split
+from nas.data.split import Place, Split
+from nas.train.accelerator import place_of
 
 EVALUATION_BATCH = 512
 
@@ -37,9 +38,9 @@ def evaluate(
     network.to(device)
     training = network.training
     network.eval()
-    rank, processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+    place = Place(device) if accelerator is None else place_of(accelerator)
     sums = torch.zeros(3, dtype=torch.float64, device=device)  # correct in the first, in the first five, loss
-    for images, labels in split.batches(batch_size, shuffle=False, device=device, rank=rank, processes=processes):
+    for images, labels in split.in_order(batch_size, place):
         if not len(images):  # the last batch has fewer images than there are processes
             continue
         with nullcontext() if accelerator is None or not autocast else accelerator.autocast():

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.data import Split
+from nas.data.split import Place, Split
 from nas.runs.seeding import derive_seed, generator, numpy_generator
 
 HELD_OUT, HELD_OUT_AT_MOST = 0.05, 5000  # share of the training images that judge, and their largest number
@@ -60,7 +60,8 @@ def estimate_statistics(network: nn.Module, split: Split, batch_size: int, seed:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
         norm.train()
-    for images, _ in split.batches(batch_size, seed=derive_seed(seed, "statistics"), drop_last=True, device=device):
+    stream = derive_seed(seed, "statistics")
+    for images, _ in split.batches(batch_size, seed=stream, drop_last=True, place=Place(device)):
         network(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

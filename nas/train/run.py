@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -122,19 +123,14 @@ def _shared_run(setup: TrainSetup) -> Iterator[tuple[Path, Run | None]]:
 def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: Run | None) -> dict[str, float]:
     """Train `network` and return its figures; with `run`, its records and its progress are shown."""
     recipe = setup.recipe
-    call = functools.partial(
-        training.train,
-        network,
-        setup.data,
-        recipe,
-        seed=setup.seed,
-        accelerator=setup.compute.here,
-        checkpoint=path / CHECKPOINT,
-        evaluate_every=setup.evaluate_every,
-        may_change=resuming.MAY_CHANGE,
+    train = functools.partial(
+        training.train, network, setup.data, recipe, seed=setup.seed, accelerator=setup.compute.here
+    )
+    options = training.Options(
+        checkpoint=path / CHECKPOINT, may_change=resuming.MAY_CHANGE, evaluate_every=setup.evaluate_every
     )
     if run is None:
-        return call()
+        return train(options=options)
     done = training.finished_epochs(path / CHECKPOINT)
     run.rewind("train", done)
     steps = training.steps_per_epoch(setup.data, recipe)
@@ -145,7 +141,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
             tested = f", {record['top1_percent']:.2f}% top-1" if "top1_percent" in record else ""
             advance(0, f"epoch {epoch + 1}/{recipe.epochs}: loss {record['train_loss']:.3f}{tested}")
 
-        figures = call(on_epoch=on_epoch, on_step=advance)
+        figures = train(options=dataclasses.replace(options, on_epoch=on_epoch, on_step=advance))
     if sentence := averaging.verdict(figures):
         log(sentence)
     return figures

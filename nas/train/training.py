@@ -22,17 +22,18 @@ from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
 from nas.terminal.progress import log
-from nas.train.accelerator import begin, make_accelerator, share_buffers
+from nas.train.accelerator import begin, make_accelerator, place_of, share_buffers
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.fit import check_fit
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
+from nas.train.options import DEFAULTS, Options
 from search_spaces.arch import Arch
 from search_spaces.blocks.parts.initialisation import zero_init_residuals
 from search_spaces.recipe import Recipe
 
-__all__ = ["TRAINING_VERSION", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]
+__all__ = ["TRAINING_VERSION", "Options", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]
 
 FORMAT = "nas.training"
 TRAINING_VERSION = (
@@ -58,30 +59,13 @@ def train(
     *,
     seed: int = 0,
     accelerator: Accelerator | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = True,
-    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
-    on_step: Callable[[int], None] | None = None,
-    evaluate_every: int = 0,
-    stop_epoch: int | None = None,
-    phase: str = "train",
-    may_change: Collection[str] = (),
+    options: Options = DEFAULTS,
 ) -> dict[str, float]:
     """Train `network` in place on `data.train` and return its figures on `data.test`.
 
-    At every epoch's end the whole state goes to `checkpoint`; where that file exists (and `resume`), training goes on
-    from it, and on the CPU ends bit for bit where an uninterrupted run ends. `on_epoch(epoch, record)` gets each
-    finished epoch (from 0) just before: whoever keeps records forgets, on resuming, those that the checkpoint has not
-    seen, and misses none. `on_step(steps)` gets each piece of steps done. The test split is looked at every
-    `evaluate_every` epochs (0: only at the end), for the record only: the last epoch's weights are the result.
-
-    Where the recipe keeps a moving average of the weights, a part of the training images is held out
-    (`averaging.judged`); at the end both are measured on it, the average with batch-norm statistics of its own, and
-    the better one is the result: higher top-1 accuracy, then lower loss, then the average.
-
-    `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
-    where the whole training stood (None: the whole recipe). `may_change`: entries of the checkpoint's identity that an
-    unfinished training may go on with other values of, such as `recipe.lr` (see `nas.runs.resuming`).
+    The last epoch's weights are the result. Where the recipe keeps a moving average of the weights, a part of the
+    training images is held out (`averaging.judged`); at the end both are measured on it, the average with batch-norm
+    statistics of its own, and the better one is the result: higher top-1 accuracy, then lower loss, then the average.
 
     Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`, the figures of the very weights that
     `network` holds then, in full precision; the seconds are those of training epochs, over all resumed pieces. With a
@@ -92,20 +76,21 @@ def train(
     """
     accelerator = make_accelerator("cpu") if accelerator is None else accelerator
     check_fit(network, data, recipe, accelerator)
-    epochs = recipe.epochs if stop_epoch is None else stop_epoch
+    epochs = recipe.epochs if options.stop_epoch is None else options.stop_epoch
+    checkpoint, evaluate_every = options.checkpoint, options.evaluate_every
     if not 1 <= epochs <= recipe.epochs:
         raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    run = _Training(network, data, recipe, seed, accelerator, phase)
+    run = _Training(network, data, recipe, seed, accelerator, options.phase)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
-    if checkpoint is not None and resume:
-        progress = run.restore(Path(checkpoint), epochs, may_change) or progress
+    if checkpoint is not None:
+        progress = run.restore(checkpoint, epochs, options.may_change) or progress
     figures: dict[str, float] | None = None
     try:
         for epoch in range(progress["epoch"], epochs):
             began = time.perf_counter()
-            loss = run.epoch(epoch, on_step)
+            loss = run.epoch(epoch, options.on_step)
             seconds = progress["seconds"] + time.perf_counter() - began
             progress = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
             record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": seconds}
@@ -118,8 +103,8 @@ def train(
                 record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
             elif evaluate_every and (epoch + 1) % evaluate_every == 0:
                 record |= evaluate(run.counting(), data.test, accelerator=accelerator)
-            if on_epoch is not None:
-                on_epoch(epoch, record)
+            if options.on_epoch is not None:
+                options.on_epoch(epoch, record)
             if checkpoint is not None and accelerator.is_main_process:
                 checkpoints.save(checkpoint, state)
         figures = run.finish() if figures is None else figures
@@ -197,9 +182,7 @@ class _Training:
             epoch=epoch,
             augment=recipe.augment,
             drop_last=True,
-            device=accelerator.device,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
+            place=place_of(accelerator),
         )
         look_every = 1 if accelerator.device.type == "cpu" else LOOK_AT_LOSS_EVERY
         losses = torch.zeros(self.steps, device=accelerator.device)

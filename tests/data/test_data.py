@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,15 @@ from sklearn.datasets import load_digits
 from nas.data import ImageData, Split
 from nas.data.digits import digits
 from nas.data.images import fit, in_memory, statistics, stratified
+from nas.data.split import Place
 
 
 def all_batches(split: Split, size: int = 64, **options) -> tuple[torch.Tensor, torch.Tensor]:
-    images, labels = zip(*split.batches(size, **options), strict=True)
+    return joined(split.batches(size, **options))
+
+
+def joined(batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = zip(*batches, strict=True)
     return torch.cat(images), torch.cat(labels)
 
 
@@ -62,7 +69,7 @@ def test_digits_is_what_it_was() -> None:
     assert data.train.labels.bincount().tolist() == [134, 137, 133, 137, 136, 136, 136, 134, 130, 135]
     eight = digits(8)
     raw = torch.from_numpy(load_digits().images).float()
-    pixels = all_batches(eight.test, shuffle=False)[0] * eight.test.std + eight.test.mean
+    pixels = joined(eight.test.in_order(64))[0] * eight.test.std + eight.test.mean
     known = {tuple(image.flatten().round().int().tolist()) for image in raw}
     assert all(tuple(image.flatten().mul(16).round().int().tolist()) in known for image in pixels)
 
@@ -116,7 +123,7 @@ def test_batches_are_functions_of_seed_and_epoch(data: ImageData, augment: str) 
 
 def test_an_epoch_holds_every_image_once(data: ImageData) -> None:
     images, labels = all_batches(data.train, 50, seed=5)
-    inorder, sorted_labels = all_batches(data.train, 50, shuffle=False)
+    inorder, sorted_labels = joined(data.train.in_order(50))
     assert torch.equal(sorted_labels, data.train.labels)
     assert sorted(map(float, images.flatten(1).sum(1))) == pytest.approx(sorted(map(float, inorder.flatten(1).sum(1))))
     assert labels.bincount().tolist() == sorted_labels.bincount().tolist()
@@ -127,7 +134,9 @@ def test_an_epoch_holds_every_image_once(data: ImageData) -> None:
 
 def test_processes_share_each_batch(data: ImageData) -> None:
     whole = list(data.train.batches(32, seed=1, epoch=1, augment="crop"))
-    parts = [list(data.train.batches(32, seed=1, epoch=1, augment="crop", rank=r, processes=2)) for r in (0, 1)]
+    parts = [
+        list(data.train.batches(32, seed=1, epoch=1, augment="crop", place=Place(rank=r, processes=2))) for r in (0, 1)
+    ]
     for (images, labels), (a, la), (b, lb) in zip(whole, *parts, strict=True):
         assert torch.equal(labels[0::2], la)
         assert torch.equal(labels[1::2], lb)

@@ -38,7 +38,7 @@ def arrays(shape: tuple[int, ...], classes: int = 10, train: int = 40, test: int
 
 def first_images(data: ImageData) -> torch.Tensor:
     """The stored bytes of the test split, from a batch."""
-    images, _ = next(data.test.batches(5, shuffle=False))
+    images, _ = next(data.test.in_order(5))
     return (255 * (images * data.test.std[:, None, None] + data.test.mean[:, None, None])).round()
 
 

@@ -39,7 +39,7 @@ def test_one_folder_is_split_by_seed(tmp_path: Path) -> None:
     assert images.shape == (8, 3, 14, 14)
     assert float(images[labels == 1].mean()) > float(images[labels == 0].mean())
     other = imagefolder(str(tmp_path), resolution=14, split_seed=1)
-    assert not torch.equal(next(other.test.batches(6, shuffle=False))[0], next(data.test.batches(6, shuffle=False))[0])
+    assert not torch.equal(next(other.test.in_order(6))[0], next(data.test.in_order(6))[0])
 
 
 @pytest.mark.parametrize("held_out", ["test", "val"])
@@ -129,7 +129,7 @@ def test_all_broken_images_are_named_at_once_or_left_out(memory_limit_mb: int, t
 
 
 def all_images(data: ImageData) -> torch.Tensor:
-    return torch.cat([images for split in (data.train, data.test) for images, _ in split.batches(64, shuffle=False)])
+    return torch.cat([images for split in (data.train, data.test) for images, _ in split.in_order(64)])
 
 
 def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:

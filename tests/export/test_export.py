@@ -59,7 +59,7 @@ def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     report = export(net, tmp_path / "net.onnx", comparison=Comparison(data), device=Device())
     assert report["real"]["images"] == 256 and report["real"]["same_top1_percent"] == 100.0
     rows = torch.linspace(0, len(data.test) - 1, 256).long()
-    images, labels = next(data.test.subset(rows).batches(256, shuffle=False))
+    images, labels = next(data.test.subset(rows).in_order(256))
     with torch.no_grad():
         top1 = float((net.eval()(images).argmax(1) == labels).float().mean() * 100)
     assert report["real"]["top1_percent"] == pytest.approx(top1)

@@ -121,7 +121,7 @@ def test_the_model_cards_code_predicts_what_evaluation_predicts(
     code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
     with torch.no_grad():
-        images = torch.cat([images for images, _ in data.test.batches(64, shuffle=False)])
+        images = torch.cat([images for images, _ in data.test.in_order(64)])
         evaluated = network(images)
         space: dict = {}
         for row, original in enumerate(originals):

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from nas.data import ImageData
+from nas.data.split import Place
 from nas.train.accelerator import make_accelerator
-from nas.train.training import build_network, train
+from nas.train.training import Options, build_network, train
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.gpu
 def test_batches_equal_those_of_the_cpu(data: ImageData) -> None:
     for augment in ("none", "crop_flip_erase", "resized_crop_flip"):
         host = data.train.batches(64, seed=1, epoch=2, augment=augment)
-        device = data.train.batches(64, seed=1, epoch=2, augment=augment, device="cuda")
+        device = data.train.batches(64, seed=1, epoch=2, augment=augment, place=Place("cuda"))
         for (a, la), (b, lb) in zip(host, device, strict=True):
             assert b.device.type == lb.device.type == "cuda"
             torch.testing.assert_close(a, b.cpu(), rtol=1e-4, atol=1e-4)
@@ -33,9 +34,9 @@ def test_training_in_bfloat16(arch: Arch, data: ImageData, tmp_path: Path) -> No
     accelerator = make_accelerator("cuda", "bf16")
     recipe = dataclasses.replace(RECIPE, augment="none", zero_init_residual=True)
     network = build_network(arch, recipe)
-    figures = train(network, data, recipe, accelerator=accelerator, checkpoint=tmp_path / "a.pt")
+    figures = train(network, data, recipe, accelerator=accelerator, options=Options(tmp_path / "a.pt"))
     assert figures["top1_percent"] > 50
     assert next(network.parameters()).dtype == torch.float32
     again = build_network(arch, recipe, seed=3)
-    found = train(again, data, recipe, accelerator=accelerator, checkpoint=tmp_path / "a.pt")
+    found = train(again, data, recipe, accelerator=accelerator, options=Options(tmp_path / "a.pt"))
     assert found["top1_percent"] == pytest.approx(figures["top1_percent"], abs=0.5)

@@ -23,7 +23,7 @@ from nas.runs.resuming import MAY_CHANGE
 from nas.train.accelerator import share_buffers
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.mixing import Mixing
-from nas.train.training import build_network, evaluate, finished_epochs, train
+from nas.train.training import Options, build_network, evaluate, finished_epochs, train
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
@@ -69,7 +69,7 @@ def same(a: Any, b: Any) -> bool:
 def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path: Path) -> None:
     recipe = RECIPES[name]
     plain = build_network(arch, recipe, seed=1)
-    expected = train(plain, data, recipe, seed=1, checkpoint=tmp_path / "whole.pt")
+    expected = train(plain, data, recipe, seed=1, options=Options(tmp_path / "whole.pt"))
 
     def stop(epoch: int, record: dict[str, float]) -> None:
         if epoch > begun:
@@ -79,12 +79,12 @@ def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path:
         torch.manual_seed(begun)
         network = build_network(arch, recipe, seed=99 if begun else 1)
         with pytest.raises(Stopped):
-            train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_epoch=stop)
+            train(network, data, recipe, seed=1, options=Options(tmp_path / "cut.pt", on_epoch=stop))
         assert finished_epochs(tmp_path / "cut.pt") == begun + 1
-    train(build_network(arch, recipe, seed=97), data, recipe, seed=1, checkpoint=tmp_path / "cut.pt")
+    train(build_network(arch, recipe, seed=97), data, recipe, seed=1, options=Options(tmp_path / "cut.pt"))
     network = build_network(arch, recipe, seed=98)
     steps: list[int] = []
-    found = train(network, data, recipe, seed=1, checkpoint=tmp_path / "cut.pt", on_step=steps.append)
+    found = train(network, data, recipe, seed=1, options=Options(tmp_path / "cut.pt", on_step=steps.append))
     assert not steps
     assert same(dict(plain.state_dict()), dict(network.state_dict()))
     whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
@@ -108,10 +108,10 @@ def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageD
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(build_network(arch, RECIPE), data, RECIPE, checkpoint=tmp_path / "a.pt", on_step=stop)
+        train(build_network(arch, RECIPE), data, RECIPE, options=Options(tmp_path / "a.pt", on_step=stop))
     assert finished_epochs(tmp_path / "a.pt") == 1
     again = build_network(arch, RECIPE, seed=5)
-    found = train(again, data, RECIPE, checkpoint=tmp_path / "a.pt")
+    found = train(again, data, RECIPE, options=Options(tmp_path / "a.pt"))
     assert found["loss"] == expected["loss"]
     assert same(dict(network.state_dict()), dict(again.state_dict()))
 
@@ -130,7 +130,9 @@ def test_looking_at_the_test_split_changes_nothing(arch: Arch, data: ImageData) 
     records: list[dict[str, float]] = []
     network, looked = (build_network(arch, RECIPE) for _ in range(2))
     expected = train(network, data, RECIPE)
-    found = train(looked, data, RECIPE, evaluate_every=2, on_epoch=lambda _, record: records.append(record))
+    found = train(
+        looked, data, RECIPE, options=Options(evaluate_every=2, on_epoch=lambda _, record: records.append(record))
+    )
     assert ["top1_percent" in record for record in records] == [False, True, True]
     assert records[-1]["top1_percent"] == found["top1_percent"] == expected["top1_percent"]
     assert same(dict(network.state_dict()), dict(looked.state_dict()))
@@ -152,7 +154,8 @@ def test_the_better_of_raw_and_averaged_weights_is_the_result(arch: Arch, data: 
     network = build_network(arch, recipe)
     records: list[dict[str, float]] = []
     figures = train(
-        network, data, recipe, checkpoint=tmp_path / "a.pt", on_epoch=lambda _, record: records.append(record)
+        *(network, data, recipe),
+        options=Options(tmp_path / "a.pt", on_epoch=lambda _, record: records.append(record)),
     )
     assert figures["kept_average"]  # of large steps; with the raw weights' statistics it knows nothing
     assert figures["average_held_out_top1_percent"] >= figures["raw_held_out_top1_percent"]
@@ -282,35 +285,33 @@ def test_loss_that_is_no_number(step: int, arch: Arch, data: ImageData, tmp_path
 
     network.register_forward_hook(poison)
     with pytest.raises(ValueError, match=rf"the loss is nan in epoch {1 + step // 5}, step {step % 5}: .* lower"):
-        train(network, data, RECIPE, checkpoint=path)
+        train(network, data, RECIPE, options=Options(path))
     assert calls == step
     assert path.exists() == (step > 5)
     if path.exists():  # the good epoch is there to go on from
         assert all(bool(torch.isfinite(value).all()) for value in checkpoints.load(path)["network"].values())
         again, whole = build_network(arch, RECIPE), build_network(arch, RECIPE)
-        assert train(again, data, RECIPE, checkpoint=path)["loss"] == train(whole, data, RECIPE)["loss"]
+        assert train(again, data, RECIPE, options=Options(path))["loss"] == train(whole, data, RECIPE)["loss"]
 
 
 def test_a_lower_learning_rate_cures_and_more_epochs_continue(arch: Arch, data: ImageData, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=1)
-    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    train(build_network(arch, recipe), data, recipe, options=Options(path))
     longer = dataclasses.replace(recipe, epochs=2)
-    found = train(build_network(arch, recipe), data, longer, checkpoint=path, may_change=MAY_CHANGE)
+    found = train(build_network(arch, recipe), data, longer, options=Options(path, MAY_CHANGE))
     assert found["loss"] == train(build_network(arch, recipe), data, longer)["loss"]  # a schedule without an end
     lower = dataclasses.replace(longer, epochs=3, lr=0.001)
     records: list[dict[str, float]] = []
     train(
         *(build_network(arch, recipe), data, lower),
-        checkpoint=path,
-        may_change=MAY_CHANGE,
-        on_epoch=lambda _, record: records.append(record),
+        options=Options(path, MAY_CHANGE, on_epoch=lambda _, record: records.append(record)),
     )
     assert [record["lr"] for record in records] == [0.001]
     for change, name in (({"schedule": "cosine"}, "schedule"), ({"augment": "none"}, "augment")):
         with pytest.raises(ValueError, match=f"recipe.{name} is "):
             changed = dataclasses.replace(lower, epochs=4, **change)
-            train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
+            train(build_network(arch, recipe), data, changed, options=Options(path, MAY_CHANGE))
 
 
 @pytest.mark.parametrize(("count", "unmixed"), [(1, 1), (4, 0), (5, 1)])
@@ -334,29 +335,29 @@ def test_diverging_learning_rate_is_reported(arch: Arch, data: ImageData) -> Non
 def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    train(build_network(arch, recipe), data, recipe, checkpoint=path)
+    train(build_network(arch, recipe), data, recipe, options=Options(path))
     before = path.read_bytes()
-    for options, message in (
+    for changes, message in (
         ({"seed": 3}, "seed is 0, asked is 3; give the same"),
         ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "recipe.lr is 0.05, asked is 0.1"),
-        ({"phase": "fine_tune"}, 'phase is "train"'),
+        ({"options": Options(path, phase="fine_tune")}, 'phase is "train"'),
         ({"data": data.held_out(0.5, 0)}, "data is "),
     ):
-        given = {"data": data, "recipe": recipe, **options}
+        given = {"data": data, "recipe": recipe, "options": Options(path), **changes}
         with pytest.raises(ValueError, match=message):
-            train(build_network(arch, recipe), checkpoint=path, **given)
+            train(build_network(arch, recipe), **given)
     pixels = torch.ones_like(data.train.source.images)  # replaced by others of the same name, number and labels
     source = MemorySource(data.train.source.images + pixels)
     others = Split(source, data.train.indices, data.train.labels, data.train.mean, data.train.std, data.resolution)
     with pytest.raises(ValueError, match="data is "):
-        train(build_network(arch, recipe), dataclasses.replace(data, train=others), recipe, checkpoint=path)
+        train(build_network(arch, recipe), dataclasses.replace(data, train=others), recipe, options=Options(path))
     stem = dataclasses.replace(arch.stages[0][0], act="relu6")  # the same weights fit
     other = dataclasses.replace(arch, stages=((stem,), *arch.stages[1:]))
     with pytest.raises(ValueError, match="arch is "):
-        train(build_network(other, recipe), data, recipe, checkpoint=path)
+        train(build_network(other, recipe), data, recipe, options=Options(path))
     with pytest.raises(ValueError, match="is finished, and what is finished keeps its settings: recipe.lr is 0.05"):
         changed = dataclasses.replace(recipe, lr=0.1)
-        train(build_network(arch, recipe), data, changed, checkpoint=path, may_change=MAY_CHANGE)
+        train(build_network(arch, recipe), data, changed, options=Options(path, MAY_CHANGE))
     assert path.read_bytes() == before
     checkpoints.save(path, {"format": "something else"})
     with pytest.raises(ValueError, match="is not a training checkpoint"):

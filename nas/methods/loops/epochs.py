@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from torch import Tensor
 
-from nas.data import Split
+from nas.data.split import Place, Split
 from nas.methods.base import Task
 from nas.runs.seeding import derive_seed
 
@@ -26,7 +26,7 @@ def batches(
         epoch=epoch,
         augment=augment,
         drop_last=True,
-        device=task.accelerator.device,
+        place=Place(task.accelerator.device),
     )
     for step, (images, labels) in enumerate(found, start=1):
         yield images.contiguous(memory_format=torch.channels_last), labels

@@ -1,0 +1,35 @@
+"""What a training is told beside its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a training keeps and reports, and how much of its recipe it does; by default all, and only the result.
+
+    At every epoch's end the whole state goes to the file `checkpoint`; where that exists, training goes on from it, and
+    on the CPU ends bit for bit where an uninterrupted run ends. `may_change`: entries of the checkpoint's identity that
+    an unfinished training may go on with other values of, such as `recipe.lr` (see `nas.runs.resuming`).
+
+    `on_epoch(epoch, record)` gets each finished epoch (from 0) just before its checkpoint: whoever keeps records
+    forgets, on resuming, those that the checkpoint has not seen, and misses none. `on_step(steps)` gets each piece of
+    steps done. The test split is looked at every `evaluate_every` epochs (0: only at the end), for the record only.
+
+    `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
+    where the whole training stood (None: the whole recipe). `phase` names its stream of random numbers.
+    """
+
+    checkpoint: Path | None = None
+    may_change: Collection[str] = ()
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None
+    on_step: Callable[[int], None] | None = None
+    evaluate_every: int = 0
+    stop_epoch: int | None = None
+    phase: str = "train"
+
+
+DEFAULTS = Options()
