@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Annotated, Any
 
 import numpy as np
 
 from nas.candidates.training_job import Order
 from nas.candidates.trials import Outcome
+from nas.runs.stored import Positive, Schema, record
+from nas.terminal.configuration.cards import Range
 from predictors.early_stopping import FEWEST, stopping_rule
 from search_spaces.recipe_space import RecipeSpace
 
 NOTE = "stopping"  # where a `Stop` is kept with the trials
+FIELDS: Schema = {
+    **dict.fromkeys(("epochs", "rounds", "candidates"), Positive),
+    "correlations": list[Annotated[float, Range(-1, 1)]],
+}
 
 
 @dataclass(frozen=True)
@@ -85,17 +91,10 @@ def from_dict(data: Mapping[str, Any] | None) -> Stop | None:
     """The stop that `to_dict` wrote; None for None. Raises `ValueError` for what it cannot have written."""
     if data is None:
         return None
-    epochs, rounds, candidates = (data.get(name) for name in ("epochs", "rounds", "candidates"))
-    correlations = data.get("correlations")
-    if (
-        not (_is_count(epochs) and _is_count(rounds) and _is_count(candidates))
-        or not isinstance(correlations, list | tuple)
-        or not all(isinstance(value, int | float) and -1 <= value <= 1 for value in correlations)
-        or not epochs <= len(correlations)
-    ):
-        raise ValueError(f"the study's note on early stopping is damaged: {dict(data)}; start the search anew")
-    return Stop(epochs, rounds, candidates, tuple(float(value) for value in correlations))
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    try:
+        found = record(dict(data), FIELDS, "the note")
+        if found["epochs"] > len(found["correlations"]):
+            raise ValueError(f"it stops at epoch {found['epochs']} of {len(found['correlations'])}")
+    except ValueError as error:
+        raise ValueError(f"the study's note on early stopping is damaged: {error}; start the search anew") from None
+    return Stop(found["epochs"], found["rounds"], found["candidates"], tuple(found["correlations"]))

@@ -13,8 +13,9 @@ import numpy as np
 
 from nas.candidates.trials import Outcome
 from nas.candidates.trials_file import named_costs
-from nas.runs.files import read_json, write_json
+from nas.runs.files import write_json
 from nas.runs.run import Run
+from nas.runs.stored import NonNegative, read_record
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible
 
@@ -69,7 +70,7 @@ class Clock:
 
     def __init__(self, path: Path) -> None:
         self.path, self.began = path, time.perf_counter()
-        self.before = float(_noted(path, "seconds", (int, float))) if path.exists() else 0.0
+        self.before = _noted(path, "seconds", NonNegative) if path.exists() else 0.0
 
     def save(self) -> float:
         """Keep what was counted so far and return it."""
@@ -81,7 +82,7 @@ class Clock:
 def run_id(run: Run) -> str:
     """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed."""
     path = run.checkpoints / ID
-    return str(_noted(path, "id", (str,))) if path.exists() else secrets.token_hex(8)
+    return _noted(path, "id", str) if path.exists() else secrets.token_hex(8)
 
 
 def keep_id(run: Run, own: str) -> None:
@@ -90,11 +91,8 @@ def keep_id(run: Run, own: str) -> None:
         write_json(run.checkpoints / ID, {"id": own})
 
 
-def _noted(path: Path, key: str, kinds: tuple[type, ...]) -> Any:
-    found = read_json(path, "note of a search")
-    value = found.get(key) if isinstance(found, dict) else None
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise ValueError(f"note of a search {path} is damaged: it has no {key}; remove it and resume the run")
-    if isinstance(value, int | float) and not 0 <= value < math.inf:
-        raise ValueError(f"note of a search {path} is damaged: {key} is {value}; remove it and resume the run")
-    return value
+def _noted(path: Path, key: str, annotation: Any) -> Any:
+    try:
+        return read_record(path, "note of a search", {key: annotation})[key]
+    except ValueError as error:
+        raise ValueError(f"{error}; remove it and resume the run") from None

@@ -66,13 +66,14 @@ class SharedStudy:
         with self._exclusive():
             try:
                 self.storage = RDBStorage(self.url, engine_kwargs=connect)
-            except RuntimeError as error:  # of Optuna, about the version of its tables
-                raise ValueError(
-                    f"{self.file or self.url} is damaged or was made by another version of Optuna: {error}"
-                ) from None
-            self.study = optuna.create_study(
-                storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
-            )
+                self.study = optuna.create_study(
+                    storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
+                )
+            except FAILURES:
+                raise
+            except (RuntimeError, LookupError, TypeError, ArithmeticError) as error:  # what Optuna makes of its tables
+                where = self.file or self.url
+                raise ValueError(f"{where} is damaged or was made by another version of Optuna: {error}") from None
 
     @spoken
     def _belongs(self, identity: Identity, cure: str) -> None:

@@ -79,7 +79,7 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
         if key in choices and isinstance(now, DictConfig) and now.get("_target_") not in (None, *ours):
             continue  # a card of the user's own, given again so that its code may run; the run's settings hold
         now, then = plain_value(now), plain_value(then)
-        if now == then:
+        if now == then or _harmlessly_apart(key, now, then):
             continue
         if not _may_change(key):
             raise ValueError(
@@ -95,6 +95,14 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
 def plain_value(value: Any) -> Any:
     """`value` of a configuration as plain Python."""
     return OmegaConf.to_container(value, resolve=True, throw_on_missing=True) if OmegaConf.is_config(value) else value
+
+
+def _harmlessly_apart(card: str, now: Any, then: Any) -> bool:
+    """Whether two values of a card differ at most in keys that may change, and that are given for themselves."""
+    inner = {name.partition(".")[2] for name in HARMLESS if name.startswith(f"{card}.")}
+    if not inner or not isinstance(now, dict) or not isinstance(then, dict):
+        return False
+    return {**now, **dict.fromkeys(inner)} == {**then, **dict.fromkeys(inner)}
 
 
 def _may_change(key: str) -> bool:

@@ -17,6 +17,7 @@ import sqlalchemy
 from nas.candidates import early_stopping, lock_waits, shared_study
 from nas.candidates.log import Clock
 from nas.candidates.trials_file import read_trials, write_trials
+from nas.terminal.error_lines import report
 from search_spaces.budgets import Feasible
 from search_spaces.recipe import Recipe
 from tests.candidates.pretended import joint_space
@@ -80,6 +81,10 @@ def test_a_damaged_file_is_refused_or_says_the_same(
         ("update trial_user_attributes set value_json='7' where key='figures'", "trial 0 has figures 7"),
         ("update trial_user_attributes set value_json='{' where key='place'", "is damaged: Expecting property name"),
         ("update study_user_attributes set value_json='3'", "its identity is 3"),
+        ("update study_user_attributes set value_json=null", "is damaged: the JSON object must be str"),
+        ("update study_directions set direction='0'", "is damaged or was made by another version of Optuna"),
+        ("update alembic_version set version_num='x'", "is damaged or was made by another version of Optuna"),
+        ("update trial_params set param_value=9e999", "is damaged: cannot convert float infinity"),
         ("delete from study_user_attributes", "holds trials and does not say of which search"),
         ("drop table trial_values", "trial 0 has score None"),
     ],
@@ -92,7 +97,7 @@ def test_trials_of_other_types_and_values_are_refused(change: str, message: str,
         store(tmp_path).outcomes()
 
 
-def test_a_full_disk_is_called_that(file: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_called_that(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = store(tmp_path)
 
     def limit(connection: Any, *_: Any) -> None:
@@ -102,6 +107,8 @@ def test_a_full_disk_is_called_that(file: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError) as full:
         found.add(1, [("c" * 500_000, (0, 0))])
     assert full.value.errno == errno.ENOSPC and full.value.filename == str(file)
+    assert report(full.value, "search", [], debug=False) == 2
+    assert capsys.readouterr().err == f"error: the disk is full (writing {file}); free some space and try again\n"
     found.close()
 
 
@@ -176,7 +183,7 @@ def test_changed_records_of_trials_are_refused(change: Any, message: str, tmp_pa
 @pytest.mark.parametrize("text", ["[]", '{"seconds": "x"}', '{"seconds": -1}', '{"seconds": true}', "{}", "{"])
 def test_a_damaged_clock_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "search.json").write_text(text)
-    with pytest.raises(ValueError, match=r"search\.json is damaged"):
+    with pytest.raises(ValueError, match=r"note of a search .*search\.json.*; remove it and resume the run"):
         Clock(tmp_path / "search.json")
 
 

@@ -15,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
+from nas.candidates import early_stopping
 from nas.candidates.log import Clock, keep_id, run_id
 from nas.candidates.trials import TrialStore
 from nas.data.arrays import npz
@@ -144,7 +145,7 @@ def read_study(folder: Path) -> None:
         study.add(1, [("c21", (2, 1))])
         study.outcomes()
         study.round(0)
-        study.noted("stop")
+        early_stopping.from_dict(study.noted(early_stopping.NOTE))
         if claim := study.claim():
             study.finish(claim, 50.0, {"top1_percent": 50.0})
         study.counts()
@@ -201,7 +202,7 @@ def write_all(root: Path) -> None:
         assert claim is not None
         study.finish(claim, score, {"top1_percent": score, "curve": [1.0, score]})
     study.fail(study.claim() or claim, "it broke")
-    study.note("stop", {"epochs": 1, "rounds": 1, "candidates": 8, "correlations": [0.5, 1.0]})
+    study.note(early_stopping.NOTE, {"epochs": 1, "rounds": 1, "candidates": 8, "correlations": [0.5, 1.0]})
     study.close()
     _write_weights(root / "weights", network)
     _write_cards(root / "cards")

@@ -1,6 +1,7 @@
 """Whatever happened to a file, its reader says so in one line, or reads it: no traceback, no other exit status.
 
-A failure names its number; `python -m tests.fuzz.test_damaged_files 17` repeats number 17 alone, with the traceback.
+A failure names its number: `python -m tests.fuzz.test_damaged_files files 17` repeats number 17 alone, and
+`... files 1000 9000` tries others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -24,13 +26,13 @@ import torch
 
 from nas.runs import checkpoint
 from nas.terminal.error_lines import BUG, INTERRUPTED, TERMINATED, USER_ERROR, report
-from tests.fuzz import damage
-from tests.fuzz.files import KINDS, Kind, write_all
+from tests.fuzz import commands, damage, files
+from tests.fuzz.files import Kind
 
 SEED = 0
 STATUSES = (0, BUG, USER_ERROR, INTERRUPTED, TERMINATED)
 MOST_BYTES = 2 << 30
-MOST_SECONDS = 2.0  # of one reading
+MOST_SECONDS = 2.0  # of the processor for one reading; a command may also train
 LONGEST = 1500  # characters of an error
 
 
@@ -112,9 +114,9 @@ def fault(status: int, said: str) -> str | None:
     return f"{len(said)} characters: {said[:300]}..." if len(said) > LONGEST else None
 
 
-def run(number: int, files: Path, folder: Path) -> tuple[str, str | None]:
-    """Damage, copy and read file `number`; what was done, and what is wrong with how it ended."""
-    kind, rng = KINDS[number % len(KINDS)], Random(f"{SEED}/{number}")
+def run(number: int, kinds: Sequence[Kind], files: Path, folder: Path) -> tuple[str, str | None]:
+    """Copy, damage and read file `number`; what was done, and what is wrong with how it ended."""
+    kind, rng = kinds[number % len(kinds)], Random(f"{SEED}/{number}")
     copy = folder / kind.folder
     shutil.copytree(files / kind.folder, copy)
     what = f"{number}: {kind} by {getattr(kind.read, '__name__', '')}: {apply(kind, copy / kind.file, rng)}"
@@ -122,7 +124,7 @@ def run(number: int, files: Path, folder: Path) -> tuple[str, str | None]:
     status, said = ending(kind, copy)
     seconds = time.process_time() - began
     found = fault(status, said)
-    if found is None and seconds > MOST_SECONDS:
+    if found is None and seconds > MOST_SECONDS * (5 if kinds is commands.KINDS else 1):
         found = f"took {seconds:.1f} s"
     return what, found
 
@@ -135,46 +137,65 @@ def peak_bytes() -> int:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("files")
-    write_all(root)
+    files.write_all(root)
     return root
 
 
-def test_whole_files_are_read(files: Path, tmp_path: Path) -> None:
-    for i, kind in enumerate(KINDS):
-        shutil.copytree(files / kind.folder, copy := tmp_path / str(i) / kind.folder)
+def test_whole_files_are_read(whole: Path, tmp_path: Path) -> None:
+    for i, kind in enumerate(files.KINDS):
+        shutil.copytree(whole / kind.folder, copy := tmp_path / str(i) / kind.folder)
         status, said = ending(kind, copy)
         assert status == 0, f"{kind}: {said}"
 
 
 @pytest.mark.parametrize("count", [135, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
-def test_damaged_files_are_read_or_refused_in_one_line(count: int, files: Path, tmp_path: Path) -> None:
-    clear = Path("/proc/self/clear_refs")
-    clear.write_text("5")  # the peak begins anew
+def test_damaged_files_are_read_or_refused_in_one_line(count: int, whole: Path, tmp_path: Path) -> None:
+    check(range(count), files.KINDS, whole, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+def test_commands_go_on_with_damaged_runs_or_refuse_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    commands.write_all(tmp_path / "whole")
+    for kind in {kind.read: kind for kind in commands.KINDS}.values():
+        shutil.copytree(tmp_path / "whole" / kind.folder, copy := tmp_path / kind.read.__name__ / kind.folder)
+        assert ending(kind, copy) == (0, ""), kind
+    check(range(60), commands.KINDS, tmp_path / "whole", tmp_path)
+
+
+def check(numbers: range, kinds: Sequence[Kind], whole: Path, folder: Path) -> None:
+    """All readings end as they may, in little memory."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak_bytes()
     faults = []
-    for number in range(count):
-        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-            what, found = run(number, files, Path(folder))
+    for number in numbers:
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            what, found = run(number, kinds, whole, Path(own))
         if found:
             faults.append(f"{what}\n    {found}")
     assert not faults, "\n" + "\n".join(faults)
     assert peak_bytes() - before < MOST_BYTES
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", "Sparse")
+def main(where: str, first: int, last: int) -> None:
+    module = {"files": files, "commands": commands}[where]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "files").mkdir()
-        write_all(Path(folder) / "files")
-        first, last = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else int(sys.argv[1]) + 1
+        whole = Path(folder) / "whole"
+        whole.mkdir()
+        module.write_all(whole)
+        warnings.simplefilter("error")
         began = time.time()
         for number in range(first, last):
-            start = time.time()
-            what, found = run(number, Path(folder) / "files", Path(tempfile.mkdtemp(dir=folder)))
+            with tempfile.TemporaryDirectory(dir=folder) as own:
+                what, found = run(number, module.KINDS, whole, Path(own))
             if found or last == first + 1:
-                print(f"{what} [{time.time() - start:.2f} s]\n    {found}", flush=True)
+                print(f"{what}\n    {found}", flush=True)
         print(f"{time.time() - began:.1f} s, peak {peak_bytes() >> 20} MiB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[-1]) + (len(sys.argv) == 3))

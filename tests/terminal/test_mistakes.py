@@ -98,6 +98,19 @@ def test_what_is_harmless_or_the_cure_may_change_on_resume(attempt: Callable[...
     assert seen == [(4, 2, 0.5), (64, 3, 0.1), (64, 3, 0.1)]
 
 
+def test_the_data_of_a_resumed_run_may_lie_elsewhere_now(attempt: Callable[..., Outcome]) -> None:
+    roots: list[str] = []
+
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)):
+            roots.append(cfg.data.root)
+
+    assert attempt(["run_dir=r", "data=npz", "data.root=a.npz"], body) == (0, "")
+    assert attempt(["resume=r", "data=npz", "data.root=b.npz"], body) == (0, "")
+    assert attempt(["resume=r"], body) == (0, "") and roots == ["a.npz", "b.npz", "b.npz"]
+    assert "data differs" in attempt(["resume=r", "data=npz", "data.root=b.npz", "data.num_classes=5"], body)[1]
+
+
 def test_a_killed_run_is_continued_with_what_its_directory_does_not_do_unasked(attempt: Callable[..., Outcome]) -> None:
     def body(cfg: DictConfig) -> None:
         with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
