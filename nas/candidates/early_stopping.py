@@ -12,7 +12,7 @@ import numpy as np
 from nas.candidates.training_job import Order
 from nas.candidates.trials import Outcome
 from nas.runs.stored import Positive, Schema, record
-from nas.terminal.configuration.cards import Range
+from  import Range
 from predictors.early_stopping import FEWEST, stopping_rule
 from search_spaces.recipe_space import RecipeSpace
 
