@@ -12,8 +12,8 @@ import numpy as np
 from nas.candidates.training_job import Order
 from nas.candidates.trials import Outcome
 from nas.runs.stored import Positive, Schema, record
-from  import Range
 from predictors.early_stopping import FEWEST, stopping_rule
+from search_spaces.annotations import Range
 from search_spaces.recipe_space import RecipeSpace
 
 NOTE = "stopping"  # where a `Stop` is kept with the trials
