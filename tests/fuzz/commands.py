@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.evaluate import main as evaluate
+from nas.evaluate.__main__ import main as evaluate
 from nas.search.__main__ import main as search
 from nas.train.__main__ import main as train
 from tests.fuzz.files import Kind
