@@ -44,7 +44,6 @@ from nas.terminal.configuration.composition import CONF, compose
 from nas.terminal.stored_config import run_config
 from search_spaces.families.fbnet import fbnet
 from search_spaces.identity import digest
-from search_spaces.recipe import Recipe
 from search_spaces.space import Variable
 from tests.derive.test_derive_candidates import finished
 from tests.latency.test_imports import CIFAR, HELP, LUT, OFA, PAPER, PROXYLESS, SINGLE_PATH, csv_lines
@@ -191,7 +190,7 @@ def write_all(root: Path) -> None:
     _write_kit(root / "kit")
     torch.manual_seed(0)
     network = create_model(SPACE.decode(FIRST))
-    model_folder.write(root / "model", network, family="fbnet", recipe=Recipe(1, 2, 0.1))
+    model_folder.write(root / "model", network)
     _write_run(root / "runs" / "run")
     finished(root, "random")
     (root / "study").mkdir()
