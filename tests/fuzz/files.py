@@ -147,7 +147,6 @@ def read_study(folder: Path) -> None:
         early_stopping.from_dict(study.noted(early_stopping.NOTE))
         if claim := study.claim():
             study.finish(claim, 50.0, {"top1_percent": 50.0})
-        study.counts()
     finally:
         study.close()
 
