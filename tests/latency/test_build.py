@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.latency import __main__ as command
 from nas.latency import build
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
+from nas.latency.show import show
 from nas.latency.tables import origin, reuse
 from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.families.fbnet import fbnet
@@ -168,7 +168,7 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
     monkeypatch.setattr(build, "locked", refuse)
     assert build_table(SPACE, Device(), tmp_path, effort=SMALL) == built
     monkeypatch.setattr("nas.latency.tables.plot.scatter", refuse)
-    command.show(built, tmp_path / "table.json", 1.0)
+    show(built, tmp_path / "table.json", 1.0)
     assert "no plot beside the table: [Errno 30] Read-only file system" in capsys.readouterr().out
 
 
