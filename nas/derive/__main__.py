@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.derive.settings import TYPES
+from nas.derive.settings import TYPES, check_budget
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
 
 
@@ -12,11 +12,10 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
     asked = plain(without_cards(cfg))
-    from nas.derive.budget import check_budget  # here: torch takes seconds, and mistakes are found before
-    from nas.derive.run import run_derivation
+    check_budget(asked["budget"]["latency_ms"])
+    from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
 
-    check_budget(asked["budget"]["latency_ms"])
     search = FinishedSearch.from_config(Path(asked["run"]), plain(run_config(asked["run"], known=targets(cfg))))
     return 1 if run_derivation(DeriveSetup.from_config(search, asked)).missed else 0
 

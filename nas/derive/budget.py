@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nas.derive.settings import check_budget
 from search_spaces.additive import AdditiveCost
 from search_spaces.budgets import Limit, find_anchor
 from search_spaces.costs import Count
@@ -86,9 +87,3 @@ def resolve_budget(
             "ms on this device"
         )
     return Budget(latency_ms, max(low, latency_ms / (1 + margin)), margin, low, high, tolerance)
-
-
-def check_budget(latency_ms: float | None) -> None:
-    """Refuse a budget that is not a positive number, before anything is measured."""
-    if latency_ms is not None and not 0 < latency_ms < float("inf"):
-        raise ValueError(f"budget.latency_ms must be a positive number of milliseconds, got {latency_ms:g}")

@@ -21,3 +21,9 @@ TYPES: dict[str, Any] = {
     "seed": int,
     "out": str | None,
 }
+
+
+def check_budget(latency_ms: float | None) -> None:
+    """Refuse a budget that is not a positive number, before anything is measured."""
+    if latency_ms is not None and not 0 < latency_ms < float("inf"):
+        raise ValueError(f"budget.latency_ms must be a positive number of milliseconds, got {latency_ms:g}")

@@ -11,7 +11,8 @@ from nas.candidates.problem import Problem
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
-from nas.derive.budget import BudgetRequest, check_budget
+from nas.derive.budget import BudgetRequest
+from nas.derive.settings import check_budget
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.runs.stored import Count, Schema, record

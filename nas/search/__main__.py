@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.derive.settings import check_budget
 from nas.search.settings import TYPES
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 
@@ -9,6 +10,7 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain
 @entry("search")
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
+    check_budget(cfg.budget.latency_ms)
     from nas.search.run import run_search  # here: torch takes seconds, and mistakes are found before
     from nas.search.setup import SearchSetup
 

@@ -15,8 +15,9 @@ from nas.candidates.problem import Problem
 from nas.candidates.storage import check_storage
 from nas.candidates.training_job import search_recipe
 from nas.derive import most_probable
-from nas.derive.budget import BudgetRequest, check_budget, count_limits
+from nas.derive.budget import BudgetRequest, count_limits
 from nas.derive.most_probable import Derivation
+from nas.derive.settings import check_budget
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.search.settings import Latency
