@@ -140,7 +140,7 @@ def check_fit(expected: Shapes, found: Shapes, origin: str) -> None:
     if not missing and not unexpected and set(differ) <= heads:
         classes, wanted = found[differ[0]][0], expected[differ[0]][0]
         raise ValueError(
-            f"{origin} tells {classes} classes apart, the network {wanted}; create it with "
+            f"{origin} has {classes} output classes, the network {wanted}; create it with "
             f"num_classes={classes}, load, and call reset_classifier({wanted})"
         )
     parts = [_part("missing", missing), _part("not in the network", unexpected)]

@@ -20,7 +20,7 @@ def check_fit(network: nn.Module, data: ImageData, recipe: Recipe, accelerator: 
         return
     if arch.num_classes != data.num_classes:
         raise ValueError(
-            f"the network tells {arch.num_classes} classes apart, {data.name} has {data.num_classes}; build it from "
+            f"the network has {arch.num_classes} output classes, {data.name} has {data.num_classes}; build it from "
             f"arch.with_classes({data.num_classes})"
         )
     if arch.in_channels != data.in_channels:

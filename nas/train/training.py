@@ -21,6 +21,7 @@ from nas.runs import checkpoint as checkpoints
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
+from nas.runs.stored import Count, NonNegative, record
 from nas.terminal.progress import log
 from nas.train.accelerator import begin, make_accelerator, place_of, share_buffers
 from nas.train.accuracy import evaluate
@@ -36,6 +37,7 @@ from search_spaces.recipe import Recipe
 __all__ = ["TRAINING_VERSION", "Options", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]
 
 FORMAT = "nas.training"
+PROGRESS = {"epoch": Count, "seconds": NonNegative, "train_loss": float}  # of a checkpoint
 TRAINING_VERSION = (
     2  # part of the identity of whatever reuses a training's result: raised whenever such a result changes
 )
@@ -126,7 +128,11 @@ def finished_epochs(checkpoint: Path) -> int:
         return 0
     if state.get("format") != FORMAT:
         raise ValueError(f"{checkpoint} is not a training checkpoint")
-    return int(state["progress"]["epoch"])
+    return int(_progress(state, checkpoint)["epoch"])
+
+
+def _progress(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    return record(state.get("progress"), PROGRESS, f"checkpoint {checkpoint}: the progress")
 
 
 class _Training:
@@ -237,19 +243,21 @@ class _Training:
             return None
         if state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a training checkpoint")
-        done = int(state["progress"]["epoch"])
+        progress = _progress(state, path)
+        done = int(progress["epoch"])
         if self.recipe.schedule in ("cosine", "linear"):  # what such a schedule did depends on its length
             may_change = [key for key in may_change if key != "recipe.epochs"]
-        changes = check_checkpoint(path, state["identity"], self.identity, may_change, done >= epochs)
+        known = record(state.get("identity"), {}, f"checkpoint {path}: the identity")
+        changes = check_checkpoint(path, known, self.identity, may_change, done >= epochs)
         if changes and self.accelerator.is_main_process:
             log(f"training goes on after {done} epochs with a change: {'; '.join(changes)}")
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
             reason = str(error).splitlines()[0]
             raise ValueError(f"checkpoint {path} does not fit this network and recipe: {reason}") from None
-        return state["progress"]
+        return progress
 
     def counting(self) -> nn.Module:
         """The network to look at between epochs; of a moving average a copy, with statistics of its own."""

@@ -176,7 +176,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None
         "incomplete or altered": {k: v for k, v in good.items() if k != key},
         "1 not in the network (first: bogus)": {**good, "bogus": torch.zeros(1)},
         "of another shape": {**good, key: torch.zeros(1)},
-        "tells 7 classes apart, the network 10; create it with num_classes=7": create_model(
+        "has 7 output classes, the network 10; create it with num_classes=7": create_model(
             discovered(classes=7)
         ).state_dict(),
     }

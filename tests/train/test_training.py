@@ -362,11 +362,14 @@ def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_p
     checkpoints.save(path, {"format": "something else"})
     with pytest.raises(ValueError, match="is not a training checkpoint"):
         finished_epochs(path)
+    checkpoints.save(path, {"format": "nas.training", "progress": {"epoch": "a", "seconds": 0.0, "train_loss": 1.0}})
+    with pytest.raises(ValueError, match="the progress: epoch must be a whole number >= 0, got 'a'"):
+        finished_epochs(path)
 
 
 def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
     network = build_network(arch.with_classes(7), RECIPE)
-    with pytest.raises(ValueError, match=r"tells 7 classes apart, digits has 10; .*with_classes\(10\)"):
+    with pytest.raises(ValueError, match=r"has 7 output classes, digits has 10; .*with_classes\(10\)"):
         train(network, data, RECIPE)
     network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
     with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):

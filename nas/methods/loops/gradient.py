@@ -84,9 +84,10 @@ class GradientSearch(SupernetMethod):
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""
         from nas.runs import checkpoint as checkpoints
+        from nas.runs.stored import Count, record
 
         state = checkpoints.latest(checkpoint)
-        return 0 if state is None else int(state["epochs_done"])
+        return 0 if state is None else record(state, {"epochs_done": Count}, f"checkpoint {checkpoint}")["epochs_done"]
 
     def run(self, task: Task, state: State, epoch: Callable[[int], dict[str, float]]) -> None:
         """The epochs that `state` has not seen, each timed, reported and then kept in the checkpoint.

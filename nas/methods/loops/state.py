@@ -12,10 +12,12 @@ from torch import Tensor
 from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
 from nas.runs.resuming import check_checkpoint
+from nas.runs.stored import Count, NonNegative, record
 from nas.terminal.progress import log
 from search_spaces.identity import Identity
 
 FORMAT = "nas.gradient_search"
+PROGRESS = {"epochs_done": Count, "multiplier": float, "seconds": NonNegative, "identity": dict}  # of a checkpoint
 
 
 class Resumable(Protocol):
@@ -67,18 +69,23 @@ class State(ABC):
             return 0
         if state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a checkpoint of this kind of search; give a new run_dir")
+        state = record(state, PROGRESS, f"checkpoint {path}")
         done = int(state["epochs_done"])
         method: Resumable = self.method
         changes = check_checkpoint(path, state["identity"], self._identity, method.may_change, done >= method.epochs)
         if changes:
             log(f"the search goes on after {done} epochs with a change: {'; '.join(changes)}")
-        self.multiplier, self.seconds = float(state["multiplier"]), float(state["seconds"])
-        for name, part in self._all_parts().items():
-            if isinstance(part, Tensor):
-                with torch.no_grad():
-                    part.copy_(state[name])
-            else:
-                part.load_state_dict(state[name])
+        self.multiplier, self.seconds = state["multiplier"], state["seconds"]
+        try:
+            for name, part in self._all_parts().items():
+                if isinstance(part, Tensor):
+                    with torch.no_grad():
+                        part.copy_(state[name])
+                else:
+                    part.load_state_dict(state[name])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"checkpoint {path} does not fit this search: {reason}") from None
         return done
 
     def _all_parts(self) -> dict[str, Any]:
