@@ -88,6 +88,7 @@ def test_the_function_finds_what_the_command_finds() -> None:
     assert outcome.arch.id == stored["arch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["definitions", "objects"])
 def test_space_data_and_method_of_ones_own(form: str) -> None:
     given: Any = {"space": tiny, "data": noise, "method": SmallFirst}
@@ -108,6 +109,7 @@ def test_space_data_and_method_of_ones_own(form: str) -> None:
     assert json.loads(Path("t/result.json").read_text()) == trained.result
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     given: Any = {"space": SMALL, "data": {"card": "digits", "resolution": 8}, "method": "random", **ASKED}
     whole = nas.run_search(run_dir="whole", **given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from nas.candidates.log import Clock, keep_id, run_id
 from nas.candidates.trials import TrialStore
 from nas.data.arrays import npz
 from nas.data.folder import imagefolder
-from nas.derive.__main__ import main as derive
 from nas.derive.handover import derived_once, write_archs, write_probabilities
+from nas.derive.run import run_derivation
+from nas.derive.setup import DeriveSetup, FinishedSearch
 from nas.derive.within_budget import Derived, Timed
 from nas.inspect import main as inspect
 from nas.latency.build import Effort
@@ -41,7 +43,8 @@ from nas.report.run_page import report_html
 from nas.runs import checkpoint
 from nas.runs.run import Run
 from nas.terminal.configuration.composition import CONF, compose
-from nas.terminal.stored_config import run_config
+from nas.terminal.entry import plain
+from nas.terminal.stored_config import run_config, without_cards
 from search_spaces.families.fbnet import fbnet
 from search_spaces.identity import digest
 from search_spaces.space import Variable
@@ -125,8 +128,17 @@ def read_settings(folder: Path) -> None:
     continue_run(folder)
 
 
+@functools.cache
+def _asked(words: tuple[str, ...]) -> dict[str, Any]:
+    """The settings of `nas.derive`; the command line resolves them once for all runs here, since it takes its time."""
+    return plain(without_cards(compose("derive", ["run=.", "measure=false", *words])))
+
+
 def derive_again(folder: Path) -> None:
-    derive([f"run={folder}", "measure=false", "budget.macs=100000000" if folder.name == "random" else "count=2"])
+    """What the command `nas.derive run=folder` does."""
+    asked = _asked(("budget.macs=100000000",) if folder.name == "random" else ("count=2",)) | {"run": str(folder)}
+    search = FinishedSearch.from_config(folder, plain(run_config(str(folder))))
+    run_derivation(DeriveSetup.from_config(search, asked))
 
 
 def read_derived(folder: Path) -> None:

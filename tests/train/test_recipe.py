@@ -54,7 +54,10 @@ def test_round_trip(optimizer: str, schedule: str) -> None:
         ({"schedule": "multistep"}, "milestones must be rising epochs between 1 and 10"),
         ({"schedule": "multistep", "milestones": [5, 5]}, "milestones must be rising"),
         ({"schedule": "multistep", "milestones": [5, 11]}, "milestones must be rising"),
-        ({"schedule": "multistep", "milestones": [1.5]}, r"milestones\[0\] must be a whole number, got 1.5"),
+        (
+            {"schedule": "multistep", "milestones": [1.5]},
+            "milestones must be a list with each item a whole number",
+        ),
         ({"milestones": [5]}, "milestones belong to schedule multistep, the schedule is 'cosine'"),
         ({"milestones": 5}, "milestones must be a list of epochs, got 5"),
         ({"mixup": 0.2, "batch_size": 33}, "mixup and cutmix pair the images of a batch; batch_size 33 is odd"),

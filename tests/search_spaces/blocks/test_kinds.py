@@ -45,6 +45,14 @@ own_file: Any = types.ModuleType("my_blocks")  # the example of docs/extending.m
 sys.modules["my_blocks"] = own_file
 exec(next(code for code in blocks("docs/extending.md", "python") if code.startswith("# my_blocks.py")), vars(own_file))
 FusedBottleneck = own_file.FusedBottleneck
+
+
+@pytest.fixture(autouse=True)
+def own_file_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests forget modules that they import from folders of their own."""
+    monkeypatch.setitem(sys.modules, "my_blocks", own_file)
+
+
 SHAPE = Shape(16, 7, 7)
 SE = SqueezeExcite(norm=True, gate="hard_sigmoid")
 LAYERS: list[Layer] = [
