@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 How = Literal["budget", "argmax", "sample", "thresholds"]  # see nas.derive.most_probable.derive
-TYPES: dict[str, Any] = {
-    "run": str,
+BUDGET_TYPES: dict[str, Any] = {
     "budget.latency_ms": float | None,
     "budget.macs": int | None,
     "budget.params": int | None,
@@ -14,6 +13,10 @@ TYPES: dict[str, Any] = {
     "budget.margin": (float | None, 0),
     "budget.tolerance": (float, 0),
     "budget.rounds": (int, 1),
+}
+TYPES: dict[str, Any] = {
+    "run": str,
+    **BUDGET_TYPES,
     "how": How | None,
     "count": (int, 1),
     "use": (float, 0, 1),

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from nas.derive.settings import How
+from nas.derive.settings import BUDGET_TYPES, How
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 TYPES: dict[str, Any] = {
     "seed": int,
-    "budget.latency_ms": float | None,
-    "budget.macs": int | None,
-    "budget.params": int | None,
-    "budget.fraction": (float | None, 0, 1),
-    "budget.margin": (float | None, 0),
-    "budget.tolerance": (float, 0),
-    "budget.rounds": (int, 1),
+    **BUDGET_TYPES,
     "latency": Latency,
     "derive.how": How | None,
     "derive.count": (int, 1),
