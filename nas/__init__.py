@@ -1,26 +1,47 @@
 """Neural architecture search that measures your device and meets your latency budget.
 
-`nas.run_search`, `nas.derive_from` and `nas.train_arch` do what the commands do (docs/python.md). `nas.create_model`
-makes a network from a published name, an arch file or a model folder. After `import nas`, timm
-knows such networks too: `timm.create_model("nas_net", arch=...)`, `timm.create_model("local-dir:<model folder>")`.
+`run_search`, `derive_from`, `build_table`, `train_arch`, `evaluate_model` and `export_model` do what the commands do
+(docs/python.md). Their keywords are the settings of the command, resolved by the same code; see
+`nas.terminal.python_settings` for what stands for a card: its name, a mapping, or an object of the program's own. Bad
+input is a `ValueError` or `OSError` of one line, and Ctrl-C passes as `KeyboardInterrupt`, leaving a run that `resume=`
+continues.
+
+`create_model` makes a network from a published name, an arch file or a model folder. After `import nas`, timm knows
+such networks too: `timm.create_model("nas_net", arch=...)`, `timm.create_model("local-dir:<model folder>")`.
+
+The functions import what they need when they are called: torch takes seconds.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.metadata import version
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from nas.networks.with_timm import register_with_timm
 
 if TYPE_CHECKING:
-    from nas.api import build_table, derive_from, evaluate_model, export_model, run_search, train_arch
+    from nas.derive.request import DerivedNetworks
+    from nas.evaluate.run import EvaluateOutcome
+    from nas.latency.tables.table import LatencyTable
     from nas.networks.creation import create_model
+    from nas.search.result import SearchOutcome
+    from nas.terminal.keywords import (
+        DeriveKeywords,
+        EvaluateKeywords,
+        ExportKeywords,
+        SearchKeywords,
+        TableKeywords,
+        TrainKeywords,
+    )
+    from nas.train.run import TrainOutcome
+    from search_spaces.arch import Arch
 
-__version__ = version("nas-under-budget")
+    Model = str | Path | Arch | SearchOutcome | TrainOutcome
+    """A model folder, a run directory or arch file, a published name, an arch, or what a search or training gave."""
+
+    __version__: str
+
 __all__ = [
     "__version__",
     "build_table",
@@ -33,37 +54,118 @@ __all__ = [
 ]
 
 
+def run_search(**keywords: Unpack[SearchKeywords]) -> SearchOutcome:
+    """Search a space for a device and a budget; derive a network, train and evaluate it, as `nas.search` does.
+
+    `latency_ms`, `fraction`, `macs` and `params` are short for those of `budget`. The outcome has the `arch`, the
+    trained `network` (None with `train={"enabled": False}`), the `result` (the content of `result.json`), the
+    `run_dir`, and the budgets it `missed`.
+    """
+    from nas.search.run import run_search as search
+    from nas.search.settings import TYPES
+    from nas.search.setup import SearchSetup
+    from nas.terminal.python_settings import resolved
+
+    return search(SearchSetup.from_config(resolved("search", _budgeted(keywords), TYPES)))
+
+
+def derive_from(search: SearchOutcome | str | Path, **keywords: Unpack[DeriveKeywords]) -> DerivedNetworks:
+    """Networks under another budget from a finished search, or from its run directory, as `nas.derive` does.
+
+    Without a budget the search's own holds. Of a directory whose search used code of your own, give that again:
+    `space=`, `data=`, `method=`...
+    """
+    from nas.derive.run import run_derivation
+    from nas.derive.settings import TYPES
+    from nas.derive.setup import DeriveSetup, FinishedSearch
+    from nas.search.result import SearchOutcome
+    from nas.terminal.python_settings import resolved, stored_settings
+
+    folder = Path(search.run_dir if isinstance(search, SearchOutcome) else search)
+    asked = resolved("derive", _budgeted({**keywords, "run": str(folder)}), TYPES)
+    if isinstance(search, SearchOutcome):
+        finished = search.finished()
+    else:
+        finished = FinishedSearch.from_config(folder, stored_settings(folder, asked))
+    return run_derivation(DeriveSetup.from_config(finished, asked))
+
+
+def build_table(**keywords: Unpack[TableKeywords]) -> LatencyTable:
+    """The latency table of a space on a device, as `nas.latency` builds it: that in `tables`, or one measured now.
+
+    Its `cost(space)` prices genotypes, its `proof` says how far whole networks are from it.
+    """
+    from nas.latency.setup import TYPES, TableSetup
+    from nas.terminal.python_settings import resolved
+
+    return TableSetup.from_config(resolved("latency", keywords, TYPES)).build()
+
+
+def evaluate_model(model: Model, **keywords: Unpack[EvaluateKeywords]) -> EvaluateOutcome:
+    """Accuracy of a model folder, a run or an outcome, and its latency, as `nas.evaluate` measures them.
+
+    `checkpoint`: weights for what has none of its own, such as an arch. The outcome has the `result` and the `run_dir`.
+    """
+    from nas.evaluate.run import EvaluateSetup, run_evaluation
+    from nas.evaluate.settings import TYPES
+    from nas.terminal.python_settings import resolved
+
+    settings = {**keywords, "arch": _model(model)}
+    return run_evaluation(EvaluateSetup.from_config(resolved("evaluate", settings, TYPES)))
+
+
+def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, Any]:
+    """Write a model as a file for a runtime, checked against torch and timed, as `nas.export` does; its report.
+
+    See `nas.export.exporting.export` for what the report holds.
+    """
+    from nas.export.run import ExportSetup, run_export
+    from nas.export.settings import TYPES
+    from nas.terminal.python_settings import resolved
+
+    return run_export(ExportSetup.from_config(resolved("export", {**keywords, "arch": _model(model)}, TYPES)))
+
+
+def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKeywords]) -> TrainOutcome:
+    """Train an arch, given as such, by its file or by a published name, as `nas.train` does.
+
+    `arch` None: that of the run to `resume`. The outcome has the trained `network`, its `arch` (fitted to the data),
+    the `result` and the `run_dir`, whose `model` folder `nas.create_model` reads.
+    """
+    from nas.terminal.python_settings import resolved
+    from nas.train.run import run_training
+    from nas.train.settings import TYPES
+    from nas.train.setup import TrainSetup
+
+    return run_training(TrainSetup.from_config(resolved("train", {**keywords, "arch": arch}, TYPES)))
+
+
+def _model(model: Model) -> str | Path | Arch:
+    from nas.search.result import SearchOutcome
+    from nas.train.run import TrainOutcome
+
+    return model.run_dir / "model" if isinstance(model, SearchOutcome | TrainOutcome) else model
+
+
+def _budgeted(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """`keywords` with the short forms of budgets where they belong."""
+    from nas.derive.setup import BUDGETS
+
+    short = {key: keywords[key] for key in BUDGETS if keywords.get(key) is not None}
+    rest = {key: value for key, value in keywords.items() if key not in BUDGETS}
+    return rest | ({"budget": {**rest.get("budget", {}), **short}} if short else {})
+
+
 def __getattr__(name: str) -> Any:
-    """The functions of `__all__`, imported when they are first asked for: torch takes seconds."""
-    if name in __all__:
-        module = "nas.networks.creation" if name == "create_model" else "nas.api"
-        return getattr(importlib.import_module(module), name)
+    if name == "create_model":
+        from nas.networks.creation import create_model
+
+        return create_model
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("nas-under-budget")
     raise AttributeError(f"module 'nas' has no attribute {name!r}")
 
 
-class _AfterTimm(MetaPathFinder):
-    """Registers our networks with timm as soon as timm is imported.
-
-    Importing timm takes seconds, so `import nas` (and every `python -m nas...`) leaves it to those who need it.
-    """
-
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != "timm":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_then_register(module: ModuleType) -> None:
-                execute(module)
-                importlib.import_module("nas.networks.timm_entry")
-
-            spec.loader.exec_module = execute_then_register  # type: ignore[method-assign]
-        return spec
-
-
-if "timm" in sys.modules:
-    importlib.import_module("nas.networks.timm_entry")
-else:
-    sys.meta_path.insert(0, _AfterTimm())
+register_with_timm()

@@ -10,6 +10,7 @@ from typing import Any
 
 from nas.data import ImageData
 from nas.derive.most_probable import SINGLE
+from nas.derive.setup import FinishedSearch
 from nas.derive.verdict import not_measured, say_missed
 from nas.networks.network import FlatNetwork, Network
 from nas.search.found import Found
@@ -48,6 +49,20 @@ class SearchOutcome:
     def result(self) -> dict[str, Any]:
         """The content of `result.json`."""
         return record(self)
+
+    def finished(self) -> FinishedSearch:
+        """The search that networks can be derived from, with the very objects that it used."""
+        setup = self.setup
+        return FinishedSearch(
+            folder=self.run_dir,
+            space=setup.problem.space,
+            method=setup.method,
+            recipe=setup.recipe,
+            device=self.prices.device,
+            data=setup.problem.source.card,
+            budget=setup.budget,
+            seed=setup.seed,
+        )
 
 
 def record(outcome: SearchOutcome) -> dict[str, Any]:
