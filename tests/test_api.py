@@ -16,17 +16,17 @@ import pytest
 import torch
 
 import nas
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.training_job import Order, train_candidate
 from nas.data.images import ImageData, in_memory
 from nas.latency.device import Device
 from nas.methods.base import CandidateMethod
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.training_job import Order, train_candidate
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
 from search_spaces.budgets import Feasible
 from search_spaces.families.fbnet import fbnet
 from search_spaces.space import LayerwiseSpace, Population
-from tests.candidates.pretended import Pretended
+from tests.methods.candidates.pretended import Pretended
 from tests.test_docs import ROOT, blocks
 
 SMALL: dict[str, Any] = {"width": 0.25, "head_channels": 32, "candidates": ["k3_e1", "k3_e3", "skip"]}

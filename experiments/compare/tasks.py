@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments import nas_bench_macro
-from nas.candidates.training_job import Order, train_candidate
 from nas.data.card import data_of
+from nas.methods.candidates.training_job import Order, train_candidate
 from nas.train import training
 from nas.train.accelerator import make_accelerator
 from search_spaces.additive import Floats

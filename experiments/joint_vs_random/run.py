@@ -12,14 +12,14 @@ import numpy as np
 from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
-from nas.candidates.training_job import Order
 from nas.data.card import data_of
 from nas.derive.budget import resolve_budget
 from nas.latency.device import Device
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.latency.tables.table import LatencyTable
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
+from nas.methods.candidates.training_job import Order
 from nas.runs.run import Run
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values

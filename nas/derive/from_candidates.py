@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from nas.candidates.trials_file import read_trials
 from nas.derive.most_probable import NothingWithin
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup, FinishedSearch
 from nas.derive.within_budget import within_budget
 from nas.methods.base import CandidateMethod
+from nas.methods.candidates.trials_file import read_trials
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible, Limit, as_typed
 from search_spaces.joint import JointSpace

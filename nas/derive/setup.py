@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.candidates.problem import Problem
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
@@ -15,6 +14,7 @@ from nas.derive.budget import BudgetRequest
 from nas.derive.settings import check_budget
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
+from nas.methods.candidates.problem import Problem
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from search_spaces.joint import JointSpace

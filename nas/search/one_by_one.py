@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nas.candidates.loop import CandidateSearch, search_candidates
-from nas.candidates.training_job import JobMaker
 from nas.derive.handover import derivation_identity, derive_ranked, derived_once
 from nas.methods.base import CandidateMethod
+from nas.methods.candidates.loop import CandidateSearch, search_candidates
+from nas.methods.candidates.training_job import JobMaker
 from nas.runs.run import Run
 from nas.search.found import Found
 from nas.search.pricing import Prices

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.candidates.early_stopping import check_equal_lengths
-from nas.candidates.executors.base import Engine
-from nas.candidates.loop import CandidateSettings
-from nas.candidates.problem import Problem
-from nas.candidates.storage import check_storage
-from nas.candidates.training_job import search_recipe
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.derive.most_probable import Derivation
 from nas.derive.settings import check_budget
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
+from nas.methods.candidates.early_stopping import check_equal_lengths
+from nas.methods.candidates.executors.base import Engine
+from nas.methods.candidates.loop import CandidateSettings
+from nas.methods.candidates.problem import Problem
+from nas.methods.candidates.storage import check_storage
+from nas.methods.candidates.training_job import search_recipe
 from nas.search.settings import Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
@@ -27,7 +27,7 @@ from search_spaces.budgets import Limit
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 
-SETTINGS = "nas.candidates.loop.CandidateSettings"
+SETTINGS = "nas.methods.candidates.loop.CandidateSettings"
 
 
 @dataclass(frozen=True)

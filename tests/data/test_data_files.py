@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from nas.candidates.training_job import Order, train_candidate
 from nas.data.arrays import npz
 from nas.data.images import ImageData
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
+from nas.methods.candidates.training_job import Order, train_candidate
 from nas.train import training
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe

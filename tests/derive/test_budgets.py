@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.candidates.training_job import Order
 from nas.derive.__main__ import main as derive
 from nas.latency.device import Device
 from nas.latency.tables import origin
 from nas.latency.tables.table import LatencyTable, Row, entries
+from nas.methods.candidates.training_job import Order
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
 from nas.terminal.entry import DictConfig, entry
 from search_spaces.space import SearchSpace
-from tests.candidates.pretended import Pretended, made_up_percent
+from tests.methods.candidates.pretended import Pretended, made_up_percent
 
 SMALL = [
     "space.width=0.25",
@@ -72,7 +72,9 @@ class Scored(Pretended):
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nas.candidates.executors.local.LocalEngine.open", lambda self, work: Scored().open(work))
+    monkeypatch.setattr(
+        "nas.methods.candidates.executors.local.LocalEngine.open", lambda self, work: Scored().open(work)
+    )
 
 
 def test_budgets_on_counts_need_no_latency(capsys: pytest.CaptureFixture[str]) -> None:

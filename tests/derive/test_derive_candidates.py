@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.candidates.problem import Problem
-from nas.candidates.trials import Outcome
-from nas.candidates.trials_file import write_trials
 from nas.derive.__main__ import main
 from nas.derive.budget import count_limits
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
+from nas.methods.candidates.problem import Problem
+from nas.methods.candidates.trials import Outcome
+from nas.methods.candidates.trials_file import write_trials
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
 from nas.terminal.entry import plain

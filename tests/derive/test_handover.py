@@ -27,7 +27,7 @@ from nas.latency.device import Device
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
-from tests.candidates.pretended import joint_space
+from tests.methods.candidates.pretended import joint_space
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)

@@ -16,9 +16,6 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from nas.candidates import early_stopping
-from nas.candidates.log import Clock, keep_id, run_id
-from nas.candidates.trials import TrialStore
 from nas.data.arrays import npz
 from nas.data.folder import imagefolder
 from nas.derive.handover import derived_once, write_archs, write_probabilities
@@ -35,6 +32,9 @@ from nas.latency.measuring.journal import Journal, seal
 from nas.latency.measuring.visits import Visit
 from nas.latency.tables.proof import Proof
 from nas.latency.tables.table import LatencyTable, Row, entries
+from nas.methods.candidates import early_stopping
+from nas.methods.candidates.log import Clock, keep_id, run_id
+from nas.methods.candidates.trials import TrialStore
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.weights import network_of, read_weights

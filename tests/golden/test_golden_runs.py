@@ -31,11 +31,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.problem import Problem
-from nas.candidates.training_job import Order, train_candidate
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, table_path
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.problem import Problem
+from nas.methods.candidates.training_job import Order, train_candidate
 from nas.runs import checkpoint
 from nas.runs.metrics import read_metrics
 from nas.search.__main__ import main
@@ -44,7 +44,7 @@ from nas.terminal.configuration.composition import compose
 from nas.terminal.entry import plain
 from search_spaces.arch import Arch
 from search_spaces.space import SearchSpace
-from tests.candidates.pretended import Pretended
+from tests.methods.candidates.pretended import Pretended
 
 GOLDEN = Path(__file__).with_name("golden.json")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "optuna")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from nas.candidates.executors.base import Done, Work
-from nas.candidates.executors.local import LocalEngine
 from nas.latency.build import build_table
+from nas.methods.candidates.executors.base import Done, Work
+from nas.methods.candidates.executors.local import LocalEngine
 from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from nas.search.__main__ import main

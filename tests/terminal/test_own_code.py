@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from nas.data.images import ImageData, in_memory
-from nas.candidates.executors.base import Done
+from nas.methods.candidates.executors.base import Done
 from nas.methods.random import RandomSearch
 from predictors.baselines import Ridge
 from search_spaces.families.fbnet import fbnet
@@ -170,7 +170,7 @@ def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"tables": "../elsewhere"}, "tables=../elsewhere, which lies outside"),
         ({"search": {"storage": "sqlite:///../stolen.db"}}, "search.storage=sqlite:///../stolen.db, which lies"),
         (
-            {"engine": {"_target_": "nas.candidates.executors.ray.RayEngine", "address": "far:1"}},
+            {"engine": {"_target_": "nas.methods.candidates.executors.ray.RayEngine", "address": "far:1"}},
             "engine.address=far:1",
         ),
         ({"space": {"_target_": "nas.data.digits.digits"}}, "makes no search space"),

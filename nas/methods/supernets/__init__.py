@@ -1,1 +1,1 @@
-"""Networks that hold a whole search space, and the loops that train them; see README.md."""
+"""Networks that hold a whole search space, and what is expected of their paths; see README.md."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.candidates.kept_data import KeptData
 from nas.data.card import DataSource
 from nas.data.files.stamp import stamp
 from nas.data.images import ImageData
+from nas.methods.candidates.kept_data import KeptData
 from nas.runs.seeding import derive_seed
 from nas.train import training
 from nas.train.accelerator import Compute, make_accelerator

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import sqlalchemy
 
-from nas.candidates import early_stopping, lock_waits, shared_study
-from nas.candidates.log import Clock
-from nas.candidates.trials_file import read_trials, write_trials
+from nas.methods.candidates import early_stopping, lock_waits, shared_study
+from nas.methods.candidates.log import Clock
+from nas.methods.candidates.trials_file import read_trials, write_trials
 from nas.terminal.error_lines import report
 from search_spaces.budgets import Feasible
 from search_spaces.recipe import Recipe
-from tests.candidates.pretended import joint_space
-from tests.candidates.test_trials import CANDIDATES, store
+from tests.methods.candidates.pretended import joint_space
+from tests.methods.candidates.test_trials import CANDIDATES, store
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from nas.candidates.executors.base import Done, Work, describe
+from nas.methods.candidates.executors.base import Done, Work, describe
 
 STOP_SECONDS = 5.0
 

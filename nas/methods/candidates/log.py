@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.candidates.trials import Outcome
-from nas.candidates.trials_file import named_costs
+from nas.methods.candidates.trials import Outcome
+from nas.methods.candidates.trials_file import named_costs
 from nas.runs.files import write_json
 from nas.runs.run import Run
 from nas.runs.stored import NonNegative, read_record

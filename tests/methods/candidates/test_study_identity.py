@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
-from nas.candidates.training_job import Order
 from nas.derive.budget import count_limits
+from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.training_job import Order
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE
 from nas.runs.run import Run, read_metrics
@@ -21,8 +21,8 @@ from search_spaces.budgets import Feasible
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
-from tests.candidates import pretended
-from tests.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates import pretended
+from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
@@ -105,7 +105,7 @@ def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_pat
 
 
 def test_the_training_code_belongs_to_a_score(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.candidates.study.TRAINING_VERSION", 10_000)
+    monkeypatch.setattr("nas.methods.candidates.study.TRAINING_VERSION", 10_000)
     with pytest.raises(ValueError, match=r"training_version is \d+, asked is 10000"):
         search(tmp_path / "second", storage=storage, study="common")
 
@@ -121,7 +121,7 @@ def test_no_candidate_over_the_budget_is_ever_taken_from_a_study(
 ) -> None:
     """Also where the identity says nothing of budgets, as one that somebody wrote by hand might."""
     known: dict[str, Any] = {}
-    monkeypatch.setattr("nas.candidates.loop.study_identity", lambda *_: known)
+    monkeypatch.setattr("nas.methods.candidates.loop.study_identity", lambda *_: known)
     url = f"sqlite:///{tmp_path / 'other.db'}"
     search(tmp_path / "first", storage=url, study="common")
     macs = [record["costs"]["macs"] for record in json.loads((tmp_path / "first" / "trials.json").read_text())]

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from nas.candidates.training_job import Order
-from nas.candidates.trials import Outcome
+from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.trials import Outcome
 from nas.runs.stored import Positive, Schema, record
 from predictors.early_stopping import FEWEST, stopping_rule
 from search_spaces.annotations import Range

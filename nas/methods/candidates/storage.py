@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
-from nas.candidates.lock_waits import holders
+from nas.methods.candidates.lock_waits import holders
 from nas.runs.files import FULL_BYTES
 
 BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from nas.candidates.executors.base import Done, Workers
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.executors.ray import RayEngine
+from nas.methods.candidates.executors.base import Done, Workers
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.ray import RayEngine
 
 
 def work(order: Any) -> Any:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from nas.candidates.executors.base import Done, Work, describe
+from nas.methods.candidates.executors.base import Done, Work, describe
 
 
 class RayEngine:

@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.candidates.executors.base import Work
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.kept_data import KeptData, image_bytes
-from nas.candidates.loop import CandidateSettings, Found
-from nas.candidates.training_job import Order, search_recipe, train_candidate
-from nas.candidates.trials_file import read_trials
 from nas.data import ImageData
 from nas.data.digits import digits
 from nas.derive.budget import count_limits
+from nas.methods.candidates.executors.base import Work
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.kept_data import KeptData, image_bytes
+from nas.methods.candidates.loop import CandidateSettings, Found
+from nas.methods.candidates.training_job import Order, search_recipe, train_candidate
+from nas.methods.candidates.trials_file import read_trials
 from nas.methods.random import RandomSearch
 from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
-from tests.candidates import pretended
-from tests.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates import pretended
+from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
@@ -145,7 +145,7 @@ def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.Monkey
     one, other, back = Pretended(die_after=5), Pretended(), Pretended()
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "one", one, **shared)
-    monkeypatch.setattr("nas.candidates.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
+    monkeypatch.setattr("nas.methods.candidates.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
     found = search(tmp_path / "other", other, **shared)
     again = search(tmp_path / "one", back, resume=True, **shared)
     assert back.seen == [] and len(one.seen) + len(other.seen) == 10
@@ -171,7 +171,7 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
     from ray.cluster_utils import Cluster
 
-    from nas.candidates.executors.ray import RayEngine
+    from nas.methods.candidates.executors.ray import RayEngine
 
     settings: dict[str, Any] = {"method": RandomSearch(), "trials": 8, "batch": 4, "attempts": 3}
     local = search(tmp_path / "local", LocalEngine(workers=1), **settings)

@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.candidates.shared_study import SharedStudy, spoken
-from nas.candidates.storage import FAILURES, damaged
-from nas.candidates.trial_schema import check_trial, trial_digest
+from nas.methods.candidates.shared_study import SharedStudy, spoken
+from nas.methods.candidates.storage import FAILURES, damaged
+from nas.methods.candidates.trial_schema import check_trial, trial_digest
 from search_spaces.identity import Identity
 from search_spaces.space import Genotype, Variable
 

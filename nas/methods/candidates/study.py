@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas.candidates.training_job import Order
+from nas.methods.candidates.training_job import Order
 from nas.train.training import TRAINING_VERSION
 from search_spaces.budgets import Feasible
 from search_spaces.identity import Identity, digest

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.candidates.executors.base import Done, Work
-from nas.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
-from nas.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.executors.base import Done, Work
+from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.training_job import Order, train_candidate
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch
 from nas.runs.run import Run

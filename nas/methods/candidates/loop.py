@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.candidates import early_stopping
-from nas.candidates.early_stopping import Stop
-from nas.candidates.executors.base import Engine, Workers
-from nas.candidates.log import CandidateLog, Clock, keep_id, run_id
-from nas.candidates.storage import file_url
-from nas.candidates.study import study_identity
-from nas.candidates.training_job import Order, train_candidate
-from nas.candidates.trials import Claim, TrialStore, own_study
-from nas.candidates.trials_file import write_trials
 from nas.methods.base import CandidateMethod
+from nas.methods.candidates import early_stopping
+from nas.methods.candidates.early_stopping import Stop
+from nas.methods.candidates.executors.base import Engine, Workers
+from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
+from nas.methods.candidates.storage import file_url
+from nas.methods.candidates.study import study_identity
+from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.trials import Claim, TrialStore, own_study
+from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
 from nas.runs.run import Run
 from nas.terminal.progress import Advance, log, phase

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.candidates.trial_schema import check_genotype, check_score
-from nas.candidates.trials import Outcome
+from nas.methods.candidates.trial_schema import check_genotype, check_score
+from nas.methods.candidates.trials import Outcome
 from nas.runs.files import read_json, write_json
 from search_spaces.additive import Floats
 from search_spaces.budgets import Feasible

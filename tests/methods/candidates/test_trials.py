@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from nas.candidates import trials as module
-from nas.candidates.trials import TrialStore
+from nas.methods.candidates import trials as module
+from nas.methods.candidates.trials import TrialStore
 from search_spaces.space import Variable
 
 VARIABLES = (Variable("kernel", (3, 5, 7), ordered=True), Variable("act", ("relu", "hswish")))

@@ -11,8 +11,16 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from nas.candidates.lock_waits import exclusive, said
-from nas.candidates.storage import BUSY_SECONDS, FAILURES, LOCK_SUFFIX, damaged, lock_file, sqlite_file, unusable
+from nas.methods.candidates.lock_waits import exclusive, said
+from nas.methods.candidates.storage import (
+    BUSY_SECONDS,
+    FAILURES,
+    LOCK_SUFFIX,
+    damaged,
+    lock_file,
+    sqlite_file,
+    unusable,
+)
 from search_spaces import identity as identities
 from search_spaces.identity import Identity
 

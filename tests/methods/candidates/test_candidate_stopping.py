@@ -10,18 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.candidates.early_stopping import Stop, check_equal_lengths, comparable, decide, from_dict, ordered, to_dict
-from nas.candidates.executors.local import LocalEngine
-from nas.candidates.loop import CandidateSettings, Found
-from nas.candidates.training_job import Order, train_candidate
-from nas.candidates.trials import Outcome
-from nas.candidates.trials_file import read_trials
+from nas.methods.candidates.early_stopping import (
+    Stop,
+    check_equal_lengths,
+    comparable,
+    decide,
+    from_dict,
+    ordered,
+    to_dict,
+)
+from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.loop import CandidateSettings, Found
+from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.trials import Outcome
+from nas.methods.candidates.trials_file import read_trials
 from nas.methods.random import RandomSearch
 from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
-from tests.candidates import pretended
-from tests.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates import pretended
+from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
 
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
 SPACE = joint_space(BASE)
@@ -158,7 +166,7 @@ def test_a_shared_study_keeps_its_decision(tmp_path: Path, monkeypatch: pytest.M
     one, other = Pretended(die_after=9), Pretended()
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "one", one, **shared)
-    monkeypatch.setattr("nas.candidates.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
+    monkeypatch.setattr("nas.methods.candidates.trials.GRACE_SECONDS", -1.0)  # the dead one is given up at once
     search(tmp_path / "other", other, **shared)
     assert one.epochs + other.epochs == [4] * 8 + [2] * 10
     with pytest.raises(ValueError, match="stop_correlation is 0.92, asked is 0.8; name another search.study"):
