@@ -29,8 +29,8 @@ def stage_rows(space: SearchSpace) -> list[tuple[str, str, str, int]]:
     shapes: dict[int, set[Shape]] = {}
     choices: dict[int, dict[str, int]] = {}
     rows: dict[int, set[tuple[Layer, Shape]]] = {}
-    for term in space.terms:
-        steps = list(space.steps(term))
+    for term, walks in zip(space.terms, space.walks, strict=True):
+        steps = [step for run in walks.values for step in run]
         shapes.setdefault(term.stage, {shape for _, shape in steps})
         rows.setdefault(term.stage, set()).update(steps)
         named = choices.setdefault(term.stage, {})

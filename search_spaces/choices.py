@@ -4,33 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search_spaces.blocks import Classifier, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.space import Genotype, Term, Variable
+from search_spaces.space import Genotype, Steps, Term, Variable
+from search_spaces.tabulated import Tabulated, applied, of_options
 
 Genes = Mapping[int, int] | Sequence[int]  # gene of each variable, by its index
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A value that `variables` (indices, none for a constant) decide: `value(genes)`, `genes[v]` being v's gene."""
+    """A value that `variables` (indices, none for a constant) decide: `value(genes)`, `genes[v]` being v's gene.
+
+    `tabulate()`: the same for all genes at once, each distinct combination of what it is made of computed once.
+    """
 
     variables: tuple[int, ...]
     value: Callable[[Genes], Any]
+    tabulate: Callable[[], Tabulated]
+
+    @cached_property
+    def table(self) -> Tabulated:
+        """What `tabulate` gives, one axis per variable."""
+        return self.tabulate()
 
 
 def constant(value: Any) -> Choice:
     """A value that nothing decides."""
-    return Choice((), lambda genes: value)
+    return Choice((), lambda genes: value, lambda: applied(lambda: value, (), ()))
 
 
 def combine(function: Callable[..., Any], *choices: Choice) -> Choice:
     """`function` of the values of `choices`."""
     variables = tuple(dict.fromkeys(v for choice in choices for v in choice.variables))
-    return Choice(variables, lambda genes: function(*(choice.value(genes) for choice in choices)))
+    return Choice(
+        variables,
+        lambda genes: function(*(choice.value(genes) for choice in choices)),
+        lambda: applied(function, [(choice.variables, choice.table) for choice in choices], variables),
+    )
 
 
 class Chain:
@@ -46,7 +61,7 @@ class Chain:
         self.terms: list[Term] = []
         self.resolution = self.choice("resolution", resolutions)
         self.channels = constant(in_channels)
-        self.total_stride, self.stage, self.pooled = 1, 0, False
+        self.total_stride, self.stage, self.pooled = constant(1), 0, False
 
     def choice(self, name: str, options: Sequence[Any], ordered: bool = True) -> Choice:
         """One of `options`: a new variable called `name`, or a constant where there is one option.
@@ -59,20 +74,21 @@ class Chain:
             return constant(options[0])
         index, values = len(self.variables), tuple(options)
         self.variables.append(Variable(name, values, ordered))
-        return Choice((index,), lambda genes: values[genes[index]])
+        return Choice((index,), lambda genes: values[genes[index]], lambda: of_options(values))
 
-    def run(self, layers: Choice, out_channels: Choice | None = None, stride: int = 1) -> None:
+    def run(self, layers: Choice, out_channels: Choice | None = None, stride: int | Choice = 1) -> None:
         """Append `layers` (a choice of tuples of layers, possibly empty) of total `stride` to the open stage.
 
         `out_channels`: of the last of them; None where the run keeps the channels.
         """
-        before = 0 if self.pooled else self.total_stride
-        shape = combine(lambda side, channels: _shape(side, channels, before), self.resolution, self.channels)
+        before = constant(0) if self.pooled else self.total_stride
+        shape = combine(_shape, self.resolution, self.channels, before)
         self.terms.append(_term(self.stage, layers, shape))
         self.channels = self.channels if out_channels is None else out_channels
-        self.total_stride *= stride
+        more = stride if isinstance(stride, Choice) else constant(stride)
+        self.total_stride = combine(lambda a, b: a * b, self.total_stride, more)
 
-    def layer(self, layer: Choice, out_channels: Choice | None = None, stride: int = 1) -> None:
+    def layer(self, layer: Choice, out_channels: Choice | None = None, stride: int | Choice = 1) -> None:
         """Append one layer, as `run` does."""
         self.run(combine(lambda built: (built,), layer), out_channels, stride)
 
@@ -87,6 +103,10 @@ class Chain:
     def space(self, num_classes: int) -> ComposedSpace:
         """The finished space, closed by a classifier."""
         self.layer(constant(Classifier(num_classes)))
+        return self.closed()
+
+    def closed(self) -> ComposedSpace:
+        """The finished space, whose last run ends in a classifier."""
         resolution = self.resolution
         return ComposedSpace(
             self.name, self.variables, self.terms, lambda genotype: int(resolution.value(genotype)), self.in_channels
@@ -105,11 +125,25 @@ def _shape(resolution: int, channels: int, total_stride: int) -> Shape:
 
 
 def _term(stage: int, layers: Choice, shape: Choice) -> Term:
-    variables = combine(lambda *_: None, layers, shape).variables
+    walks = combine(_walk, layers, shape)
+    variables = walks.variables
 
     def named(genes: Genotype) -> dict[int, int]:
         return dict(zip(variables, genes, strict=True))
 
     return Term(
-        stage, variables, lambda genes: tuple(layers.value(named(genes))), lambda genes: shape.value(named(genes))
+        stage,
+        variables,
+        lambda genes: tuple(layers.value(named(genes))),
+        lambda genes: shape.value(named(genes)),
+        lambda: walks.table,
     )
+
+
+def _walk(layers: Sequence[Layer], shape: Shape) -> Steps:
+    """`layers` with the shapes of their inputs, `shape` being that of the first."""
+    steps = []
+    for layer in layers:
+        steps.append((layer, shape))
+        shape = layer.out_shape(shape)
+    return tuple(steps)

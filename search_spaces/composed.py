@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
-from search_spaces.space import Genotype, SearchSpace, Term, Variable
+from search_spaces.space import Genotype, SearchSpace, Steps, Term, Variable
 
 
 class ComposedSpace(SearchSpace):
     """A space written down as terms alone; decoding, encoding, pricing and table rows follow from them.
 
     `resolution(genotype)`: input pixels. Several genotypes may decode to one arch (choices about blocks that are not
-    there); `encode` gives one of them.
+    there); `encode` gives one of them. Stages that have no layers are none of the arch.
     """
 
     def __init__(
@@ -50,21 +52,24 @@ class ComposedSpace(SearchSpace):
         stages: dict[int, list[Layer]] = defaultdict(list)
         for term in self.terms:
             stages[term.stage] += term.layers(tuple(genes[v] for v in term.variables))
-        return Arch(self.resolution(genes), tuple(tuple(stage) for stage in stages.values()), self.in_channels)
+        return Arch(self.resolution(genes), tuple(tuple(stage) for stage in stages.values() if stage), self.in_channels)
 
     def encode(self, arch: Arch) -> Genotype:
         """A genotype that decodes to `arch`, found term by term with backtracking."""
-        if arch.in_channels != self.in_channels or len(arch.stages) != self.terms[-1].stage + 1:
+        if arch.in_channels != self.in_channels or len(arch.stages) > self.terms[-1].stage + 1:
             raise ValueError(
                 f"arch {arch.id} is not in {self.name}: it has {arch.in_channels} input channels and "
                 f"{len(arch.stages)} stages, the space {self.in_channels} and {self.terms[-1].stage + 1}"
             )
         search = _Search(self, arch)
-        found = search.match(0, 0, {})
+        found = search.match(0, (0, 0), {})
         if found is None:
             stage, layer = search.reached
             raise ValueError(f"arch {arch.id} is not in {self.name}: it fits no further than stage {stage}, {layer=}")
         return found
+
+
+Place = tuple[int, int]  # stage of an arch, and how many of its layers are explained
 
 
 class _Search:
@@ -72,40 +77,54 @@ class _Search:
 
     def __init__(self, space: ComposedSpace, arch: Arch) -> None:
         self.space, self.arch = space, arch
-        self.shapes = [[shape for _, shape in stage] for stage in arch.walk_stages()]
-        self.reached = (0, 0)  # how far the attempts came: stage, layers explained
+        self.steps = [tuple(stage) for stage in arch.walk_stages()]
+        self.reached = (0, 0)  # how far the attempts came
         # what a term and those behind it still ask about
         self.later: list[frozenset[int]] = [frozenset()]
         for term in reversed(space.terms):
             self.later.append(self.later[-1] | frozenset(term.variables))
         self.later.reverse()
-        self.dead: set[tuple[int, int, tuple[tuple[int, int], ...]]] = set()  # starts that lead nowhere
+        self.dead: set[tuple[int, Place, tuple[tuple[int, int], ...]]] = set()  # starts that lead nowhere
+        self.fits: dict[tuple[int, Place], NDArray[np.bool_]] = {}
 
-    def match(self, index: int, matched: int, known: dict[int, int]) -> Genotype | None:
-        """Genes that continue `known` from term `index`, `matched` layers of whose stage are explained already."""
+    def match(self, index: int, place: Place, known: dict[int, int]) -> Genotype | None:
+        """Genes that continue `known` from term `index`, the layers before `place` being explained already."""
         space, terms = self.space, self.space.terms
         if index == len(terms):
+            if place != (len(self.steps), 0):
+                return None
             genes = tuple(known.get(v, 0) for v in range(len(space.variables)))
             return genes if space.decode(genes) == self.arch else None
-        start = (index, matched, tuple(sorted((v, g) for v, g in known.items() if v in self.later[index])))
+        start = (index, place, tuple(sorted((v, g) for v, g in known.items() if v in self.later[index])))
         if start in self.dead:
             return None
-        term = terms[index]
-        stage, shapes = self.arch.stages[term.stage], self.shapes[term.stage]
-        last = index + 1 == len(terms) or terms[index + 1].stage != term.stage
-        open_variables = [v for v in term.variables if v not in known]
-        for genes in itertools.product(*(range(len(space.variables[v])) for v in open_variables)):
-            trial = {**known, **dict(zip(open_variables, genes, strict=True))}
-            own = tuple(trial[v] for v in term.variables)
-            layers = term.layers(own)
-            end = matched + len(layers)
-            if stage[matched:end] != layers or (last and end != len(stage)):
+        walks, variables = space.walks[index], terms[index].variables
+        open_variables = [v for v in variables if v not in known]
+        numbers = walks.numbers[tuple(known.get(v, slice(None)) for v in variables)]
+        last = index + 1 == len(terms) or terms[index + 1].stage != terms[index].stage
+        for genes in np.argwhere(self._fitting(index, place)[numbers]).tolist():
+            there = self._behind(walks.values[numbers[tuple(genes)]], place, last)
+            if there is None:
                 continue
-            if layers and term.shape(own) != shapes[matched]:
-                continue
-            self.reached = max(self.reached, (term.stage, end))
-            found = self.match(index + 1, 0 if last else end, trial)
-            if found is not None:
-                return found
+            answer = self.match(index + 1, there, {**known, **dict(zip(open_variables, genes, strict=True))})
+            if answer is not None:
+                return answer
         self.dead.add(start)
         return None
+
+    def _fitting(self, index: int, place: Place) -> NDArray[np.bool_]:
+        """Which runs of term `index` are what the arch has from `place` on; and False, for no run."""
+        if (index, place) not in self.fits:
+            stage, layer = place
+            ahead = self.steps[stage][layer:] if stage < len(self.steps) else ()
+            runs = self.space.walks[index].values
+            self.fits[index, place] = np.array([*(run == ahead[: len(run)] for run in runs), False])
+        return self.fits[index, place]
+
+    def _behind(self, run: Steps, place: Place, last: bool) -> Place | None:
+        """The place behind `run`, which ends its stage where it is the `last` of it; None where it cannot."""
+        stage, layer = place[0], place[1] + len(run)
+        self.reached = max(self.reached, (stage, layer))
+        if last and layer:
+            return (stage + 1, 0) if layer == len(self.steps[stage]) else None
+        return stage, layer

@@ -195,7 +195,9 @@ def _check(space: SearchSpace, names: Sequence[str], max_macs: int | None) -> No
         rows += prod(len(space.variables[v]) for v in term.variables)
         if rows > MAX_ROWS:
             raise ValueError(f"{where}: its choices take the latency table above {MAX_ROWS} rows; list fewer channels")
-        for layer, shape in space.steps(term):
+    for term, walks in zip(space.terms, space.walks, strict=True):
+        where = names[term.stage]
+        for layer, shape in (step for steps in walks.values for step in steps):
             stride = getattr(layer, "stride", 1)
             if stride > 1 and min(shape.height, shape.width) == 1:
                 raise ValueError(

@@ -15,6 +15,7 @@ from search_spaces.costs import Shape
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace
 from search_spaces.space import Genotype, SearchSpace, Term, Variable
+from search_spaces.tabulated import Tabulated
 
 
 class JointSpace(SearchSpace):
@@ -38,6 +39,10 @@ class JointSpace(SearchSpace):
     @property
     def terms(self) -> tuple[Term, ...]:
         return self.architectures.terms
+
+    @property
+    def walks(self) -> tuple[Tabulated, ...]:
+        return self.architectures.walks
 
     def possible(self, term: Term, genes: Genotype) -> bool:
         return self.architectures.possible(term, genes)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.space import Population, SearchSpace, Term
+from search_spaces.space import Population, SearchSpace
+from search_spaces.tabulated import Numbers
 
 
 class SilentGenes:
@@ -20,7 +19,11 @@ class SilentGenes:
     def __init__(self, space: SearchSpace) -> None:
         self.genes = len(space.variables)
         # per term: its variables, and for each of them where it matters, over the choices of all: (sizes...,)
-        self._terms = [(term.variables, _matters(space, term)) for term in space.terms if term.variables]
+        self._terms = [
+            (term.variables, _matters(walks.numbers))
+            for term, walks in zip(space.terms, space.walks, strict=True)
+            if term.variables
+        ]
         always = np.zeros(self.genes, dtype=bool)
         for variables, matters in self._terms:
             for v, table in zip(variables, matters, strict=True):
@@ -46,15 +49,9 @@ class SilentGenes:
         return blanked
 
 
-def _matters(space: SearchSpace, term: Term) -> list[NDArray[np.bool_]]:
-    sizes = [len(space.variables[v]) for v in term.variables]
-    known: dict[object, int] = {}
-    numbers = [
-        known.setdefault(tuple(term.walk(genes)) if space.possible(term, genes) else None, len(known))
-        for genes in itertools.product(*map(range, sizes))
-    ]
-    runs = np.array(numbers).reshape(sizes)
+def _matters(runs: Numbers) -> list[NDArray[np.bool_]]:
+    """Per axis of `runs`, numbers of runs of layers by genes: where the gene of that axis makes a difference."""
     return [
         np.broadcast_to((runs != runs.take([0], axis=axis)).any(axis=axis, keepdims=True), runs.shape)
-        for axis in range(len(sizes))
+        for axis in range(runs.ndim)
     ]

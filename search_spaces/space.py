@@ -24,9 +24,11 @@ from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Count, Shape
+from search_spaces.tabulated import Tabulated, of_results
 
 Genotype = tuple[int, ...]
 Population = NDArray[np.int64]
+Steps = tuple[tuple[Layer, Shape], ...]
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ class Term:
     """A run of layers in one stage that a few variables decide; an arch is the concatenation of its terms.
 
     `variables`: the genes it depends on; `layers(genes)`: its layers, given those genes in that order (possibly none);
-    `shape(genes)`: the shape that reaches the first of them.
+    `shape(genes)`: the shape that reaches the first of them. `walks()`: what `walk` gives of all genes, where that is
+    known without asking for each combination of them.
     """
 
     stage: int
     variables: tuple[int, ...]
     layers: Callable[[Genotype], tuple[Layer, ...]]
     shape: Callable[[Genotype], Shape]
+    walks: Callable[[], Tabulated] | None = None
 
     def walk(self, genes: Genotype) -> Iterator[tuple[Layer, Shape]]:
         """Its layers with the shapes of their inputs."""
@@ -93,50 +97,59 @@ class SearchSpace(ABC):
     def fingerprint(self) -> str:
         """A digest of everything the space is: its variables and the layers behind every choice of them."""
         found = hashlib.sha256(repr([(v.name, [str(c) for c in v.choices]) for v in self.variables]).encode())
-        for term in self.terms:
+        for term, walks in zip(self.terms, self.walks, strict=True):
             found.update(repr((term.stage, term.variables)).encode())
-            for genes in self._choices(term):
-                if self.possible(term, genes):
-                    steps = [(layer.to_dict(), str(shape)) for layer, shape in term.walk(genes)]
-                    found.update(json.dumps([genes, steps], sort_keys=True).encode())
+            texts = [
+                json.dumps([(layer.to_dict(), str(shape)) for layer, shape in steps], sort_keys=True)
+                for steps in walks.values
+            ]
+            for genes, number in zip(self._choices(term), walks.numbers.reshape(-1).tolist(), strict=True):
+                if number >= 0:
+                    found.update(f"[{list(genes)}, {texts[number]}]".encode())
         return found.hexdigest()[:32]
+
+    @property
+    def walks(self) -> tuple[Tabulated, ...]:
+        """Per term, the `Steps` that it can contribute, as a function of its genes; none where no arch has these."""
+        return self._walks
+
+    @cached_property
+    def _walks(self) -> tuple[Tabulated, ...]:
+        found = []
+        for term in self.terms:
+            sizes = [len(self.variables[v]) for v in term.variables]
+            if term.walks is None:
+                results = (
+                    tuple(term.walk(genes)) if self.possible(term, genes) else None for genes in self._choices(term)
+                )
+                found.append(of_results(results, sizes))
+            else:
+                known = np.array([self.possible(term, genes) for genes in self._choices(term)]).reshape(sizes)
+                found.append(term.walks().where(known))
+        return tuple(found)
 
     def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
-        seen = set()
-        for term in self.terms:
-            for step in self.steps(term):
-                if step not in seen:
-                    seen.add(step)
-                    yield step
-
-    def steps(self, term: Term) -> Iterator[tuple[Layer, Shape]]:
-        """The (layer, input shape) pairs that `term` can contribute; some may come more than once."""
-        for genes in self._choices(term):
-            if self.possible(term, genes):
-                yield from term.walk(genes)
+        return iter(dict.fromkeys(step for walks in self.walks for steps in walks.values for step in steps))
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
         known: dict[tuple[Layer, Shape], float] = {}
         variables: list[tuple[int, ...]] = []
         tables: list[Floats] = []
-        for term in self.terms:
+        for term, walks in zip(self.terms, self.walks, strict=True):
             values = []
-            for genes in self._choices(term):
-                if not self.possible(term, genes):
-                    values.append(math.inf)
-                    continue
-                steps = list(term.walk(genes))
+            for steps in walks.values:
                 for step in steps:
                     if step not in known:
                         known[step] = float(price(*step))
                 values.append(sum(known[step] for step in steps))
+            table = np.array([*values, math.inf])[walks.numbers]
             if term.variables:
                 variables.append(term.variables)
-                tables.append(np.array(values).reshape([len(self.variables[v]) for v in term.variables]))
+                tables.append(table)
             else:
-                fixed += values[0]
+                fixed += float(table)
         return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
 
     def count(self, what: Count) -> AdditiveCost:
