@@ -102,11 +102,11 @@ class _Search:
         open_variables = [v for v in variables if v not in known]
         numbers = walks.numbers[tuple(known.get(v, slice(None)) for v in variables)]
         last = index + 1 == len(terms) or terms[index + 1].stage != terms[index].stage
-        for genes in np.argwhere(self._fitting(index, place)[numbers]).tolist():
-            there = self._behind(walks.values[numbers[tuple(genes)]], place, last)
+        for chosen in np.argwhere(self._fitting(index, place)[numbers]).tolist():
+            there = self._behind(walks.values[numbers[tuple(chosen)]], place, last)
             if there is None:
                 continue
-            answer = self.match(index + 1, there, {**known, **dict(zip(open_variables, genes, strict=True))})
+            answer = self.match(index + 1, there, {**known, **dict(zip(open_variables, chosen, strict=True))})
             if answer is not None:
                 return answer
         self.dead.add(start)
