@@ -68,7 +68,7 @@ def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> No
     stirred(masked)
     images = torch.randn(4, 1, space.decode([0] * len(space.variables)).resolution, 16)
     ends = [[0] * len(space.variables), [len(v) - 1 for v in space.variables]]
-    for genotype in [*ends, *space.sample(4, np.random.default_rng(0)).tolist()]:
+    for genotype in [*ends, *space.sample(3, np.random.default_rng(0)).tolist()]:
         masked.train(training)
         plain = masked.slice(genotype)
         assert plain.training == training
@@ -76,8 +76,10 @@ def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> No
         with torch.no_grad():
             torch.testing.assert_close(masked(images, masked.one_hot(genotype)), plain(images), atol=1e-9, rtol=1e-9)
         # the statistics that the slice keeps moved alike
-        for key, value in masked.slice(genotype).state_dict().items():
-            torch.testing.assert_close(value, plain.state_dict()[key], atol=1e-9, rtol=1e-9)
+        moved, expected = masked.slice(genotype).state_dict(), plain.state_dict()
+        assert moved.keys() == expected.keys()
+        for key in moved:
+            torch.testing.assert_close(moved[key], expected[key], atol=1e-9, rtol=1e-9, msg=key)
 
 
 def test_a_mixture_is_what_the_paper_says() -> None:
