@@ -10,8 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "nas").rglob("*.py"))
 LINES, PARAMETERS = 300, 6
 LONG: set[str] = set()
-MANY = {  # keyword arguments, most of them those of another library's interface or the keys of a card
-    "nas/latency/build.py": {"build_table"},
+MANY = {  # keyword arguments: those of another library's interface or the keys of a card
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card
     "nas/latency/measuring/onnx_graph.py": {"_conv2d", "_batch_norm", "_hardtanh", "_pad"},  # of torch's operations

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nas.latency.device import Device, pinned
-from nas.latency.effort import Effort
+from nas.latency.effort import Effort, Visiting
 from nas.latency.learning.features import network_features
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.journal import Journal, locked
@@ -40,16 +40,14 @@ def build_table(
     device: Device,
     directory: str | Path = "latency_tables",
     *,
-    seed: int = 0,
     effort: Effort | None = None,
+    visiting: Visiting | None = None,
     refresh: bool = False,
-    pin: bool = False,
 ) -> LatencyTable:
     """The table of `space` on `device`: the one in `directory` if proven at least as well as asked, else a new one.
 
     An interrupted build continues from its journal. Of two processes that want the same table one measures and the
-    other waits for it. `refresh` measures anew; `pin` binds the measuring thread to one core (on a machine that is
-    otherwise idle). `seed` draws the networks of a new table and the order of visits; a table is one whatever the seed.
+    other waits for it. `refresh` measures anew. A table is one whatever the seed of `visiting`.
 
     A table that another machine or runtime version measured is never overwritten: under the name `local` it is kept
     aside (and found again when that machine asks for it), under a name of its own it is used as it is.
@@ -74,7 +72,7 @@ def build_table(
             log(f"this machine is measured, under the name {device.name}; a table of another one is imported")
         if refresh:
             path.with_suffix(".jsonl").unlink(missing_ok=True)
-        table = _build(space, device, path.with_suffix(".jsonl"), seed, effort, pin)
+        table = _build(space, device, path.with_suffix(".jsonl"), effort, visiting or Visiting())
         table.save(path)
         path.with_suffix(".jsonl").unlink(missing_ok=True)
         return table
@@ -84,19 +82,18 @@ def _build(
     space: SearchSpace,
     device: Device,
     journal_path: Path,
-    seed: int,
     effort: Effort,
-    pin: bool,
+    visiting: Visiting,
 ) -> LatencyTable:
     machine = here(device)
-    rows = entries(space)
+    rows, seed = entries(space), visiting.seed
     header = {**measured_by(device, machine), "rows": entries_hash(rows), "seed": seed, "effort": asdict(effort)}
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}
     networks = shuffled(fit + held_out, seed)
     journal = Journal(journal_path, header, log)
     try:
-        with quiet(device), pinned(pin, device.threads) as bound:
+        with quiet(device), pinned(visiting.pin, device.threads) as bound:
             reference = reference_workload(device)
             visits = _select(journal.visits, "row:")
             watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)

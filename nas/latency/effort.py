@@ -1,4 +1,4 @@
-"""How much is measured for a latency table."""
+"""How much is measured for a latency table, and how the visits are made."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ class Effort:
                 raise ValueError(f"effort.{name} must be >= 2, got {getattr(self, name)}")
         if not self.network_minutes > 0:
             raise ValueError(f"effort.network_minutes must be > 0, got {self.network_minutes}")
+
+
+@dataclass(frozen=True, slots=True)
+class Visiting:
+    """How visits are made: `seed` draws the networks of a new table and the order of visits, `pin` binds the measuring
+    thread to one core (on a machine that is otherwise idle)."""
+
+    seed: int = 0
+    pin: bool = False

@@ -89,7 +89,7 @@ def _write_kit(setup: LatencySetup) -> None:
     wanted = setup.table
     command = f"space={wanted.space.name} ..."
     folder = write_kit(
-        wanted.space, wanted.device, str(setup.kit), seed=wanted.seed, effort=wanted.effort, command=command
+        wanted.space, wanted.device, str(setup.kit), seed=wanted.visiting.seed, effort=wanted.effort, command=command
     )
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
     progress.log(f"{folder} ({size:.1f} MB) is ready: copy it to the device and run python measure.py in it")

@@ -8,7 +8,7 @@ from typing import Any
 
 from nas.data.space import build_space
 from nas.latency.device import Device
-from nas.latency.effort import Effort
+from nas.latency.effort import Effort, Visiting
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.configuration import cards
 from search_spaces.space import SearchSpace
@@ -24,9 +24,8 @@ class TableSetup:
     device: Device
     folder: str
     effort: Effort
-    seed: int
+    visiting: Visiting
     refresh: bool
-    pin: bool
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TableSetup:
@@ -36,9 +35,8 @@ class TableSetup:
             device=cards.given(config["device"], "device"),
             folder=config["tables"],
             effort=cards.given(config["effort"], "effort"),
-            seed=config["seed"],
+            visiting=Visiting(config["seed"], config["pin"]),
             refresh=config["refresh"],
-            pin=config["pin"],
         )
 
     def build(self) -> LatencyTable:
@@ -46,11 +44,5 @@ class TableSetup:
         from nas.latency.build import build_table  # here: torch takes seconds
 
         return build_table(
-            self.space,
-            self.device,
-            self.folder,
-            seed=self.seed,
-            effort=self.effort,
-            refresh=self.refresh,
-            pin=self.pin,
+            self.space, self.device, self.folder, effort=self.effort, visiting=self.visiting, refresh=self.refresh
         )

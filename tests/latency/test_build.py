@@ -17,7 +17,7 @@ import pytest
 from nas.latency import build
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.effort import Effort
+from nas.latency.effort import Effort, Visiting
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.show import show
 from nas.latency.tables import origin, reuse
@@ -154,7 +154,7 @@ def test_table_does_not_depend_on_the_seed(
     stored(few, tmp_path)
     monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
     for seed in range(3):
-        assert build_table(SPACE, Device(), tmp_path, seed=seed, effort=SMALL) == few
+        assert build_table(SPACE, Device(), tmp_path, effort=SMALL, visiting=Visiting(seed)) == few
 
 
 def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
