@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -95,6 +96,8 @@ def _stage(index: int, stage: Any) -> Stage:
     channels, depths = (_counts(where, key, stage[key]) for key in ("channels", "depth"))
     try:
         found = candidates(blocks)
+        for block, width in itertools.product(found, channels):
+            make_layer(block, width, stride)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if all(is_skip(block) for block in found):

@@ -72,6 +72,7 @@ class Network(TimmInterface):
         self.feature_info = feature_taps(ends)
         self.num_features = self.head_hidden_size = ends[-1][0]
         self.conv_head, self.bn2 = nn.Identity(), nn.Identity()
+        self.norm_head: nn.Module = nn.Identity()
         self.head_act: nn.Module = nn.Identity()
         self.pool_first = False
         for layer, shape in head[:-1]:
@@ -80,7 +81,8 @@ class Network(TimmInterface):
                 self.conv_head, self.bn2 = module.conv, module.bn1
                 self.num_features = self.head_hidden_size = layer.out_channels
             elif layer.role == "pooled_convolution":
-                self.conv_head, self.head_act, self.pool_first = module.conv, module.act, True
+                self.conv_head, self.norm_head, self.head_act = module.conv, module.norm, module.act
+                self.pool_first = True
                 self.head_hidden_size = layer.out_channels
             else:
                 raise ValueError(f"a network's head cannot hold a {layer.kind!r} layer here")
@@ -107,7 +109,7 @@ class Network(TimmInterface):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         x = self.global_pool(x)
         if self.pool_first:
-            x = self.head_act(self.conv_head(x))
+            x = self.head_act(self.norm_head(self.conv_head(x)))
             x = x.flatten(1) if self.global_pool.pool_type != "" else x
         if self.drop_rate:
             x = F.dropout(x, self.drop_rate, self.training)
@@ -118,7 +120,7 @@ class Network(TimmInterface):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         blocks = r"^blocks\.(\d+)" if coarse else r"^blocks\.(\d+)\.(\d+)"
-        return {"stem": r"^conv_stem|^bn1", "blocks": [(blocks, None), (r"^conv_head|^bn2", (99999,))]}
+        return {"stem": r"^conv_stem|^bn1", "blocks": [(blocks, None), (r"^conv_head|^bn2|^norm_head", (99999,))]}
 
     def _replace_head(self, num_classes: int, global_pool: str | None) -> None:
         kept = global_pool if global_pool is not None else self.global_pool.pool_type
@@ -127,11 +129,12 @@ class Network(TimmInterface):
 
     def _keep_units(self, count: int) -> None:
         self.blocks = self.blocks[:count]
-        self.conv_head, self.bn2, self.head_act, self.pool_first = nn.Identity(), nn.Identity(), nn.Identity(), False
+        self.conv_head, self.bn2, self.pool_first = nn.Identity(), nn.Identity(), False
+        self.norm_head, self.head_act = nn.Identity(), nn.Identity()
 
     def load_ends(self, other: Network) -> None:
         """Take over the weights and batch statistics of `other`'s stem, head and classifier."""
-        for name in ("conv_stem", "bn1", "conv_head", "bn2", "classifier"):
+        for name in ("conv_stem", "bn1", "conv_head", "bn2", "norm_head", "classifier"):
             getattr(self, name).load_state_dict(getattr(other, name).state_dict())
 
     def searched_modules(self) -> list[nn.Module | None]:
@@ -235,6 +238,8 @@ class FlatNetwork(TimmInterface):
 def _stem_stages_head(arch: Arch) -> tuple[Any, ...]:
     """The stem layer with its shape, then each block stage, then the head, as `walk_stages` gives them."""
     stem, *rest = arch.walk_stages()
+    if stem[0][0].has_residual(stem[0][1]) or rest[-1][0][0].has_residual(rest[-1][0][1]):
+        raise ValueError("stem and head of a network have no shortcut; drop their residual")
     if len(stem) != 1 or stem[0][0].role != "convolution":
         raise ValueError(f"the stem of a network is one conv_bn_act layer, got {[layer.kind for layer, _ in stem]}")
     return (stem[0], *rest)

@@ -11,24 +11,30 @@ import pkgutil
 from search_spaces.blocks.classifier import Classifier
 from search_spaces.blocks.conv_bn_act import ConvBNAct
 from search_spaces.blocks.depthwise_separable import DepthwiseSeparable
+from search_spaces.blocks.fused_bottleneck import FusedBottleneck
 from search_spaces.blocks.inverted_residual import InvertedResidual
 from search_spaces.blocks.layer import KINDS, Layer, layer_from_dict, register
 from search_spaces.blocks.linear_bottleneck import LinearBottleneck
 from search_spaces.blocks.pooled_conv import PooledConv
+from search_spaces.blocks.residual_block import ResidualBlock
 from search_spaces.blocks.skip import Skip
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
+from search_spaces.blocks.universal_bottleneck import UniversalBottleneck
 
 __all__ = [
     "KINDS",
     "Classifier",
     "ConvBNAct",
     "DepthwiseSeparable",
+    "FusedBottleneck",
     "InvertedResidual",
     "Layer",
     "LinearBottleneck",
     "PooledConv",
+    "ResidualBlock",
     "Skip",
     "SqueezeExcite",
+    "UniversalBottleneck",
     "layer_from_dict",
     "register",
 ]

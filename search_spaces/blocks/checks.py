@@ -26,6 +26,14 @@ def odd(layer: Layer, *names: str) -> None:
             raise ValueError(f"{layer.kind}: {name} must be odd ('same' padding), got {getattr(layer, name)}")
 
 
+def odd_or_none(layer: Layer, *names: str) -> None:
+    """Kernel sizes as `odd` wants them, 0 for a convolution that is not there."""
+    for name in names:
+        if isinstance(getattr(layer, name), bool) or getattr(layer, name) != 0:
+            positive(layer, name)
+            odd(layer, name)
+
+
 def activation(layer: Layer, *names: str) -> None:
     """Names of activations, '' for none."""
     for name in names:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
-from search_spaces.blocks.layer import InnerWidths, Layer, Role, register
+from search_spaces.blocks.layer import InnerWidths, Layer, Role, later, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True, slots=True)
 class ConvBNAct(Layer):
-    """Convolution, batch norm, activation ('' for none): stems, heads, projections."""
+    """Convolution, batch norm, activation ('' for none): stems, heads, projections, blocks.
+
+    `residual`: the input is added where shapes agree, behind the activation (first blocks of EfficientNetV2).
+    """
 
     kind: ClassVar[str] = "conv_bn_act"
     role: ClassVar[Role] = "convolution"
@@ -28,11 +31,15 @@ class ConvBNAct(Layer):
     stride: int = 1
     groups: int = 1
     act: str = "relu"
+    residual: bool = later(False)
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels", "kernel_size", "stride", "groups")
         checks.odd(self, "kernel_size")
         checks.activation(self, "act")
+
+    def has_residual(self, shape: Shape) -> bool:
+        return self.residual and self.out_shape(shape) == shape
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
         _, height, width = self.out_shape(shape)
@@ -42,11 +49,14 @@ class ConvBNAct(Layer):
         return Shape(self.out_channels, *shape.strided(self.stride))
 
     def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
-        return conv_bn_act_module()(self, shape)
+        return conv_bn_act_module()(self, shape, drop_path_rate)
 
     @property
     def label(self) -> str:
         return f"conv{self.kernel_size}x{self.kernel_size}"
+
+    def table_row(self, shape: Shape) -> Layer:
+        return replace(self, residual=self.has_residual(shape))
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         checks.ungrouped(self)
@@ -69,22 +79,30 @@ class ConvBNAct(Layer):
 
 @torch_class
 def conv_bn_act_module() -> type[nn.Module]:
+    from timm.layers import DropPath
     from torch import nn
 
     from search_spaces.blocks.parts import masks
     from search_spaces.blocks.parts.convolution import conv2d, norm_act
 
     class ConvBNActModule(nn.Module):
-        def __init__(self, layer: ConvBNAct, shape: Shape) -> None:
+        def __init__(self, layer: ConvBNAct, shape: Shape, drop_path_rate: float = 0.0) -> None:
             super().__init__()
+            self.has_residual = layer.has_residual(shape)
             self.conv = conv2d(shape.channels, layer.out_channels, layer.kernel_size, layer.stride, layer.groups)
             self.bn1 = norm_act(layer.out_channels, layer.act)
+            self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.bn1(self.conv(x))
+            return self.branch(x) + x if self.has_residual else self.branch(x)
 
-        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
-            return masks.times(self(x), out)
+        def branch(self, x: Tensor) -> Tensor:
+            """The block without its shortcut."""
+            x = self.bn1(self.conv(x))
+            return self.drop_path(x) if self.has_residual else x
+
+        def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
+            return masks.times(self.branch(x), channels.out)
 
     return ConvBNActModule
 

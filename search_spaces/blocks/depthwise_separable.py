@@ -86,9 +86,9 @@ def depthwise_separable_module() -> type[nn.Module]:
             x = self.bn2(self.conv_pw(self.se(x)))
             return self.drop_path(x) + shortcut if self.has_residual else x
 
-        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
-            x = masks.squeeze(self.se, self.bn1(self.conv_dw(x)), depthwise, squeezed)
-            return masks.projected(x, self.conv_pw, self.bn2, depthwise, out)
+        def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
+            x = masks.squeeze(self.se, self.bn1(self.conv_dw(x)), channels.inner, channels.squeezed)
+            return masks.projected(x, self.conv_pw, self.bn2, channels.inner, channels.out)
 
     return DepthwiseSeparableModule
 

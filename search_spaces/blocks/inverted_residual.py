@@ -117,6 +117,7 @@ def inverted_residual_module() -> type[nn.Module]:
     from torch import nn
 
     from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts.bottleneck import Bottleneck
     from search_spaces.blocks.parts.convolution import channel_shuffle, conv2d, norm_act
 
     class InvertedResidualModule(nn.Module):
@@ -157,12 +158,16 @@ def inverted_residual_module() -> type[nn.Module]:
             x = self.bn3(self.conv_pwl(self.se(x)))
             return self.drop_path(x) if self.has_residual else x
 
-        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
+        def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
             x = self.bn2(self.conv_dw(self.bn1(self.conv_pw(x)) if self.has_expand else x))
             for further in self.more_depthwise:
                 x = further(x)
-            x = masks.squeeze(self.se, x, depthwise, squeezed)
-            return masks.projected(x, self.conv_pwl, self.bn3, depthwise, out)
+            x = masks.squeeze(self.se, x, channels.inner, channels.squeezed)
+            return masks.projected(x, self.conv_pwl, self.bn3, channels.inner, channels.out)
+
+        def bottleneck(self) -> Bottleneck:
+            parts = self.conv_pw, self.bn1, self.conv_dw, self.bn2, self.se, self.conv_pwl, self.bn3
+            return Bottleneck(*parts, groups=self.groups)
 
     return InvertedResidualModule
 

@@ -25,12 +25,26 @@ Role = Literal["block", "convolution", "pooled_convolution", "classifier"]
 Layout = Literal["stages", "flat"]
 
 
-class InnerWidths(NamedTuple):
-    """Channels inside a layer (0: there are none) and whether a convolution widens to them."""
+def later(default: Any) -> Any:
+    """A field that a kind got after files with it were written: at its `default` it is left out of them.
 
-    depthwise: int = 0
+    So that archs, rows of latency tables and studies keep their identity.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+class InnerWidths(NamedTuple):
+    """Channels inside a layer (0: there are none).
+
+    `inner`: before its last convolution; `squeezed`: behind the squeeze; `start`: of a depthwise convolution that comes
+    first. `expands`: whether there is a convolution that other widths of the layer may lack, to widen to the inner
+    channels or to project the shortcut.
+    """
+
+    inner: int = 0
     squeezed: int = 0
     expands: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,9 @@ class Layer:
         """A fresh module for input `shape`; `drop_path_rate` is stochastic depth on the residual branch, if any.
 
         What supernets ask of modules, all optional: `has_residual` and `branch(x)`, the block without its shortcut, so
-        that a mixture adds the shortcuts of its candidates once; `masked(x, out, depthwise, squeezed)`, the block
-        without its shortcut under masks of its channels (None: all of them), so that widths can be searched.
+        that a mixture adds the shortcuts of its candidates once; `masked(x, channels)`, the block without its shortcut
+        under `ChannelMasks`, and `behind_shortcut(x)`, what follows the shortcut, so that widths can be searched;
+        `bottleneck()`, its parts, for kinds that run with others (`batch_family`, `nests`).
         """
         raise TypeError(f"{type(self).__name__} does not build a module")
 
@@ -89,21 +104,36 @@ class Layer:
         return self
 
     def batch_family(self, shape: Shape) -> Hashable | None:
-        """Candidates of equal, not-None answers run as one in a full mixture; their modules are inverted residuals'."""
+        """Candidates of equal, not-None answers run as one in a full mixture.
+
+        Their modules have a `bottleneck()` of expansion, depthwise convolution and projection, and nothing else.
+        """
         return None
 
     @property
     def nests(self) -> bool:
-        """Whether it is a slice of the inverted residual of larger kernel and expansion, for superkernels."""
+        """Whether it is a slice of its own kind with larger kernel and expansion, for superkernels.
+
+        It then has `kernel_size`, `expand_ratio`, `se`, `expanded` and `has_expand`, and its module a `bottleneck()`.
+        """
         return False
+
+    def resized(self, kernel_size: int, expand_ratio: float, se: SqueezeExcite | None) -> Layer:
+        """The layer of other kernel, expansion and squeeze-and-excitation, for kinds that nest."""
+        values: dict[str, Any] = {"kernel_size": kernel_size, "expand_ratio": expand_ratio, "se": se}
+        return dataclasses.replace(self, **values)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         """What is inside when its channels are masked. Raises `ValueError` where slices of them do not nest."""
         return InnerWidths()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: `kind` plus every field."""
-        return {"kind": self.kind, **dataclasses.asdict(self)}
+        """Plain data: `kind` plus every field (those that came `later` where they are set)."""
+        data = {"kind": self.kind, **dataclasses.asdict(self)}
+        for field in dataclasses.fields(self):
+            if "later" in field.metadata and data[field.name] == field.default:
+                del data[field.name]
+        return data
 
     @classmethod
     def from_card(cls, name: str, value: Any) -> Any:

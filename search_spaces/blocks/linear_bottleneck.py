@@ -127,9 +127,9 @@ def linear_bottleneck_module() -> type[nn.Module]:
             # Concatenated, not added in place: exporters turn an in-place add on a slice into wrong graphs or warnings.
             return torch.cat([x[:, : self.in_channels] + shortcut, x[:, self.in_channels :]], dim=1)
 
-        def masked(self, x: Tensor, out: Tensor | None, depthwise: Tensor | None, squeezed: Tensor | None) -> Tensor:
-            x = self.act_dw(masks.squeeze(self.se, self.conv_dw(self.conv_exp(x)), depthwise, squeezed))
-            return masks.projected(x, self.conv_pwl.conv, self.conv_pwl.bn, depthwise, out)
+        def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
+            x = self.act_dw(masks.squeeze(self.se, self.conv_dw(self.conv_exp(x)), channels.inner, channels.squeezed))
+            return masks.projected(x, self.conv_pwl.conv, self.conv_pwl.bn, channels.inner, channels.out)
 
     return LinearBottleneckModule
 

@@ -1,4 +1,4 @@
-"""The head of MobileNetV3 and FBNetV3."""
+"""The head of MobileNetV3, MobileNetV4 and FBNetV3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
 from search_spaces.blocks.activations import ACTIVATIONS
-from search_spaces.blocks.layer import Layer, Role, register
+from search_spaces.blocks.layer import Layer, Role, later, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
 
@@ -19,20 +19,26 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True, slots=True)
 class PooledConv(Layer):
-    """Global average pool, 1x1 convolution without batch norm, activation: the MobileNetV3 and FBNetV3 head."""
+    """Global average pool, 1x1 convolution, activation: the head of MobileNetV3 and FBNetV3.
+
+    `norm`: batch norm between the last two, and no bias: MobileNetV4's.
+    """
 
     kind: ClassVar[str] = "pooled_conv"
     role: ClassVar[Role] = "pooled_convolution"
     out_channels: int
     act: str = "hard_swish"
     bias: bool = False
+    norm: bool = later(False)
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels")
         checks.activation(self, "act")
+        if self.bias and self.norm:
+            raise ValueError(f"{self.kind}: a batch norm takes a bias away; set bias or norm, not both")
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
-        yield Conv(shape.channels, self.out_channels, bias=self.bias, norm=False)
+        yield Conv(shape.channels, self.out_channels, bias=self.bias, norm=self.norm)
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, 1, 1)
@@ -46,14 +52,21 @@ def pooled_conv_module() -> type[nn.Module]:
     from timm.layers import create_act_layer
     from torch import nn
 
+    from search_spaces.blocks.parts.convolution import norm_act
+
     class PooledConvModule(nn.Module):
         def __init__(self, layer: PooledConv, shape: Shape) -> None:
             super().__init__()
             self.conv = nn.Conv2d(shape.channels, layer.out_channels, 1, bias=layer.bias)
-            self.act = create_act_layer(ACTIVATIONS[layer.act], inplace=True) if layer.act else nn.Identity()
+            self.norm: nn.Module = nn.Identity()
+            self.act: nn.Module = nn.Identity()
+            if layer.norm:
+                self.norm = norm_act(layer.out_channels, layer.act)
+            elif layer.act:
+                self.act = create_act_layer(ACTIVATIONS[layer.act], inplace=True)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.act(self.conv(x.mean((2, 3), keepdim=True)))
+            return self.act(self.norm(self.conv(x.mean((2, 3), keepdim=True))))
 
     return PooledConvModule
 

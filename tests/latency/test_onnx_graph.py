@@ -14,11 +14,14 @@ from search_spaces.blocks import (
     Classifier,
     ConvBNAct,
     DepthwiseSeparable,
+    FusedBottleneck,
     InvertedResidual,
     Layer,
     PooledConv,
+    ResidualBlock,
     Skip,
     SqueezeExcite,
+    UniversalBottleneck,
 )
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
@@ -34,6 +37,15 @@ LAYERS: list[tuple[Layer, Shape]] = [
     (Skip(24, 2), Shape(16, 8, 8)),
     (PooledConv(32, bias=True), Shape(16, 4, 4)),
     (Classifier(10), Shape(16, 4, 4)),
+    (PooledConv(32, norm=True), Shape(16, 4, 4)),
+    (ConvBNAct(16, 3, residual=True), Shape(16, 8, 8)),
+    (FusedBottleneck(16, 3, 1, 4.0, "hard_swish", SqueezeExcite(gate="hard_sigmoid")), Shape(16, 8, 8)),
+    (FusedBottleneck(24, 5, 2), Shape(16, 9, 9)),
+    (UniversalBottleneck(16, 5, 3, layer_scale=0.5), Shape(16, 8, 8)),
+    (UniversalBottleneck(24, 3, 0, 2, act="hard_swish"), Shape(16, 9, 9)),
+    (UniversalBottleneck(16, 0, 0, se=SqueezeExcite()), Shape(16, 8, 8)),
+    (ResidualBlock(16), Shape(16, 8, 8)),
+    (ResidualBlock(24, 3, 2, projection="bias"), Shape(16, 9, 9)),
 ]
 
 
@@ -83,7 +95,7 @@ def test_network_gives_torchs_numbers(width: float) -> None:
     assert difference(module, model, torch.randn(1, 3, 32, 32)) < 1e-4
 
 
-@pytest.mark.parametrize("index", [2, 4, 9])
+@pytest.mark.parametrize("index", [2, 4, 9, 12, 14, 17])
 def test_runtime_executes_what_it_executes_for_an_exported_file(index: int, tmp_path) -> None:
     layer, shape = LAYERS[index]
     # with neutral batch norms the exporter drops the bias, without which some machines fuse less

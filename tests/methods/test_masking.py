@@ -37,6 +37,16 @@ SPACES = {
     "rexnet, all squeeze": lambda: rexnet(16, 10, 1, widths=(0.1, 0.3), squeezes=("all",), acts=("silu",)),
     "squeezing inverted residuals": lambda: from_stages({}, {"stride": 2}, {}, kind="inverted_residual", se=0.25),
     "separable": lambda: from_stages({}, {"stride": 2}, kind="depthwise_separable", se=0.5),
+    "universal bottlenecks": lambda: from_stages(
+        {}, {"stride": 2}, kind="universal_bottleneck", start_kernel=3, se=0.25, layer_scale=0.5
+    ),
+    "strided start": lambda: from_stages(
+        {}, {"stride": 2}, kind="universal_bottleneck", start_kernel=5, middle_kernel=0
+    ),
+    "fused": lambda: from_stages({}, {"stride": 2}, kind="fused_bottleneck", se=0.25),
+    "residual": lambda: from_stages({"stride": 2}, {"stride": 2}, kind="residual_block"),
+    "residual, biased": lambda: from_stages({"stride": 2}, kind="residual_block", projection="bias"),
+    "added convolutions": lambda: from_stages({}, kind="conv_bn_act", residual=True, act="silu"),
     "plain convolutions": lambda: from_stages({}, {"stride": 2}, kind="conv_bn_act", kernel_size=3),
 }
 
@@ -167,8 +177,9 @@ def test_expected_cost_is_the_mean_over_all_networks() -> None:
         (lambda: mobilenetv2(16, 10, 1, widths=(0.5,), depths=(1,), kernels=(3,), expansions=(6,)), "no choices of ch"),
         (
             lambda: from_stages({"channels": [8, 64]}, kind="inverted_residual", expand_ratio=1.1, expand_at_1=False),
-            "some widths have an expansion and others none",
+            "some widths have an expansion or a projected shortcut and others none",
         ),
+        (lambda: from_stages({}, kind="residual_block"), "some widths have an expansion or a projected shortcut"),
     ],
 )
 def test_what_cannot_be_masked_is_refused(make, words: str) -> None:

@@ -18,16 +18,31 @@ from nas.methods.supernets.superkernel_block import Indicators, SuperBlock, indi
 from search_spaces import LayerwiseSpace
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.single_path import published, single_path
+from search_spaces.from_card import from_card
 
 PIXEL = json.loads((Path(__file__).parents[1] / "fixtures/single-path-nas/pixel1_runtime_model.json").read_text())
 FIXED_MS = 19.5999
 PAPER_SPACE = single_path()
+
+
+def uib(**fields: object) -> LayerwiseSpace:
+    block = {"kind": "universal_bottleneck", "middle_kernel": [3, 5], "expand_ratio": [2, 4], **fields}
+    stages = [
+        {"channels": 8, "depth": 2, "blocks": [block, {"kind": "skip"}]},
+        {"channels": 16, "stride": 2, "depth": 1, "blocks": [block]},
+    ]
+    made = from_card(stages, {"out_channels": 8, "kernel_size": 3}, {"out_channels": 32}, "uib", 8, 10, 1)
+    assert isinstance(made, LayerwiseSpace)
+    return made
+
+
 SPACES = {
     "single_path": lambda: single_path(8, 10, 1, width=0.25, head_channels=32),
     "more choices": lambda: single_path(
         8, 10, 1, width=0.25, head_channels=32, kernels=(3, 5, 7), expansions=(2, 3, 6), se_ratios=(0, 0.25)
     ),
     "se always": lambda: single_path(8, 10, 1, width=0.25, head_channels=32, se_ratios=(0.5,), skip=False),
+    "universal bottlenecks": lambda: uib(start_kernel=3, layer_scale=0.5, se=[None, 0.25]),
     "fbnet subset": lambda: fbnet(
         8,
         10,
@@ -115,6 +130,21 @@ def test_the_five_outcomes_of_the_papers_three_decisions() -> None:
 def test_candidates_that_do_not_nest_are_refused(candidates: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Superkernel(fbnet(8, candidates=candidates))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"start_kernel": [0, 3]}, "differs from the others in start_kernel, not only in kernel, expansion"),
+        (
+            {"start_kernel": 3, "middle_kernel": [0, 3]},
+            "candidate 'uib_a3_k0_e2' is not a slice .* universal bottlenecks with a middle",
+        ),
+    ],
+)
+def test_universal_bottlenecks_that_do_not_nest_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nest_of(uib(**fields).positions[0])
 
 
 # -- formulas

@@ -17,10 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.blocks import Layer
+from search_spaces.blocks.parts.bottleneck import Bottleneck
 from search_spaces.blocks.parts.depthwise import depthwise
 from search_spaces.costs import Shape
-
-Block = Any  # an inverted residual's module
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,18 @@ def fused_mix(x: Tensor, candidates: nn.ModuleList, plan: FusionPlan, weights: T
     order: list[int] = []
     out_height, out_width = height, width
     for family in plan.families:
-        blocks: list[Block] = [candidates[k] for k in family]
-        expand = torch.cat([_dense(block.conv_pw) for block in blocks])
+        blocks = _blocks(candidates, family)
+        expand = torch.cat([_dense(block.expand) for block in blocks])
         h = F.linear(flat, expand)  # (B*H*W, sum of expanded)
         h = h.view(batch, height, width, -1).permute(0, 3, 1, 2)
-        h = _norm(h, [block.bn1 for block in blocks])
+        h = _norm(h, [block.expand_norm for block in blocks])
         taps = torch.cat([_depthwise_before_shuffle(block) for block in blocks])
-        first = blocks[0].conv_dw
+        first = blocks[0].depthwise
         h = depthwise(h, taps, first.stride[0], first.training)
         h = h.contiguous(memory_format=torch.channels_last)
-        h = _norm(h, [block.bn2 for block in blocks], [_shuffled(block) for block in blocks])
+        h = _norm(h, [block.depthwise_norm for block in blocks], [_shuffled(block) for block in blocks])
         out_height, out_width = h.shape[2:]
-        sizes = [block.conv_dw.out_channels for block in blocks]
+        sizes = [block.depthwise.out_channels for block in blocks]
         parts = h.permute(0, 2, 3, 1).reshape(-1, sum(sizes)).split(sizes, dim=1)
         projected += [
             F.linear(part, _projection_before_shuffle(block)) for part, block in zip(parts, blocks, strict=True)
@@ -97,25 +96,25 @@ def _dense(conv: nn.Conv2d) -> Tensor:
     return torch.block_diag(*weight.chunk(conv.groups))
 
 
-def _shuffled(block: Block) -> Tensor | None:
+def _shuffled(block: Bottleneck) -> Tensor | None:
     """Where the channel shuffle sends each channel, or None without one: channel i goes to position `_shuffled[i]`."""
     if block.groups == 1:
         return None
-    channels = block.conv_dw.out_channels
-    position = torch.arange(channels, device=block.conv_dw.weight.device)
+    channels = block.depthwise.out_channels
+    position = torch.arange(channels, device=block.depthwise.weight.device)
     per_group = channels // block.groups
     return position % per_group * block.groups + position // per_group
 
 
-def _depthwise_before_shuffle(block: Block) -> Tensor:
+def _depthwise_before_shuffle(block: Bottleneck) -> Tensor:
     """Depthwise weights in the channel order before the shuffle, which thus needs no pass over the activations."""
     position = _shuffled(block)
-    return block.conv_dw.weight if position is None else block.conv_dw.weight[position]
+    return block.depthwise.weight if position is None else block.depthwise.weight[position]
 
 
-def _projection_before_shuffle(block: Block) -> Tensor:
+def _projection_before_shuffle(block: Bottleneck) -> Tensor:
     position = _shuffled(block)
-    weight = _dense(block.conv_pwl)
+    weight = _dense(block.project)
     return weight if position is None else weight[:, position]
 
 
@@ -148,8 +147,12 @@ def _norm(
 
 def _linear_norms(candidates: nn.ModuleList, order: Sequence[int]) -> list[Any]:
     """The last batch norm of each block, which has no activation."""
-    blocks: list[Any] = [candidates[k] for k in order]
-    return [block.bn3 for block in blocks]
+    return [block.project_norm for block in _blocks(candidates, order)]
+
+
+def _blocks(candidates: nn.ModuleList, order: Sequence[int]) -> list[Bottleneck]:
+    chosen: list[Any] = [candidates[k] for k in order]
+    return [block.bottleneck() for block in chosen]
 
 
 @torch.no_grad()

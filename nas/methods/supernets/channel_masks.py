@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nas.methods.supernets.width_plan import LayerWidths, Quantity, width_plan
 from nas.networks.network import FlatNetwork, Network, build_network
-from search_spaces.blocks.parts.masks import times
+from search_spaces.blocks.parts.masks import ChannelMasks, times
 from search_spaces.space import SearchSpace
 
 
@@ -83,18 +83,19 @@ class MaskedNetwork(nn.Module):
         return (weights @ quantity.masks.to(weights)).to(like.device)
 
     def _block(self, entry: LayerWidths, module: nn.Module, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
-        out, mid, squeezed = (self._mask(q, probabilities, x) for q in (entry.out, entry.mid, entry.squeezed))
         masked = getattr(module, "masked", None)
         if masked is None:
             raise ValueError(f"{self.space.name}: a masked network cannot hold a {entry.layer.kind} layer")
-        y: Tensor = masked(x, out, mid, squeezed)
-        if not entry.residual.table.any():
-            return y
+        widths = entry.out, entry.inner, entry.squeezed, entry.start
+        y: Tensor = masked(x, ChannelMasks(*(self._mask(width, probabilities, x) for width in widths)))
         share = entry.residual
-        if not share.variables:
-            return _add(y, x)
-        there = share.weights(probabilities) @ torch.from_numpy(share.table.reshape(-1)).to(probabilities[0])
-        return _add(y, x * there.to(x))
+        if share.variables:
+            there = share.weights(probabilities) @ torch.from_numpy(share.table.reshape(-1)).to(probabilities[0])
+            y = _add(y, x * there.to(x))
+        elif share.table.any():
+            y = _add(y, x)
+        behind = getattr(module, "behind_shortcut", None)
+        return y if behind is None else behind(y)
 
 
 def _add(y: Tensor, shortcut: Tensor) -> Tensor:

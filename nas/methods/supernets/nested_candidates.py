@@ -6,13 +6,12 @@ there at all, then, is the next group of channels used? The first "no" of a chai
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search_spaces.blocks import InvertedResidual
+from search_spaces.blocks import Layer
 from search_spaces.space import Position
 
 Mode = Literal["default", "paper"]  # of Single-Path NAS
@@ -41,7 +40,7 @@ class Nest:
     widths: tuple[int, ...]
     se: tuple[bool, ...]
     choices: tuple[Choice | None, ...]
-    largest: InvertedResidual
+    largest: Layer
 
     @property
     def skippable(self) -> bool:
@@ -58,8 +57,9 @@ class Nest:
 def nest_of(position: Position) -> Nest:
     """The nest of `position`'s candidates.
 
-    Raises `ValueError` where they do not nest: they must be ungrouped inverted residuals with one depthwise convolution
-    that differ in kernel, expansion and squeeze-and-excitation only, in every combination, and possibly an identity.
+    Raises `ValueError` where they do not nest: they must be of one kind that does (ungrouped inverted residuals with
+    one depthwise convolution, universal bottlenecks with a middle one), differ in that kernel, expansion and
+    squeeze-and-excitation only, in every combination, and possibly an identity.
     """
     shape = position.shape
     candidates: tuple[Any, ...] = position.candidates  # those that nest have the fields of an inverted residual
@@ -71,19 +71,18 @@ def nest_of(position: Position) -> Nest:
             where = " where the shape changes (space.skip_at_shape_change=false)" if layer.leaves_out else ""
             raise ValueError(
                 f"{position.name}: candidate {layer.label!r} is not a slice of a larger block; single_path needs "
-                f"inverted residuals without groups, and identities: leave it out of space.candidates{where}"
+                "inverted residuals without groups (or universal bottlenecks with a middle_kernel), and identities: "
+                f"leave it out of space.candidates{where}"
             )
     if not blocks:
         raise ValueError(f"{position.name}: single_path needs at least one inverted residual among the candidates")
     kernels = tuple(sorted({block.kernel_size for block in blocks}))
     ratios = sorted({block.expand_ratio for block in blocks})
-    by_ratio = {ratio: dataclasses.replace(blocks[0], expand_ratio=ratio).expanded(shape.channels) for ratio in ratios}
+    by_ratio = {ratio: blocks[0].resized(kernels[-1], ratio, None).expanded(shape.channels) for ratio in ratios}
     widths = tuple(by_ratio[ratio] for ratio in ratios)
     excites = [block.se for block in blocks if block.se is not None]
     se = tuple(sorted({block.se is not None for block in blocks}))
-    largest = dataclasses.replace(
-        blocks[0], kernel_size=kernels[-1], expand_ratio=ratios[-1], se=excites[0] if excites else None
-    )
+    largest = blocks[0].resized(kernels[-1], ratios[-1], excites[0] if excites else None)
     if len(set(widths)) < len(widths):
         raise ValueError(f"{position.name}: expansions {ratios} give {list(widths)} channels; drop the equal ones")
     if excites and (len(set(excites)) > 1 or excites[0].of != "input"):
@@ -94,11 +93,11 @@ def nest_of(position: Position) -> Nest:
             choices.append(None)
             continue
         choices.append(Choice(kernels.index(layer.kernel_size), ratios.index(layer.expand_ratio), layer.se is not None))
-        own = dataclasses.replace(largest, kernel_size=layer.kernel_size, expand_ratio=layer.expand_ratio, se=layer.se)
+        own = largest.resized(layer.kernel_size, layer.expand_ratio, layer.se)
         if own != layer or not layer.has_expand(shape.channels):
             raise ValueError(
-                f"{position.name}: {layer.label!r} differs from the others in more than kernel, expansion and "
-                "squeeze-and-excitation"
+                f"{position.name}: {layer.label!r} differs from the others in {_difference(own, layer)}, not only in "
+                "kernel, expansion and squeeze-and-excitation"
             )
     if len(blocks) != len(kernels) * len(widths) * len(se):
         raise ValueError(
@@ -108,3 +107,11 @@ def nest_of(position: Position) -> Nest:
     if None in choices and not largest.has_residual(shape):
         raise ValueError(f"{position.name}: a block without residual cannot be skipped")
     return Nest(position, kernels, widths, se, tuple(choices), largest)
+
+
+def _difference(one: Layer, other: Layer) -> str:
+    """The names of what differs."""
+    a, b = one.to_dict(), other.to_dict()
+    if a["kind"] != b["kind"]:
+        return "kind"
+    return ", ".join(name for name in {**a, **b} if a.get(name) != b.get(name)) or "whether it expands"

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.methods.supernets.nested_candidates import Choice, Mode, Nest
+from search_spaces.blocks.parts.bottleneck import Bottleneck
 from search_spaces.blocks.parts.depthwise import depthwise
 
 
@@ -100,6 +101,11 @@ class SuperBlock(nn.Module):
         self.width_thresholds = nn.Parameter(start * (1 - width[len(self.first) :]))
         self.se_threshold = nn.Parameter(start * (1 - se))
 
+    @property
+    def parts(self) -> Bottleneck:
+        found: Bottleneck = self.block.bottleneck()
+        return found
+
     def uniform_margins(self) -> tuple[Tensor, Tensor, Tensor]:
         """Margins (norm - threshold) of kernel, width and SE decisions at which every candidate is equally likely."""
         nest = self.nest
@@ -111,7 +117,7 @@ class SuperBlock(nn.Module):
 
     def energies(self) -> tuple[Tensor, Tensor]:
         """Squared weights of the depthwise kernel by channel group and ring, and their number: (widths, rings)."""
-        weight = self.block.conv_dw.weight
+        weight: Tensor = self.parts.depthwise.weight
         if self.mode == "default":  # thresholds are learnt on images that the weights do not learn from
             weight = weight.detach()
         energy = self.group_of @ (weight.flatten(1).square() @ self.ring_of)
@@ -139,7 +145,7 @@ class SuperBlock(nn.Module):
         """
         if not len(self.se_threshold):
             return self.se_threshold
-        weight = self.block.se.conv_expand.weight.detach()
+        weight = self.parts.se.conv_expand.weight.detach()
         return weight.square().mean().sqrt() / (2.0 / weight.shape[0]) ** 0.5 - self.se_threshold
 
     def indicators(self, noise: Tensor | None = None, scale: Tensor | None = None) -> Indicators:
@@ -198,34 +204,34 @@ class SuperBlock(nn.Module):
         return x if choice is None else self._sliced(x, choice)
 
     def _masked(self, x: Tensor, path: Indicators) -> Tensor:
-        block, weight = self.block, self.block.conv_dw.weight
+        block, weight = self.parts, self.parts.depthwise.weight
         taps = (self.ring_of @ _gates(path.kernel)).view(1, 1, *weight.shape[2:])
         paper = self.mode == "paper"
         # of the channel groups; the decision whether the block is there at all is part of them in the paper only
         groups = torch.cumprod(path.width, 0) if paper else _gates(path.width[1:])
         channels = (groups @ self.group_of).view(1, -1, 1, 1)
         kernel = weight * taps * (channels.view(-1, 1, 1, 1) if paper else 1.0)
-        h = block.bn1(block.conv_pw(x))
-        h = block.bn2(depthwise(h, kernel, block.conv_dw.stride[0], block.training))
+        h = block.expand_norm(block.expand(block.start(x)))
+        h = block.depthwise_norm(depthwise(h, kernel, block.depthwise.stride[0], self.training))
         h = h if paper else h * channels
         if True in self.nest.se:
             h = h + path.se * (block.se(h) - h) if False in self.nest.se else block.se(h)
-        h = block.bn3(block.conv_pwl(h))
+        h = block.scale(block.project_norm(block.project(h)))
         if not paper and self.nest.skippable:
             h = h * path.width[0]
         return h + x if self.residual else h
 
     def _sliced(self, x: Tensor, choice: Choice) -> Tensor:
-        block, width, taps = self.block, self.nest.widths[choice.width], self._taps(choice)
-        h = _norm(F.conv2d(x, block.conv_pw.weight[:width]), block.bn1, width)
-        kernel = block.conv_dw.weight[:width, :, taps, taps]
-        h = _norm(depthwise(h, kernel, block.conv_dw.stride[0], block.training), block.bn2, width)
+        block, width, taps = self.parts, self.nest.widths[choice.width], self._taps(choice)
+        h = _norm(F.conv2d(block.start(x), block.expand.weight[:width]), block.expand_norm, width)
+        kernel = block.depthwise.weight[:width, :, taps, taps]
+        h = _norm(depthwise(h, kernel, block.depthwise.stride[0], self.training), block.depthwise_norm, width)
         if choice.se:
             se = block.se
             gate = F.conv2d(h.mean((2, 3), keepdim=True), se.conv_reduce.weight[:, :width], se.conv_reduce.bias)
             gate = F.conv2d(se.act1(se.bn(gate)), se.conv_expand.weight[:width], se.conv_expand.bias[:width])
             h = h * se.gate(gate)
-        h = block.bn3(F.conv2d(h, block.conv_pwl.weight[:, :width]))
+        h = block.scale(block.project_norm(F.conv2d(h, block.project.weight[:, :width])))
         return h + x if self.residual else h
 
     def _taps(self, choice: Choice) -> slice:
@@ -234,16 +240,19 @@ class SuperBlock(nn.Module):
 
     def slices(self, choice: Choice) -> dict[str, Tensor]:
         """The state dict of the stand-alone block of `choice`."""
-        width, taps = self.nest.widths[choice.width], self._taps(choice)
+        width, taps, block = self.nest.widths[choice.width], self._taps(choice), self.parts
+        squeezes, excites = getattr(block.se, "conv_reduce", None), getattr(block.se, "conv_expand", None)
+        excitation = set(block.se.modules()) if not choice.se else set()
         found = {}
         for name, tensor in self.block.state_dict().items():
-            if name.startswith("se.") and not choice.se:
+            owner = self.block.get_submodule(name.rpartition(".")[0])
+            if owner in excitation:
                 continue
-            if name == "conv_dw.weight":
+            if owner is block.depthwise:
                 tensor = tensor[:width, :, taps, taps]
-            elif name in ("conv_pwl.weight", "se.conv_reduce.weight"):
+            elif (owner is block.project or owner is squeezes) and tensor.ndim > 1:
                 tensor = tensor[:, :width]
-            elif name.startswith(("conv_pw.", "bn1.", "bn2.", "se.conv_expand.")) and tensor.ndim:
+            elif owner in (block.expand, block.expand_norm, block.depthwise_norm, excites) and tensor.ndim:
                 tensor = tensor[:width]
             found[name] = tensor.clone()
         return found

@@ -53,15 +53,16 @@ class Quantity:
 class LayerWidths:
     """One layer of the widest network and what the choices decide about it.
 
-    `out`, `mid` and `squeezed`: channels it gives, of its depthwise convolution, behind its squeeze; `residual`:
-    whether its input is added (0 or 1). `mid` and `squeezed` are None where it has none.
+    `out`: channels it gives; `inner`, `squeezed`, `start`: those inside it (`InnerWidths`), None where it has none;
+    `residual`: whether its input is added (0 or 1).
     """
 
     layer: Layer
     out: Quantity
-    mid: Quantity | None
+    inner: Quantity | None
     squeezed: Quantity | None
     residual: Quantity
+    start: Quantity | None
 
 
 def width_plan(space: SearchSpace) -> tuple[Arch, tuple[LayerWidths, ...]]:
@@ -92,7 +93,8 @@ def _term_widths(space: SearchSpace, term: Term) -> list[LayerWidths]:
         raise ValueError(f"{space.name}: stage {term.stage} has choices of depth; width search needs one depth a stage")
     found = []
     for steps in zip(*runs, strict=True):
-        forms = {(_with_width(layer, 1), shape[1:]) for layer, shape in steps}
+        one_width = getattr(steps[0][0], "out_channels", 0)  # one that the kind takes
+        forms = {(_with_width(layer, one_width), shape[1:]) for layer, shape in steps}
         if len(forms) > 1:
             names = ", ".join(space.variables[v].name for v in term.variables)
             raise ValueError(
@@ -100,15 +102,15 @@ def _term_widths(space: SearchSpace, term: Term) -> list[LayerWidths]:
                 "kernel, expansion and resolution"
             )
         numbers = np.array([_numbers(space, term.stage, layer, shape) for layer, shape in steps], dtype=np.float64)
-        out, mid, squeezed, residual, expands = (
-            _quantity(term.variables, column.reshape(sizes)) for column in numbers.T
-        )
+        out, residual, expands, *inside = (_quantity(term.variables, column.reshape(sizes)) for column in numbers.T)
         if len(set(expands.table.flat)) > 1:
-            raise ValueError(f"{space.name}: stage {term.stage}: some widths have an expansion and others none")
+            raise ValueError(
+                f"{space.name}: stage {term.stage}: some widths have an expansion or a projected shortcut and others "
+                "none; width search needs one form"
+            )
         layer = _with_width(steps[0][0], out.largest)
-        found.append(
-            LayerWidths(layer, out, mid if mid.largest else None, squeezed if squeezed.largest else None, residual)
-        )
+        inner, squeezed, start = (quantity if quantity.largest else None for quantity in inside)
+        found.append(LayerWidths(layer, out, inner, squeezed, residual, start))
     return found
 
 
@@ -118,14 +120,15 @@ def _with_width(layer: Layer, out_channels: int) -> Layer:
     return dataclasses.replace(layer, **values)
 
 
-def _numbers(space: SearchSpace, stage: int, layer: Layer, shape: Shape) -> tuple[float, float, float, float, float]:
-    """Output, depthwise and squeezed channels (0: none), residual, expansion."""
+def _numbers(space: SearchSpace, stage: int, layer: Layer, shape: Shape) -> tuple[float, ...]:
+    """Output channels, residual, expansion, and the channels inside (0: none): inner, squeezed, start."""
     out = layer.out_shape(shape).channels
     try:
         inner = layer.inner_widths(shape)
     except ValueError as error:
         raise ValueError(f"{space.name}: stage {stage}: {error}") from None
-    return out, inner.depthwise, inner.squeezed, float(layer.has_residual(shape)), float(inner.expands)
+    ends = out, float(layer.has_residual(shape)), float(inner.expands)
+    return *ends, inner.inner, inner.squeezed, inner.start
 
 
 def _quantity(variables: tuple[int, ...], table: NDArray[np.float64]) -> Quantity:

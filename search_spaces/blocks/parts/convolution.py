@@ -22,6 +22,20 @@ def norm_act(channels: int, act: str) -> nn.Module:
     return BatchNormAct2d(channels, act_layer=get_act_layer(ACTIVATIONS[act]), inplace=True)
 
 
+class ConvNorm(nn.Module):
+    """`conv2d`, batch norm and activation ('' for none) by the names of timm's `ConvNormAct`: `conv` and `bn`."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1, act: str = ""
+    ) -> None:
+        super().__init__()
+        self.conv = conv2d(in_channels, out_channels, kernel_size, stride, groups)
+        self.bn = norm_act(out_channels, act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Interleave the channels of `groups` groups (ShuffleNet, arXiv 1707.01083). `x`: (B, C, H, W)."""
     b, c, h, w = x.shape

@@ -35,9 +35,10 @@ def zero_init_residuals(module: nn.Module) -> None:
     """Set to zero the scale of the last batch norm of every residual block in `module`, in place.
 
     Every such block starts as the identity, so a deep net of narrow blocks learns from the first steps on (Goyal et
-    al., arXiv 1706.02677, section 5.1).
+    al., arXiv 1706.02677, section 5.1). Norms that an activation follows keep theirs: a ReLU of zeros has no gradient.
     """
     for child in module.modules():
         if getattr(child, "has_residual", False):
             norms = [m for m in child.modules() if isinstance(m, nn.BatchNorm2d)]
-            nn.init.zeros_(norms[-1].weight)
+            if isinstance(getattr(norms[-1], "act", None), nn.Identity):
+                nn.init.zeros_(norms[-1].weight)

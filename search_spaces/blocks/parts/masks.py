@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class ChannelMasks(NamedTuple):
+    """(channels,) each, None for all channels: of the output, and of the insides that `InnerWidths` counts."""
+
+    out: Tensor | None = None
+    inner: Tensor | None = None
+    squeezed: Tensor | None = None
+    start: Tensor | None = None
 
 
 def times(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -13,9 +22,9 @@ def times(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def projected(x: Tensor, conv: Any, norm: Any, mid: Tensor | None, out: Tensor | None) -> Tensor:
-    """`out * norm(conv(mid * x))` for a 1x1 convolution and a norm without activation."""
+    """`out * norm(conv(mid * x))` for an ungrouped convolution; with `out`, the norm has no activation."""
     weight = conv.weight if mid is None else conv.weight * mid[:, None, None]
-    y = F.conv2d(x, weight)
+    y = F.conv2d(x, weight, None, conv.stride, conv.padding)
     if out is None:
         return norm(y)
     if norm.training:

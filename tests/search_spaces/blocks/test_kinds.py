@@ -16,6 +16,7 @@ from torch import nn
 
 from nas.latency.tables.table import entries
 from nas.methods.supernets.batched_candidates import plan_fusion
+from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.mixture import PathWeights, Supernet
 from nas.methods.supernets.nested_candidates import nest_of
 from nas.methods.supernets.width_plan import width_plan
@@ -26,16 +27,20 @@ from search_spaces.blocks import (
     Classifier,
     ConvBNAct,
     DepthwiseSeparable,
+    FusedBottleneck,
     InvertedResidual,
     Layer,
     LinearBottleneck,
     PooledConv,
+    ResidualBlock,
     Skip,
     SqueezeExcite,
+    UniversalBottleneck,
     layer_from_dict,
     register,
 )
 from search_spaces.blocks import layer as layer_module
+from search_spaces.blocks.parts.masks import ChannelMasks
 from search_spaces.costs import Shape
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace, Position
@@ -44,7 +49,7 @@ from tests.test_docs import blocks
 own_file: Any = types.ModuleType("my_blocks")  # the example of docs/extending.md
 sys.modules["my_blocks"] = own_file
 exec(next(code for code in blocks("docs/extending.md", "python") if code.startswith("# my_blocks.py")), vars(own_file))
-FusedBottleneck = own_file.FusedBottleneck
+HalfCheap = own_file.HalfCheap
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +73,21 @@ LAYERS: list[Layer] = [
     Skip(24, 2),
     PooledConv(32, bias=True),
     Classifier(10),
-    FusedBottleneck(16),
+    PooledConv(32, norm=True),
+    ConvBNAct(16, 3, act="hard_swish", residual=True),
+    FusedBottleneck(16, se=SE),
     FusedBottleneck(24, 5, 2, 3),
+    UniversalBottleneck(16, 5, 3, se=SE),
+    UniversalBottleneck(24, 3, 5, 2, layer_scale=1e-5),
+    UniversalBottleneck(16, 0, 5, layer_scale=0.1),
+    UniversalBottleneck(16, 0, 3, 1, 2, act="hard_swish"),
+    UniversalBottleneck(24, 5, 0, 2, residual=False),
+    UniversalBottleneck(16, 0, 0, act="silu", se=SE),
+    ResidualBlock(16),
+    ResidualBlock(24, 5, 2),
+    ResidualBlock(24, act="hard_swish", projection="bias"),
+    HalfCheap(16),
+    HalfCheap(24, 5, 2),
 ]
 CARD: dict[str, Any] = {
     "stem": {"out_channels": 8, "kernel_size": 3, "stride": 2},
@@ -81,7 +99,7 @@ CARD: dict[str, Any] = {
             "channels": 8,
             "depth": 2,
             "blocks": [
-                {"kind": "fused_bottleneck", "expand_ratio": [1, 4]},
+                {"kind": "half_cheap", "kernel_size": [1, 3]},
                 {"kind": "inverted_residual", "expand_ratio": [1, 3]},
                 {"kind": "skip"},
             ],
@@ -110,6 +128,10 @@ def test_data_and_module_agree(layer: Layer) -> None:
     same = layer.table_row(SHAPE)
     if same is not None:
         assert same.cost(SHAPE) == layer.cost(SHAPE) and same.table_row(SHAPE) == same
+        twin = same.build(SHAPE).eval()
+        twin.load_state_dict(dict(zip(twin.state_dict(), module.state_dict().values(), strict=True)))
+        with torch.no_grad():
+            assert torch.equal(twin(x), out)
     if hasattr(module, "branch") and layer.has_residual(SHAPE):
         with torch.no_grad():
             assert torch.equal(module.branch(x) + x, out)
@@ -127,9 +149,10 @@ def test_unmasked_is_the_branch(layer: Layer) -> None:
     module = layer.build(SHAPE).eval()
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        y = module.masked(x, None, None, None)
+        y = module.masked(x, ChannelMasks())
         if layer.has_residual(SHAPE):
             y = torch.cat([y[:, : SHAPE.channels] + x, y[:, SHAPE.channels :]], dim=1)
+        y = getattr(module, "behind_shortcut", nn.Identity())(y)
         torch.testing.assert_close(y, module(x))
 
 
@@ -166,7 +189,7 @@ def test_own_kind_in_a_space_a_table_and_a_supernet() -> None:
     space = from_card(**CARD)
     assert isinstance(space, LayerwiseSpace)
     rows = entries(space)
-    assert len([layer for layer, _ in rows if layer.kind == "fused_bottleneck"]) == 2
+    assert len([layer for layer, _ in rows if layer.kind == "half_cheap"]) == 2
     torch.manual_seed(0)
     supernet = Supernet(space, fused=True).eval()
     x = torch.randn(2, 3, 16, 16)
@@ -209,13 +232,19 @@ def test_kinds_of_installed_packages_are_found(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_where_own_kind_takes_no_part_it_is_said() -> None:
-    position = Position("here", (FusedBottleneck(16), FusedBottleneck(16, 5)), SHAPE)
-    with pytest.raises(ValueError, match="'fused_k3_e4' is not a slice of a larger block"):
+    position = Position("here", (HalfCheap(16), HalfCheap(16, 5)), SHAPE)
+    with pytest.raises(ValueError, match="'half_k3' is not a slice of a larger block"):
         nest_of(position)
-    stage = {"channels": [8, 16], "depth": 1, "blocks": [{"kind": "fused_bottleneck"}]}
+    stage = {"channels": [8, 16], "depth": 1, "blocks": [{"kind": "half_cheap"}]}
     space = from_card(**{**CARD, "stages": [stage]})
     widest, plan = width_plan(space)
-    assert build_network(widest) is not None and plan[1].mid is None
-    mixed = {**stage, "channels": 8, "blocks": [{"kind": "fused_bottleneck"}, {"kind": "linear_bottleneck"}]}
-    with pytest.raises(ValueError, match="linear_bottleneck does not mix with fused_bottleneck in one network"):
+    assert build_network(widest) is not None and plan[1].inner is None
+    with pytest.raises(ValueError, match="a masked network cannot hold a half_cheap layer"):
+        masked = MaskedNetwork(space)
+        masked(torch.zeros(1, 3, 16, 16), masked.one_hot((0,)))
+    bare = {"channels": 8, "stride": 2, "depth": 1, "blocks": [{"kind": "universal_bottleneck", "middle_kernel": 0}]}
+    with pytest.raises(ValueError, match="stage 1: universal_bottleneck: 1x1 convolutions alone have stride 1, got 2"):
+        from_card(**{**CARD, "stages": [bare]})
+    mixed = {**stage, "channels": 8, "blocks": [{"kind": "half_cheap"}, {"kind": "linear_bottleneck"}]}
+    with pytest.raises(ValueError, match="linear_bottleneck does not mix with half_cheap in one network"):
         from_card(**{**CARD, "stages": [mixed]})

@@ -1,0 +1,118 @@
+"""ResNet's basic block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from search_spaces.blocks import checks
+from search_spaces.blocks.layer import InnerWidths, Layer, register
+from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.costs import Conv, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ResidualBlock(Layer):
+    """Two k x k convolutions with BN, act between them, the shortcut added, act (He et al., arXiv 1512.03385).
+
+    The shortcut is the input where input and output shapes agree, else a 1x1 convolution of the block's stride:
+    `projection="norm"` with BN (ResNet's option B), `"bias"` with a bias and no BN (the ResNet8 of MLPerf Tiny). What
+    is added passes the last activation too, so that shortcuts of several candidates cannot be added once.
+    """
+
+    kind: ClassVar[str] = "residual_block"
+    in_cards: ClassVar[bool] = True
+    out_channels: int
+    kernel_size: int = 3
+    stride: int = 1
+    act: str = "relu"
+    projection: Literal["norm", "bias"] = "norm"
+
+    def __post_init__(self) -> None:
+        checks.positive(self, "out_channels", "kernel_size", "stride")
+        checks.odd(self, "kernel_size")
+        checks.activation(self, "act")
+        if self.projection not in ("norm", "bias"):
+            raise ValueError(f"{self.kind}: projection must be 'norm' or 'bias', got {self.projection!r}")
+
+    def has_residual(self, shape: Shape) -> bool:
+        return self.out_shape(shape) == shape
+
+    def convs(self, shape: Shape) -> Iterator[Conv]:
+        out, kernel = self.out_channels, self.kernel_size
+        _, height, width = self.out_shape(shape)
+        yield Conv(shape.channels, out, kernel, height=height, width=width)
+        yield Conv(out, out, kernel, height=height, width=width)
+        if not self.has_residual(shape):
+            norm = self.projection == "norm"
+            yield Conv(shape.channels, out, bias=not norm, norm=norm, height=height, width=width)
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return Shape(self.out_channels, *shape.strided(self.stride))
+
+    def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
+        return residual_block_module()(self, shape, drop_path_rate)
+
+    @property
+    def label(self) -> str:
+        return f"res_k{self.kernel_size}"
+
+    def table_row(self, shape: Shape) -> Layer:
+        return replace(self, projection="norm") if self.has_residual(shape) else self
+
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        return InnerWidths(self.out_channels, 0, not self.has_residual(shape))
+
+
+@torch_class
+def residual_block_module() -> type[nn.Module]:
+    from timm.layers import DropPath, create_act_layer
+    from torch import nn
+
+    from search_spaces.blocks.activations import ACTIVATIONS
+    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts.convolution import conv2d, norm_act
+
+    class ResidualBlockModule(nn.Module):
+        def __init__(self, layer: ResidualBlock, shape: Shape, drop_path_rate: float = 0.0) -> None:
+            super().__init__()
+            channels, out, kernel, stride = shape.channels, layer.out_channels, layer.kernel_size, layer.stride
+            self.has_residual = layer.has_residual(shape)
+            self.conv1 = conv2d(channels, out, kernel, stride)
+            self.bn1 = norm_act(out, layer.act)
+            self.conv2 = conv2d(out, out, kernel)
+            self.bn2 = norm_act(out, "")
+            self.act2 = create_act_layer(ACTIVATIONS[layer.act], inplace=True) if layer.act else nn.Identity()
+            if self.has_residual:
+                self.downsample = nn.Sequential()
+            elif layer.projection == "norm":
+                self.downsample = nn.Sequential(conv2d(channels, out, 1, stride), norm_act(out, ""))
+            else:
+                self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride))
+            self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            branch = self.bn2(self.conv2(self.bn1(self.conv1(x))))
+            return self.behind_shortcut(self.drop_path(branch) + self.downsample(x))
+
+        def behind_shortcut(self, x: Tensor) -> Tensor:
+            return self.act2(x)
+
+        def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
+            y = self.bn1(self.conv1(x))
+            y = masks.projected(y, self.conv2, self.bn2, channels.inner, channels.out)
+            if self.has_residual:
+                return y
+            if len(self.downsample) == 1:
+                return y + masks.times(self.downsample[0](x), channels.out)
+            return y + masks.projected(x, self.downsample[0], self.downsample[1], None, channels.out)
+
+    return ResidualBlockModule
+
+
+__getattr__ = attributes(__name__, ResidualBlockModule=residual_block_module)
