@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,32 @@ from nas.terminal.progress import log, table
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
+NAME_WIDTH = 24  # characters; longer names go on in a second line
+
+
+def folded(name: str, width: int = NAME_WIDTH) -> str:
+    """`name` in lines of at most `width` characters, broken behind underscores."""
+    lines = [""]
+    for part in re.findall(r"[^_]*_?", name):
+        if len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 # Column, its heading on screen, and how a value is shown there. The family is part of every name, and sources are
 # listed below the table, so that it fits a terminal of 80 characters.
 COLUMNS: dict[str, tuple[str, Any]] = {
-    "name": ("name", str),
+    "name": ("name", folded),
     "family": ("family", str),
-    "params": ("params M", lambda value: f"{value / 1e6:.3f}"),
-    "macs": ("MACs M", lambda value: f"{value / 1e6:.1f}"),
-    "activations": ("acts M", lambda value: f"{value / 1e6:.2f}"),
+    "params": ("params\nM", lambda value: f"{value / 1e6:.3f}"),
+    "macs": ("MACs\nM", lambda value: f"{value / 1e6:.1f}"),
+    "activations": ("acts\nM", lambda value: f"{value / 1e6:.2f}"),
     "resolution": ("px", str),
-    "top1_percent": ("top-1 %", lambda value: f"{value:.2f}"),
-    "top1_resolution": ("at px", str),
-    "latency_ms": ("latency ms", lambda value: f"{value:.2f}"),
-    "source": ("from", str),
+    "top1_percent": ("top-1\n%", lambda value: f"{value:.2f}"),
+    "top1_resolution": ("at\npx", str),
+    "latency_ms": ("latency\nms", lambda value: f"{value:.2f}"),
+    "source": ("by", str),
 }
 FORMATS = ("table", "json")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 
 from search_spaces.arch import Arch
-from search_spaces.families import fbnet, single_path
+from search_spaces.families import fbnet, hardcorenas, lcnet, mnasnet, mobilenetv3, single_path, tinynet
 from search_spaces.families.base import Family, Figures
+from search_spaces.families.efficientnet import published as efficientnet
 from search_spaces.families.fbnetv3 import published as fbnetv3
 from search_spaces.families.mobilenetv2 import published as mobilenetv2
 from search_spaces.families.rexnet import published as rexnet
@@ -15,11 +16,18 @@ FAMILIES: dict[str, Family] = {
     "fbnet": fbnet.FAMILY,
     "fbnetv3": fbnetv3.FAMILY,
     "single_path": single_path.FAMILY,
+    "mnasnet": mnasnet.FAMILY,
+    "hardcorenas": hardcorenas.FAMILY,
     "mobilenetv2": mobilenetv2.FAMILY,
+    "mobilenetv3": mobilenetv3.FAMILY,
+    "efficientnet": efficientnet.FAMILY,
+    "tinynet": tinynet.FAMILY,
     "rexnet": rexnet.FAMILY,
+    "lcnet": lcnet.FAMILY,
 }
 FAMILY_OF: dict[str, str] = {name: family for family, row in FAMILIES.items() for name in row.names}
 FIGURES: dict[str, Figures] = {name: figures for row in FAMILIES.values() for name, figures in row.figures.items()}
+BATCH_NORM_EPS: dict[str, float] = {n: eps for row in FAMILIES.values() for n, eps in row.batch_norm_eps.items()}
 
 
 def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:

@@ -178,15 +178,15 @@ def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
 
 
 def _published(name: str, tag: str) -> Source:
-    arch = zoo.published(name)
+    arch, eps = zoo.published(name), zoo.BATCH_NORM_EPS.get(name)
     if is_model(name):
         known = [full.partition(".")[2] for full in get_arch_pretrained_cfgs(name)]
         if tag and tag not in known:
             raise ValueError(f"timm has no weights {name}.{tag}; it has {', '.join(filter(None, known)) or 'none'}")
-        return Source(arch, name, tag or None)
+        return Source(arch, name, tag or None, batch_norm_eps=eps)
     if tag:
         raise ValueError(f"timm has no weights {name}.{tag}; {name} is described here but not in timm")
-    return Source(arch, name, timm_config(arch))
+    return Source(arch, name, timm_config(arch), batch_norm_eps=eps)
 
 
 def _from_folder(folder: Path) -> Source:

@@ -135,7 +135,7 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
     args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
     if arch.in_channels != 3:
         args["in_chans"] = arch.in_channels
-    if eps != DEFAULT_EPS:
+    if eps != zoo.BATCH_NORM_EPS.get(name, DEFAULT_EPS):
         args["bn_eps"] = eps
     return {
         "architecture": name,

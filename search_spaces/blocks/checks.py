@@ -7,6 +7,9 @@ from search_spaces.blocks.layer import Layer
 
 MOST_CHANNELS = 2**24  # and classes; no tensor of a larger side is of use, and their products stay countable
 MOST_EXPANSION = 1000
+# Where a strided convolution has its zeros: as many before the map as behind it, or where TensorFlow's SAME has them
+# (no more than are needed, an odd one behind). Both give ceil(side / stride) pixels, and they agree at stride 1.
+PADDINGS = ("symmetric", "tensorflow")
 
 
 def positive(layer: Layer, *names: str, most: int = MOST_CHANNELS) -> None:
@@ -41,6 +44,12 @@ def activation(layer: Layer, *names: str) -> None:
         if act not in ACTIVATIONS and act != "":
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"{layer.kind}: unknown activation {act!r}; one of {known} (or '' for none)")
+
+
+def padding(layer: Layer, name: str = "padding") -> None:
+    """One of `PADDINGS`."""
+    if getattr(layer, name) not in PADDINGS:
+        raise ValueError(f"{layer.kind}: unknown {name} {getattr(layer, name)!r}; one of {', '.join(PADDINGS)}")
 
 
 def expansion(layer: Layer, name: str = "expand_ratio") -> None:

@@ -32,11 +32,13 @@ class ConvBNAct(Layer):
     groups: int = 1
     act: str = "relu"
     residual: bool = later(False)
+    padding: str = later("symmetric")
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels", "kernel_size", "stride", "groups")
         checks.odd(self, "kernel_size")
         checks.activation(self, "act")
+        checks.padding(self)
 
     def has_residual(self, shape: Shape) -> bool:
         return self.residual and self.out_shape(shape) == shape
@@ -53,7 +55,7 @@ class ConvBNAct(Layer):
 
     @property
     def label(self) -> str:
-        return f"conv{self.kernel_size}x{self.kernel_size}"
+        return f"conv{self.kernel_size}x{self.kernel_size}" + ("_tf" if self.padding != "symmetric" else "")
 
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, residual=self.has_residual(shape))
@@ -71,6 +73,7 @@ class ConvBNAct(Layer):
             self.out_channels,
             self.kernel_size,
             stride=self.stride,
+            padding="same" if self.padding == "tensorflow" else "",
             groups=self.groups,
             apply_act=bool(self.act),
             act_layer=self.act or None,
@@ -88,8 +91,9 @@ def conv_bn_act_module() -> type[nn.Module]:
     class ConvBNActModule(nn.Module):
         def __init__(self, layer: ConvBNAct, shape: Shape, drop_path_rate: float = 0.0) -> None:
             super().__init__()
+            kernel, stride, groups = layer.kernel_size, layer.stride, layer.groups
             self.has_residual = layer.has_residual(shape)
-            self.conv = conv2d(shape.channels, layer.out_channels, layer.kernel_size, layer.stride, layer.groups)
+            self.conv = conv2d(shape.channels, layer.out_channels, kernel, stride, groups, layer.padding)
             self.bn1 = norm_act(layer.out_channels, layer.act)
             self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 

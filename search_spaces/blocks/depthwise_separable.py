@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
-from search_spaces.blocks.layer import InnerWidths, Layer, register
+from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True, slots=True)
 class DepthwiseSeparable(Layer):
-    """Depthwise, BN, act; [SE]; 1x1 project, BN (no activation): first blocks of MobileNetV2, Single-Path, FBNetV3."""
+    """Depthwise, BN, act; [SE]; 1x1 project, BN: the first blocks of MobileNetV2, MnasNet, FBNetV3 and others.
+
+    The residual is added where input and output shapes agree and `residual` is set. `linear=False` puts the activation
+    behind the projection too (MobileNetV1, LCNet).
+    """
 
     kind: ClassVar[str] = "depthwise_separable"
     in_cards: ClassVar[bool] = True
@@ -29,11 +33,14 @@ class DepthwiseSeparable(Layer):
     act: str = "relu"
     se: SqueezeExcite | None = None
     residual: bool = True
+    linear: bool = later(True)
+    padding: str = later("symmetric")
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels", "kernel_size", "stride")
         checks.odd(self, "kernel_size")
         checks.activation(self, "act")
+        checks.padding(self)
 
     def has_residual(self, shape: Shape) -> bool:
         return self.residual and self.out_shape(shape) == shape
@@ -54,7 +61,8 @@ class DepthwiseSeparable(Layer):
 
     @property
     def label(self) -> str:
-        return f"ds_k{self.kernel_size}" + ("_se" if self.se is not None else "")
+        marks = ((self.se is not None, "_se"), (not self.linear, "_act"), (self.padding != "symmetric", "_tf"))
+        return f"ds_k{self.kernel_size}" + "".join(mark for there, mark in marks if there)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         return InnerWidths(shape.channels, self.se.squeezed(shape.channels, shape.channels) if self.se else 0)
@@ -71,13 +79,14 @@ def depthwise_separable_module() -> type[nn.Module]:
     class DepthwiseSeparableModule(nn.Module):
         def __init__(self, layer: DepthwiseSeparable, shape: Shape, drop_path_rate: float = 0.0) -> None:
             super().__init__()
-            channels = shape.channels
+            channels, kernel, stride = shape.channels, layer.kernel_size, layer.stride
+            self.linear = layer.linear
             self.has_residual = layer.has_residual(shape)
-            self.conv_dw = conv2d(channels, channels, layer.kernel_size, layer.stride, groups=channels)
+            self.conv_dw = conv2d(channels, channels, kernel, stride, channels, layer.padding)
             self.bn1 = norm_act(channels, layer.act)
             self.se = layer.se.build(channels, channels) if layer.se else nn.Identity()
             self.conv_pw = conv2d(channels, layer.out_channels)
-            self.bn2 = norm_act(layer.out_channels, "")
+            self.bn2 = norm_act(layer.out_channels, "" if layer.linear else layer.act)
             self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
         def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +97,9 @@ def depthwise_separable_module() -> type[nn.Module]:
 
         def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
             x = masks.squeeze(self.se, self.bn1(self.conv_dw(x)), channels.inner, channels.squeezed)
-            return masks.projected(x, self.conv_pw, self.bn2, channels.inner, channels.out)
+            if self.linear:
+                return masks.projected(x, self.conv_pw, self.bn2, channels.inner, channels.out)
+            return masks.times(masks.projected(x, self.conv_pw, self.bn2, channels.inner, None), channels.out)
 
     return DepthwiseSeparableModule
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
-from search_spaces.blocks.layer import InnerWidths, Layer, register
+from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
@@ -45,6 +45,7 @@ class InvertedResidual(Layer):
     residual: bool = True
     expand_at_1: bool = True
     num_depthwise: int = 1
+    padding: str = later("symmetric")
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels", "kernel_size", "stride", "groups")
@@ -52,6 +53,7 @@ class InvertedResidual(Layer):
         checks.odd(self, "kernel_size")
         checks.activation(self, "act")
         checks.expansion(self)
+        checks.padding(self)
 
     def expanded(self, in_channels: int) -> int:
         """Channels of the depthwise convolution."""
@@ -89,6 +91,8 @@ class InvertedResidual(Layer):
             parts.append("sep")
         if self.se is not None:
             parts.append("se")
+        if self.padding != "symmetric":
+            parts.append("tf")
         return "_".join(parts)
 
     def table_row(self, shape: Shape) -> Layer:
@@ -98,11 +102,13 @@ class InvertedResidual(Layer):
     def batch_family(self, shape: Shape) -> Hashable | None:
         if self.se is not None or self.num_depthwise > 1 or not self.has_expand(shape.channels):
             return None
+        if self.padding != "symmetric":
+            return None
         return self.kernel_size, self.stride, self.act
 
     @property
     def nests(self) -> bool:
-        return self.groups == self.num_depthwise == 1
+        return self.groups == self.num_depthwise == 1 and self.padding == "symmetric"
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         checks.ungrouped(self)
@@ -132,7 +138,7 @@ def inverted_residual_module() -> type[nn.Module]:
             if self.has_expand:
                 self.conv_pw = conv2d(shape.channels, expanded, groups=layer.groups)
                 self.bn1 = norm_act(expanded, act)
-            self.conv_dw = conv2d(expanded, expanded, kernel, layer.stride, groups=expanded)
+            self.conv_dw = conv2d(expanded, expanded, kernel, layer.stride, expanded, layer.padding)
             self.bn2 = norm_act(expanded, act)
             self.more_depthwise = nn.ModuleList(
                 nn.Sequential(conv2d(expanded, expanded, kernel, groups=expanded), norm_act(expanded, act))

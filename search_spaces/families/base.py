@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.arch import Arch
@@ -26,7 +26,8 @@ class Family:
     """A family of published networks: its paper, what distinguishes its networks, and published accuracies, by name.
 
     `build(form, num_classes, resolution, in_channels)`: the arch of one of `forms`; None as resolution is the
-    network's own. Networks that `figures` does not list have no published accuracy that we could read in its source.
+    network's own. Networks that `figures` does not list have no published accuracy that we could read in its source;
+    `batch_norm_eps` lists those whose batch norms have another epsilon than torch's 1e-5.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Family:
     forms: Mapping[str, Any]
     build: Callable[[Any, int, int | None, int], Arch]
     figures: Mapping[str, Figures]
+    batch_norm_eps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import timm
 import torch
 
 import nas
-from nas.networks import weights
+from nas.networks import model_folder, weights
 from nas.networks.creation import create_model
 from search_spaces import zoo
 from search_spaces.arch import Arch
@@ -22,6 +22,18 @@ NAMES = (
     *("mobilenetv2_035", "mobilenetv2_050", "mobilenetv2_075", "mobilenetv2_100", "mobilenetv2_110d"),
     *("mobilenetv2_120d", "mobilenetv2_140", "rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200", "rexnet_300"),
     *("rexnetr_100", "rexnetr_130", "rexnetr_150", "rexnetr_200", "rexnetr_300"),
+    *("mnasnet_small", "mnasnet_050", "semnasnet_050", "hardcorenas_a", "mobilenetv3_small_050"),
+    *("mobilenetv3_large_075", "tf_mobilenetv3_small_minimal_100", "tf_mobilenetv3_large_075"),
+    *("efficientnet_b0", "efficientnet_lite0", "tinynet_e", "lcnet_050"),
+)
+OTHERS = [name for name in zoo.FAMILY_OF if timm.is_model(name) and name not in NAMES]
+PYRAMIDS = (
+    "mnasnet_small",
+    "hardcorenas_a",
+    "tf_mobilenetv3_small_075",
+    "efficientnet_lite0",
+    "tinynet_e",
+    "lcnet_035",
 )
 SIDE = 64
 
@@ -32,7 +44,7 @@ def without_initialisation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.networks.network.init_weights", lambda module: None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_weights_and_outputs_are_timms(name: str) -> None:
     torch.manual_seed(0)
     theirs, ours = timm.create_model(name).eval(), create_model(name).eval()
@@ -64,7 +76,7 @@ def test_weights_and_outputs_are_timms(name: str) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in ours.parameters())
 
 
-@pytest.mark.parametrize("name", ["fbnetc_100", "fbnetv3_b", "rexnet_100", "mobilenetv2_140"])
+@pytest.mark.parametrize("name", ["fbnetc_100", "fbnetv3_b", "rexnet_100", "mobilenetv2_140", *PYRAMIDS])
 def test_feature_pyramid_is_timms(name: str) -> None:
     x = torch.randn(1, 3, SIDE, SIDE)
     for indices in ((0, 1, 2, 3, 4), (1, 3)):
@@ -184,6 +196,22 @@ def test_pretrained_goes_through_timms_loader(tmp_path) -> None:
     torch.save({"bogus": torch.zeros(1)}, file)
     with pytest.raises(ValueError, match="pretrained weights of fbnetc_100 cannot be loaded"):
         nas.create_model("fbnetc_100", pretrained=True, pretrained_cfg_overlay=overlay)
+
+
+@pytest.mark.parametrize("eps", [None, 1e-5])
+def test_nets_from_tensorflow_have_their_epsilon_and_keep_the_one_they_got(eps: float | None, tmp_path) -> None:
+    """timm gives these nets 1e-3 unless it is told; so a folder says nothing of 1e-3, and does of any other."""
+    name = "tf_mobilenetv3_small_minimal_100"
+    net = create_model(name, num_classes=5, batch_norm_eps=eps).eval()
+    assert net.batch_norm_eps == (eps or 1e-3)
+    model_folder.write(tmp_path / "net", net)
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    assert (config["architecture"], config["model_args"]) == (name, {} if eps is None else {"bn_eps": eps})
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
+    x = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(x), net(x))
+        torch.testing.assert_close(nas.create_model(tmp_path / "net").eval()(x), net(x))
 
 
 def test_creating_a_network_warns_of_nothing() -> None:

@@ -53,16 +53,20 @@ def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.Cap
     assert command.tables_of(tmp_path, Device()) == []  # another machine's `local`
     assert "is left out, as it is not of this machine" in capsys.readouterr().out
     main([f"tables={tmp_path}", "device.name=desk", "filter=fbnetc_100"])
-    assert "latency ms" in capsys.readouterr().out
+    assert "┃ latency ┃" in capsys.readouterr().out
     main([f"tables={tmp_path}", "device.name=desk", "filter=rexnet"])  # a column of dashes would say nothing
     shown = capsys.readouterr().out
-    assert "latency ms" not in shown and "desk-onnxruntime-fp32-b1-t1" in shown
+    assert "┃ latency ┃" not in shown and "desk-onnxruntime-fp32-b1-t1" in shown
 
 
 def test_the_table_fits_a_terminal(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     main([f"tables={tmp_path}"])
     shown = capsys.readouterr().out
     assert max(len(line.rstrip()) for line in shown.splitlines() if line.startswith("│")) <= 80
+    for name in zoo.FAMILY_OF:
+        lines = command.folded(name).splitlines()
+        assert "".join(lines) == name and max(map(len, lines)) <= command.NAME_WIDTH
+        assert all(f"│ {line} " in shown for line in lines)
     sources = {figures.source for figures in zoo.FIGURES.values()}
     assert all(f"] {source}" in shown for source in sources) and f"[{len(sources)}]" in shown
 

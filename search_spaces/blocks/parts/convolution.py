@@ -7,10 +7,20 @@ from torch import Tensor, nn
 
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.parts.depthwise import DepthwiseConv2d
+from search_spaces.blocks.parts.tensorflow_padding import TensorflowConv2d
 
 
-def conv2d(in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Convolution without bias and with "same" padding for an odd kernel."""
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    padding: str = "symmetric",
+) -> nn.Conv2d:
+    """Convolution without bias and with "same" padding for an odd kernel, one of `checks.PADDINGS`."""
+    if padding == "tensorflow" and stride > 1:
+        return TensorflowConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
     kind = DepthwiseConv2d if groups == in_channels == out_channels else nn.Conv2d
     return kind(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
 

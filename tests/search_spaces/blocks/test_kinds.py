@@ -21,6 +21,7 @@ from nas.methods.supernets.mixture import PathWeights, Supernet
 from nas.methods.supernets.nested_candidates import nest_of
 from nas.methods.supernets.width_plan import width_plan
 from nas.networks.network import build_network
+from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.blocks import (
     KINDS,
@@ -63,10 +64,13 @@ SE = SqueezeExcite(norm=True, gate="hard_sigmoid")
 LAYERS: list[Layer] = [
     ConvBNAct(24, 5, 2),
     ConvBNAct(16, groups=2, act=""),
+    ConvBNAct(24, 5, 2, padding="tensorflow"),
     InvertedResidual(16, 5, 1, 3, se=SE),
     InvertedResidual(24, 3, 2, 1, groups=2, expand_at_1=False, num_depthwise=2),
+    InvertedResidual(24, 5, 2, se=SE, padding="tensorflow"),
     DepthwiseSeparable(16, 3, 1, se=SE),
     DepthwiseSeparable(24, 5, 2, act="hard_swish"),
+    DepthwiseSeparable(24, 3, 2, act="hard_swish", linear=False, padding="tensorflow"),
     LinearBottleneck(20, se=SqueezeExcite(1 / 12, of="expanded", divisor=1, norm=True)),
     LinearBottleneck(16, expand_ratio=1),
     Skip(16),
@@ -156,6 +160,36 @@ def test_unmasked_is_the_branch(layer: Layer) -> None:
         torch.testing.assert_close(y, module(x))
 
 
+# Of archs as they were before kinds got further fields.
+IDS = {
+    "fbnetc_100": "ca76a12b4e",
+    "fbnet_b": "a35db032f8",
+    "fbnet_c_pytorch": "c022d2ff05",
+    "fbnetv3_g": "7eb785eb19",
+    "spnasnet_100": "9fb3906154",
+    "mobilenetv2_140": "163add0d06",
+    "rexnet_150": "ceead6f804",
+}
+
+
+def test_later_fields_change_no_file_of_old() -> None:
+    assert {name: zoo.published(name).id for name in IDS} == IDS
+    for layer in (ConvBNAct(8), InvertedResidual(8), DepthwiseSeparable(8)):
+        assert not {"padding", "linear"} & set(layer.to_dict())
+    assert DepthwiseSeparable(8, linear=False).to_dict()["linear"] is False
+
+
+def test_masks_of_a_block_with_an_activation_behind_it() -> None:
+    """A mask scales what the block gives, behind the activation; channels of mask 0 give nothing."""
+    layer = DepthwiseSeparable(24, act="hard_swish", linear=False)
+    module = layer.build(SHAPE).eval()
+    nn.init.uniform_(module.bn2.bias)
+    x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([1.0] * 8 + [0.5] * 8 + [0.0] * 8)
+    with torch.no_grad():
+        torch.testing.assert_close(module.masked(x, ChannelMasks(mask)), module(x) * mask[:, None, None])
+
+
 def test_reading_a_layer_says_what_is_wrong() -> None:
     for data, words in (
         ({"kind": "skip"}, "skip is incomplete: it needs out_channels"),
@@ -169,6 +203,10 @@ def test_reading_a_layer_says_what_is_wrong() -> None:
         (
             {"kind": "depthwise_separable", "out_channels": 8, "se": {"ratio": "a"}},
             "se: ratio must be a number, got 'a'",
+        ),
+        (
+            {"kind": "conv_bn_act", "out_channels": 8, "padding": "valid"},
+            "conv_bn_act: unknown padding 'valid'; one of symmetric, tensorflow",
         ),
         (
             {"kind": "inverted_residual", "out_channels": 8, "expand_ratio": float("nan")},

@@ -1,0 +1,1 @@
+"""EfficientNets: the published networks."""
