@@ -19,7 +19,7 @@ import nas
 from nas.data.images import ImageData, in_memory
 from nas.latency.device import Device
 from nas.methods.base import CandidateMethod
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import Order, train_candidate
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
@@ -68,7 +68,7 @@ class Here(Pretended):
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(LocalEngine, "open", lambda self, work: Here().open(work))
+    monkeypatch.setattr(LocalExecutor, "open", lambda self, work: Here().open(work))
 
 
 def test_the_function_finds_what_the_command_finds() -> None:
@@ -114,7 +114,7 @@ def test_an_interrupted_search_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     given: Any = {"space": SMALL, "data": {"card": "digits", "resolution": 8}, "method": "random", **ASKED}
     whole = nas.run_search(run_dir="whole", **given)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalEngine, "open", lambda self, work: Here(die_after=1).open(work))
+        patch.setattr(LocalExecutor, "open", lambda self, work: Here(die_after=1).open(work))
         with pytest.raises(KeyboardInterrupt):
             nas.run_search(run_dir="r", **given)
     resumed = nas.run_search(resume="r")

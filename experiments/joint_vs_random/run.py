@@ -17,7 +17,7 @@ from nas.derive.budget import resolve_budget
 from nas.latency.device import Device
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.latency.tables.table import LatencyTable
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
 from nas.methods.candidates.training_job import Order
 from nas.runs.run import Run
@@ -104,7 +104,7 @@ def search(
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
-        search = CandidateSearch(method_of(method), feasible, order_of, LocalEngine(workers=1), settings, seed)
+        search = CandidateSearch(method_of(method), feasible, order_of, LocalExecutor(workers=1), settings, seed)
         found = search_candidates(run, search)
     genotype = found.genotypes[0]
     return {

@@ -15,7 +15,7 @@ from nas.derive.settings import check_budget
 from nas.latency.device import Device
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.early_stopping import check_equal_lengths
-from nas.methods.candidates.executors.base import Engine
+from nas.methods.candidates.executors.base import Executor
 from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.storage import check_storage
@@ -64,7 +64,7 @@ class SearchSetup:
     budget: BudgetRequest
     latency: Latency
     candidates: CandidateSettings
-    executor: Engine
+    executor: Executor
     derivation: Derivation
     training: FinalTraining
     compute: Compute
@@ -92,7 +92,7 @@ class SearchSetup:
             budget=budget,
             latency=config["latency"],
             candidates=cards.build({"_target_": SETTINGS, **config["search"]}, "search", {}),
-            executor=cards.given(config["engine"], "engine"),
+            executor=cards.given(config["executor"], "executor"),
             derivation=Derivation(how, asked["use"], asked["count"], budget.rounds, config["seed"]),
             training=FinalTraining(**config["train"]),
             compute=compute,

@@ -38,6 +38,7 @@ from nas.terminal.configuration.override_text import command as command_text
 from nas.terminal.configuration.override_text import literal
 from nas.terminal.error_lines import USER_ERROR, Terminated, report
 from nas.terminal.progress import log
+from nas.terminal.renamed_keys import check_groups, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
 from search_spaces.annotations import check_type
 
@@ -80,7 +81,8 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
                 with _terminable():
                     arguments = words.ordered(arguments)
                     words.check_cards(words.card_folders(arguments))
-                    arguments = own_method(config_name, arguments)
+                    check_groups(words.card_folders(arguments))
+                    arguments = own_method(config_name, present_words(config_name, arguments))
                     if {"-h", "--help"} & set(arguments):
                         show_help(config_name, function, settings(arguments))
                     else:
@@ -178,7 +180,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
 
 def _check_settings(cfg: DictConfig) -> None:
     """Find mistakes in our own cards before the libraries that compute are imported, which takes seconds."""
-    for name in ("recipe", "device", "method", "engine", "effort", "data", "space"):
+    for name in ("recipe", "device", "method", "executor", "effort", "data", "space"):
         node = OmegaConf.select(cfg, name, default=None)
         if not isinstance(node, DictConfig) or str(node.get("_target_")).partition(".")[0] not in OWN:
             continue

@@ -22,7 +22,7 @@ class SearchKeywords(TypedDict, total=False):
     recipe: Any
     recipe_space: Any
     predictor: Any
-    engine: Any
+    executor: Any
     experiment: str
     latency_ms: float
     fraction: float
@@ -64,7 +64,7 @@ class DeriveKeywords(TypedDict, total=False):
     recipe: Any
     recipe_space: Any
     device: Any
-    engine: Any
+    executor: Any
     overrides: Sequence[str]
 
 

@@ -26,6 +26,7 @@ from nas.terminal.configuration.composition import CONF, compose
 from nas.terminal.configuration.override_text import literal, value_text
 from nas.terminal.entry import check_types, checked, plain, run_config
 from nas.terminal.error_lines import message
+from nas.terminal.renamed_keys import present_key, present_words
 
 CARD = "card"  # the key of a card's name among its settings
 FROM_DATA = ("resolution", "num_classes", "in_channels")
@@ -37,13 +38,13 @@ def resolved(command: str, keywords: Mapping[str, Any], types: Mapping[str, Any]
     A keyword None is one not given. `overrides`: further settings as the command line has them, `["search.trials=8"]`.
     Raises `ValueError` for what the command line would refuse, in the same words.
     """
-    given = {key: value for key, value in keywords.items() if value is not None}
+    given = {present_key(command, key): value for key, value in keywords.items() if value is not None}
     further: Sequence[str] = given.pop("overrides", ())
     objects: dict[str, Any] = {}
     words: list[str] = []
     for key, value in given.items():
         words += _words(key, value, objects)
-    words += further
+    words = present_words(command, [*words, *further])
     try:
         cfg = compose(command, words)
         for key, value in objects.items():

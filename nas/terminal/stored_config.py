@@ -18,9 +18,10 @@ from nas.terminal.configuration.card_roles import ROLES, check_places
 from nas.terminal.configuration.composition import CONF, targets
 from nas.terminal.configuration.moved_targets import moved
 from nas.terminal.configuration.override_text import command, literal
+from nas.terminal.renamed_keys import present_config
 from search_spaces.identity import differences
 
-HARMLESS = ("search.trials", "search.finalists", "search.attempts", "engine", "tables", "data.root")
+HARMLESS = ("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root")
 SPOKEN_FOR = ("resume", "debug", "run_dir")
 
 
@@ -31,7 +32,7 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
     command line gives again. Texts are taken as they stand, without interpolation. Raises `ValueError` for another name
     and where `path` is no run directory.
     """
-    values = moved(Run.read_config(path))
+    values = present_config(moved(Run.read_config(path)))
     where = f"{path}/config.yaml: "
     check_places(values, where)
     stored = OmegaConf.create(_literal(values))

@@ -73,7 +73,7 @@ class Scored(Pretended):
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "nas.methods.candidates.executors.local.LocalEngine.open", lambda self, work: Scored().open(work)
+        "nas.methods.candidates.executors.local.LocalExecutor.open", lambda self, work: Scored().open(work)
     )
 
 

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, table_path
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.training_job import Order, train_candidate
 from nas.runs import checkpoint
@@ -161,7 +161,7 @@ def in_this_process() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalEngine, "open", lambda self, work: InThisProcess().open(work))
+        patch.setattr(LocalExecutor, "open", lambda self, work: InThisProcess().open(work))
         yield
     torch.set_num_threads(threads)
 

@@ -13,7 +13,7 @@ import pytest
 
 from nas.latency.build import build_table
 from nas.methods.candidates.executors.base import Done, Work
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from nas.search.__main__ import main
@@ -75,7 +75,7 @@ class Executioner:
 
 
 class Here:
-    """An engine that trains in this process, where it can be killed."""
+    """An executor that trains in this process, where it can be killed."""
 
     capacity = 2
 
@@ -107,10 +107,10 @@ def executioner(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = Executioner(monkeypatch)
 
     @contextlib.contextmanager
-    def here(self: LocalEngine, work: Work) -> Iterator[Here]:
+    def here(self: LocalExecutor, work: Work) -> Iterator[Here]:
         yield Here(work, found)
 
-    monkeypatch.setattr(LocalEngine, "open", here)
+    monkeypatch.setattr(LocalExecutor, "open", here)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The doctor looks for what the exporters and engines import, under the names they import it by."""
+"""The doctor looks for what the exporters and executors import, under the names they import it by."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shlex
 import signal
@@ -19,27 +18,9 @@ from omegaconf import OmegaConf
 
 from nas.runs.files import write_text
 from nas.runs.run import Run
-from nas.terminal.configuration.cards import find_target
-from nas.terminal.configuration.moved_targets import MOVED
-from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain, run_config, typed
+from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain, typed
 from nas.terminal.error_lines import Terminated
-
-Outcome = tuple[int, str]
-
-
-@pytest.fixture
-def attempt(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Run a command made of `body` under `conf/search.yaml`; returns its exit status and what it wrote on stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(overrides: list[str], body: Callable[[DictConfig], None] = lambda cfg: None) -> Outcome:
-        try:
-            entry("search")(body)(overrides)
-        except SystemExit as stop:
-            return int(stop.code or 0), capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return run
+from tests.terminal.conftest import Outcome
 
 
 @pytest.mark.parametrize(
@@ -81,47 +62,6 @@ def test_one_line_that_names_the_cure(attempt: Callable[..., Outcome], override:
     for word in words:
         assert word in text
     assert list(Path().iterdir()) == []
-
-
-def test_what_is_harmless_or_the_cure_may_change_on_resume(attempt: Callable[..., Outcome]) -> None:
-    seen: list[tuple[int, int, float]] = []
-
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", len(seen), loss=1.0)
-            seen.append((cfg.search.trials, cfg.engine.workers, cfg.recipe.lr))
-
-    assert attempt(["run_dir=r", "search.trials=4", "engine.workers=2", "recipe.lr=0.5"], body) == (0, "")
-    changes = ["search.trials=64", "engine.workers=3", "recipe.lr=0.1"]
-    assert attempt(["resume=r", *changes], body) == (0, "")
-    assert attempt(["resume=r"], body) == (0, "")  # they were kept
-    assert seen == [(4, 2, 0.5), (64, 3, 0.1), (64, 3, 0.1)]
-
-
-def test_the_data_of_a_resumed_run_may_lie_elsewhere_now(attempt: Callable[..., Outcome]) -> None:
-    roots: list[str] = []
-
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)):
-            roots.append(cfg.data.root)
-
-    assert attempt(["run_dir=r", "data=npz", "data.root=a.npz"], body) == (0, "")
-    assert attempt(["resume=r", "data=npz", "data.root=b.npz"], body) == (0, "")
-    assert attempt(["resume=r"], body) == (0, "") and roots == ["a.npz", "b.npz", "b.npz"]
-    assert "data differs" in attempt(["resume=r", "data=npz", "data.root=b.npz", "data.num_classes=5"], body)[1]
-
-
-def test_a_killed_run_is_continued_with_what_its_directory_does_not_do_unasked(attempt: Callable[..., Outcome]) -> None:
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-            raise KeyboardInterrupt
-
-    again = "python -m nas.search 'resume=\"r (1)\"' 'tables=my tables'"
-    status, text = attempt(["run_dir='r (1)'", "tables=my tables", "seed=1"], body)
-    assert status == 130 and text == f"\ninterrupted; continue with: {again}\n"
-    assert "tables=my tables, which lies outside" in attempt(["resume='r (1)'"], body)[1]
-    assert attempt(shlex.split(again)[3:], body)[1].startswith("\ninterrupted")
 
 
 @pytest.mark.parametrize(
@@ -249,91 +189,6 @@ def test_debug_shows_the_traceback(attempt: Callable[..., Outcome]) -> None:
 
     status, text = attempt(["debug=true"], body)
     assert status == 2 and "Traceback" in text and "bad value" in text
-
-
-def test_a_failed_run_says_how_to_continue(attempt: Callable[..., Outcome]) -> None:
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-            raise KeyboardInterrupt if cfg.seed else ValueError("loss is nan")
-
-    status, text = attempt(["run_dir=first"], body)
-    assert status == 2 and "loss is nan" in text and "resume=first" in text and text.count("\n") == 1
-    status, text = attempt(["run_dir=second", "seed=1"], body)
-    assert status == 130 and "python -m nas.search resume=second" in text
-
-
-def test_resume_keeps_the_settings(attempt: Callable[..., Outcome]) -> None:
-    seeds: list[int] = []
-
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-            seeds.append(cfg.seed)
-
-    assert attempt(["run_dir=r", "seed=7"], body) == (0, "")
-    assert attempt(["resume=r"], body) == (0, "")
-    assert attempt(["resume=r", "seed=7", "space=fbnet"], body) == (0, "")
-    assert seeds == [7, 7, 7]
-    status, text = attempt(["resume=r", "seed=8"], body)
-    assert status == 2 and "seed differs (the run has 7, now 8)" in text and "what may change: search.trials" in text
-    status, text = attempt(["resume=r", "recipe=fbnet"], body)
-    assert status == 2 and "recipe differs: " in text
-    status, text = attempt(["run_dir=r"], body)
-    assert status == 2 and "already holds a run" in text and "resume=r" in text
-
-
-def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> None:
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-
-    attempt(["run_dir=r"], body)
-    config = Path("r/config.yaml")
-    original = config.read_text()
-    config.write_text(original.replace("search_spaces.families.fbnet.fbnet", "os.system"))
-    assert config.read_text() != original
-    status, text = attempt(["resume=r"], body)
-    assert status == 2 and "os.system" in text
-    with pytest.raises(ValueError, match="which no card of this installation names"):
-        run_config("r")
-    config.write_text("- 1\n")
-    assert attempt(["resume=r"], body)[0] == 2
-    config.write_text("a: [1\n")
-    status, text = attempt(["resume=r"], body)
-    assert status == 2 and "damaged" in text and text.count("\n") == 1
-
-
-def test_a_run_directory_may_use_the_names_of_an_earlier_release(attempt: Callable[..., Outcome]) -> None:
-    found = []
-
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-        found.append(cfg.space._target_)
-
-    attempt(["run_dir=r"], body)
-    for config in (Path("r/config.yaml"), Path("r/checkpoints/config.yaml")):
-        config.write_text(config.read_text().replace("search_spaces.families.fbnet.fbnet", "search_spaces.fbnet.fbnet"))
-    assert attempt(["resume=r"], body) == (0, "")
-    assert found == ["search_spaces.families.fbnet.fbnet"] * 2
-    for name, now in MOVED.items():
-        if name.startswith("search_spaces."):
-            assert find_target(name) is find_target(now)
-
-
-def test_a_run_is_continued_by_the_command_that_began_it(attempt: Callable[..., Outcome]) -> None:
-    def body(cfg: DictConfig) -> None:
-        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
-            run.log("search", 0, loss=1.0)
-
-    attempt(["run_dir=r"], body)
-    file = Path("r/env.json")
-    environment = json.loads(file.read_text())
-    for command, status in (("search", 0), ("train", 2)):
-        file.write_text(json.dumps(environment | {"command": f"python -m nas.{command} run_dir=r"}))
-        assert attempt(["resume=r"], body)[0] == status
-    assert "a run of nas.train; continue it with: python -m nas.train resume=r\n" in attempt(["resume=r"], body)[1]
 
 
 def test_sweep_gives_every_job_its_own_run_directory_and_names_their_folder(

@@ -52,7 +52,7 @@ class Line(Ridge):
 
 
 class Here:
-    """An engine in this process."""
+    """An executor in this process."""
 
     @contextlib.contextmanager
     def open(self, work):
@@ -73,9 +73,9 @@ CARDS = {
     "method/draw": "_target_: mine.Draw\npredictor: ${predictor}\n",
     "data/shapes": "_target_: mine.shapes\nroot: ???\nresolution: 8\n",
     "predictor/line": "_target_: mine.Line\n",
-    "engine/here": "_target_: mine.Here\n",
+    "executor/here": "_target_: mine.Here\n",
 }
-GIVEN = ["--config-dir", "my cards", "space=tiny", "data=shapes", "predictor=line", "engine=here"]
+GIVEN = ["--config-dir", "my cards", "space=tiny", "data=shapes", "predictor=line", "executor=here"]
 SMALL = ["search.trials=2", "search.epochs=1", "recipe.epochs=1", "recipe.warmup_epochs=0", "budget.macs=1000000"]
 
 
@@ -170,8 +170,8 @@ def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"tables": "../elsewhere"}, "tables=../elsewhere, which lies outside"),
         ({"search": {"storage": "sqlite:///../stolen.db"}}, "search.storage=sqlite:///../stolen.db, which lies"),
         (
-            {"engine": {"_target_": "nas.methods.candidates.executors.ray.RayEngine", "address": "far:1"}},
-            "engine.address=far:1",
+            {"executor": {"_target_": "nas.methods.candidates.executors.ray.RayExecutor", "address": "far:1"}},
+            "executor.address=far:1",
         ),
         ({"space": {"_target_": "nas.data.digits.digits"}}, "makes no search space"),
         ({"budget": {"_target_": "search_spaces.families.fbnet.fbnet"}}, "budget._target_ names code"),

@@ -11,7 +11,7 @@ import numpy as np
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates import early_stopping
 from nas.methods.candidates.early_stopping import Stop
-from nas.methods.candidates.executors.base import Engine, Workers
+from nas.methods.candidates.executors.base import Executor, Workers
 from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
 from nas.methods.candidates.storage import file_url
 from nas.methods.candidates.study import study_identity
@@ -86,7 +86,7 @@ class CandidateSearch:
     method: CandidateMethod
     feasible: Feasible
     order_of: Callable[[str, Genotype], Order]
-    engine: Engine
+    executor: Executor
     settings: CandidateSettings
     seed: int
 
@@ -94,7 +94,7 @@ class CandidateSearch:
 def search_candidates(run: Run, search: CandidateSearch) -> Found:
     """Run the search, or what is left of it. Raises `ValueError` where no candidate could be trained.
 
-    A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: engine,
+    A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: executor,
     number of workers and interruptions do not change what is found.
     """
     method, feasible, settings, seed = search.method, search.feasible, search.settings, search.seed
@@ -115,7 +115,7 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
 
     with (
         phase("training candidates", total, "candidate", completed=settled) as advance,
-        search.engine.open(train_candidate) as workers,
+        search.executor.open(train_candidate) as workers,
     ):
         number = 0
         while len(proposal.told) < total:

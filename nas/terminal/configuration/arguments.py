@@ -25,7 +25,7 @@ PATHS = (
     *("run", "run_dir", "resume", "arch", "checkpoint", "initial_weights", "tables", "kit", "file", "out", "output"),
     *("data_root", "data.root"),
 )  # settings that are paths
-OUTSIDE = ("tables", "search.storage", "engine.address")  # settings that reach beyond a run directory
+OUTSIDE = ("tables", "search.storage", "executor.address")  # settings that reach beyond a run directory
 
 
 def ordered(arguments: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ ROLES = {
     "space": Role("a search space (search_spaces.space.SearchSpace)", "search_spaces.space.SearchSpace"),
     "method": Role("a method, which has search(task) or start(...)", deeds=("search", "start")),
     "predictor": Role("a predictor card, which has build(...)", deeds=("build",)),
-    "engine": Role("an engine, which has open(work)", deeds=("open",)),
+    "executor": Role("an executor, which has open(work)", deeds=("open",)),
     "data": Role("a data set (nas.data.ImageData)", "nas.data.images.ImageData"),
     "device": Role("a device (nas.latency.device.Device)", "nas.latency.device.Device", holds_cards=False),
     "recipe": Role("a recipe (search_spaces.recipe.Recipe)", "search_spaces.recipe.Recipe", holds_cards=False),

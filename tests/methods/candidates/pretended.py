@@ -1,4 +1,4 @@
-"""Candidate searches whose trainings are made up: a small space, a quick method, an engine that runs no training."""
+"""Candidate searches whose trainings are made up: a small space, a quick method, an executor that runs no training."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def made_up_percent(candidate: str) -> float:
 
 
 class Pretended(ABC):
-    """An engine whose results follow from the orders alone, newest first; it is interrupted after `die_after` of them.
+    """An executor whose results follow from the orders alone, newest first, interrupted after `die_after` of them.
 
     `seen`: the orders it was given, as they ended.
     """
@@ -87,7 +87,7 @@ class Pretended(ABC):
 
 def search(
     folder: Path,
-    engine: Any,
+    executor: Any,
     space: JointSpace,
     limits: list[Limit],
     settings: CandidateSettings,
@@ -103,4 +103,4 @@ def search(
 
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
         changed = dataclasses.replace(settings, **changes)
-        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), order_of, engine, changed, 0))
+        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), order_of, executor, changed, 0))

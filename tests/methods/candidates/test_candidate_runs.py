@@ -93,7 +93,7 @@ def outcome(run: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_killed_search_loses_only_what_was_under_way(tmp_path: Path) -> None:
-    settings = ["space=fbnet", "method=predictor", *SMALL, "budget.tolerance=100", "engine.workers=2"]
+    settings = ["space=fbnet", "method=predictor", *SMALL, "budget.tolerance=100", "executor.workers=2"]
     finish(tmp_path, *settings, "run_dir=whole")
     kill_when(start(tmp_path, *settings, "run_dir=part"), lambda: complete(tmp_path / "part") >= 4)
     before = complete(tmp_path / "part")
@@ -136,7 +136,7 @@ def test_fbnetv3_on_digits(tmp_path: Path) -> None:
         "search.epochs=2",
         "method.initial=5",
         "recipe.epochs=5",
-        "engine.workers=2",
+        "executor.workers=2",
         "run_dir=run",
     )
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -20,7 +20,7 @@ from nas.data import ImageData
 from nas.data.digits import digits
 from nas.derive.budget import count_limits
 from nas.methods.candidates.executors.base import Work
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.kept_data import KeptData, image_bytes
 from nas.methods.candidates.loop import CandidateSettings, Found
 from nas.methods.candidates.training_job import Order, search_recipe, train_candidate
@@ -55,11 +55,11 @@ class Pretended(pretended.Pretended):
         return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
 
 
-def search(folder: Path, engine: Any, **changes: Any) -> Found:
-    return pretended.search(folder, engine, SPACE, count_limits(SPACE, 600_000, None), SETTINGS, 0.2, **changes)
+def search(folder: Path, executor: Any, **changes: Any) -> Found:
+    return pretended.search(folder, executor, SPACE, count_limits(SPACE, 600_000, None), SETTINGS, 0.2, **changes)
 
 
-def test_what_is_found_does_not_depend_on_the_engine(tmp_path: Path) -> None:
+def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
     one = search(tmp_path / "one", Pretended())
     three = search(tmp_path / "three", Pretended(workers=3))
     np.testing.assert_array_equal(one.genotypes, three.genotypes)
@@ -75,23 +75,23 @@ def test_what_is_found_does_not_depend_on_the_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", [0, 2, 7, 9])
 def test_an_interrupted_search_goes_on_and_ends_the_same(moment: int, tmp_path: Path) -> None:
     expected = search(tmp_path / "whole", Pretended())
-    engine = Pretended(workers=2, die_after=moment)
+    executor = Pretended(workers=2, die_after=moment)
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "part", engine)
+        search(tmp_path / "part", executor)
     rest = Pretended(workers=2)
     found = search(tmp_path / "part", rest, resume=True)
     np.testing.assert_array_equal(found.genotypes, expected.genotypes)
-    trained = engine.trained + rest.trained
+    trained = executor.trained + rest.trained
     assert len(trained) == len(set(trained)) == 10  # nothing was trained twice
     records = [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "part")]
     assert records == [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "whole")]
 
 
 def test_failures_are_tried_again(tmp_path: Path) -> None:
-    engine = Pretended(fail_first=True)
-    found = search(tmp_path / "run", engine)
+    executor = Pretended(fail_first=True)
+    found = search(tmp_path / "run", executor)
     np.testing.assert_array_equal(found.genotypes, search(tmp_path / "fine", Pretended()).genotypes)
-    assert len(engine.seen) == 20
+    assert len(executor.seen) == 20
     with pytest.raises(ValueError, match="none of 8 candidates could be trained; the last reason: ValueError: div"):
         search(tmp_path / "bad", Pretended(fail_first=True), method=RandomSearch(), attempts=1)
 
@@ -100,7 +100,7 @@ def test_a_real_training_is_the_same_in_another_process() -> None:
     genotype = (0,) * len(SPACE.variables)
     order = digits_order(SPACE, "abc", genotype, 0.2)
     here = train_candidate(order)
-    with LocalEngine(workers=1).open(train_candidate) as workers:
+    with LocalExecutor(workers=1).open(train_candidate) as workers:
         workers.submit(1, order)
         while not (done := workers.wait(60)):
             pass
@@ -171,10 +171,10 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
     from ray.cluster_utils import Cluster
 
-    from nas.methods.candidates.executors.ray import RayEngine
+    from nas.methods.candidates.executors.ray import RayExecutor
 
     settings: dict[str, Any] = {"method": RandomSearch(), "trials": 8, "batch": 4, "attempts": 3}
-    local = search(tmp_path / "local", LocalEngine(workers=1), **settings)
+    local = search(tmp_path / "local", LocalExecutor(workers=1), **settings)
     # workers import this module by its name, from a folder that pytest puts on this process's path alone
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
@@ -195,7 +195,7 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest
                 pass
             cluster.remove_node(second, allow_graceful=False)
 
-        class Noting(RayEngine):
+        class Noting(RayExecutor):
             def open(self, work: Work) -> Any:
                 return super().open(functools.partial(on_a_node, notes, second.node_id, work))
 

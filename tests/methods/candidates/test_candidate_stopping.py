@@ -19,7 +19,7 @@ from nas.methods.candidates.early_stopping import (
     ordered,
     to_dict,
 )
-from nas.methods.candidates.executors.local import LocalEngine
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSettings, Found
 from nas.methods.candidates.training_job import Order, train_candidate
 from nas.methods.candidates.trials import Outcome
@@ -71,8 +71,8 @@ class Pretended(pretended.Pretended):
         return [order.stop_epoch or BASE.epochs for order in self.seen]
 
 
-def search(folder: Path, engine: Any, **changes: Any) -> Found:
-    return pretended.search(folder, engine, SPACE, [], SETTINGS, 0.7, **changes)
+def search(folder: Path, executor: Any, **changes: Any) -> Found:
+    return pretended.search(folder, executor, SPACE, [], SETTINGS, 0.7, **changes)
 
 
 def order_of(candidate: str) -> Order:
@@ -112,10 +112,10 @@ def test_too_little_to_decide_on() -> None:
 
 
 def test_later_candidates_stop_where_the_first_batch_says(tmp_path: Path) -> None:
-    engine = Pretended()
-    found = search(tmp_path / "run", engine)
-    assert engine.epochs == [4] * 8 + [2] * 10
-    expected = [curve_of(order.candidate)[1] for order in engine.seen]  # all scored at epoch 2
+    executor = Pretended()
+    found = search(tmp_path / "run", executor)
+    assert executor.epochs == [4] * 8 + [2] * 10
+    expected = [curve_of(order.candidate)[1] for order in executor.seen]  # all scored at epoch 2
     np.testing.assert_allclose(np.sort(found.scores), np.sort(expected))
     _, scores = read_trials(tmp_path / "run", SPACE)
     np.testing.assert_allclose(np.sort(scores), np.sort(expected))
@@ -126,21 +126,21 @@ def test_later_candidates_stop_where_the_first_batch_says(tmp_path: Path) -> Non
 
 
 def test_without_the_key_every_training_is_whole(tmp_path: Path) -> None:
-    engine = Pretended()
-    search(tmp_path / "run", engine, stop_correlation=None)
-    assert engine.epochs == [4] * 18 and not any(order.curve for order in engine.seen)
+    executor = Pretended()
+    search(tmp_path / "run", executor, stop_correlation=None)
+    assert executor.epochs == [4] * 18 and not any(order.curve for order in executor.seen)
 
 
 def test_small_rounds_train_in_full_until_there_are_enough(tmp_path: Path) -> None:
     """Rounds of 3: decided after the third; what was told before counts at the chosen epoch from then on."""
-    engine = Pretended()
-    found = search(tmp_path / "run", engine, batch=3)
-    assert engine.epochs == [4] * 9 + [2] * 9
-    np.testing.assert_allclose(np.sort(found.scores), sorted(curve_of(order.candidate)[1] for order in engine.seen))
+    executor = Pretended()
+    found = search(tmp_path / "run", executor, batch=3)
+    assert executor.epochs == [4] * 9 + [2] * 9
+    np.testing.assert_allclose(np.sort(found.scores), sorted(curve_of(order.candidate)[1] for order in executor.seen))
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == list(range(18))
-    engine = Pretended(lost=(5,))
-    search(tmp_path / "lost", engine)  # 7 curves of the first 8 are too few
-    assert engine.epochs == [4] * 16 + [2] * 2
+    executor = Pretended(lost=(5,))
+    search(tmp_path / "lost", executor)  # 7 curves of the first 8 are too few
+    assert executor.epochs == [4] * 16 + [2] * 2
 
 
 @pytest.mark.parametrize(("batch", "moment"), [(8, 5), (8, 12), (3, 9), (3, 11)])
@@ -187,7 +187,7 @@ def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
 
 
 def test_a_real_search_on_digits(tmp_path: Path) -> None:
-    found = search(tmp_path / "run", LocalEngine(workers=1), method=RandomSearch(), trials=10, stop_correlation=0.1)
+    found = search(tmp_path / "run", LocalExecutor(workers=1), method=RandomSearch(), trials=10, stop_correlation=0.1)
     records = json.loads((tmp_path / "run" / "trials.json").read_text())
     curves = [record["figures"]["curve"] for record in records[:8]]
     assert [len(curve) for curve in curves] == [4] * 8

@@ -42,7 +42,7 @@ def search(
     macs: int | None = 600_000,
     method: Any = None,
     order: dict[str, Any] | None = None,
-    engine: Any = None,
+    executor: Any = None,
     resume: bool = False,
     **settings: Any,
 ) -> Found:
@@ -55,7 +55,7 @@ def search(
     changed = dataclasses.replace(SETTINGS, **settings)
     seed = (order or {}).get("seed", 0)
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
-        search = CandidateSearch(method or RandomSearch(), feasible, order_of, engine or Pretended(), changed, seed)
+        search = CandidateSearch(method or RandomSearch(), feasible, order_of, executor or Pretended(), changed, seed)
         return search_candidates(run, search)
 
 
@@ -86,13 +86,13 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_study_of_another_search_is_refused_by_what_differs(
     other: dict[str, Any], message: str, storage: str, tmp_path: Path
 ) -> None:
-    engine = Pretended()
+    executor = Pretended()
     with pytest.raises(ValueError, match="study 'common' belongs to something else") as refused:
         settings = other.get("settings", {})
         rest = {key: value for key, value in other.items() if key != "settings"}
-        search(tmp_path / "second", storage=storage, study="common", engine=engine, **rest, **settings)
+        search(tmp_path / "second", storage=storage, study="common", executor=executor, **rest, **settings)
     assert message in str(refused.value) and "name another search.study" in str(refused.value)
-    assert engine.seen == [] and not (tmp_path / "second").exists()
+    assert executor.seen == [] and not (tmp_path / "second").exists()
 
 
 def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_the_training_code_belongs_to_a_score(storage: str, tmp_path: Path, monk
 
 
 def test_the_same_search_takes_over_what_is_there(storage: str, tmp_path: Path) -> None:
-    engine = Pretended()
-    found = search(tmp_path / "second", storage=storage, study="common", engine=engine)
-    assert engine.seen == [] and len(found.genotypes) == 4
+    executor = Pretended()
+    found = search(tmp_path / "second", storage=storage, study="common", executor=executor)
+    assert executor.seen == [] and len(found.genotypes) == 4
 
 
 def test_no_candidate_over_the_budget_is_ever_taken_from_a_study(
@@ -133,8 +133,8 @@ def test_two_runs_of_one_name_have_studies_of_their_own(tmp_path: Path) -> None:
     """A storage that is shared, no study named: `A/first` and `B/first` are two searches."""
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     one, other = Pretended(), Pretended()
-    search(tmp_path / "A" / "first", storage=url, engine=one)
-    search(tmp_path / "B" / "first", storage=url, engine=other, order={"fingerprint": "noise"})
+    search(tmp_path / "A" / "first", storage=url, executor=one)
+    search(tmp_path / "B" / "first", storage=url, executor=other, order={"fingerprint": "noise"})
     assert len(one.seen) == len(other.seen) == 4
 
 
@@ -143,17 +143,17 @@ def test_a_renamed_run_keeps_its_study(shared: bool, tmp_path: Path) -> None:
     settings = {"storage": f"sqlite:///{tmp_path / 'shared.db'}"} if shared else {}
     first, rest = Pretended(die_after=3), Pretended()
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "run", engine=first, **settings)
+        search(tmp_path / "run", executor=first, **settings)
     (tmp_path / "run").rename(tmp_path / "moved")
-    search(tmp_path / "moved", engine=rest, resume=True, **settings)
+    search(tmp_path / "moved", executor=rest, resume=True, **settings)
     assert len(first.seen) + len(rest.seen) == 4
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%41", "{x}", "a#b c", "ä&="])
 def test_signs_in_a_path_are_no_part_of_a_url(name: str, tmp_path: Path) -> None:
     one, other = Pretended(), Pretended()
-    search(tmp_path / name, engine=one)
-    search(tmp_path / "aA", engine=other)
+    search(tmp_path / name, executor=one)
+    search(tmp_path / "aA", executor=other)
     assert len(one.seen) == len(other.seen) == 4 and (tmp_path / name / "trials.db").is_file()
 
 
@@ -164,9 +164,9 @@ def test_a_finished_search_goes_on_with_more_trials(tmp_path: Path) -> None:
     with Run.open(None, str(tmp_path / "run"), "x", {}) as run:
         run.log("train", 0, train_loss=1.0)
     before = read_metrics(tmp_path / "run")
-    engine = Pretended()
-    found = search(tmp_path / "run", resume=True, engine=engine, trials=8)
-    assert len(engine.seen) == 4 and len(found.genotypes) == 8
+    executor = Pretended()
+    found = search(tmp_path / "run", resume=True, executor=executor, trials=8)
+    assert len(executor.seen) == 4 and len(found.genotypes) == 8
     rows = read_metrics(tmp_path / "run")
     assert rows[:4] == before[:4] and [row["step"] for row in rows] == list(range(8))
     assert not any((tmp_path / "run" / name).exists() for name in ("result.json", "derived.json", "arch.json"))
@@ -191,6 +191,6 @@ def test_what_was_logged_stays_when_a_run_is_continued(tmp_path: Path) -> None:
 def test_a_copied_run_is_data_of_its_own(tmp_path: Path) -> None:
     search(tmp_path / "run")
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
-    engine = Pretended()
-    search(tmp_path / "copy", resume=True, engine=engine, trials=6)
-    assert len(engine.seen) == 2
+    executor = Pretended()
+    search(tmp_path / "copy", resume=True, executor=executor, trials=6)
+    assert len(executor.seen) == 2

@@ -1,4 +1,4 @@
-"""What an engine is: it runs one function on many orders and hands back what came of each."""
+"""What an executor is: it runs one function on many orders and hands back what came of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Workers(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """A card that brings up workers for one function; they are gone when the context ends."""
 
     def open(self, work: Work) -> AbstractContextManager[Workers]: ...

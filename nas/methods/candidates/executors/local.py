@@ -17,13 +17,13 @@ from nas.methods.candidates.executors.base import Done, Work, describe
 STOP_SECONDS = 5.0
 
 
-class LocalEngine:
+class LocalExecutor:
     """`workers` new processes with `threads` threads each; a process that dies is replaced, its order is an error."""
 
     def __init__(self, *, workers: int, threads: int = 1) -> None:
         for name, value in (("workers", workers), ("threads", threads)):
             if value < 1:
-                raise ValueError(f"engine.{name} must be >= 1, got {value}")
+                raise ValueError(f"executor.{name} must be >= 1, got {value}")
         self.workers, self.threads = workers, threads
 
     @contextlib.contextmanager
@@ -36,7 +36,7 @@ class LocalEngine:
 
 
 class LocalWorkers:
-    """The processes of a `LocalEngine`; each is started when it is first needed."""
+    """The processes of a `LocalExecutor`; each is started when it is first needed."""
 
     def __init__(self, work: bytes, count: int, threads: int) -> None:
         self.work, self.threads = work, threads

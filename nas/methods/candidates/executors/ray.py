@@ -9,7 +9,7 @@ from typing import Any
 from nas.methods.candidates.executors.base import Done, Work, describe
 
 
-class RayEngine:
+class RayExecutor:
     """Tasks on the cluster at `address` (None: a new one on this machine), at most `workers` at a time.
 
     Each asks for `cpus` and `gpus` and runs `cpus` threads. Retries are left to the trials, so a lost node is an error
@@ -18,7 +18,7 @@ class RayEngine:
 
     def __init__(self, *, address: str | None, workers: int, cpus: int = 1, gpus: float = 0.0) -> None:
         if workers < 1 or cpus < 1 or gpus < 0:
-            raise ValueError(f"engine: workers and cpus must be >= 1 and gpus >= 0, got {workers}, {cpus}, {gpus}")
+            raise ValueError(f"executor: workers and cpus must be >= 1 and gpus >= 0, got {workers}, {cpus}, {gpus}")
         self.address, self.workers, self.cpus, self.gpus = address, workers, cpus, gpus
 
     @contextlib.contextmanager
@@ -26,7 +26,7 @@ class RayEngine:
         try:
             import ray
         except ModuleNotFoundError:
-            raise ValueError("engine=ray needs the package ray: pip install 'nas-under-budget[ray]'") from None
+            raise ValueError("executor=ray needs the package ray: pip install 'nas-under-budget[ray]'") from None
         mine = not ray.is_initialized()
         if mine:
             try:
@@ -34,7 +34,7 @@ class RayEngine:
                 where = self.address or "local"
                 ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="error")
             except ConnectionError as error:
-                raise ValueError(f"engine.address={self.address} cannot be reached: {describe(error)}") from None
+                raise ValueError(f"executor.address={self.address} cannot be reached: {describe(error)}") from None
         workers = RayWorkers(ray, work, self)
         try:
             yield workers
@@ -47,9 +47,9 @@ class RayEngine:
 class RayWorkers:
     """Tasks under way on a cluster."""
 
-    def __init__(self, ray: Any, work: Work, engine: RayEngine) -> None:
-        self.ray, self._count, self._threads = ray, engine.workers, engine.cpus
-        self._task = ray.remote(num_cpus=engine.cpus, num_gpus=engine.gpus, max_retries=0)(_run)
+    def __init__(self, ray: Any, work: Work, executor: RayExecutor) -> None:
+        self.ray, self._count, self._threads = ray, executor.workers, executor.cpus
+        self._task = ray.remote(num_cpus=executor.cpus, num_gpus=executor.gpus, max_retries=0)(_run)
         self._work = ray.put(work)
         self._busy: dict[Any, int] = {}
 

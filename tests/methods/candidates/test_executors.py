@@ -1,4 +1,4 @@
-"""Engines: every order comes back once, as a result or as a reason."""
+"""Executors: every order comes back once, as a result or as a reason."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nas.methods.candidates.executors.base import Done, Workers
-from nas.methods.candidates.executors.local import LocalEngine
-from nas.methods.candidates.executors.ray import RayEngine
+from nas.methods.candidates.executors.local import LocalExecutor
+from nas.methods.candidates.executors.ray import RayExecutor
 
 
 def work(order: Any) -> Any:
@@ -43,7 +43,7 @@ def run_all(workers: Workers, orders: list[Any]) -> dict[int, Done]:
 
 
 def test_local_processes_return_results_errors_and_deaths() -> None:
-    with LocalEngine(workers=2, threads=1).open(work) as workers:
+    with LocalExecutor(workers=2, threads=1).open(work) as workers:
         ended = run_all(workers, [1, "raise", "die", 4, 5])
         assert ended[0].result == (1, "1") and ended[4].result == (5, "1")
         assert ended[1].error == "ValueError: no good"
@@ -54,19 +54,19 @@ def test_local_processes_return_results_errors_and_deaths() -> None:
             workers.submit(10, 1)
             workers.submit(11, 1)
         assert multiprocessing.active_children()
-    assert not multiprocessing.active_children()  # what is under way is ended with the engine
+    assert not multiprocessing.active_children()  # what is under way is ended with the executor
 
 
-def test_bad_engine_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"engine\.workers must be >= 1, got 0"):
-        LocalEngine(workers=0)
+def test_bad_executor_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"executor\.workers must be >= 1, got 0"):
+        LocalExecutor(workers=0)
     with pytest.raises(ValueError, match="workers and cpus must be >= 1"):
-        RayEngine(address=None, workers=0)
+        RayExecutor(address=None, workers=0)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")
 def test_ray_says_how_to_get_it() -> None:
-    with pytest.raises(ValueError, match="needs the package ray"), RayEngine(address=None, workers=1).open(work):
+    with pytest.raises(ValueError, match="needs the package ray"), RayExecutor(address=None, workers=1).open(work):
         pass
 
 
@@ -76,7 +76,7 @@ def test_ray_runs_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     # workers import `work` by its module's name, from a folder that pytest puts on this process's path alone
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    with RayEngine(address=None, workers=2).open(work) as workers:
+    with RayExecutor(address=None, workers=2).open(work) as workers:
         ended = run_all(workers, [1, "raise", "die", 4])
     assert [ended[i].error for i in (0, 3)] == [None, None]
     assert ended[0].result[0] == 1 and ended[3].result[0] == 4
