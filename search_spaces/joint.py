@@ -7,6 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
@@ -44,8 +47,8 @@ class JointSpace(SearchSpace):
     def walks(self) -> tuple[Tabulated, ...]:
         return self.architectures.walks
 
-    def possible(self, term: Term, genes: Genotype) -> bool:
-        return self.architectures.possible(term, genes)
+    def possible(self, term: Term) -> NDArray[np.bool_] | None:
+        return self.architectures.possible(term)
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         found = self.architectures.cost(price, fixed)  # some spaces read their genes in another order

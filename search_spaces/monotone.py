@@ -40,10 +40,14 @@ class MonotoneSpace(ComposedSpace):
         population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
         return population
 
-    def possible(self, term: Term, genes: Genotype) -> bool:
-        """Whether the rising genes of `term` rise."""
-        own = [gene for v, gene in sorted(zip(term.variables, genes, strict=True)) if v in self.rising]
-        return all(a <= b for a, b in itertools.pairwise(own))
+    def possible(self, term: Term) -> NDArray[np.bool_]:
+        """Where the rising genes of `term` rise."""
+        sizes = [len(self.variables[v]) for v in term.variables]
+        genes = dict(zip(term.variables, np.indices(sizes), strict=True))
+        rises = np.ones(sizes, dtype=bool)
+        for low, high in itertools.pairwise(v for v in sorted(term.variables) if v in self.rising):
+            rises &= genes[low] <= genes[high]
+        return rises
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         found = super().cost(price, fixed)

@@ -117,15 +117,13 @@ class SearchSpace(ABC):
     def _walks(self) -> tuple[Tabulated, ...]:
         found = []
         for term in self.terms:
-            sizes = [len(self.variables[v]) for v in term.variables]
             if term.walks is None:
-                results = (
-                    tuple(term.walk(genes)) if self.possible(term, genes) else None for genes in self._choices(term)
-                )
-                found.append(of_results(results, sizes))
+                sizes = [len(self.variables[v]) for v in term.variables]
+                walks = of_results((tuple(term.walk(genes)) for genes in self._choices(term)), sizes)
             else:
-                known = np.array([self.possible(term, genes) for genes in self._choices(term)]).reshape(sizes)
-                found.append(term.walks().where(known))
+                walks = term.walks()
+            possible = self.possible(term)
+            found.append(walks if possible is None else walks.where(possible))
         return tuple(found)
 
     def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
@@ -156,9 +154,9 @@ class SearchSpace(ABC):
         """`decode(g).cost.<what>` of every genotype g, compiled to arrays: a number for one image."""
         return self.cost(lambda layer, shape: getattr(layer.cost(shape), what))
 
-    def possible(self, term: Term, genes: Genotype) -> bool:
-        """Whether some arch of the space has `genes` in `term`; what is not possible has no row and costs infinity."""
-        return True
+    def possible(self, term: Term) -> NDArray[np.bool_] | None:
+        """Which genes of `term` some arch has, an axis per variable; None: all. Others have no row and cost infinity."""
+        return None
 
     def _choices(self, term: Term) -> Iterator[Genotype]:
         return itertools.product(*(range(len(self.variables[v])) for v in term.variables))

@@ -16,7 +16,7 @@ Numbers = NDArray[np.int64]
 
 
 class Tabulated(NamedTuple):
-    """`values[numbers[g]]` is the value at genes g; `values` are numbered as they first come, -1 stands for none.
+    """`values[numbers[g]]` is the value at genes g; `values` are numbered as they first come; the number -1 is none.
 
     `numbers` has one axis per variable, of as many entries as it has choices.
     """
@@ -35,9 +35,9 @@ def of_options(options: Sequence[Any]) -> Tabulated:
 
 
 def of_results(results: Iterable[Any], sizes: Sequence[int]) -> Tabulated:
-    """The function whose `results`, hashable, are listed with the last variable moving fastest; None is no value."""
+    """The function whose `results`, hashable, are listed with the last variable moving fastest."""
     values: dict[Any, int] = {}
-    index = [-1 if result is None else values.setdefault(result, len(values)) for result in results]
+    index = [values.setdefault(result, len(values)) for result in results]
     return Tabulated(tuple(values), np.array(index, dtype=np.int64).reshape(sizes))
 
 

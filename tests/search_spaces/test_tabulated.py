@@ -51,9 +51,9 @@ def test_numbers_of_two_types_and_values_without_a_hash_stay_themselves() -> Non
 
 
 def test_what_has_no_value_is_left_out() -> None:
-    table = of_results(["a", None, "b", "a"], (2, 2))
-    assert table.values == ("a", "b")
-    assert table.numbers.tolist() == [[0, -1], [1, 0]]
-    kept = table.where(np.array([[False, True], [True, False]]))
-    assert kept.values == ("b",)
-    assert kept.numbers.tolist() == [[-1, -1], [0, -1]]
+    table = of_results(["a", "c", "b", "a"], (2, 2))
+    assert table.values == ("a", "c", "b")
+    assert table.numbers.tolist() == [[0, 1], [2, 0]]
+    kept = table.where(np.array([[False, False], [True, True]]))
+    assert kept.values == ("b", "a")
+    assert kept.numbers.tolist() == [[-1, -1], [0, 1]]
