@@ -155,7 +155,7 @@ class SearchSpace(ABC):
         return self.cost(lambda layer, shape: getattr(layer.cost(shape), what))
 
     def possible(self, term: Term) -> NDArray[np.bool_] | None:
-        """Which genes of `term` some arch has, an axis per variable; None: all. Others have no row and cost infinity."""
+        """Which genes of `term` some arch has, an axis per variable; None: all. Others have no row, cost infinity."""
         return None
 
     def _choices(self, term: Term) -> Iterator[Genotype]:

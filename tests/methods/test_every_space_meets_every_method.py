@@ -21,6 +21,7 @@ from nas.train.accelerator import make_accelerator
 from search_spaces.budgets import Feasible, Limit
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
@@ -37,6 +38,8 @@ SPACES = {
     "mobilenetv2, widths alone": lambda: mobilenetv2(8, 10, 1, (0.25, 0.375), (1,), (3,), (6,), head_channels=32),
     "mobilenetv2_layerwise": lambda: mobilenetv2_layerwise(8, 10, 1, 0.25, head_channels=32),
     "rexnet": lambda: rexnet(8, 10, 1, widths=(0.05, 0.1, 0.2), firsts=(8, 16)),
+    "mobile": lambda: mobile(8, 10, 1),
+    "mobile, by block": lambda: mobile(8, 10, 1, choose="block"),
     "from_card": lambda: from_card([{"channels": 16, "depth": 4, "blocks": BLOCKS}], **CARD, **SMALL_IMAGES),
     "from_card, widths": lambda: from_card(
         [{"channels": [8, 16], "depth": [1, 2], "stride": 2, "blocks": BLOCKS[:1]}], **CARD, **SMALL_IMAGES

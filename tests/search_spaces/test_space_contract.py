@@ -18,6 +18,7 @@ from search_spaces.blocks import Classifier, ConvBNAct, Skip
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
@@ -52,6 +53,10 @@ SPACES = {
     "rexnet 32, piecewise": lambda: rexnet(32, 10, channels="piecewise"),
     "rexnet 32, free": lambda: rexnet(32, 10, channels="free", divisor=8),
     "rexnet 32, monotone": lambda: rexnet(32, 10, channels="monotone", divisor=8),
+    "mobile 224": lambda: mobile(),
+    "mobile 32": lambda: mobile(32, 10),
+    "mobile 16, gray": lambda: mobile(16, 10, in_channels=1),
+    "mobile 32, by block": lambda: mobile(32, 10, choose="block", acts=("relu", "mobilenetv3")),
     "fbnetv3 16 with recipes": lambda: JointSpace(fbnetv3(16, 10), RECIPES),
     "rexnet 32, monotone, with recipes": lambda: JointSpace(rexnet(32, 10, channels="monotone", divisor=8), RECIPES),
 }

@@ -1,0 +1,137 @@
+"""The mobile space: its range, networks that are points of it, what it refuses."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search_spaces.arch import Arch
+from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
+from search_spaces.costs import make_divisible
+from search_spaces.families.mobile.forms import named, of_cards
+from search_spaces.families.mobile.space import mobile
+from search_spaces.families.mobilenetv2.published import STAGES
+
+
+def conv(channels: int, stride: int = 1) -> Layer:
+    return ConvBNAct(channels, 3, stride)
+
+
+def seven_convolutions() -> Arch:
+    stages = ((conv(16, 2),), (conv(16),), (conv(48, 2), conv(48)), (conv(96, 2), conv(96)), (conv(160, 2),))
+    return Arch(32, (*stages, (ConvBNAct(256), Classifier(10))))
+
+
+def mixed() -> Arch:
+    """Two dense stages, then inverted residuals."""
+
+    def ir(channels: int, count: int) -> tuple[Layer, ...]:
+        return tuple(InvertedResidual(channels, 5, 1 if i else 2, 4.0) for i in range(count))
+
+    stages = ((conv(16, 2),), (conv(24),), (conv(48, 2),), ir(80, 2), ir(128, 3))
+    return Arch(32, (*stages, (ConvBNAct(256), Classifier(10))))
+
+
+def small_mobilenetv2(width: float) -> Arch:
+    """MobileNetV2 with total stride 16 and a stem of stride 2, for images of 32 pixels."""
+    stages: list[tuple[Layer, ...]] = [(ConvBNAct(make_divisible(32 * width), 3, 2, act="relu6"),)]
+    for (expand, channels, repeats, _), stride in zip(STAGES, (1, 1, 2, 2, 1, 2, 1), strict=True):
+        out = make_divisible(channels * width)
+        blocks: list[Layer] = []
+        for i in range(repeats):
+            own = stride if i == 0 else 1
+            if expand == 1:
+                blocks.append(DepthwiseSeparable(out, 3, own, "relu6"))
+            else:
+                blocks.append(InvertedResidual(out, 3, own, expand, act="relu6"))
+        stages.append(tuple(blocks))
+    return Arch(32, (*stages, (ConvBNAct(1280, act="relu6"), Classifier(10))))
+
+
+@pytest.mark.parametrize(
+    ("arch", "lists"),
+    [
+        (seven_convolutions(), {}),
+        (mixed(), {}),
+        (small_mobilenetv2(0.35), {"acts": ("relu", "relu6")}),
+        (small_mobilenetv2(0.5), {"acts": ("relu", "relu6")}),
+    ],
+    ids=["seven convolutions", "mixed", "MobileNetV2 x0.35", "MobileNetV2 x0.5"],
+)
+def test_networks_of_small_images_are_points(arch: Arch, lists: dict[str, Any]) -> None:
+    space = mobile(32, 10, **lists)
+    genotype = space.encode(arch)
+    assert space.decode(genotype) == arch
+    assert space.count("macs")(np.array([genotype])) == arch.macs
+    assert space.count("params")(np.array([genotype])) == arch.params
+
+
+@pytest.mark.parametrize(("resolution", "least", "most"), [(32, 0.5e6, 30e6), (224, 6e6, 600e6), (16, 0.05e6, 5e6)])
+def test_sizes_that_are_reached(resolution: int, least: float, most: float) -> None:
+    low, high = mobile(resolution, 10).count("macs").reachable()
+    assert low < least and high > most
+
+
+def test_empty_stages_are_none_of_the_arch() -> None:
+    space = mobile(32, 10)
+    depths = {v.name: i for i, v in enumerate(space.variables) if v.name.endswith(".depth")}
+    genotype = [0] * len(space.variables)
+    assert len(space.decode(genotype).stages) == 6  # stem, B, C, D, F, head
+    for name in ("A.depth", "E.depth", "G.depth"):
+        genotype[depths[name]] = 1
+    arch = space.decode(genotype)
+    assert len(arch.stages) == 9
+    assert space.decode(space.encode(arch)) == arch
+
+
+def test_everything_is_quick() -> None:
+    """No enumeration of gene products in Python: fractions of a second on an idle machine."""
+    space = mobile(32, 10, choose="block")
+    started = time.process_time()
+    space.fingerprint, len(list(space.table_entries()))
+    space.count("macs").reachable()
+    for genotype in space.sample(5, np.random.default_rng(0)).tolist():
+        arch = space.decode(genotype)
+        assert space.decode(space.encode(arch)) == arch
+    assert time.process_time() - started < 10
+
+
+def test_names_of_forms() -> None:
+    assert named("ir_k5_e4_se").layer(40, 2, "relu") == of_cards(
+        [
+            {
+                "kind": "inverted_residual",
+                "kernel_size": 5,
+                "expand_ratio": 4,
+                "se": {"ratio": 0.25, "of": "expanded", "gate": "hard_sigmoid"},
+            }
+        ]
+    )[0].layer(40, 2, "relu")
+    assert named("conv_k3").layer(8, 2, "relu6") == ConvBNAct(8, 3, 2, act="relu6")
+    assert [form.name for form in of_cards([{"kind": "conv_bn_act", "kernel_size": [3, 5]}])] == ["conv3x3", "conv5x5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"forms": ["dense_k3"]}, "unknown form 'dense_k3': it begins with one of conv"),
+        ({"forms": ["conv_x3"]}, "form 'conv_x3': 'x3' means nothing"),
+        ({"forms": ["conv_k4"]}, "form 'conv_k4': conv_bn_act: kernel_size must be odd"),
+        ({"forms": ["conv_k3", {"kind": "conv_bn_act", "kernel_size": 3}]}, "is listed twice"),
+        ({"forms": {"H": ["conv_k3"]}}, "forms has no stage 'H'"),
+        ({"channels": {"H": [8]}}, "channels has no stage 'H'"),
+        ({"channels": {"D": []}}, r"channels\.D must list different whole numbers"),
+        ({"depths": {"D": [-1]}}, r"depths\.D must list different whole numbers >= 0"),
+        ({"heads": ["conv"]}, "heads: 'conv' is none"),
+        ({"acts": ["tanhh"]}, "acts: unknown activation 'tanhh'"),
+        ({"choose": "layer"}, "choose must be one of stage, block"),
+        ({"lists": "all"}, "lists must be one of recommended, published"),
+        ({"widths": [0.5]}, "widths multiply published channels"),
+    ],
+)
+def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mobile(32, 10, **changes)
