@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from search_spaces.additive import Floats
+from search_spaces.resolution import Size, pixels
 from search_spaces.space import Population, Variable
 
 Ordered = Literal["scaled", "onehot", "both"]
@@ -20,6 +21,7 @@ class Encoding:
 
     This is the input of FBNetV3's predictor (arXiv 2006.02049, section 3: one-hot categories, min-max normalised
     numbers). `ordered`: how an ordered numeric variable is written: `scaled` (one column), `onehot`, or `both`.
+    Image sizes that are not square count as the side of the square with as many pixels (where that tells all apart).
     Choices that are all positive and span a factor of `LOG_SPAN` or more (learning rates, widths) are scaled by their
     logarithms. A variable with a single choice says nothing and gets no column.
 
@@ -66,12 +68,14 @@ class Encoding:
 
 def scale(variable: Variable) -> Floats | None:
     """The choices of an ordered numeric `variable` mapped to [0, 1]: (choices,); None where it is not such a one."""
-    choices = variable.choices
+    choices = [math.sqrt(pixels(c)) if isinstance(c, Size) else c for c in variable.choices]
     if not variable.ordered or len(choices) < 2:
         return None
     if any(isinstance(c, bool) or not isinstance(c, int | float) or not math.isfinite(c) for c in choices):
         return None
     values = np.array(choices, dtype=np.float64)
+    if len(np.unique(values)) < len(values):
+        return None
     if values.min() > 0 and values.max() / values.min() >= LOG_SPAN:
         values = np.log(values)
     span = values.max() - values.min()

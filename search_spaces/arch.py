@@ -14,33 +14,33 @@ from search_spaces import plain_json
 from search_spaces.blocks import Classifier, Layer, layer_from_dict
 from search_spaces.blocks.checks import MOST_CHANNELS
 from search_spaces.costs import Cost, Shape
+from search_spaces.resolution import Resolution, canonical, size
 
 FORMAT = "nas.arch"
 VERSION = 1
 MOST_LAYERS = 2000
 MOST_BYTES = 8 << 20  # of a file; one of `MOST_LAYERS` has less than 1 MiB
-MOST = {"resolution": 2**16, "in_channels": MOST_CHANNELS}
 
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """A network: input resolution (pixels), input channels, and layers in stages.
+    """A network: input resolution (pixels; a `Size` where images are not square), input channels, layers in stages.
 
     The first stage is the stem, the last is the head (it ends in a `Classifier`), those between are the block stages;
     stages only group and name layers (`blocks.<stage>.<block>` in a network's weights).
     """
 
-    resolution: int
+    resolution: Resolution
     stages: tuple[tuple[Layer, ...], ...]
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        for name, most in MOST.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-            if value > most:
-                raise ValueError(f"{name} must be at most {most}, got {value:.6g}")
+        object.__setattr__(self, "resolution", canonical(self.resolution))
+        channels = self.in_channels
+        if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+            raise ValueError(f"in_channels must be a whole number >= 1, got {channels!r}")
+        if channels > MOST_CHANNELS:
+            raise ValueError(f"in_channels must be at most {MOST_CHANNELS}, got {channels:.6g}")
         _check_count(self.stages)
         if len(self.stages) < 2 or not all(self.stages):
             raise ValueError("an arch needs a stem stage and a head stage, and every stage at least one layer")
@@ -53,7 +53,7 @@ class Arch:
 
     @property
     def input_shape(self) -> Shape:
-        return Shape(self.in_channels, self.resolution, self.resolution)
+        return Shape(self.in_channels, *size(self.resolution))
 
     @property
     def num_classes(self) -> int:
@@ -105,7 +105,7 @@ class Arch:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "resolution": self.resolution,
+            "resolution": self.resolution if isinstance(self.resolution, int) else list(self.resolution),
             "in_channels": self.in_channels,
             "stages": [[layer.to_dict() for layer in stage] for stage in self.stages],
         }

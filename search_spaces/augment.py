@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class Augment:
     """One policy, applied in this order.
 
-    `pad`: pad with zeros by this fraction of the side, then crop at random to the old size. `resized_crop`: lower and
-    upper area fraction of a random crop that is resized to the old size (aspect ratio 3/4 to 4/3). `flip`: mirror
-    left-right with probability 1/2. `erase`: probability of erasing a square of a quarter of the area (cut-out), set
-    to the training mean.
+    `pad`: pad each side by this fraction of it (bytes with zeros, other numbers with the training mean), then crop at
+    random to the old size. `resized_crop`: lower and upper area fraction of a random crop that is resized to the old
+    size (its proportions changed by 3/4 to 4/3). `flip`: mirror left-right with probability 1/2. `erase`: probability
+    of erasing half the height by half the width (cut-out), set to the training mean.
     """
 
     pad: float = 0.0

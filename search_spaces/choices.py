@@ -10,6 +10,7 @@ from typing import Any
 from search_spaces.blocks import Classifier, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
+from search_spaces.resolution import Pixels, Resolution, canonical, size
 from search_spaces.space import Genotype, Steps, Term, Variable
 from search_spaces.tabulated import Tabulated, applied, of_options
 
@@ -52,14 +53,14 @@ class Chain:
     """A space being written down from stem to classifier; each run of layers becomes a term of it.
 
     The chain remembers which channels and which total stride reach the next run, so that shapes are never stated
-    twice. `resolutions`: input pixels to choose from.
+    twice. `resolutions`: input sizes to choose from, each a number of pixels or `[height, width]`.
     """
 
-    def __init__(self, name: str, resolutions: Sequence[int], in_channels: int) -> None:
+    def __init__(self, name: str, resolutions: Sequence[Pixels], in_channels: int) -> None:
         self.name, self.in_channels = name, in_channels
         self.variables: list[Variable] = []
         self.terms: list[Term] = []
-        self.resolution = self.choice("resolution", resolutions)
+        self.resolution = self.choice("resolution", [canonical(each, "resolutions: each") for each in resolutions])
         self.channels = constant(in_channels)
         self.total_stride, self.stage, self.pooled = constant(1), 0, False
 
@@ -108,9 +109,7 @@ class Chain:
     def closed(self) -> ComposedSpace:
         """The finished space, whose last run ends in a classifier."""
         resolution = self.resolution
-        return ComposedSpace(
-            self.name, self.variables, self.terms, lambda genotype: int(resolution.value(genotype)), self.in_channels
-        )
+        return ComposedSpace(self.name, self.variables, self.terms, resolution.value, self.in_channels)
 
 
 def repeated(layer: Layer, count: int) -> tuple[Layer, ...]:
@@ -118,10 +117,11 @@ def repeated(layer: Layer, count: int) -> tuple[Layer, ...]:
     return (layer,) * count
 
 
-def _shape(resolution: int, channels: int, total_stride: int) -> Shape:
+def _shape(resolution: Resolution, channels: int, total_stride: int) -> Shape:
     """Shape behind `total_stride` with "same" padding (0: behind a pooling)."""
-    side = -(-resolution // total_stride) if total_stride else 1
-    return Shape(channels, side, side)
+    if not total_stride:
+        return Shape(channels, 1, 1)
+    return Shape(channels, *Shape(channels, *size(resolution)).strided(total_stride))
 
 
 def _term(stage: int, layers: Choice, shape: Choice) -> Term:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
+from search_spaces.resolution import Resolution
 from search_spaces.space import Genotype, SearchSpace, Steps, Term, Variable
 
 
 class ComposedSpace(SearchSpace):
     """A space written down as terms alone; decoding, encoding, pricing and table rows follow from them.
 
-    `resolution(genotype)`: input pixels. Several genotypes may decode to one arch (choices about blocks that are not
+    `resolution(genotype)`: input size. Several genotypes may decode to one arch (choices about blocks that are not
     there); `encode` gives one of them. Stages that have no layers are none of the arch.
     """
 
@@ -25,7 +26,7 @@ class ComposedSpace(SearchSpace):
         name: str,
         variables: Sequence[Variable],
         terms: Sequence[Term],
-        resolution: Callable[[Genotype], int],
+        resolution: Callable[[Genotype], Resolution],
         in_channels: int = 3,
     ) -> None:
         names = [variable.name for variable in variables]

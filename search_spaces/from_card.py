@@ -13,6 +13,7 @@ from search_spaces.blocks import KINDS, Classifier, ConvBNAct, Layer
 from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
+from search_spaces.resolution import Pixels
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 STAGE_KEYS = ("name", "channels", "depth", "stride", "blocks")
@@ -40,7 +41,7 @@ def from_card(
     stem: Mapping[str, Any],
     head: Mapping[str, Any],
     name: str = "from_card",
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     max_macs: int | None = None,
@@ -143,7 +144,12 @@ def _end(name: str, given: Any) -> ConvBNAct:
 
 
 def _layerwise(
-    name: str, resolution: int, num_classes: int, in_channels: int, ends: Sequence[ConvBNAct], stages: Sequence[Stage]
+    name: str,
+    resolution: Pixels,
+    num_classes: int,
+    in_channels: int,
+    ends: Sequence[ConvBNAct],
+    stages: Sequence[Stage],
 ) -> LayerwiseSpace:
     stem, head = ends
     slots: list[list[list[Layer]]] = [[[stem]]]
@@ -162,7 +168,12 @@ def _layerwise(
 
 
 def _composed(
-    name: str, resolution: int, num_classes: int, in_channels: int, ends: Sequence[ConvBNAct], stages: Sequence[Stage]
+    name: str,
+    resolution: Pixels,
+    num_classes: int,
+    in_channels: int,
+    ends: Sequence[ConvBNAct],
+    stages: Sequence[Stage],
 ) -> ComposedSpace:
     stem, head = ends
     chain = Chain(name, (resolution,), in_channels)
@@ -202,7 +213,7 @@ def _check(space: SearchSpace, names: Sequence[str], max_macs: int | None) -> No
         where = names[term.stage]
         for layer, shape in (step for steps in walks.values for step in steps):
             stride = getattr(layer, "stride", 1)
-            if stride > 1 and min(shape.height, shape.width) == 1:
+            if stride > 1 and shape.height == shape.width == 1:
                 raise ValueError(
                     f"{where}: stride {stride} on a map of 1x1 pixels; use larger images (resolution) or stride 1"
                 )

@@ -24,6 +24,7 @@ from search_spaces.additive import AdditiveCost, Floats
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Count, Shape
+from search_spaces.resolution import Pixels, canonical
 from search_spaces.tabulated import Tabulated, of_results
 
 Genotype = tuple[int, ...]
@@ -216,7 +217,7 @@ class LayerwiseSpace(SearchSpace):
     def __init__(
         self,
         name: str,
-        resolution: int,
+        resolution: Pixels,
         slots: Sequence[Sequence[Sequence[Layer]]],
         in_channels: int = 3,
     ) -> None:
@@ -226,7 +227,7 @@ class LayerwiseSpace(SearchSpace):
             if not all(stage):
                 raise ValueError(f"{name}: stage {number} has a layer without candidates; list at least one")
         first = tuple(tuple(slot[0] for slot in stage) for stage in self.slots)
-        self.skeleton = Arch(resolution, first, in_channels)
+        self.skeleton = Arch(canonical(resolution), first, in_channels)
         positions = []
         for s, (stage, walked) in enumerate(zip(self.slots, self.skeleton.walk_stages(), strict=True)):
             for i, (slot, (layer, shape)) in enumerate(zip(stage, walked, strict=True)):

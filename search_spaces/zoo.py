@@ -11,6 +11,7 @@ from search_spaces.families.efficientnet import published as efficientnet
 from search_spaces.families.fbnetv3 import published as fbnetv3
 from search_spaces.families.mobilenetv2 import published as mobilenetv2
 from search_spaces.families.rexnet import published as rexnet
+from search_spaces.resolution import Resolution
 
 FAMILIES: dict[str, Family] = {
     "fbnet": fbnet.FAMILY,
@@ -30,7 +31,7 @@ FIGURES: dict[str, Figures] = {name: figures for row in FAMILIES.values() for na
 BATCH_NORM_EPS: dict[str, float] = {n: eps for row in FAMILIES.values() for n, eps in row.batch_norm_eps.items()}
 
 
-def published(name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3) -> Arch:
+def published(name: str, num_classes: int = 1000, resolution: Resolution | None = None, in_channels: int = 3) -> Arch:
     """The published network called `name`. Raises `ValueError` for an unknown name, with the nearest known ones."""
     if name not in FAMILY_OF:
         raise ValueError(f"unknown network {name!r}; {nearest(name)} (python -m nas.zoo lists all)")

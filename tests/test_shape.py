@@ -12,6 +12,7 @@ LINES, PARAMETERS = 300, 6
 LONG: set[str] = set()
 MANY = {  # keyword arguments: those of another library's interface or the keys of a card
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card
+    "nas/data/arrays.py": {"npz"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card
     "nas/latency/measuring/onnx_graph.py": {"_conv2d", "_batch_norm", "_hardtanh", "_pad"},  # of torch's operations
     "nas/networks/creation.py": {"create_model", "build_for_timm", "_build"},  # timm's interface

@@ -1,4 +1,4 @@
-"""Data sets in one .npz file: plain uint8 arrays, or the JPEG streams of a complete CIFAR-10."""
+"""Data sets in one .npz file: plain arrays of any size and channels, or the JPEG streams of a complete CIFAR-10."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from search_spaces.resolution import Pixels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nas.data.images import ImageData
 
-    Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 and (N,) int64
+    Part = tuple[Tensor, Tensor]  # (N, C, H, W) uint8 or float32 and (N,) int64
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST_CLASSES = 1_000_000
@@ -23,25 +25,29 @@ JPEGS = ("jpeg_header", "train_body", "train_offset", "y_train", "test_body", "t
 
 def npz(
     root: str,
-    resolution: int | None = None,
+    resolution: Pixels | None = None,
     class_names: Sequence[str] | None = None,
     num_classes: int | None = None,
+    in_channels: int | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
 ) -> ImageData:
     """Any data set as one .npz file with `x_train, y_train, x_test, y_test`.
 
-    Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0. Without `class_names` the
-    training labels say which classes there are, every number up to the largest, or `num_classes` insists on so many.
-    `resolution`: default the height of the images. `train_limit`, `test_limit`: keep that many images, the same share
-    of each class.
+    Images are (N, H, W) or (N, H, W, C), of bytes (uint8) or of floats in any unit, such as spectrograms; labels are
+    whole numbers from 0. Without `class_names` the training labels say which classes there are, every number up to the
+    largest, or `num_classes` insists on so many. `in_channels` insists on C, where there are more channels than rows
+    or columns. `resolution`: pixels of square images or `[height, width]`, default that of the arrays. `train_limit`,
+    `test_limit`: keep that many images, the same share of each class.
     """
     from nas.data.images import in_memory
 
-    train, test = read_npz(root)
+    train, test = read_npz(root, in_channels)
     names = _names(f"{root}, y_train", train[1], class_names, num_classes)
-    side = train[0].shape[2] if resolution is None else resolution
-    return in_memory(Path(root).stem, train, test, names, side, (train_limit, test_limit))
+    own = train[0].shape[2:]
+    return in_memory(
+        Path(root).stem, train, test, names, own if resolution is None else resolution, (train_limit, test_limit)
+    )
 
 
 def _names(what: str, labels: Tensor, names: Sequence[str] | None, count: int | None) -> list[str]:
@@ -69,7 +75,7 @@ def _names(what: str, labels: Tensor, names: Sequence[str] | None, count: int | 
     return [str(i) for i in range(largest + 1)]
 
 
-def read_npz(path: str | Path) -> tuple[Part, Part]:
+def read_npz(path: str | Path, in_channels: int | None = None) -> tuple[Part, Part]:
     """Training and test part of the .npz file `path`. Raises `ValueError` naming the key or shape that is wrong."""
     path = Path(path)
     wanted, arrays = _load(path)
@@ -80,10 +86,12 @@ def read_npz(path: str | Path) -> tuple[Part, Part]:
             images = _decode(f"{path}, {part}", arrays["jpeg_header"], body, offset)
         else:
             images = arrays[f"x_{part}"]
-        parts.append(as_part(f"{path}, {part}", images, arrays[f"y_{part}"]))
+        parts.append(as_part(f"{path}, {part}", images, arrays[f"y_{part}"], in_channels))
     if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
         shapes = [tuple(images.shape[1:]) for images, _ in parts]
         raise ValueError(f"{path}: training images are {shapes[0]} (C, H, W), test images {shapes[1]}")
+    if parts[0][0].dtype != parts[1][0].dtype:
+        raise ValueError(f"{path}: x_train is {arrays['x_train'].dtype}, x_test {arrays['x_test'].dtype}")
     return parts[0], parts[1]
 
 
@@ -112,16 +120,22 @@ def _load(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     return wanted, arrays
 
 
-def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:
-    """Checked tensors of (N, H, W) or (N, H, W, C) uint8 `images` and (N,) integer `labels`."""
+def as_part(what: str, images: np.ndarray, labels: np.ndarray, in_channels: int | None = None) -> Part:
+    """Checked tensors of (N, H, W) or (N, H, W, C) `images`, uint8 or floats, and (N,) integer `labels`."""
     import torch
 
-    if images.dtype != np.uint8:
-        raise ValueError(f"{what}: images must be uint8 (0 to 255), got {images.dtype}")
+    is_float = np.issubdtype(images.dtype, np.floating)
+    if images.dtype != np.uint8 and not is_float:
+        raise ValueError(f"{what}: images must be uint8 (0 to 255) or floats, got {images.dtype}")
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise ValueError(f"{what}: images must be (N, H, W) or (N, H, W, 1 or 3), got {images.shape}")
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(f"{what}: images must be (N, H, W) or (N, H, W, C), got {images.shape}")
+    _check_channels(what, images.shape, in_channels)
+    if is_float:
+        images = images.astype(np.float32)
+        if not np.isfinite(images).all():
+            raise ValueError(f"{what}: images must be finite numbers; replace NaN and infinity")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or len(labels) != len(images):
         raise ValueError(
             f"{what}: {len(images)} images need as many whole-number labels, got {labels.dtype} {labels.shape}"
@@ -131,6 +145,18 @@ def as_part(what: str, images: np.ndarray, labels: np.ndarray) -> Part:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), torch.from_numpy(
         labels.astype(np.int64)
     )
+
+
+def _check_channels(what: str, shape: tuple[int, ...], in_channels: int | None) -> None:
+    """Refuse other channels than were asked for, and channels that stand where height or width belong."""
+    _, height, width, channels = shape
+    if in_channels is not None and channels != in_channels:
+        raise ValueError(f"{what}: images {shape} have {channels} channels, data.in_channels asks for {in_channels}")
+    if in_channels is None and channels not in (1, 3) and channels > min(height, width):
+        raise ValueError(
+            f"{what}: images must be (N, H, W) or (N, H, W, C), got {shape}: {channels} channels of {height}x{width}? "
+            f"Put the channels last, or insist with data.in_channels={channels}"
+        )
 
 
 def _decode(what: str, header: np.ndarray, body: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nas.data.preprocessing import centre
 from search_spaces.augment import AUGMENTS, Augment
+from search_spaces.resolution import Pixels, size
 
 DRAWS = 6  # uniform numbers per image and epoch
 
@@ -31,40 +32,41 @@ def draw(count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, DRAWS, generator=generator)
 
 
-def crop_windows(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """From each of (B, C, H, W) the `side` x `side` window at its own (top, left): one gather for the batch."""
-    steps = torch.arange(side, device=images.device)
-    rows = (top[:, None] + steps)[:, None, :, None]
-    columns = (left[:, None] + steps)[:, None, None, :]
+def crop_windows(images: Tensor, top: Tensor, left: Tensor, window: Pixels) -> Tensor:
+    """From each of (B, C, H, W) the `window` at its own (top, left): one gather for the batch."""
+    height, width = size(window)
+    rows = (top[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
+    columns = (left[:, None] + torch.arange(width, device=images.device))[:, None, None, :]
     batch = torch.arange(len(images), device=images.device)[:, None, None, None]
     channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
     return images[batch, channel, rows, columns]
 
 
-def centre_crop(images: Tensor, side: int) -> Tensor:
-    """The central `side` x `side` window of (B, C, H, W)."""
-    top, left = centre(images.shape[2], side), centre(images.shape[3], side)
-    return images[:, :, top : top + side, left : left + side]
+def centre_crop(images: Tensor, window: Pixels) -> Tensor:
+    """The central `window` of (B, C, H, W)."""
+    height, width = size(window)
+    top, left = centre(images.shape[2], height), centre(images.shape[3], width)
+    return images[:, :, top : top + height, left : left + width]
 
 
-def apply(policy: Augment, images: Tensor, u: Tensor, side: int, fill: Tensor) -> Tensor:
-    """`policy` on uint8 `images` (B, C, S, S), S >= side, with the draws `u` (B, DRAWS).
+def apply(policy: Augment, images: Tensor, u: Tensor, resolution: Pixels, fill: Tensor) -> Tensor:
+    """`policy` on `images` (B, C, H, W) of `resolution` or larger, uint8 or float32, with the draws `u` (B, DRAWS).
 
-    Returns (B, C, side, side): uint8, or float32 on the same scale where the policy interpolates or erases. `fill`:
-    (C,), what erased pixels become (0 to 255).
+    Returns them at `resolution`: as they came, or float32 on the same scale where the policy interpolates or erases.
+    `fill`: (C,), what erased pixels become, and what float32 images are padded with, on that scale.
     """
-    stored = images.shape[-1]
+    height, width = size(resolution)
     if policy.resized_crop is not None:
-        images = _resized_crop(images.float(), u, side, policy.resized_crop)
-    elif policy.pad or stored > side:
-        margin = round(side * policy.pad)
-        if margin:
-            images = F.pad(images, (margin,) * 4)
+        images = _resized_crop(images.float(), u, resolution, policy.resized_crop)
+    elif policy.pad or images.shape[2:] != (height, width):
+        rows, columns = round(height * policy.pad), round(width * policy.pad)
+        if rows or columns:
+            images = _padded(images, rows, columns, fill)
         if policy.pad or policy.flip:
-            choices = images.shape[-1] - side + 1
-            images = crop_windows(images, (u[:, 0] * choices).long(), (u[:, 1] * choices).long(), side)
+            tops, lefts = images.shape[2] - height + 1, images.shape[3] - width + 1
+            images = crop_windows(images, (u[:, 0] * tops).long(), (u[:, 1] * lefts).long(), resolution)
         else:
-            images = centre_crop(images, side)
+            images = centre_crop(images, resolution)
     if policy.flip:
         images = torch.where((u[:, 2] < 0.5)[:, None, None, None], images.flip(3), images)
     if policy.erase:
@@ -72,7 +74,17 @@ def apply(policy: Augment, images: Tensor, u: Tensor, side: int, fill: Tensor) -
     return images
 
 
-def _resized_crop(images: Tensor, u: Tensor, side: int, area: tuple[float, float]) -> Tensor:
+def _padded(images: Tensor, rows: int, columns: int, fill: Tensor) -> Tensor:
+    """`images` between margins: black ones around bytes; of `fill` around numbers whose zero may mean anything."""
+    if not images.is_floating_point():
+        return F.pad(images, (columns, columns, rows, rows))
+    count, _, height, width = images.shape
+    framed = fill[:, None, None].repeat(count, 1, height + 2 * rows, width + 2 * columns)
+    framed[:, :, rows : rows + height, columns : columns + width] = images
+    return framed
+
+
+def _resized_crop(images: Tensor, u: Tensor, resolution: Pixels, area: tuple[float, float]) -> Tensor:
     low, high = area
     scale = low + (high - low) * u[:, 0]
     ratio = torch.exp((2 * u[:, 1] - 1) * math.log(4 / 3))
@@ -82,15 +94,16 @@ def _resized_crop(images: Tensor, u: Tensor, side: int, area: tuple[float, float
     theta[:, 0, 0], theta[:, 1, 1] = width, height
     theta[:, 0, 2] = (2 * u[:, 3] - 1) * (1 - width)
     theta[:, 1, 2] = (2 * u[:, 4] - 1) * (1 - height)
-    grid = F.affine_grid(theta, [len(images), images.shape[1], side, side], align_corners=False)
+    grid = F.affine_grid(theta, [len(images), images.shape[1], *size(resolution)], align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _erase(images: Tensor, u: Tensor, probability: float, fill: Tensor) -> Tensor:
-    side = images.shape[-1]
-    half = side / 4
-    steps = torch.arange(side, device=images.device) + 0.5
-    rows = (steps - side * u[:, 3, None]).abs() < half
-    columns = (steps - side * u[:, 4, None]).abs() < half
+    inside = []
+    for axis, draws in ((2, u[:, 3, None]), (3, u[:, 4, None])):
+        side = images.shape[axis]
+        steps = torch.arange(side, device=images.device) + 0.5
+        inside.append((steps - side * draws).abs() < max(side / 4, 0.5))
+    rows, columns = inside
     erased = rows[:, :, None] & columns[:, None, :] & (u[:, 5] < probability)[:, None, None]
     return torch.where(erased[:, None], fill[None, :, None, None], images)

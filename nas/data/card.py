@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_given
 from nas.terminal.progress import log
+from search_spaces.resolution import Pixels, Resolution, canonical
 
 if TYPE_CHECKING:
     from nas.data.images import ImageData
@@ -27,28 +28,34 @@ class DataSource:
             check_given("data", self.card)
 
     @property
-    def resolution(self) -> int | None:
-        """The resolution the card names, pixels; None where it leaves it open."""
-        return self.card.get("resolution") if isinstance(self.card, Mapping) else self.card.resolution
+    def resolution(self) -> Resolution | None:
+        """The resolution the card names; None where it leaves it open."""
+        return named(self.card, "data") if isinstance(self.card, Mapping) else self.card.resolution
 
-    def load(self, resolution: int | None = None) -> ImageData:
+    def load(self, resolution: Pixels | None = None) -> ImageData:
         """The data, at `resolution` where the card leaves its own open."""
         return data_of(self.card, resolution) if isinstance(self.card, Mapping) else self.card
 
-    def at(self, resolution: int | None) -> ImageData:
+    def at(self, resolution: Pixels | None) -> ImageData:
         """The data at `resolution`, whatever the card names. Raises `ValueError` where it has none but its own."""
         if isinstance(self.card, Mapping):
             return data_of({**self.card, "resolution": resolution})
-        if resolution not in (None, self.card.resolution):
+        if resolution is not None and canonical(resolution) != self.card.resolution:
             raise ValueError(
-                f"data {self.card.name} is in memory at {self.card.resolution} pixels, {resolution} are needed; give "
-                "a function of the resolution instead"
+                f"data {self.card.name} is in memory at {self.card.resolution} pixels, {canonical(resolution)} are "
+                "needed; give a function of the resolution instead"
             )
         return self.card
 
 
-def data_of(card: Mapping[str, Any], resolution: int | None = None) -> ImageData:
-    """The data of `card`, at `resolution` pixels where the card leaves its resolution open."""
+def named(card: Mapping[str, Any], group: str) -> Resolution | None:
+    """The resolution that a card of `group` names; None where it leaves it open."""
+    given = card.get("resolution")
+    return None if given is None else canonical(given, f"{group}.resolution")
+
+
+def data_of(card: Mapping[str, Any], resolution: Pixels | None = None) -> ImageData:
+    """The data of `card`, at `resolution` where the card leaves its resolution open."""
     values = dict(card)
     if resolution is not None and values.get("resolution", resolution) is None:
         values["resolution"] = resolution

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from search_spaces.resolution import Pixels
+
 if TYPE_CHECKING:
     from nas.data.images import ImageData
 
@@ -12,7 +14,7 @@ TRAIN_FRACTION = 0.75
 SPLIT_SEED = 0  # part of the data set's definition: figures are comparable only on one split
 
 
-def digits(resolution: int | None = None) -> ImageData:
+def digits(resolution: Pixels | None = None) -> ImageData:
     """1,347 training and 450 test images, ten classes, one channel, upsampled to `resolution` (default 16) pixels.
 
     The split is stratified and fixed. Source: Alpaydin and Kaynak, UCI "Optical Recognition of Handwritten Digits";

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from search_spaces.resolution import Pixels, canonical
+
 if TYPE_CHECKING:
     from nas.data.images import ImageData
 
@@ -13,7 +15,7 @@ CHANNELS = (1, 3)
 
 def imagefolder(
     root: str,
-    resolution: int | None = None,
+    resolution: Pixels | None = None,
     in_channels: int = 3,
     crop_percent: float = 0.875,
     test_fraction: float = 0.2,
@@ -27,26 +29,27 @@ def imagefolder(
     """The images under `root`: `train/<class>/*` and `test/` (or `val/`, `valid/`) `<class>/*`, or `<class>/*` alone.
 
     Without a test folder, `test_fraction` of each class is the test split, drawn by `split_seed`. Images are converted
-    to RGB (`in_channels=1`: to grey), their shorter side is resized to `resolution / crop_percent` pixels, and the
-    centre square is kept; evaluation sees its central `resolution` pixels, training a random window. `resolution`:
-    default 224. Images of up to `memory_limit_mb` are decoded once, by `workers` threads; beyond, each epoch decodes
-    them again. Either way the batches are the same. `train_limit`, `test_limit`: keep that many images, the same share
-    of each class. `skip_unreadable`: leave out, and count, images that cannot be read.
+    to RGB (`in_channels=1`: to grey) and resized, their proportions kept, until they just cover `resolution /
+    crop_percent` pixels; the centre of that size is kept, of which evaluation sees the central `resolution` pixels,
+    training a random window. `resolution`: pixels of square images or `[height, width]`, default 224. Images of up
+    to `memory_limit_mb` are decoded once, by `workers` threads; beyond, each epoch decodes them again. Either way the
+    batches are the same. `train_limit`, `test_limit`: keep that many images, the same share of each class.
+    `skip_unreadable`: leave out, and count, images that cannot be read.
 
     Raises `ValueError` for a folder that is missing, empty or of one class, for test images of classes that training
     has not, and for images that cannot be read, naming them.
     """
-    side = RESOLUTION if resolution is None else resolution
-    _check(side, in_channels, crop_percent, test_fraction, workers)
+    given = canonical(RESOLUTION if resolution is None else resolution, "data.resolution")
+    _check(in_channels, crop_percent, test_fraction, workers)
     from nas.data.files.reading import Reading, read_folder
 
-    how = Reading(side, in_channels, crop_percent, test_fraction, split_seed, memory_limit_mb, workers, skip_unreadable)
+    how = Reading(
+        given, in_channels, crop_percent, test_fraction, split_seed, memory_limit_mb, workers, skip_unreadable
+    )
     return read_folder(root, how, train_limit, test_limit)
 
 
-def _check(side: int, in_channels: int, crop_percent: float, test_fraction: float, workers: int) -> None:
-    if side < 1:
-        raise ValueError(f"data.resolution must be >= 1 pixel, got {side}")
+def _check(in_channels: int, crop_percent: float, test_fraction: float, workers: int) -> None:
     if in_channels not in CHANNELS:
         raise ValueError(f"data.in_channels must be 1 or 3, got {in_channels}")
     if not 0 < crop_percent <= 1:

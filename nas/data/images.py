@@ -15,14 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from nas.data.files.duplicates import shared_pixels
-from nas.data.preprocessing import SQUASHED, Preprocessing
+from nas.data.preprocessing import MODES, SQUASHED, Preprocessing
 from nas.data.split import MemorySource, Split
 from nas.runs.seeding import numpy_generator
+from search_spaces.costs import Shape
+from search_spaces.resolution import Pixels, Resolution, canonical, size
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set with a training and a test split; `resolution` in pixels, images are square.
+    """A data set with a training and a test split; `resolution` in pixels, a `Size` where images are not square.
 
     The test split is for the final evaluation only: searches divide the training split with `split_train`.
     """
@@ -30,17 +32,25 @@ class ImageData:
     name: str
     num_classes: int
     in_channels: int
-    resolution: int
+    resolution: Resolution
     class_names: tuple[str, ...]
     train: Split
     test: Split
     preprocessing: Preprocessing = SQUASHED
     notes: tuple[str, ...] = ()  # what was left out or looks wrong, for the user to read
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolution", canonical(self.resolution))
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of one image."""
+        return Shape(self.in_channels, *size(self.resolution))
+
     def pretrained_cfg(self) -> dict[str, Any]:
         """How a network trained on this data wants its images, and what its outputs are called, in timm's words."""
         return {
-            "input_size": [self.in_channels, self.resolution, self.resolution],
+            "input_size": list(self.input_shape),
             "crop_pct": self.preprocessing.crop_percent,
             "crop_mode": self.preprocessing.crop_mode,
             "interpolation": self.preprocessing.interpolation,
@@ -93,23 +103,38 @@ def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def fit(images: Tensor, resolution: int) -> Tensor:
-    """uint8 (N, C, H, W) resized to square `resolution`, by Pillow's bilinear filter: the very pixels of timm's."""
-    if resolution < 1:
-        raise ValueError(f"resolution must be >= 1 pixel, got {resolution}")
-    if images.shape[2:] == (resolution, resolution):
+def fit(images: Tensor, resolution: Pixels) -> Tensor:
+    """uint8 or float32 (N, C, H, W) resized to `resolution` by Pillow's bilinear filter: the very pixels of timm's."""
+    height, width = size(canonical(resolution))
+    if images.shape[2:] == (height, width):
         return images
-    pixels = images.permute(0, 2, 3, 1).numpy()
-    grey = pixels.shape[3] == 1
-    found = np.empty((len(pixels), resolution, resolution, pixels.shape[3]), np.uint8)
-    for image, into in zip(pixels, found, strict=True):
-        resized = Image.fromarray(image[..., 0] if grey else image).resize((resolution,) * 2, Image.Resampling.BILINEAR)
-        into[...] = np.asarray(resized).reshape(into.shape)
-    return torch.from_numpy(found).permute(0, 3, 1, 2).contiguous()
+    count, channels = images.shape[:2]
+    found = np.empty((count, channels, height, width), images.numpy().dtype)
+    for image, into in zip(images.numpy(), found, strict=True):
+        for channel, resized in zip(image, into, strict=True):
+            resized[...] = Image.fromarray(channel).resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(found)
 
 
 def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel of uint8 (N, C, H, W) on the 0..1 scale, exactly, by integer sums."""
+    """Mean and standard deviation per channel of (N, C, H, W).
+
+    Of uint8 images on the 0..1 scale, exactly, by integer sums; of float32 ones in their own unit.
+    """
+    mean, std = _float_statistics(images, chunk) if images.is_floating_point() else _byte_statistics(images, chunk)
+    if not bool((std > 0).all()):
+        raise ValueError("the training images are all one colour in some channel; nothing can be learned from them")
+    return mean, std
+
+
+def _float_statistics(images: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    count = images.numel() // images.shape[1]
+    mean = sum((part.double().sum((0, 2, 3)) for part in images.split(chunk)), torch.zeros(())) / count
+    centred = ((part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in images.split(chunk))
+    return mean.float(), (sum(centred, torch.zeros(())) / count).sqrt().float()
+
+
+def _byte_statistics(images: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
     total = torch.zeros(images.shape[1], dtype=torch.int64)
     squares = torch.zeros_like(total)
     for part in images.split(chunk):
@@ -119,8 +144,6 @@ def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
     count = images.numel() // images.shape[1]
     mean = total.double() / count / 255
     std = (squares.double() / count / 255**2 - mean**2).clamp(min=0).sqrt()
-    if not bool((std > 0).all()):
-        raise ValueError("the training images are all one colour in some channel; nothing can be learned from them")
     return mean.float(), std.float()
 
 
@@ -129,23 +152,23 @@ def in_memory(
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     class_names: Sequence[str],
-    resolution: int,
+    resolution: Pixels,
     limits: tuple[int | None, int | None] = (None, None),
 ) -> ImageData:
-    """`ImageData` of uint8 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
+    """`ImageData` of uint8 or float32 images (N, C, H, W) and int64 labels (N,), resized once to `resolution`.
 
     `limits`: how many training and test images to keep, the same share of each class; None keeps all. Mean and
     deviation are those of all training images as they were given, so that they depend on neither.
     """
-    num_classes = len(class_names)
+    resolution, num_classes = canonical(resolution), len(class_names)
     parts = []
     for part, (images, labels), limit in (("training", train, limits[0]), ("test", test, limits[1])):
         check_labels(f"{name}, {part} labels", labels, len(images), num_classes)
         if limit is not None:
             rows = limited(f"{name}, {part} images", labels, limit)
             images, labels = images[rows], labels[rows]
-        parts.append((fit(images, resolution), labels.long()))
-    mean, std = statistics(train[0])
+        parts.append((fit(_stored(name, images), resolution), labels.long()))
+    mean, std = statistics(_stored(name, train[0]))
     splits = [
         Split(MemorySource(images), torch.arange(len(images)), labels, mean, std, resolution)
         for images, labels in parts
@@ -160,8 +183,21 @@ def in_memory(
         tuple(class_names),
         splits[0],
         splits[1],
-        notes=notes,
+        _preprocessing(train[0]),
+        notes,
     )
+
+
+def _stored(name: str, images: Tensor) -> Tensor:
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"{name}: images must be uint8 or floats, got {images.dtype}; convert them")
+    return images.float() if images.is_floating_point() else images
+
+
+def _preprocessing(images: Tensor) -> Preprocessing:
+    if images.is_floating_point():
+        return Preprocessing(arrays="float32")
+    return SQUASHED if images.shape[1] in MODES else Preprocessing(arrays="uint8")
 
 
 def shared_note(shared: Sequence[tuple[int, int]], count: int) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nas.data.card import named
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_given
 from search_spaces.arch import Arch
+from search_spaces.resolution import Resolution
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 FROM_DATA = ("resolution", "num_classes", "in_channels")
 
 
-def resolution_of(space: Mapping[str, Any] | SearchSpace) -> int | None:
-    """The resolution that the card of a space names, pixels (None: the data's), or that a space has."""
-    return space.get("resolution") if isinstance(space, Mapping) else first_arch(space).resolution
+def resolution_of(space: Mapping[str, Any] | SearchSpace) -> Resolution | None:
+    """The resolution that the card of a space names (None: the data's), or that a space has."""
+    return named(space, "space") if isinstance(space, Mapping) else first_arch(space).resolution
 
 
 def first_arch(space: SearchSpace) -> Arch:

@@ -13,6 +13,7 @@ from torch import Tensor
 from nas.data.augment import apply, augment_named, draw
 from nas.runs.seeding import generator
 from search_spaces.augment import Augment
+from search_spaces.resolution import Resolution
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,15 @@ class Place:
 
 
 class Source(Protocol):
-    """Where the images of a split come from: memory (`MemorySource`) or files (`FileSource`)."""
+    """Where the images of a split come from: memory (`MemorySource`) or files (`FileSource`).
+
+    `one`: the stored number that means 1 to `mean` and `std`: 255 of bytes, 1 of numbers in a unit of their own.
+    """
+
+    one: float
 
     def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
-        """For each index vector its images: (B, C, S, S) uint8 on `device`."""
+        """For each index vector its images: (B, C, H, W) on `device`."""
         ...
 
     def fingerprint(self) -> str:
@@ -37,10 +43,11 @@ class Source(Protocol):
 
 
 class MemorySource:
-    """Images as one uint8 tensor (N, C, S, S); a copy on each device that asked for one."""
+    """Images as one uint8 or float32 tensor (N, C, H, W); a copy on each device that asked for one."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
+        self.one = 1.0 if images.is_floating_point() else 255.0
         self._copies = {images.device: images}
         self._fingerprint: str | None = None
 
@@ -63,11 +70,12 @@ class MemorySource:
 class Split:
     """Images `indices` of `source` with their `labels`.
 
-    `labels`: (N,) int64, one per index; `mean`, `std`: (C,) on the 0..1 scale, those of the training images.
+    `labels`: (N,) int64, one per index; `mean`, `std`: (C,), those of the training images, on the 0..1 scale
+    of bytes and in the unit of other numbers.
     """
 
     def __init__(
-        self, source: Source, indices: Tensor, labels: Tensor, mean: Tensor, std: Tensor, resolution: int
+        self, source: Source, indices: Tensor, labels: Tensor, mean: Tensor, std: Tensor, resolution: Resolution
     ) -> None:
         if len(indices) != len(labels):
             raise ValueError(f"{len(indices)} images but {len(labels)} labels")
@@ -139,9 +147,9 @@ class Split:
             order, u = order.to(device), u.to(device)
             rows = [batch[place.rank :: place.processes] for batch in order.split(batch_size)]
         labels = self.labels.to(device)
-        scale = (1 / (255 * self.std)).to(device)[:, None, None]
+        scale = (1 / (self.source.one * self.std)).to(device)[:, None, None]
         shift = (self.mean / self.std).to(device)[:, None, None]
-        fill = (255 * self.mean).to(device)
+        fill = (self.source.one * self.mean).to(device)
         for row, images in zip(rows, self.source.batches(indices, device), strict=True):
             pixels = apply(policy, images, u[row], self.resolution, fill)
             yield (pixels * scale).sub_(shift), labels[row]

@@ -10,9 +10,11 @@ import torch
 import yaml
 
 from nas.data import ImageData
-from nas.data.preprocessing import MODES, kept_side
+from nas.data.preprocessing import MODES, SQUASHED, Preprocessing, kept_size
 from nas.networks.network import FlatNetwork, Network, build_network
+from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
+from search_spaces.resolution import Resolution, size
 from search_spaces.zoo import FAMILIES
 
 # How the figures of a run are called on a card, and their unit.
@@ -62,7 +64,7 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
         f"  - Params (M): {arch.params / 1e6:.1f}",
         f"  - GMACs: {_gmacs(arch.macs)}",
         f"  - Activations (M): {arch.activations / 1e6:.1f}",
-        f"  - Image size: {arch.resolution} x {arch.resolution}",
+        f"  - Image size: {_sides(arch.resolution)}",
         f"- **Exactly:** {arch.params:,} parameters, {arch.macs:,} MACs, {arch.activations:,} activations, "
         f"{arch.in_channels} input channels, {arch.num_classes} classes; arch id `{arch.id}`",
     ]
@@ -78,7 +80,7 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
         parts.append("## Results\n" + results)
     if recipe is not None:
         parts.append("## Recipe\n" + "\n".join(f"- {key}: {value}" for key, value in recipe.to_dict().items()))
-    parts.append(_usage(name, network, data.preprocessing.pad if data is not None else 0))
+    parts.append(_usage(name, network, data.preprocessing if data is not None else SQUASHED))
     if family in FAMILIES:
         parts.append(_citation(family))
     return "\n\n".join(parts) + "\n"
@@ -105,21 +107,24 @@ def _literal(text: str) -> str:
 
 def _images(data: ImageData) -> str:
     """What is done to an image before the network sees it, and what the outputs mean."""
-    way, side = data.preprocessing, data.resolution
+    way, used = data.preprocessing, data.resolution
     if way.crop_mode == "squash":
-        fitted = f"resized to {side} x {side} pixels"
+        fitted = f"resized to {_sides(used)} pixels"
     else:
-        kept = kept_side(side, way.crop_percent)
-        fitted = f"the shorter side resized to {kept} pixels, the central {side} x {side} used"
+        kept = kept_size(used, way.crop_percent)
+        covered = f"the shorter side resized to {kept}" if isinstance(kept, int) else f"resized to cover {_sides(kept)}"
+        fitted = f"{covered} pixels, the central {_sides(used)} used"
     padded = f"{way.pad} black pixels added on every side, then " if way.pad else ""
+    kind = f"arrays (channels, height, width) of {way.arrays}" if way.arrays else MODES[data.in_channels]
+    unit = "in the unit of the arrays" if way.arrays == "float32" else "of pixels from 0 to 1"
     numbers = [", ".join(f"{value:.4g}" for value in part.tolist()) for part in (data.train.mean, data.train.std)]
     names = [_literal(_line(name)) for name in data.class_names[:LISTED]]
     more = f" and {len(data.class_names) - LISTED:,} more" if len(data.class_names) > LISTED else ""
     return "\n".join(
         [
             "## Images and classes",
-            f"- **Images:** {MODES[data.in_channels]}, {padded}{fitted} ({way.interpolation}, antialiased)",
-            f"- **Normalised by:** mean {numbers[0]}; standard deviation {numbers[1]} (of pixels from 0 to 1)",
+            f"- **Images:** {kind}, {padded}{fitted} ({way.interpolation}, antialiased)",
+            f"- **Normalised by:** mean {numbers[0]}; standard deviation {numbers[1]} ({unit})",
             f"- **Classes**, in the order of the outputs: {', '.join(names)}{more} (`label_names` in config.json)",
         ]
     )
@@ -140,16 +145,41 @@ def _results(metrics: Mapping[str, Any]) -> str:
     return "\n".join(["| figure | value |", "| --- | --- |", *lines]) if lines else ""
 
 
-def _usage(name: str, network: Network | FlatNetwork, pad: int) -> str:
+def _sides(resolution: Resolution) -> str:
+    """Height x width."""
+    height, width = size(resolution)
+    return f"{height} x {width}"
+
+
+def _input(arch: Arch, way: Preprocessing) -> tuple[str, str]:
+    """What else the code for one image imports, and that code behind the model's: it makes `image`."""
+    if way.arrays:
+        scaled = "fitted / 255" if way.arrays == "uint8" else "fitted"
+        return (
+            "import numpy\nfrom nas.data.images import fit",
+            f"""mean, std = (torch.tensor(model.pretrained_cfg[key]).view(-1, 1, 1) for key in ("mean", "std"))
+array = numpy.load("image.npy").astype("{way.arrays}")  # {arch.in_channels} x height x width
+fitted = fit(torch.from_numpy(array)[None], {list(size(arch.resolution))})
+image = ({scaled} - mean) / std""",
+        )
+    mode, pad = MODES.get(arch.in_channels), f", pad={way.pad}" if way.pad else ""
+    opened = f'open_image("image.png", "{mode}"{pad})' if mode else 'Image.open("image.png")'
+    return (
+        "from nas.data.files.decode import open_image" if mode else "from PIL import Image",
+        f"""config = timm.data.resolve_model_data_config(model)
+transform = timm.data.create_transform(**config, is_training=False)
+image = transform({opened}).unsqueeze(0)""",
+    )
+
+
+def _usage(name: str, network: Network | FlatNetwork, way: Preprocessing) -> str:
     arch = network.arch
     with torch.device("meta"):
         twin = build_network(arch).eval()
-        image = torch.empty(1, arch.in_channels, arch.resolution, arch.resolution)
+        image = torch.empty(1, *arch.input_shape)
         features, pyramid = twin.forward_intermediates(image)
         embedding = twin.forward_head(features, pre_logits=True)
-    mode = MODES.get(arch.in_channels)
-    opened = f'open_image("image.png", "{mode}"{f", pad={pad}" if pad else ""})' if mode else 'Image.open("image.png")'
-    imported = "from nas.data.files.decode import open_image" if mode else "from PIL import Image"
+    imported, prepared = _input(arch, way)
     folder, local = _literal(name), _literal(f"local-dir:{name}")
     shapes = "\n".join(f"# {tuple(part.shape)}" for part in pyramid)
     top = min(5, arch.num_classes)
@@ -162,9 +192,7 @@ import nas, timm, torch
 {imported}
 
 model = nas.create_model({folder}).eval()  # or timm.create_model({local}, pretrained=True)
-config = timm.data.resolve_model_data_config(model)
-transform = timm.data.create_transform(**config, is_training=False)
-image = transform({opened}).unsqueeze(0)
+{prepared}
 probabilities, classes = model(image).softmax(1).topk({top})
 ```
 

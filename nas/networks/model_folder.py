@@ -22,6 +22,7 @@ from nas.runs import checkpoint
 from nas.runs.files import read_json, write_json, write_text
 from search_spaces import zoo
 from search_spaces.arch import Arch
+from search_spaces.resolution import pixels
 
 CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
 DEFAULT_EPS = 1e-5
@@ -121,8 +122,12 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
     images = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
     images = {key: value for key, value in images.items() if key not in _ABOUT_OTHER_WEIGHTS}
     name = timm_name(arch) or ENTRY
-    size = [arch.in_channels, arch.resolution, arch.resolution]
-    images |= {"architecture": name, "input_size": size, "num_classes": arch.num_classes, "license": license}
+    images |= {
+        "architecture": name,
+        "input_size": list(arch.input_shape),
+        "num_classes": arch.num_classes,
+        "license": license,
+    }
     if data is not None:
         if (data.num_classes, data.in_channels) != (arch.num_classes, arch.in_channels):
             raise ValueError(
@@ -151,13 +156,12 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
 def timm_config(network: Network | FlatNetwork) -> dict[str, Any]:
     """timm's description of a network's input and weights (`pretrained_cfg`), without a source of weights."""
     arch, flat = network.arch, isinstance(network, FlatNetwork)
-    side = -(-arch.resolution // network.feature_info[-1]["reduction"])
     return {
         "architecture": ENTRY,
-        "input_size": (arch.in_channels, arch.resolution, arch.resolution),
+        "input_size": tuple(arch.input_shape),
         "num_classes": arch.num_classes,
-        "pool_size": (side, side),
-        "crop_pct": 0.875 if arch.resolution > SMALL_IMAGES else 1.0,
+        "pool_size": arch.input_shape.strided(network.feature_info[-1]["reduction"]),
+        "crop_pct": 0.875 if pixels(arch.resolution) > pixels(SMALL_IMAGES) else 1.0,
         "crop_mode": "center",
         "interpolation": "bilinear",
         "mean": IMAGENET_DEFAULT_MEAN if arch.in_channels == 3 else (0.5,) * arch.in_channels,

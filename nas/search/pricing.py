@@ -65,7 +65,7 @@ def _table(run: Run, setup: SearchSetup) -> LatencyTable:
 def intention(setup: SearchSetup, prices: Prices) -> str:
     """What is about to be searched, for the log."""
     space, data, table, budget = setup.problem.space, setup.problem.data, prices.table, prices.budget
-    images = f"{data.in_channels}x{data.resolution}x{data.resolution}"
+    images = "x".join(map(str, data.input_shape))
     recipes = f" times {space.recipes.size:.2g} recipes" if space.recipes.variables else ""
     networks = f"{space.architectures.size:.2g} networks{recipes}"
     parts = [f"{space.name}: {networks} on {data.name} ({images}, {data.num_classes} classes)"]

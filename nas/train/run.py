@@ -153,7 +153,7 @@ def intention(setup: TrainSetup) -> str:
     lines = [
         f"{short_name(setup.name)}: {arch.params:,} parameters, {arch.macs:,} multiply-adds, on {data.name} "
         f"({len(data.train):,} training and {len(data.test):,} test images of "
-        f"{data.in_channels}x{data.resolution}x{data.resolution}, {data.num_classes} classes), "
+        f"{'x'.join(map(str, data.input_shape))}, {data.num_classes} classes), "
         f"{setup.recipe.epochs} epochs"
     ]
     for what, was, now in (

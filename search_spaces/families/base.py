@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.arch import Arch
+from search_spaces.resolution import Resolution
 
 TIMM = "timm results-imagenet.csv"
 
@@ -17,7 +18,7 @@ class Figures:
 
     top1_percent: float
     top5_percent: float | None
-    resolution: int
+    resolution: Resolution
     source: str
 
 
@@ -34,7 +35,7 @@ class Family:
     paper: str
     arxiv: str
     forms: Mapping[str, Any]
-    build: Callable[[Any, int, int | None, int], Arch]
+    build: Callable[[Any, int, Resolution | None, int], Arch]
     figures: Mapping[str, Figures]
     batch_norm_eps: Mapping[str, float] = field(default_factory=dict)
 
@@ -43,7 +44,7 @@ class Family:
         return tuple(self.forms)
 
     def published(
-        self, name: str, num_classes: int = 1000, resolution: int | None = None, in_channels: int = 3
+        self, name: str, num_classes: int = 1000, resolution: Resolution | None = None, in_channels: int = 3
     ) -> Arch:
         """The network called `name`, at its own resolution unless another is given. Raises `ValueError` for others."""
         if name not in self.forms:

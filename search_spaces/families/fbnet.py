@@ -14,7 +14,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.costs import round_up
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.geometry import TINY_BELOW, geometry_of
+from search_spaces.families.geometry import geometry_of, is_tiny
+from search_spaces.resolution import Pixels, Resolution
 from search_spaces.space import LayerwiseSpace
 
 STAGE_CHANNELS = (16, 24, 32, 64, 112, 184, 352)
@@ -63,7 +64,7 @@ def macro(width: float, geometry: str) -> list[list[tuple[int, int]]]:
 
 
 def fbnet(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     width: float | None = None,
@@ -81,7 +82,7 @@ def fbnet(
     `candidates` restricts the block choices.
     """
     geometry = geometry_of(resolution, geometry, "FBNet")
-    width = (0.5 if resolution < TINY_BELOW else 1.0) if width is None else width
+    width = (0.5 if is_tiny(resolution) else 1.0) if width is None else width
     unknown = [name for name in candidates if name not in CANDIDATES]
     if unknown:
         raise ValueError(f"unknown FBNet candidate {unknown[0]!r}; one of {', '.join(CANDIDATES)}")
@@ -165,7 +166,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     names = iter(form.blocks.split())
     stages: list[tuple[Layer, ...]] = [(ConvBNAct(round_up(STEM_CHANNELS * form.width), 3, 2),)]
     for stage in macro(form.width, "paper"):

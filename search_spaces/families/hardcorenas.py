@@ -6,6 +6,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, PooledConv
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.mobilenetv3 import HS, SE
+from search_spaces.resolution import Resolution
 
 STEM_CHANNELS = 32
 FIRST_CHANNELS = 16
@@ -68,7 +69,7 @@ def block(name: str, out_channels: int, stride: int, act: str) -> Layer:
     return InvertedResidual(out_channels, int(kernel[1:]), stride, float(expand[1:]), act=act, se=SE if se else None)
 
 
-def _arch(form: tuple[str, ...], num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: tuple[str, ...], num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     stages: list[tuple[Layer, ...]] = [(ConvBNAct(STEM_CHANNELS, 3, 2, act=HS),), (DepthwiseSeparable(FIRST_CHANNELS),)]
     for names, channels, stride, act in zip(form, STAGE_CHANNELS, STAGE_STRIDES, STAGE_ACTS, strict=True):
         stages.append(

@@ -7,6 +7,7 @@ from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, Laye
 from search_spaces.costs import make_divisible
 from search_spaces.families import rows
 from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.resolution import Resolution
 
 ACT = "hard_swish"
 STEM_CHANNELS = 16
@@ -24,7 +25,7 @@ STAGES = (
 )
 
 
-def lcnet(width: float = 1.0, resolution: int = 224, num_classes: int = 1000, in_channels: int = 3) -> Arch:
+def lcnet(width: float = 1.0, resolution: Resolution = 224, num_classes: int = 1000, in_channels: int = 3) -> Arch:
     """PP-LCNet with `width` times the channels, rounded to multiples of 8; they never fall by more than a tenth.
 
     Its blocks are MobileNetV1's: an activation behind the 1x1 convolution too, and no residual. The convolution behind
@@ -53,7 +54,7 @@ PUBLISHED: dict[str, float] = {
 }
 
 
-def _arch(form: float, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: float, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return lcnet(form, resolution or 224, num_classes, in_channels)
 
 

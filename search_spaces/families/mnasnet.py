@@ -10,6 +10,7 @@ from search_spaces.costs import make_divisible
 from search_spaces.families import rows
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.rows import Row
+from search_spaces.resolution import Resolution
 
 HEAD_CHANNELS = 1280
 SE = SqueezeExcite(0.25, of="input", divisor=1)
@@ -65,7 +66,7 @@ TABLES = {
 
 
 def mnasnet(
-    form: str = "b1", width: float = 1.0, resolution: int = 224, num_classes: int = 1000, in_channels: int = 3
+    form: str = "b1", width: float = 1.0, resolution: Resolution = 224, num_classes: int = 1000, in_channels: int = 3
 ) -> Arch:
     """MnasNet `a1` (with squeeze-and-excitation), `b1` (without) or `small`, with `width` times the channels.
 
@@ -97,7 +98,7 @@ PUBLISHED: dict[str, tuple[str, float]] = {
 }
 
 
-def _arch(form: tuple[str, float], num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: tuple[str, float], num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return mnasnet(*form, resolution or 224, num_classes, in_channels)
 
 

@@ -14,6 +14,7 @@ from search_spaces.costs import make_divisible
 from search_spaces.families import rows
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.rows import Row
+from search_spaces.resolution import Resolution
 
 HS = "hard_swish"
 SE = SqueezeExcite(0.25, of="expanded", divisor=8, gate="hard_sigmoid")
@@ -67,7 +68,7 @@ def mobilenetv3(
     size: str = "large",
     width: float = 1.0,
     minimal: bool = False,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
 ) -> Arch:
@@ -80,7 +81,7 @@ def mobilenetv3(
     return _arch(Published(size, width, minimal=minimal), num_classes, resolution, in_channels)
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     rows.check_multipliers(width=form.width)
     if form.size not in SIZES:
         raise ValueError(f"unknown MobileNetV3 size {form.size!r}; one of {', '.join(SIZES)}")

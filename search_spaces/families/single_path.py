@@ -13,7 +13,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip, SqueezeExcite
 from search_spaces.costs import round_up
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.geometry import TINY_BELOW, geometry_of
+from search_spaces.families.geometry import geometry_of, is_tiny
+from search_spaces.resolution import Pixels, Resolution
 from search_spaces.space import LayerwiseSpace
 
 STEM_CHANNELS = 32
@@ -35,7 +36,7 @@ def block(name: str, out_channels: int, stride: int) -> Layer:
 
 
 def single_path(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     width: float | None = None,
@@ -57,7 +58,7 @@ def single_path(
     repeated choices, an unknown geometry, or a width that is not positive.
     """
     geometry = geometry_of(resolution, geometry, "Single-Path")
-    width = (0.5 if resolution < TINY_BELOW else 1.0) if width is None else width
+    width = (0.5 if is_tiny(resolution) else 1.0) if width is None else width
     if not width > 0:
         raise ValueError(f"width must be > 0, got {width}")
     for name, choices in (("kernels", kernels), ("expansions", expansions), ("se_ratios", se_ratios)):
@@ -96,7 +97,7 @@ PUBLISHED: dict[str, str] = {
 }
 
 
-def _arch(form: str, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: str, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     names = iter(form.split())
     stages: list[tuple[Layer, ...]] = [
         (ConvBNAct(STEM_CHANNELS, 3, 2),),

@@ -10,12 +10,13 @@ from search_spaces.costs import make_divisible
 from search_spaces.families import rows
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.efficientnet.published import HEAD_CHANNELS, ROWS, STEM_CHANNELS
+from search_spaces.resolution import Resolution
 
 ACT = "silu"
 
 
 def tinynet(
-    width: float = 1.0, depth: float = 1.0, resolution: int = 224, num_classes: int = 1000, in_channels: int = 3
+    width: float = 1.0, depth: float = 1.0, resolution: Resolution = 224, num_classes: int = 1000, in_channels: int = 3
 ) -> Arch:
     """EfficientNet-B0 with `width` times the channels and `depth` times the blocks per stage, rounded to the nearest.
 
@@ -49,7 +50,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return tinynet(form.width, form.depth, resolution or form.resolution, num_classes, in_channels)
 
 

@@ -35,6 +35,36 @@ def test_shape_and_range(name: str, stored: int, u: torch.Tensor) -> None:
     assert torch.equal(out, apply(AUGMENTS[name], bigger, u, SIDE, torch.zeros(1)))
 
 
+@pytest.mark.parametrize("name", AUGMENTS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("height", "width"), [(5, 12), (1, 20), (12, 5)])
+def test_images_that_are_not_square(name: str, dtype: torch.dtype, height: int, width: int, u: torch.Tensor) -> None:
+    stored = torch.randint(0, 256, (COUNT, 2, height + 1, width + 3), dtype=torch.uint8).to(dtype)
+    for images in (stored, stored[:, :, :height, :width]):
+        out = apply(AUGMENTS[name], images, u, [height, width], torch.tensor([300.0, -7.0]))
+        assert out.shape == (COUNT, 2, height, width)
+        assert out.dtype in (dtype, torch.float32)
+
+
+def test_margins_follow_each_side(u: torch.Tensor) -> None:
+    images = torch.randint(1, 256, (COUNT, 1, 8, 24), dtype=torch.uint8)
+    out = apply(Augment(pad=1 / 8), images, u, [8, 24], FILL[:1])
+    padded = torch.nn.functional.pad(images, (3, 3, 1, 1))
+    for i in range(COUNT):
+        top, left = int(u[i, 0] * 3), int(u[i, 1] * 7)
+        assert torch.equal(out[i], padded[i, :, top : top + 8, left : left + 24])
+    numbers = apply(Augment(pad=1 / 8), images.float(), u, [8, 24], torch.tensor([-5.0]))
+    assert torch.equal(numbers, torch.where(out == 0, torch.tensor(-5.0), out.float()))  # bytes are >= 1
+
+
+def test_erased_parts_are_half_of_each_side(u: torch.Tensor) -> None:
+    images = torch.ones(COUNT, 1, 8, 24)
+    erased = apply(Augment(erase=1.0), images, u, [8, 24], FILL[:1]) == 0
+    inside = ((u[:, 3] - 0.5).abs() < 0.2) & ((u[:, 4] - 0.5).abs() < 0.2)
+    assert inside.any() and set(erased.flatten(1).sum(1)[inside].tolist()) == {4 * 12}
+    assert (apply(Augment(erase=1.0), images[:, :, :1], u, [1, 24], FILL[:1]) == 0).flatten(1).any(1).all()
+
+
 def test_none_changes_nothing_and_takes_the_centre(images: torch.Tensor, u: torch.Tensor) -> None:
     assert apply(AUGMENTS["none"], images, u, SIDE, FILL) is images
     assert torch.equal(apply(AUGMENTS["none"], images, u, 12, FILL), images[:, :, 2:14, 2:14])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from nas.data import ImageData, Split
@@ -161,6 +162,30 @@ def test_statistics_are_those_of_numpy() -> None:
         statistics(torch.zeros(4, 1, 2, 2, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_fit_resizes_each_channel_by_itself(channels: int) -> None:
+    images = torch.randint(0, 256, (3, channels, 9, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    resized = fit(images, [12, 7])
+    assert resized.shape == (3, channels, 12, 7) and resized.is_contiguous()
+    if channels == 3:
+        whole = Image.fromarray(images[0].permute(1, 2, 0).numpy()).resize((7, 12), Image.Resampling.BILINEAR)
+        assert torch.equal(resized[0], torch.from_numpy(np.array(whole)).permute(2, 0, 1))
+    assert all(torch.equal(resized[:, c], fit(images[:, c : c + 1], [12, 7])[:, 0]) for c in range(channels))
+    numbers = fit(images.float() - 1000, [12, 7]) + 1000
+    assert numbers.dtype == torch.float32 and float((numbers - resized).abs().max()) < 1.01  # bytes are rounded twice
+
+
+def test_statistics_of_numbers_are_exact_enough() -> None:
+    images = (
+        1e4
+        + torch.randn(50, 2, 3, 5, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1.0, 30.0])[:, None, None]
+    )
+    mean, std = statistics(images, chunk=7)
+    torch.testing.assert_close(mean, images.double().mean((0, 2, 3)).float())
+    torch.testing.assert_close(std, images.double().std((0, 2, 3), correction=0).float())
+
+
 def test_fit_resizes_once_and_leaves_equal_sizes_alone() -> None:
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert fit(images, 8) is images
@@ -168,7 +193,7 @@ def test_fit_resizes_once_and_leaves_equal_sizes_alone() -> None:
     assert up.shape == (5, 1, 16, 16)
     assert up.dtype == torch.uint8
     assert abs(float(up.float().mean() - images.float().mean())) < 3
-    with pytest.raises(ValueError, match=r">= 1 pixel, got 0"):
+    with pytest.raises(ValueError, match="whole number >= 1, or .height, width., in pixels; got 0"):
         fit(images, 0)
 
 

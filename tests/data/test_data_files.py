@@ -128,9 +128,25 @@ def changed(key: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[A
     ("spoil", "message"),
     [
         (without("y_test"), "has no array 'y_test'; expected x_train, y_train, x_test, y_test"),
-        (changed("x_train", lambda x: x.astype(np.float32)), r"train: images must be uint8 \(0 to 255\), got float32"),
+        (
+            changed("x_train", lambda x: x.astype(np.int16)),
+            r"train: images must be uint8 \(0 to 255\) or floats, got int16",
+        ),
+        (changed("x_train", lambda x: x.astype(np.float32)), "x_train is float32, x_test uint8"),
+        (
+            changed("x_train", lambda x: np.where(x > 9, x, np.float32(np.nan))),
+            "train: images must be finite numbers; replace NaN",
+        ),
         (changed("x_train", lambda x: x[:, :30]), r"are \(3, 32, 32\) \(C, H, W\)|training images are"),
-        (changed("x_test", lambda x: x[..., :2]), r"must be \(N, H, W\) or \(N, H, W, 1 or 3\), got \(20, 32, 32, 2\)"),
+        (
+            changed("x_test", lambda x: x[..., :2]),
+            r"training images are \(3, 32, 32\) \(C, H, W\), test images \(2, 32, 32\)",
+        ),
+        (changed("x_train", lambda x: x[0]), r"must be \(N, H, W\) or \(N, H, W, C\)|as many whole-number labels"),
+        (
+            changed("x_train", lambda x: x.transpose(0, 3, 1, 2)),
+            r"got \(40, 3, 32, 32\): 32 channels of 3x32\? Put the channels last, or insist with data.in_channels=32",
+        ),
         (changed("y_train", lambda y: y[:-1]), "40 images need as many whole-number labels"),
         (changed("y_train", lambda y: y.astype(float)), "need as many whole-number labels, got float64"),
         (changed("y_test", lambda y: y + 1), "test labels: label 10 is out of range; 10 classes have labels 0..9"),

@@ -102,7 +102,7 @@ def test_refused_folders(tmp_path: Path) -> None:
         ({"crop_percent": 0.0}, "data.crop_percent must be greater than 0 and at most 1, got 0"),
         ({"in_channels": 2}, "data.in_channels must be 1 or 3, got 2"),
         ({"workers": 0}, "data.workers must be >= 1"),
-        ({"resolution": 0}, "data.resolution must be >= 1 pixel"),
+        ({"resolution": 0}, r"data.resolution must be a whole number >= 1, or \[height, width\]"),
     ):
         refused(message, **options)
     with pytest.raises(ValueError, match=r"data.root=.*none is not a directory; give one that holds train"):

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from nas.data.files.decode import open_image
-from nas.data.preprocessing import cut, kept_side
+from nas.data.preprocessing import cut, kept_side, kept_size
+from search_spaces.resolution import Size, size
 
 RAMP = np.linspace(0, 255, 48).astype(np.uint8).reshape(6, 8)
 
@@ -101,6 +102,26 @@ def test_cut_images_are_those_of_timms_transform(mode: str) -> None:
         square = cut(image, kept, side).reshape(kept, kept, -1)[margin : margin + side, margin : margin + side]
         expected = (transform(image) * 255).round().to(torch.uint8).permute(1, 2, 0)
         assert np.array_equal(square, expected.numpy())
+
+
+def test_windows_that_are_not_square_are_those_of_timms_transform() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        height, width = (int(side) for side in rng.integers(3, 90, 2))
+        used, share = Size(*(int(side) for side in rng.integers(2, 40, 2))), float(rng.choice([1.0, 0.875, 0.61]))
+        kept = size(kept_size(used, share))
+        stretch = sorted((width * kept.height, height * kept.width))
+        if stretch[1] > 16 * stretch[0]:
+            continue
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        transform = timm.data.create_transform(
+            (3, *used), crop_pct=share, interpolation="bilinear", mean=(0.0,), std=(1.0,), is_training=False
+        )
+        top, left = (round((outer - inner) / 2) for outer, inner in zip(kept, used, strict=True))
+        window = cut(image, kept, used)
+        assert window.shape == (*kept, 3)
+        expected = (transform(image) * 255).round().to(torch.uint8).permute(1, 2, 0)
+        assert np.array_equal(window[top : top + used.height, left : left + used.width], expected.numpy())
 
 
 def test_long_images_need_no_memory_for_their_length() -> None:

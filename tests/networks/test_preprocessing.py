@@ -25,6 +25,7 @@ from nas.networks.creation import create_model
 from nas.networks.model_card import About
 from nas.networks.trained_data import as_trained
 from search_spaces.families.fbnet import fbnet
+from search_spaces.resolution import Pixels
 
 Sources = tuple[ImageData, list[Image.Image | Path]]  # the data, and its test images as a user has them
 rng = np.random.default_rng(3)
@@ -60,7 +61,7 @@ def from_digits(side: int) -> Callable[[Path], Sources]:
     return build
 
 
-def from_folder(channels: int, crop_percent: float, streamed: bool) -> Callable[[Path], Sources]:
+def from_folder(channels: int, crop_percent: float, streamed: bool, size: Pixels = 32) -> Callable[[Path], Sources]:
     def build(folder: Path) -> Sources:
         for part, count in (("train", 4), ("test", 10)):
             for label in ("b", "a"):
@@ -72,7 +73,9 @@ def from_folder(channels: int, crop_percent: float, streamed: bool) -> Callable[
                     exif = Image.Exif()
                     exif[0x112] = i % 8 + 1
                     image.save(folder / part / label / f"{i}.png", exif=exif)
-        data = imagefolder(str(folder), 32, channels, crop_percent=crop_percent, memory_limit_mb=0 if streamed else 100)
+        data = imagefolder(
+            str(folder), size, channels, crop_percent=crop_percent, memory_limit_mb=0 if streamed else 100
+        )
         return data, sorted((folder / "test").rglob("*.png"))
 
     return build
@@ -90,6 +93,9 @@ SOURCES = {
     "imagefolder": from_folder(3, 0.875, False),
     "imagefolder, grey": from_folder(1, 0.8, False),
     "imagefolder, streamed, whole": from_folder(3, 1.0, True),
+    "imagefolder, not square": from_folder(3, 0.875, False, [24, 40]),
+    "imagefolder, not square, streamed": from_folder(1, 0.9, True, [40, 33]),
+    "npz, not square, resized": from_npz(npz, (20, 30, 3), 3, resolution=[28, 17]),
 }
 
 

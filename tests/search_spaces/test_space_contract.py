@@ -57,6 +57,11 @@ SPACES = {
     "mobile 32": lambda: mobile(32, 10),
     "mobile 16, gray": lambda: mobile(16, 10, in_channels=1),
     "mobile 32, by block": lambda: mobile(32, 10, choose="block", acts=("relu", "mobilenetv3")),
+    "fbnet 40x101, gray": lambda: fbnet([40, 101], 12, in_channels=1),
+    "single_path 1x150, nine channels": lambda: single_path([1, 150], 6, in_channels=9),
+    "fbnetv3 48x20 and 24x36": lambda: fbnetv3(resolutions=([48, 20], [24, 36], 32)),
+    "rexnet 101x40": lambda: rexnet([101, 40], 12),
+    "mobile 40x101": lambda: mobile([40, 101], 12),
     "fbnetv3 16 with recipes": lambda: JointSpace(fbnetv3(16, 10), RECIPES),
     "rexnet 32, monotone, with recipes": lambda: JointSpace(rexnet(32, 10, channels="monotone", divisor=8), RECIPES),
 }
@@ -148,6 +153,8 @@ def test_bad_genotypes_are_named(space: SearchSpace) -> None:
 def test_archs_of_other_spaces_are_refused() -> None:
     with pytest.raises(ValueError, match="takes 3x224px images, fbnet has 3x32px"):
         fbnet(32).encode(fbnet().decode([0] * 22))
+    with pytest.raises(ValueError, match="takes 3x40x32px images, fbnet has 3x32x40px"):
+        fbnet([32, 40]).encode(fbnet([40, 32]).decode([0] * 22))
     with pytest.raises(ValueError, match="cannot be"):
         fbnet(32).encode(fbnet(32, width=0.5).decode([0] * 22))
 

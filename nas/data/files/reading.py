@@ -17,15 +17,16 @@ from nas.data.images import ImageData, check_labels, limited, shared_note, stati
 from nas.data.preprocessing import Preprocessing
 from nas.data.split import MemorySource, Source, Split
 from nas.runs.seeding import numpy_generator
+from search_spaces.resolution import Resolution, pixels
 
 STATISTICS_IMAGES = 4096  # of more, mean and deviation are taken from this many, drawn once
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How files become images, as `nas.data.folder.imagefolder` describes; `side`: its resolution, pixels."""
+    """How files become images, as `nas.data.folder.imagefolder` describes."""
 
-    side: int
+    resolution: Resolution
     in_channels: int
     crop_percent: float
     test_fraction: float
@@ -40,8 +41,10 @@ def read_folder(root: str, how: Reading, train_limit: int | None, test_limit: in
     listed = listing(Path(root), how.test_fraction, how.split_seed)
     train = _limit(f"{root}, training images", listed.train, train_limit)
     test = _limit(f"{root}, test images", listed.test, test_limit)
-    files = FileSource([path for path, _ in train + test], how.side, how.in_channels, how.crop_percent, how.workers)
-    is_small = len(files) * how.in_channels * files.side**2 <= how.memory_limit_mb * 2**20
+    files = FileSource(
+        [path for path, _ in train + test], how.resolution, how.in_channels, how.crop_percent, how.workers
+    )
+    is_small = len(files) * how.in_channels * pixels(files.kept) <= how.memory_limit_mb * 2**20
     source: Source = files
     failures: Failures = {}
     if is_small:
@@ -60,12 +63,12 @@ def read_folder(root: str, how: Reading, train_limit: int | None, test_limit: in
     splits = []
     for part, rows in zip(("training", "test"), parts, strict=True):
         check_labels(f"{root}, {part}", labels[rows], len(rows), len(listed.names))
-        splits.append(Split(source, rows, labels[rows], mean, std, how.side))
+        splits.append(Split(source, rows, labels[rows], mean, std, how.resolution))
     return ImageData(
         Path(root).resolve().name,
         len(listed.names),
         how.in_channels,
-        how.side,
+        how.resolution,
         listed.names,
         splits[0],
         splits[1],

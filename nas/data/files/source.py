@@ -17,7 +17,8 @@ from torch import Tensor
 from nas.data.files.decode import UnreadableError, open_image
 from nas.data.files.duplicates import parts
 from nas.data.files.threads import in_threads
-from nas.data.preprocessing import MODES, cut, kept_side
+from nas.data.preprocessing import MODES, cut, kept_size
+from search_spaces.resolution import Pixels, canonical, size
 
 AHEAD = 3  # batches decoded in advance
 NAMED = 20  # unreadable files that one message names
@@ -30,11 +31,13 @@ Failures = dict[int, UnreadableError]  # by row
 class FileSource:
     """Images in files, decoded by threads a few batches ahead, in the order asked for."""
 
+    one = 255.0
+
     def __init__(
-        self, paths: Sequence[str], resolution: int, in_channels: int, crop_percent: float, workers: int
+        self, paths: Sequence[str], resolution: Pixels, in_channels: int, crop_percent: float, workers: int
     ) -> None:
-        self.paths, self.resolution, self.in_channels, self.workers = tuple(paths), resolution, in_channels, workers
-        self.side = kept_side(resolution, crop_percent)
+        self.paths, self.in_channels, self.workers = tuple(paths), in_channels, workers
+        self.resolution, self.kept = canonical(resolution), kept_size(resolution, crop_percent)
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -49,7 +52,7 @@ class FileSource:
         """
         if self._fingerprint is None:
             above = os.path.commonpath(self.paths)
-            found = hashlib.sha256(f"{DECODING} {self.side} {self.resolution} {self.in_channels}".encode())
+            found = hashlib.sha256(f"{DECODING} {self.kept} {self.resolution} {self.in_channels}".encode())
             for path, content in zip(self.paths, in_threads(parts, self.paths, self.workers), strict=True):
                 found.update(os.path.relpath(path, above).encode(errors="surrogateescape") + b"\0" + content)
             self._fingerprint = found.hexdigest()[:32]
@@ -60,8 +63,8 @@ class FileSource:
             yield images.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else images
 
     def read(self, rows: Sequence[int]) -> tuple[Tensor, Failures]:
-        """The images at `rows`, (len(rows), C, side, side) uint8, black where they cannot be read; and those rows."""
-        images = torch.zeros(len(rows), self.in_channels, self.side, self.side, dtype=torch.uint8)
+        """The images at `rows`, (len(rows), C, H, W) uint8, black where they cannot be read; and those rows."""
+        images = torch.zeros(len(rows), self.in_channels, *size(self.kept), dtype=torch.uint8)
         failures: Failures = {}
         for place, (row, image) in enumerate(zip(rows, in_threads(self._try, rows, self.workers), strict=True)):
             if isinstance(image, UnreadableError):
@@ -126,5 +129,5 @@ class FileSource:
             return error
 
     def _decode(self, row: int) -> Tensor:
-        square = cut(open_image(self.paths[row], MODES[self.in_channels]), self.side, self.resolution)
-        return torch.from_numpy(np.ascontiguousarray(square.reshape(self.side, self.side, -1).transpose(2, 0, 1)))
+        window = cut(open_image(self.paths[row], MODES[self.in_channels]), self.kept, self.resolution)
+        return torch.from_numpy(np.ascontiguousarray(window.reshape(*size(self.kept), -1).transpose(2, 0, 1)))

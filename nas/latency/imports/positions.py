@@ -12,6 +12,7 @@ from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import read_json
 from search_spaces.families.single_path import single_path
+from search_spaces.resolution import canonical
 from search_spaces.space import LayerwiseSpace, Position, SearchSpace
 
 # How some files call FBNet's blocks; `s2` is "two groups (shuffled)", not a stride.
@@ -132,12 +133,14 @@ def read_hwnasbench(
             raise ValueError(f"{len(times)} layers of times, {len(layers)} layers, {len(layered.positions)} positions")
         cells = {}
         for i, (row, layer, position) in enumerate(zip(times, layers, layered.positions, strict=True)):
-            mine = (position.shape.height, position.shape.channels, position.candidates[0].out_shape(position.shape)[0])
+            shape = position.shape
+            mine = (canonical(shape[1:]), shape.channels, position.candidates[0].out_shape(shape).channels)
             theirs = (layer["h_in"], layer["c_in"], layer["c_out"])
             if mine != theirs:
                 raise ValueError(
-                    f"layer {i + 1} has map height, input and output channels {theirs}, {space.name} has {mine}; this "
-                    "table is for space.resolution=32 space.num_classes=100 space.head_channels=1504"
+                    f"layer {i + 1} has map height, input and output channels {', '.join(map(str, theirs))}, "
+                    f"{space.name} has {', '.join(map(str, mine))}; this table is for "
+                    "space.resolution=32 space.num_classes=100 space.head_channels=1504"
                 )
             if len(row) != len(ops):
                 raise ValueError(f"layer {i + 1} has {len(row)} numbers instead of {len(ops)}")

@@ -9,6 +9,7 @@ from 4,000 networks and, leaning on other devices' tables, from ten.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,7 +147,8 @@ def work(space: LayerwiseSpace) -> Floats:
     """What each candidate has to do, by kind of work: `(candidates of all positions, kinds of work)`, mean square 1.
 
     Multiply-adds of 1x1, 3x3 and 5x5 depthwise, and other convolutions; elements written; parameters; layers;
-    convolutions; elements written by grouped convolutions. Each once as is and once weighted by the map's height.
+    convolutions; elements written by grouped convolutions. Each once as is and once weighted by the map's side (where
+    it is not square: of the square with as many pixels).
     """
     features = []
     for position in space.positions:
@@ -162,7 +164,7 @@ def work(space: LayerwiseSpace) -> Floats:
                 kinds[6] = 1
                 kinds[7] += 1
                 kinds[8] += conv.activations if conv.groups > 1 and not depthwise else 0
-            features.append(np.concatenate([kinds, kinds * position.shape.height]))
+            features.append(np.concatenate([kinds, kinds * math.sqrt(position.shape.height * position.shape.width)]))
     matrix = np.array(features)
     size = np.sqrt((matrix**2).mean(0))
     return matrix[:, size > 0] / size[size > 0]

@@ -25,6 +25,7 @@ from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer, layer_from_dict
 from search_spaces.costs import Shape
+from search_spaces.resolution import canonical
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 FORMAT = "nas.latency_table"
@@ -59,7 +60,8 @@ def file_name(space: str, rows: Iterable[tuple[Layer, Shape]], device: Device) -
     """
     rows = list(rows)
     fields.name(space, "the name of a space")
-    resolution = max(shape.height for _, shape in rows)
+    _, *largest = max((shape.height * shape.width, shape.height, shape.width) for _, shape in rows)
+    resolution = canonical(largest)
     return f"{space}-r{resolution}-{entries_hash(rows)}-{device.key}.json"
 
 

@@ -18,6 +18,7 @@ from nas.train.accelerator import Compute, make_accelerator
 from search_spaces.arch import Arch
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
+from search_spaces.resolution import Resolution
 from search_spaces.space import Genotype
 
 
@@ -110,7 +111,7 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
 _KEPT = KeptData()  # of this process, which trains one candidate after the other
 
 
-def _data(order: Order, resolution: int) -> ImageData:
+def _data(order: Order, resolution: Resolution) -> ImageData:
     def load() -> ImageData:
         return DataSource(order.data).at(resolution).held_out(1 - order.validation_fraction, order.seed)
 

@@ -14,6 +14,7 @@ from search_spaces.costs import make_divisible
 from search_spaces.families import rows
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.rows import Row
+from search_spaces.resolution import Resolution
 
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
@@ -38,7 +39,7 @@ def efficientnet(
     width: float = 1.0,
     depth: float = 1.0,
     lite: bool = False,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
 ) -> Arch:
@@ -88,7 +89,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return efficientnet(form.width, form.depth, form.lite, resolution or form.resolution, num_classes, in_channels)
 
 

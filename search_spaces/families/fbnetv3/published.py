@@ -19,6 +19,7 @@ from search_spaces.blocks import (
     SqueezeExcite,
 )
 from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.resolution import Resolution
 
 HEAD_CHANNELS = 1984
 STAGE_STRIDES = (2, 2, 2, 1, 2)  # stages 2 to 6
@@ -109,7 +110,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     channels, depth = form.first
     stages: list[tuple[Layer, ...]] = [
         (ConvBNAct(form.stem, 3, 2, act=ACT),),

@@ -19,7 +19,8 @@ from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.fbnetv3.published import ACT, HEAD_CHANNELS, SE, STAGE_SE, STAGE_STRIDES
-from search_spaces.families.geometry import TINY_BELOW, geometry_of, resolutions_of
+from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
+from search_spaces.resolution import Pixels, pixels
 
 RESOLUTIONS = tuple(range(224, 273, 8))  # the paper's
 KERNELS = (3, 5)
@@ -76,7 +77,7 @@ STRIDES = {"paper": STAGE_STRIDES, "small": (1, 2, 2, 1, 2)}
 
 
 def fbnetv3(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     width: float | None = None,
@@ -84,7 +85,7 @@ def fbnetv3(
     head_channels: int = HEAD_CHANNELS,
     geometry: str = "auto",
     channels: Channels = "paper",
-    resolutions: Sequence[int] | None = None,
+    resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """The FBNetV3 space: 2.5e21 genotypes with the paper's seven resolutions.
 
@@ -98,9 +99,9 @@ def fbnetv3(
     resolutions = resolutions_of(resolution, resolutions)
     if channels not in TABLES:
         raise ValueError(f"unknown table of channels {channels!r}; one of {', '.join(TABLES)}")
-    geometry = geometry_of(min(resolutions), geometry, "FBNetV3")
+    geometry = geometry_of(min(resolutions, key=pixels), geometry, "FBNetV3")
     width = (0.5 if geometry == "small" else 1.0) if width is None else width
-    depth = (0.5 if min(resolutions) < TINY_BELOW else 1.0) if depth is None else depth
+    depth = (0.5 if is_tiny(min(resolutions, key=pixels)) else 1.0) if depth is None else depth
     for name, value in (("width", width), ("depth", depth)):
         if not value > 0:
             raise ValueError(f"{name} must be > 0, got {value}")

@@ -9,11 +9,12 @@ from search_spaces.blocks import Classifier, ConvBNAct, Layer, PooledConv
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.choices import Chain, combine
 from search_spaces.composed import ComposedSpace
-from search_spaces.families.geometry import TINY_BELOW, geometry_of, resolutions_of
+from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
 from search_spaces.families.mobile import lists as known
 from search_spaces.families.mobile.forms import Form, of_cards
 from search_spaces.families.mobile.lists import SLOTS
 from search_spaces.families.mobile.stage import Stage, act_of
+from search_spaces.resolution import Pixels, pixels
 
 Entry = str | Mapping[str, Any]
 STEM_KERNEL = 3
@@ -22,7 +23,7 @@ MOBILENETV3 = "mobilenetv3"
 
 
 def mobile(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     choose: Literal["stage", "block"] = "stage",
@@ -35,7 +36,7 @@ def mobile(
     heads: Sequence[str] | None = None,
     acts: Sequence[str] | None = None,
     geometry: str = "auto",
-    resolutions: Sequence[int] | None = None,
+    resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """Networks of a stem, stages A to G, a last 1x1 convolution (optional), a head and a classifier.
 
@@ -57,8 +58,8 @@ def mobile(
     numbers out of range, saying which.
     """
     resolutions = resolutions_of(resolution, resolutions)
-    geometry = geometry_of(min(resolutions), geometry, "mobile")
-    size = "tiny" if min(resolutions) < TINY_BELOW and geometry == "small" else geometry
+    geometry = geometry_of(min(resolutions, key=pixels), geometry, "mobile")
+    size = "tiny" if is_tiny(min(resolutions, key=pixels)) and geometry == "small" else geometry
     for key, value, options in (("choose", choose, ("stage", "block")), ("lists", lists, ("recommended", "published"))):
         if value not in options:
             raise ValueError(f"{key} must be one of {', '.join(options)}, got {value!r}")

@@ -9,6 +9,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
 from search_spaces.costs import make_divisible
 from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.resolution import Resolution
 
 # expand_ratio, channels, repeats, stride of the first block
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -19,7 +20,7 @@ HEAD_CHANNELS = 1280
 def mobilenetv2(
     width: float = 1.0,
     depth: float = 1.0,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     scale_ends: bool = True,
@@ -70,7 +71,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return mobilenetv2(form.width, form.depth, resolution or 224, num_classes, in_channels, form.scale_ends)
 
 

@@ -16,6 +16,7 @@ from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.geometry import geometry_of, resolutions_of
 from search_spaces.families.mobilenetv2.published import HEAD_CHANNELS, STAGES, STEM_CHANNELS
+from search_spaces.resolution import Pixels, pixels
 from search_spaces.space import LayerwiseSpace
 
 ACT = "relu6"
@@ -27,7 +28,7 @@ STAGE_STRIDES = {"paper": tuple(stride for *_, stride in STAGES), "small": (1, 1
 
 
 def mobilenetv2(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     widths: Sequence[float] | None = None,
@@ -36,7 +37,7 @@ def mobilenetv2(
     expansions: Sequence[float] = (3, 6),
     head_channels: int = HEAD_CHANNELS,
     geometry: str = "auto",
-    resolutions: Sequence[int] | None = None,
+    resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """MobileNetV2 with every stage's channels, depth, kernel and expansion searched; 7.1e12 genotypes.
 
@@ -50,7 +51,7 @@ def mobilenetv2(
     `ValueError` for lists that are empty or hold a number twice or one that is not positive.
     """
     resolutions = resolutions_of(resolution, resolutions)
-    geometry = geometry_of(min(resolutions), geometry, "MobileNetV2")
+    geometry = geometry_of(min(resolutions, key=pixels), geometry, "MobileNetV2")
     if widths is None:
         widths = SMALL_WIDTHS if geometry == "small" else WIDTHS
     _check(widths=widths, depths=depths, kernels=kernels, expansions=expansions)
@@ -105,7 +106,7 @@ def _block(channels: int, kernel: int, stride: int, expansion: float) -> Layer:
 
 
 def mobilenetv2_layerwise(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     width: float | None = None,

@@ -9,6 +9,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, Layer, LinearBottleneck, SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.resolution import Resolution
 
 # repeats, stride of the first block, expand_ratio, squeeze-and-excitation
 STAGES = ((1, 1, 1, False), (2, 2, 6, False), (2, 2, 6, True), (3, 2, 6, True), (3, 1, 6, True), (5, 2, 6, True))
@@ -36,7 +37,7 @@ def rexnet(
     width: float = 1.0,
     depth: float = 1.0,
     divisor: int = 1,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
 ) -> Arch:
@@ -89,7 +90,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 
-def _arch(form: Published, num_classes: int, resolution: int | None, in_channels: int) -> Arch:
+def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
     return rexnet(form.width, 1.0, form.divisor, resolution or 224, num_classes, in_channels)
 
 

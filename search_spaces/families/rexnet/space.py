@@ -25,6 +25,7 @@ from search_spaces.families.rexnet.published import (
     STEM_CHANNELS,
 )
 from search_spaces.monotone import MonotoneSpace
+from search_spaces.resolution import Pixels, pixels
 
 Form = Literal["linear", "piecewise", "free", "monotone"]
 FORMS = ("linear", "piecewise", "free", "monotone")
@@ -40,7 +41,7 @@ STAGE_STRIDES = {"paper": tuple(stride for _, stride, *_ in STAGES), "small": (1
 
 
 def rexnet(
-    resolution: int = 224,
+    resolution: Pixels = 224,
     num_classes: int = 1000,
     in_channels: int = 3,
     channels: Form = "linear",
@@ -54,7 +55,7 @@ def rexnet(
     squeezes: Sequence[str] = ("late",),
     acts: Sequence[str] = ("rexnet",),
     geometry: str = "auto",
-    resolutions: Sequence[int] | None = None,
+    resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """ReXNets whose channels follow a form that is searched.
 
@@ -71,7 +72,7 @@ def rexnet(
     the geometry. Raises `ValueError` for unknown words and for numbers out of range, with the law.
     """
     resolutions = resolutions_of(resolution, resolutions)
-    geometry = geometry_of(min(resolutions), geometry, "ReXNet")
+    geometry = geometry_of(min(resolutions, key=pixels), geometry, "ReXNet")
     widths = WIDTHS[geometry] if widths is None else tuple(widths)
     grid = GRIDS[geometry] if grid is None else tuple(grid)
     if firsts is None:
