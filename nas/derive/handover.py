@@ -48,7 +48,7 @@ def derive_probable(
         bound = limit if np.isfinite(limit) else None
         return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided)
 
-    rounds = 1 if asked.how in SINGLE else asked.rounds
+    rounds = 1 if asked.mode in SINGLE else asked.rounds
     return within_budget(propose, clock, budget, asked.count, rounds)
 
 

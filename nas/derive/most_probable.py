@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.derive.integer_programme import best_under_budget
-from nas.derive.settings import How
+from nas.derive.settings import Mode
 from nas.runs.seeding import numpy_generator
 from search_spaces.additive import AdditiveCost
 from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]
-HOWS = get_args(How)
+MODES = get_args(Mode)
 SINGLE = ("argmax", "thresholds")  # these name one network
 
 
@@ -28,7 +28,7 @@ class NothingWithin(ValueError):
 class Derivation:
     """How networks are derived from a result: see `derive`, and for `rounds` `nas.derive.within_budget`."""
 
-    how: str
+    mode: str
     use: float
     count: int
     rounds: int
@@ -40,16 +40,16 @@ def derive(
 ) -> list[Genotype]:
     """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
 
-    `how`: `budget` (exact, `best_under_budget`), `argmax` (one network), `sample` (from P(theta), ordered by
+    `mode`: `budget` (exact, `best_under_budget`), `argmax` (one network), `sample` (from P(theta), ordered by
     probability) or `thresholds` (the one network that the search itself `decided`, as Single-Path NAS is published).
     `limit` None: no limit. `use`: the share of the limit (or of the largest cost, where that is smaller) that networks
     derived by `budget` cost at least, as long as there are such networks. Raises `NothingWithin` where the one network
     of `argmax` or `thresholds`, or every sampled one, is above the limit.
     """
-    how, count, use = asked.how, asked.count, asked.use
-    check(how, count, use)
+    mode, count, use = asked.mode, asked.count, asked.use
+    check(mode, count, use)
     bound = np.inf if limit is None else limit
-    if how == "budget":
+    if mode == "budget":
         if limit is None or not use:
             return best_under_budget(probabilities, cost, bound, count)
         least = use * min(bound, cost.reachable()[1])
@@ -58,44 +58,44 @@ def derive(
             cheaper = best_under_budget(probabilities, cost, bound, count)
             found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
         return found
-    if how == "sample":
+    if mode == "sample":
         found = sample(probabilities, count, numpy_generator(asked.seed, "derive"), cost, bound)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
-    if how == "thresholds" and decided is None:
-        raise ValueError("this search decided no network by thresholds; derive with how=budget, argmax or sample")
-    genotype = decided if how == "thresholds" and decided is not None else argmax(probabilities)
+    if mode == "thresholds" and decided is None:
+        raise ValueError("this search decided no network by thresholds; derive with mode=budget, argmax or sample")
+    genotype = decided if mode == "thresholds" and decided is not None else argmax(probabilities)
     found_ms = float(cost(np.array([genotype]))[0])
     if found_ms > bound:
-        what = "argmax network" if how == "argmax" else "network that the thresholds decide"
+        what = "argmax network" if mode == "argmax" else "network that the thresholds decide"
         raise NothingWithin(
-            f"the {what} takes {found_ms:.4g} ms, above the limit {bound:.4g} ms on estimates; use how=budget, which "
-            "finds the most probable network within the budget (python -m nas.derive run=... how=budget), or raise it"
+            f"the {what} takes {found_ms:.4g} ms, above the limit {bound:.4g} ms on estimates; use mode=budget, which "
+            "finds the most probable network within the budget (python -m nas.derive run=... mode=budget), or raise it"
         )
     return [genotype]
 
 
-def own_how(method: object, how: str | None) -> str:
-    """`how`, or where that is None the method's own way to derive, `budget` where it has none.
+def own_mode(method: object, mode: str | None) -> str:
+    """`mode`, or where that is None the method's own way to derive, `budget` where it has none.
 
     Raises `ValueError` for `thresholds` where the method has none that decide a network.
     """
-    published: str | None = getattr(method, "derive_how", None)  # methods that train candidates have none
-    if how == "thresholds" and published is None:
-        raise ValueError("how=thresholds: only method=single_path decides a network by thresholds; use how=budget")
-    return how or published or "budget"
+    published: str | None = getattr(method, "derive_mode", None)  # methods that train candidates have none
+    if mode == "thresholds" and published is None:
+        raise ValueError("mode=thresholds: only method=single_path decides a network by thresholds; use mode=budget")
+    return mode or published or "budget"
 
 
-def check(how: str, count: int, use: float) -> None:
+def check(mode: str, count: int, use: float) -> None:
     """Refuse what `derive` would refuse whatever a search found, so that no search is made for it."""
     if not 0 <= use < 1:
         raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
-    if how not in HOWS:
-        raise ValueError(f"unknown way to derive {how!r}; one of {', '.join(HOWS)}")
+    if mode not in MODES:
+        raise ValueError(f"unknown mode of deriving {mode!r}; one of {', '.join(MODES)}")
     if count < 1:
         raise ValueError(f"count of networks to derive must be >= 1, got {count}")
-    if how in SINGLE and count > 1:
-        what = "argmax is" if how == "argmax" else "the thresholds decide"
-        raise ValueError(f"{what} a single network, {count} were asked; derive with how=budget or how=sample")
+    if mode in SINGLE and count > 1:
+        what = "argmax is" if mode == "argmax" else "the thresholds decide"
+        raise ValueError(f"{what} a single network, {count} were asked; derive with mode=budget or mode=sample")
 
 
 def log_probability(probabilities: Rows, genotype: Genotype) -> float:
@@ -128,7 +128,7 @@ def sample(
         population = population[cost(population) <= limit]
     if not len(population):
         raise NothingWithin(
-            f"none of {draws} networks sampled from P(theta) has latency <= {limit:.4g} ms; derive with how=budget, "
+            f"none of {draws} networks sampled from P(theta) has latency <= {limit:.4g} ms; derive with mode=budget, "
             "which finds the best one within the budget"
         )
     _, first = np.unique(population, axis=0, return_index=True)

@@ -29,9 +29,9 @@ def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:
     probabilities, decided = read_probabilities(search.folder, search.space), read_decided(search.folder, search.space)
     request = Request.of(setup)
     assert request.cost is not None  # a supernet always has a table
-    how = most_probable.own_how(search.method, setup.how)
-    asked = Derivation(how, setup.use, setup.count, budget.rounds, setup.seed)
-    most_probable.check(asked.how, asked.count, asked.use)
+    mode = most_probable.own_mode(search.method, setup.mode)
+    asked = Derivation(mode, setup.use, setup.count, budget.rounds, setup.seed)
+    most_probable.check(asked.mode, asked.count, asked.use)
     derived = derive_probable(probabilities, decided, request.cost, request.clock, request.budgets.latency, asked)
 
     def facts(genotype: Genotype) -> dict[str, Any]:

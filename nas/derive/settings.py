@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-How = Literal["budget", "argmax", "sample", "thresholds"]  # see nas.derive.most_probable.derive
+Mode = Literal["budget", "argmax", "sample", "thresholds"]  # see nas.derive.most_probable.derive
 BUDGET_TYPES: dict[str, Any] = {
     "budget.latency_ms": float | None,
     "budget.macs": int | None,
@@ -17,7 +17,7 @@ BUDGET_TYPES: dict[str, Any] = {
 TYPES: dict[str, Any] = {
     "run": str,
     **BUDGET_TYPES,
-    "how": How | None,
+    "mode": Mode | None,
     "count": (int, 1),
     "use": (float, 0, 1),
     "measure": bool,

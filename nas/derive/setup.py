@@ -87,13 +87,13 @@ class FinishedSearch:
 class DeriveSetup:
     """Networks asked of `search`: `count`, within `budget` (none: its own), best first, written to `out`.
 
-    `how` and `use`: see `nas.derive.most_probable.derive`. `measure`: time them on this machine, where the table is of
+    `mode` and `use`: see `nas.derive.most_probable.derive`. `measure`: time them on this machine, where the table is of
     it. `seed`: of sampling and of the order of timings.
     """
 
     search: FinishedSearch
     budget: BudgetRequest
-    how: str | None
+    mode: str | None
     count: int
     use: float
     measure: bool
@@ -106,5 +106,5 @@ class DeriveSetup:
     @classmethod
     def from_config(cls, search: FinishedSearch, config: Mapping[str, Any]) -> DeriveSetup:
         """What the settings of `conf/derive.yaml` ask of `search`."""
-        names = ("how", "count", "use", "measure", "seed", "out")
+        names = ("mode", "count", "use", "measure", "seed", "out")
         return cls(search, BudgetRequest(**config["budget"]), *(config[name] for name in names))

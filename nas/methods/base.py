@@ -77,7 +77,7 @@ class SupernetMethod(ABC):
     epochs: int
 
     @property
-    def derive_how(self) -> str | None:
+    def derive_mode(self) -> str | None:
         """How a network is derived unless told otherwise (`thresholds`: it decides one itself); None: `budget`."""
         return None
 

@@ -23,7 +23,7 @@ class SinglePath(SuperkernelSettings):
     `mode="paper"`: as published. One optimiser, all images, `CE + latency_weight * ln(R)` with the runtime formula's
     ratio approximation; while warming up each indicator is dropped with probability `1 - keep_probability` and the
     latency has no weight. A budget does not enter the search, and the network is the one that the thresholds decide:
-    one over the budget is refused, and others are derived from the probabilities (`how=budget`).
+    one over the budget is refused, and others are derived from the probabilities (`mode=budget`).
     Departures: batch norms keep torch's momentum and epsilon; no dropout before the classifier; no weight average.
 
     `schedule`: learning rate of the weights (in `paper` mode of everything), `cosine` per epoch or `step`, 3% less
@@ -31,7 +31,7 @@ class SinglePath(SuperkernelSettings):
     """
 
     @property
-    def derive_how(self) -> str:
+    def derive_mode(self) -> str:
         """How a network is derived unless told otherwise: as published, by the thresholds, in the mode as published."""
         return "thresholds" if self.mode == "paper" else "budget"
 

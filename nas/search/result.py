@@ -120,8 +120,8 @@ def show(outcome: SearchOutcome) -> None:
     table(f"result of {path}", ("", ""), receipt(found, missed))
     log(f"files: {', '.join(map(str, outcome.archs))}" + (f", {path}/model" if found["top1_percent"] else ""))
     log(f"all of it on one page: {path}/report.html")
-    how = {"how": "budget"} if found.get("derived_by") in SINGLE else {}
-    log(derive_command(path, {**another_budget(found), **how, "count": 3}))
+    mode = {"mode": "budget"} if found.get("derived_by") in SINGLE else {}
+    log(derive_command(path, {**another_budget(found), **mode, "count": 3}))
 
 
 def _show_choices(searched: JointSpace, genotype: Genotype) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from nas.derive.settings import BUDGET_TYPES, How
+from nas.derive.settings import BUDGET_TYPES, Mode
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 TYPES: dict[str, Any] = {
     "seed": int,
     **BUDGET_TYPES,
     "latency": Latency,
-    "derive.how": How | None,
+    "derive.mode": Mode | None,
     "derive.count": (int, 1),
     "derive.use": (float, 0, 1),
     "train.enabled": bool,

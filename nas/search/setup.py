@@ -82,7 +82,7 @@ class SearchSetup:
         problem = Problem.from_config(config, recipe)
         device, method = (cards.given(config[name], name) for name in ("device", "method"))
         asked = config["derive"]
-        how = most_probable.own_how(method, asked["how"])
+        mode = most_probable.own_mode(method, asked["mode"])
         return cls(
             problem=problem,
             method=method,
@@ -93,7 +93,7 @@ class SearchSetup:
             latency=config["latency"],
             candidates=cards.build({"_target_": SETTINGS, **config["search"]}, "search", {}),
             executor=cards.given(config["executor"], "executor"),
-            derivation=Derivation(how, asked["use"], asked["count"], budget.rounds, config["seed"]),
+            derivation=Derivation(mode, asked["use"], asked["count"], budget.rounds, config["seed"]),
             training=FinalTraining(**config["train"]),
             compute=compute,
             seed=config["seed"],
@@ -103,7 +103,7 @@ class SearchSetup:
 
     def __post_init__(self) -> None:
         check_budget(self.budget.latency_ms)
-        most_probable.check(self.derivation.how, self.derivation.count, self.derivation.use)
+        most_probable.check(self.derivation.mode, self.derivation.count, self.derivation.use)
         _ = self.is_timed
         if is_supernet(self.method):
             self.method.check(self.problem.space.architectures)

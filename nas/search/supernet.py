@@ -27,7 +27,7 @@ def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices
     depends = derivation_identity(rounded(*found), space, cost, prices.device, budget, asked)
     derived = derived_once(run.path, space, depends, lambda: derive_probable(*found, cost, prices.clock, budget, asked))
     inherit = result.inherit if setup.training.inherit else None
-    return Found(derived, result.seconds, asked.how, inherit)
+    return Found(derived, result.seconds, asked.mode, inherit)
 
 
 def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:

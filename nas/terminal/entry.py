@@ -38,7 +38,7 @@ from nas.terminal.configuration.override_text import command as command_text
 from nas.terminal.configuration.override_text import literal
 from nas.terminal.error_lines import USER_ERROR, Terminated, report
 from nas.terminal.progress import log
-from nas.terminal.renamed_keys import check_groups, present_words
+from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
 from search_spaces.annotations import check_type
 
@@ -199,6 +199,7 @@ def checked(
 
     `overrides`: each key with whether it was added (`arguments.split`); `choices`: the keys that choose a card.
     """
+    move_renamed(cfg, config_name)
     defaults = OmegaConf.load(CONF / f"{config_name}.yaml")
     for key, added in overrides:
         if key in choices or added is None:

@@ -51,7 +51,7 @@ class DeriveKeywords(TypedDict, total=False):
     macs: int
     params: int
     budget: Mapping[str, Any]
-    how: str
+    mode: str
     count: int
     use: float
     measure: bool

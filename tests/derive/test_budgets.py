@@ -191,15 +191,15 @@ def test_the_published_single_path_hands_over_what_its_thresholds_decide(
     for arguments, words in (
         (["budget.latency_ms=0.01"], "out of reach"),
         (["budget.fraction=0.001"], "network that the thresholds decide takes"),
-        (["budget.fraction=0.001"], "python -m nas.derive run=... how=budget"),
+        (["budget.fraction=0.001"], "python -m nas.derive run=... mode=budget"),
         (["count=2"], "the thresholds decide a single network, 2 were asked"),
     ):
         with pytest.raises(SystemExit) as stop:
             derive(["run=r", *arguments])
         assert stop.value.code == 2 and words in capsys.readouterr().err
-    derive(["run=r", "budget.fraction=0.1", "how=budget", "count=2"])  # the way out
+    derive(["run=r", "budget.fraction=0.1", "mode=budget", "count=2"])  # the way out
     with pytest.raises(SystemExit):
-        search([*DNAS[:-3], "run_dir=other", "derive.how=thresholds"])
+        search([*DNAS[:-3], "run_dir=other", "derive.mode=thresholds"])
     assert "only method=single_path decides a network by thresholds" in capsys.readouterr().err
 
 

@@ -114,7 +114,7 @@ def test_samples_follow_the_probabilities_and_the_limit() -> None:
     assert (cost(np.array(found)) <= limit).all()
     certain = tuple(np.eye(len(row))[1] for row in cost.rows)
     assert sample(certain, 3, np.random.default_rng(0)) == [(1,) * 5]
-    with pytest.raises(ValueError, match="derive with how=budget"):
+    with pytest.raises(ValueError, match="derive with mode=budget"):
         sample(probabilities, 1, np.random.default_rng(0), cost, 0.9 * low, draws=1000)
 
 
@@ -124,7 +124,7 @@ def test_argmax_and_its_limit() -> None:
     assert best == brute_force(probabilities, cost, np.inf)[0]
     assert derive(probabilities, cost, None, Derivation("argmax", 0.0, 1, 1, 0)) == [best]
     low, _ = cost.reachable()
-    with pytest.raises(ValueError, match="use how=budget"):
+    with pytest.raises(ValueError, match="use mode=budget"):
         derive(probabilities, cost, low, Derivation("argmax", 0.0, 1, 1, 0))
 
 

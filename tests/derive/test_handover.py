@@ -56,7 +56,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         budget: Budget = budget, ranked: Any = population, cost: Any = cost, device: Device = LOCAL, **changes: Any
     ) -> Derived:
         measured.clear()
-        asked = Derivation(**{"how": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
+        asked = Derivation(**{"mode": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
         depends = derivation_identity(ranked.tolist(), SPACE, cost, device, budget, asked)
         clock = clock_of(SPACE, cost, Device(), 0)
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
@@ -69,7 +69,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     dearer = dataclasses.replace(cost, fixed=cost.fixed + 1e-9)
     for changes, words in (
         ({"count": 2}, "count is 1, asked is 2"),
-        ({"how": "sample"}, 'how is "budget"'),
+        ({"mode": "sample"}, 'mode is "budget"'),
         ({"use": 0.5}, "use is 0.9"),
         ({"seed": 1}, "seed is 0"),
         ({"rounds": 4}, "rounds is 3"),

@@ -61,7 +61,7 @@ SEARCHES = {
     "dnas_hard": [*FBNET, "method=dnas", *SUPERNET, "method.mode=hard"],
     "dnas_published": [
         *(*FBNET, "method=dnas", *SUPERNET, "method.loss=fbnet", "method.weight_optimizer=sgd"),
-        *("derive.how=sample", "budget.fraction=null"),
+        *("derive.mode=sample", "budget.fraction=null"),
     ],
     "single_path": SINGLE_PATH,
     "single_path_paper": [

@@ -28,5 +28,5 @@ def test_a_method_of_no_kind_is_refused() -> None:
 def test_abilities_are_declared_with_sound_defaults() -> None:
     assert PredictorProposal.has_finalists and PredictorProposal.has_front
     assert not Proposal.has_finalists and not Proposal.has_front
-    assert SupernetMethod.derive_how.fget(object()) is None  # type: ignore[attr-defined]
+    assert SupernetMethod.derive_mode.fget(object()) is None  # type: ignore[attr-defined]
     assert CandidateMethod.kind != SupernetMethod.kind

@@ -34,6 +34,7 @@ def test_present_names_are_names_and_old_ones_are_not(command: str) -> None:
         ("~engine", "~executor"),
         ("engine=local,ray", "executor=local,ray"),
         ("data.root=engine=1", "data.root=engine=1"),
+        ("derive.how=sample", "derive.mode=sample"),
         ("engineer=1", "engineer=1"),
         ("--config-dir", "--config-dir"),
         ("run/engine", "run/engine"),
@@ -73,6 +74,7 @@ def test_cards_of_a_renamed_group_are_asked_to_move(attempt: Callable[..., Outco
         ({"engine": {"workers": 2}}, {"executor": {"workers": 2}}),
         ({"engine": {"card": "ray", "cpus": 2}}, {"executor": {"card": "ray", "cpus": 2}}),
         ({"overrides": ["engine=ray"]}, {"executor": "ray"}),
+        ({"derive": {"how": "sample", "count": 2}}, {"derive": {"mode": "sample", "count": 2}}),
     ],
 )
 def test_old_keywords_work(old: dict[str, Any], now: dict[str, Any]) -> None:
@@ -86,14 +88,33 @@ def test_a_run_with_old_keys_goes_on(attempt: Callable[..., Outcome]) -> None:
         with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
             run.log("search", len(found), loss=1.0)
             found.append(cfg.executor.workers)
+        assert cfg.derive.mode == "sample" and "how" not in cfg.derive
 
-    attempt(["run_dir=r", "executor.workers=2"], body)
+    attempt(["run_dir=r", "executor.workers=2", "derive.mode=sample"], body)
     for config in (Path("r/config.yaml"), Path("r/checkpoints/config.yaml")):
         config.write_text(
             config.read_text()
             .replace("executor:", "engine:")
+            .replace("  mode: sample", "  how: sample")
             .replace("nas.methods.candidates.executors.local.LocalExecutor", "nas.engines.local.LocalEngine")
         )
     assert attempt(["resume=r"], body) == (0, "") and attempt(["resume=r", "engine.workers=3"], body) == (0, "")
     assert found == [2, 2, 3]
     assert "engine" not in Path("r/config.yaml").read_text()
+
+
+def test_an_experiment_of_ones_own_may_use_old_keys(
+    attempt: Callable[..., Outcome], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body(cfg: DictConfig) -> None:
+        assert "engine" not in cfg and "how" not in cfg.derive
+        assert (cfg.executor.workers, cfg.executor.threads, cfg.derive.mode, cfg.derive.count) == (5, 1, "sample", 2)
+        assert "derive.how is called derive.mode now" in capsys.readouterr().out
+
+    Path("cards/experiment").mkdir(parents=True)
+    Path("cards/experiment/mine.yaml").write_text(
+        "# @package _global_\nengine:\n  workers: 5\nderive:\n  how: sample\n  count: 2\n"
+    )
+    assert attempt(["--config-dir", "cards", "experiment=mine"], body) == (0, "")
+    Path("cards/experiment/mine.yaml").write_text("# @package _global_\ndefaults:\n  - override /engine: ray\n")
+    assert "override 'engine'" in attempt(["--config-dir", "cards", "experiment=mine"])[1]
