@@ -90,7 +90,7 @@ def check(mode: str, count: int, use: float) -> None:
     if not 0 <= use < 1:
         raise ValueError(f"use must be at least 0 and less than 1, got {use:g}")
     if mode not in MODES:
-        raise ValueError(f"unknown mode of deriving {mode!r}; one of {', '.join(MODES)}")
+        raise ValueError(f"unknown mode {mode!r}; one of {', '.join(MODES)}")
     if count < 1:
         raise ValueError(f"count of networks to derive must be >= 1, got {count}")
     if mode in SINGLE and count > 1:

@@ -130,7 +130,7 @@ def test_argmax_and_its_limit() -> None:
 
 def test_bad_requests() -> None:
     probabilities, cost = problem(0)
-    with pytest.raises(ValueError, match="unknown way to derive 'best'; one of budget, argmax, sample, thresholds"):
+    with pytest.raises(ValueError, match="unknown mode 'best'; one of budget, argmax, sample, thresholds"):
         derive(probabilities, cost, None, Derivation("best", 0.0, 1, 1, 0))
     with pytest.raises(ValueError, match="must be >= 1, got 0"):
         derive(probabilities, cost, None, Derivation("budget", 0.0, 0, 1, 0))
