@@ -31,8 +31,8 @@ def folded(name: str, width: int = NAME_WIDTH) -> str:
     return "\n".join(lines)
 
 
-# Column, its heading on screen, and how a value is shown there. The family is part of every name, and sources are
-# listed below the table, so that it fits a terminal of 80 characters.
+# Column, its heading on screen, and how a value is shown there. Families are headings of their networks, and sources
+# are listed below the table, so that it fits a terminal of 80 characters.
 COLUMNS: dict[str, tuple[str, Any]] = {
     "name": ("name", folded),
     "family": ("family", str),
@@ -96,6 +96,14 @@ def sorted_rows(found: list[dict[str, Any]], column: str, descending: bool) -> l
     return known + [row for row in found if row[column] is None]
 
 
+def family_headings(found: list[dict[str, Any]]) -> dict[int, str]:
+    """The title of each family by the number of its first row, for rows in the zoo's order."""
+    first: dict[str, int] = {}
+    for index, row in enumerate(found):
+        first.setdefault(row["family"], index)
+    return {index: zoo.FAMILIES[family].title for family, index in first.items()}
+
+
 def tables_of(folder: Path, device: Device) -> list[LatencyTable]:
     """The latency tables of `device` in `folder`, but for those of `local` that another machine measured."""
     found = []
@@ -127,7 +135,8 @@ def main(cfg: DictConfig) -> None:
     sources = list(dict.fromkeys(row["source"] for row in found if row["source"]))
     marked = [row | {"source": row["source"] and f"[{sources.index(row['source']) + 1}]"} for row in found]
     cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in marked]
-    table(f"{len(found)} published networks", [heading for heading, _ in shown.values()], cells)
+    begins = {} if column else family_headings(found)
+    table(f"{len(found)} published networks", [heading for heading, _ in shown.values()], cells, begins)
     log("params, MACs and activations in millions, for one image of px x px; top-1 at the size `at px`, from")
     for number, source in enumerate(sources, start=1):
         log(f"  [{number}] {source}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 
 from search_spaces.arch import Arch
-from search_spaces.families import fbnet, hardcorenas, lcnet, mnasnet, mobilenetv3, single_path, tinynet
+from search_spaces.families import fbnet, hardcorenas, lcnet, mnasnet, mobilenetv3, mobilenetv4, single_path, tinynet
 from search_spaces.families.base import Family, Figures
+from search_spaces.families.efficientnet import edge, v2
 from search_spaces.families.efficientnet import published as efficientnet
 from search_spaces.families.fbnetv3 import published as fbnetv3
 from search_spaces.families.mobilenetv2 import published as mobilenetv2
@@ -21,7 +22,10 @@ FAMILIES: dict[str, Family] = {
     "hardcorenas": hardcorenas.FAMILY,
     "mobilenetv2": mobilenetv2.FAMILY,
     "mobilenetv3": mobilenetv3.FAMILY,
+    "mobilenetv4": mobilenetv4.FAMILY,
     "efficientnet": efficientnet.FAMILY,
+    "efficientnet_edge": edge.FAMILY,
+    "efficientnetv2": v2.FAMILY,
     "tinynet": tinynet.FAMILY,
     "rexnet": rexnet.FAMILY,
     "lcnet": lcnet.FAMILY,

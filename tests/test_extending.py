@@ -16,16 +16,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from nas.export.exporting import export
+from nas.export.formats.onnx import FORMAT as ONNX
 from nas.latency import runtimes
+from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.kit import write_kit
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
 from predictors.metrics import kendall_tau
 from search_spaces.arch import Arch
-from search_spaces.blocks import Classifier, ConvBNAct, activations
+from search_spaces.blocks import KINDS, Classifier, ConvBNAct, activations
+from tests.latency.test_build import SMALL
+from tests.methods import gradient_task
 from tests.test_docs import ROOT, blocks, shell_lines
 
 PAGE = "docs/extending.md"
@@ -59,7 +65,7 @@ def run(line: str, folder: Path, *more: str) -> str:
 
 
 def test_the_page_has_its_commands() -> None:
-    assert [line.split()[2] for line in COMMANDS] == [*["nas.inspect", "nas.search"] * 2, "nas.search"]
+    assert [line.split()[2] for line in COMMANDS] == [*["nas.inspect", "nas.search"] * 2, *["nas.search"] * 2]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "nas.inspect" in line])
@@ -102,12 +108,46 @@ def test_a_broken_card_is_one_line(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_method_and_data_of_ones_own_search(folder: Path) -> None:
+def test_a_method_a_block_kind_and_data_of_ones_own_search(folder: Path) -> None:
+    """Candidates train in processes of their own, which learn of the kind."""
     (line,) = [line for line in COMMANDS if "data=stripes" in line]
     settings = ["search.trials=4", "search.epochs=1", "recipe.epochs=1", "recipe.warmup_epochs=0", "run_dir=run"]
     run(line, folder, *settings)
     found = json.loads((folder / "run" / "result.json").read_text())
-    assert found["macs"] <= 600_000 and found["top1_percent"] is not None
+    assert found["macs"] <= 60_000 and found["budget_met"] and found["top1_percent"] is not None
+
+
+def test_a_block_kind_of_ones_own_is_searched_by_a_supernet(
+    folder: Path, mine: Callable[[str], Any], tmp_path: Path
+) -> None:
+    space = cheap_space(folder, mine)
+    problem, records = gradient_task.task(tmp_path, space, 0.5)
+    result = gradient_task.method("dnas").search(problem)
+    assert records and result.inherit is not None
+    network = result.inherit(space.sample(1, np.random.default_rng(0))[0])
+    assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+
+
+def test_a_block_kind_of_ones_own_is_priced_and_exported(
+    folder: Path, mine: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """Its rows are measured and estimate networks; a kit holds it; its ONNX file computes what torch does."""
+    space = cheap_space(folder, mine)
+    table = build_table(space, Device(), tmp_path, effort=SMALL)
+    mine_too = [row for row in table.rows_ if row.layer.kind == "half_cheap"]
+    assert len(mine_too) == 4 and all(row.ms > 0 for row in mine_too)  # two kernels, strided and not
+    arch = space.decode((0, 1))
+    assert Arch.from_json(arch.to_json()) == arch and table.estimate_ms(arch) > 0
+    assert write_kit(space, Device(name="board"), tmp_path / "kit", effort=SMALL)
+    report = export(create_model(arch), tmp_path / "net.onnx", ONNX)
+    assert report["random"]["max_difference"] <= 1e-4
+
+
+def cheap_space(folder: Path, mine: Callable[[str], Any]) -> Any:
+    """The page's space with a block kind of one's own, for grey images of 16 pixels."""
+    card = yaml.safe_load((folder / "my_cards" / "space" / "cheap.yaml").read_text())
+    fields = {key: value for key, value in card.items() if key != "_target_"}
+    return mine("my_blocks").from_card(**fields | {"resolution": 16, "num_classes": 10, "in_channels": 1})
 
 
 @pytest.fixture
@@ -115,10 +155,12 @@ def mine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Imports a module of the page; what it registers is forgotten afterwards."""
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(runtimes, "_OWN", {})
-    before = dict(activations.ACTIVATIONS)
+    registries: list[dict[str, Any]] = [activations.ACTIVATIONS, KINDS]
+    before = [dict(registry) for registry in registries]
     yield importlib.import_module
-    activations.ACTIVATIONS.clear()
-    activations.ACTIVATIONS.update(before)
+    for registry, kept in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(kept)
     for name in [name for name in sys.modules if name.startswith("my_")]:
         del sys.modules[name]
 

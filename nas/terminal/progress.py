@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -57,14 +57,25 @@ def log(message: str) -> None:
     target.print(escape(message))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table. A column holding only numbers (or dashes) is aligned to the right."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    headings: Mapping[int, str] | None = None,
+) -> None:
+    """Print a table. A column holding only numbers (or dashes) is aligned to the right.
+
+    `headings`: by the number of a row, what begins there, on a line of its own.
+    """
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_header=any(columns))
     cells = [["–" if value is None else str(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(_is_numeric(row[index]) for row in cells)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in cells:
+    for index, row in enumerate(cells):
+        if headings and index in headings:
+            grid.add_section()
+            grid.add_row(f"[bold]{escape(headings[index])}[/bold]", *[""] * (len(columns) - 1))
         grid.add_row(*map(escape, row))
     console().print(grid, soft_wrap=False)
 

@@ -25,6 +25,7 @@ NAMES = (
     *("mnasnet_small", "mnasnet_050", "semnasnet_050", "hardcorenas_a", "mobilenetv3_small_050"),
     *("mobilenetv3_large_075", "tf_mobilenetv3_small_minimal_100", "tf_mobilenetv3_large_075"),
     *("efficientnet_b0", "efficientnet_lite0", "tinynet_e", "lcnet_050"),
+    *("mobilenetv4_conv_small_035", "mobilenetv4_conv_medium", "efficientnet_es", "efficientnetv2_rw_t"),
 )
 OTHERS = [name for name in zoo.FAMILY_OF if timm.is_model(name) and name not in NAMES]
 PYRAMIDS = (
@@ -32,6 +33,7 @@ PYRAMIDS = (
     "hardcorenas_a",
     "tf_mobilenetv3_small_075",
     "efficientnet_lite0",
+    "mobilenetv4_conv_small",
     "tinynet_e",
     "lcnet_035",
 )

@@ -71,6 +71,18 @@ def test_the_table_fits_a_terminal(tmp_path, capsys: pytest.CaptureFixture[str])
     assert all(f"] {source}" in shown for source in sources) and f"[{len(sources)}]" in shown
 
 
+def test_networks_stand_below_their_family(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([f"tables={tmp_path}", "filter=efficientnet*"])
+    shown = capsys.readouterr().out
+    lines = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
+    for family in ("efficientnet", "efficientnet_edge", "efficientnetv2"):
+        at = lines.index(zoo.FAMILIES[family].title)
+        names = zoo.FAMILIES[family].names
+        assert lines[at + 1 : at + 1 + len(names)] == list(names)
+    main([f"tables={tmp_path}", "filter=efficientnet*", "sort=macs"])  # an order of one's own has no families
+    assert zoo.FAMILIES["efficientnet_edge"].title not in capsys.readouterr().out
+
+
 def test_command(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     main([f"tables={tmp_path}", "filter=rexnet_1*", "sort=macs", "format=json"])
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["rexnet_100", "rexnet_130", "rexnet_150"]

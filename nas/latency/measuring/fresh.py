@@ -17,7 +17,7 @@ from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.runtimes import check_local, runtime_named
 from search_spaces.arch import Arch
-from search_spaces.blocks.activations import ACTIVATIONS
+from search_spaces.own_code import modules_of
 
 
 def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
@@ -27,14 +27,13 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
     `RuntimeError` where the process failed.
     """
     check_local(device)
-    kinds = {type(layer).__module__: layer.kind for layer in arch.layers}
-    if "__main__" in kinds:
-        raise ValueError(
-            f"the block kind {kinds['__main__']!r} is defined in the program itself; put it into a module of its own, "
-            "which the process that measures can import"
-        )
-    acts = {act.__module__ for act in ACTIVATIONS.values() if not isinstance(act, str)}
-    modules = sorted({*kinds, *acts, type(runtime_named(device.runtime)).__module__})  # they register what is your own
+    for layer in arch.layers:
+        if type(layer).__module__ == "__main__":
+            raise ValueError(
+                f"the block kind {layer.kind!r} is defined in the program itself; put it into a module of its own, "
+                "which the process that measures can import"
+            )
+    modules = [*modules_of(arch), type(runtime_named(device.runtime)).__module__]  # they register what is your own
     order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import

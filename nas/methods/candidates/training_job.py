@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from nas.train import training
 from nas.train.accelerator import Compute, make_accelerator
 from search_spaces.arch import Arch
 from search_spaces.joint import JointSpace
+from search_spaces.own_code import modules_of
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution
 from search_spaces.space import Genotype
@@ -27,7 +29,8 @@ class Order:
     """One training as picklable data. `data`: a resolved data card, or data in memory, whose content is that of
     `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
     candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
-    `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too.
+    `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too;
+    `modules`: what registers the block kinds and activations of the arch.
     """
 
     arch: dict[str, Any]
@@ -41,6 +44,7 @@ class Order:
     precision: str
     stop_epoch: int | None = None
     curve: bool = False
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ class JobMaker:
     compute: Compute
 
     def __call__(self, candidate: str, genotype: Genotype) -> Order:
+        arch = self.space.decode(genotype)
         return Order(
-            arch=self.space.decode(genotype).to_dict(),
+            arch=arch.to_dict(),
             recipe=self.space.recipe(genotype).to_dict(),
             data=self.source.card,
             fingerprint=self.fingerprint,
@@ -65,6 +70,7 @@ class JobMaker:
             candidate=candidate,
             accelerator=self.compute.accelerator,
             precision=self.compute.precision,
+            modules=modules_of(arch),
         )
 
 
@@ -75,6 +81,9 @@ def train_candidate(order: Order) -> dict[str, Any]:
     asked for, `curve`: validation top-1 percent after each epoch. Seeded by the search and the candidate alone, so that
     a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
     """
+    for module in order.modules:
+        if module != "__main__":  # a process that multiprocessing starts has run the program's file
+            importlib.import_module(module)
     arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
     data = _data(order, arch.resolution)  # searched resolutions: the images follow the candidate
     seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31

@@ -17,10 +17,13 @@ from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.blocks import DepthwiseSeparable, InvertedResidual, PooledConv
 from search_spaces.families import rows
+from search_spaces.families.efficientnet.edge import efficientnet_edge
 from search_spaces.families.efficientnet.published import efficientnet
+from search_spaces.families.efficientnet.v2 import efficientnetv2
 from search_spaces.families.lcnet import lcnet
 from search_spaces.families.mnasnet import mnasnet
 from search_spaces.families.mobilenetv3 import mobilenetv3
+from search_spaces.families.mobilenetv4 import mobilenetv4
 from search_spaces.families.tinynet import tinynet
 
 # Image size; parameters, multiply-adds and outputs of convolutions and linear layers, counted on timm 1.0.31's modules.
@@ -52,6 +55,15 @@ COUNTED = {
     "tf_mobilenetv3_large_075": (224, 3_993_528, 154_560_624, 4_001_888),
     "tf_mobilenetv3_large_100": (224, 5_483_032, 216_589_760, 4_407_168),
     "tf_mobilenetv3_large_minimal_100": (224, 3_924_288, 209_136_704, 4_402_088),
+    "mobilenetv4_conv_small_035": (224, 1_905_384, 47_723_040, 982_280),
+    "mobilenetv4_conv_small_050": (224, 2_238_952, 64_741_408, 1_184_552),
+    "mobilenetv4_conv_small": (224, 3_774_024, 186_005_568, 1_965_416),
+    "mobilenetv4_conv_medium": (256, 9_715_512, 1_080_244_224, 7_579_880),
+    "mobilenetv4_conv_large": (384, 32_590_864, 6_376_220_672, 27_309_288),
+    "efficientnet_es": (224, 5_438_392, 1_788_731_008, 8_725_352),
+    "efficientnet_em": (240, 6_899_496, 3_013_321_088, 14_342_328),
+    "efficientnet_el": (300, 10_589_712, 7_936_082_848, 30_696_656),
+    "efficientnetv2_rw_t": (224, 13_649_388, 1_912_879_840, 9_942_628),
     "efficientnet_b0": (224, 5_288_548, 385_814_752, 6_748_036),
     "efficientnet_b1": (240, 7_794_184, 686_802_832, 10_884_328),
     "efficientnet_b2": (256, 9_109_994, 859_853_760, 12_806_170),
@@ -120,6 +132,21 @@ SCALED: dict[str, tuple[Callable[[float, float], Arch], Callable[[float, float],
         lambda w, d: efficientnet(w, d, lite=True),
         lambda w, d: timm_efficientnet._gen_efficientnet_lite("efficientnet_lite0", w, d),
     ),
+    **{
+        design: (
+            lambda w, d, design=design: mobilenetv4(design, w),
+            lambda w, d, design=design: timm_mobilenetv3._gen_mobilenet_v4(f"mobilenetv4_{design}", w),
+        )
+        for design in ("conv_small", "conv_medium", "conv_large")
+    },
+    "efficientnet edge": (
+        lambda w, d: efficientnet_edge(w, d),
+        lambda w, d: timm_efficientnet._gen_efficientnet_edge("efficientnet_es", w, d),
+    ),
+    "efficientnetv2": (
+        lambda w, d: efficientnetv2(w, d),
+        lambda w, d: timm_efficientnet._gen_efficientnetv2_s("efficientnetv2_s", w, d),
+    ),
     "tinynet": (lambda w, d: tinynet(w, d), lambda w, d: timm_efficientnet._gen_tinynet("tinynet_a", w, d)),
     "lcnet": (lambda w, d: lcnet(w), lambda w, d: timm_mobilenetv3._gen_lcnet("lcnet_100", w)),
 }
@@ -166,6 +193,13 @@ def test_bad_multipliers_and_forms() -> None:
         (lambda: mnasnet(width=-1.0), "width must be a finite number > 0, got -1.0"),
         (lambda: efficientnet(depth=0), "depth must be a finite number > 0, got 0"),
         (lambda: tinynet(depth=math.nan), "depth must be a finite number > 0, got nan"),
+        (
+            lambda: mobilenetv4("conv_tiny"),
+            "unknown MobileNetV4 design 'conv_tiny'; one of conv_small, conv_medium, co",
+        ),
+        (lambda: mobilenetv4(width=0), "width must be a finite number > 0, got 0"),
+        (lambda: efficientnet_edge(depth=-1), "depth must be a finite number > 0, got -1"),
+        (lambda: efficientnetv2(math.nan), "width must be a finite number > 0, got nan"),
         (lambda: lcnet(math.inf), "width must be a finite number > 0, got inf"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
