@@ -58,17 +58,14 @@ def test_weights_and_outputs_are_timms(name: str) -> None:
     theirs.load_state_dict(ours.state_dict())  # and back
     x = torch.randn(2, 3, SIDE, SIDE)
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
-        features = ours.forward_features(x)
-        torch.testing.assert_close(features, theirs.forward_features(x), atol=1e-5, rtol=1e-5)
-        pre_logits = ours.forward_head(features, pre_logits=True)
-        torch.testing.assert_close(pre_logits, theirs.forward_head(features, pre_logits=True), atol=1e-5, rtol=1e-5)
-        for mine, other in zip(
-            ours.forward_intermediates(x, intermediates_only=True),
-            theirs.forward_intermediates(x, intermediates_only=True),
-            strict=True,
-        ):
-            torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+        features = theirs.forward_features(x)
+        found = [ours(x), ours.forward_features(x), ours.forward_head(features, pre_logits=True)]
+        expected = [theirs(x), features, theirs.forward_head(features, pre_logits=True)]
+        found += ours.forward_intermediates(x, intermediates_only=True)
+        expected += theirs.forward_intermediates(x, intermediates_only=True)
+    for mine, other in zip(found, expected, strict=True):
+        # Untrained nets of hard swishes give outputs of some hundredths.
+        torch.testing.assert_close(mine, other, atol=1e-5 * min(1.0, float(other.abs().max())), rtol=1e-5)
     assert (ours.num_features, ours.head_hidden_size) == (theirs.num_features, theirs.head_hidden_size)
     for mine, other in zip(ours.feature_info, theirs.feature_info, strict=True):
         assert all(mine[key] == other[key] for key in ("num_chs", "reduction", "module"))
