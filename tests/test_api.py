@@ -20,7 +20,7 @@ from nas.data.images import ImageData, in_memory
 from nas.latency.device import Device
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.executors.local import LocalExecutor
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
 from search_spaces.budgets import Feasible
@@ -61,8 +61,8 @@ class _Draws(Proposal):
 class Here(Pretended):
     """Trains in this process."""
 
-    def result(self, order: Order) -> dict[str, Any]:
-        return train_candidate(order)
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        return train_candidate(job)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments import nas_bench_macro
 from nas.data.card import data_of
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train import training
 from nas.train.accelerator import make_accelerator
 from search_spaces.additive import Floats
@@ -102,7 +102,7 @@ class Trainings:
 
     def _train(self, genotype: Genotype, seed: int) -> float:
         arch = self.space.decode(genotype)
-        order = Order(
+        job = TrainingJob(
             arch=arch.to_dict(),
             recipe=self.recipe.to_dict(),
             data=self.data,
@@ -113,7 +113,7 @@ class Trainings:
             accelerator="cpu",
             precision="no",
         )
-        return float(train_candidate(order)["top1_percent"])
+        return float(train_candidate(job)["top1_percent"])
 
     def spent(self, population: Population) -> Floats:
         images = len(data_of(self.data).train) * (1 - self.validation_fraction)

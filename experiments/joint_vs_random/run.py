@@ -19,7 +19,7 @@ from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
-from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.training_job import TrainingJob
 from nas.runs.run import Run
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
@@ -96,15 +96,15 @@ def search(
     card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
     fingerprint = data_of(card).fingerprint
 
-    def order_of(candidate: str, genotype: Genotype) -> Order:
+    def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
         arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-        return Order(arch, recipe, card, fingerprint, HELD_OUT, seed, candidate, "cpu", "no")
+        return TrainingJob(arch, recipe, card, fingerprint, HELD_OUT, seed, candidate, "cpu", "no")
 
     trainings = settings.trials + settings.finalists
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
-        search = CandidateSearch(method_of(method), feasible, order_of, LocalExecutor(workers=1), settings, seed)
+        search = CandidateSearch(method_of(method), feasible, job_of, LocalExecutor(workers=1), settings, seed)
         found = search_candidates(run, search)
     genotype = found.genotypes[0]
     return {

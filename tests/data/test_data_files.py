@@ -18,7 +18,7 @@ from torchvision import datasets
 from nas.data.arrays import npz
 from nas.data.images import ImageData
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train import training
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -284,11 +284,11 @@ def test_candidates_train_on_the_files_as_they_are_now(
     path = tmp_path / "mine.npz"
     card = {"_target_": "nas.data.arrays.npz", "root": str(path)}
     recipe = Recipe(epochs=1, batch_size=8, lr=0.1)
-    order = Order(arch.to_dict(), recipe.to_dict(), card, "mine", 0.2, 0, "c", "cpu", "no")
+    job = TrainingJob(arch.to_dict(), recipe.to_dict(), card, "mine", 0.2, 0, "c", "cpu", "no")
     np.savez(path, **arrays((8, 8)))
     for _ in range(2):
-        train_candidate(order)
+        train_candidate(job)
     np.savez(path, **arrays((8, 8)))
-    train_candidate(order)
+    train_candidate(job)
     assert seen[0] is seen[1]
     assert seen[2].fingerprint != seen[0].fingerprint

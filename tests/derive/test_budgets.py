@@ -13,7 +13,7 @@ from nas.derive.__main__ import main as derive
 from nas.latency.device import Device
 from nas.latency.tables import origin
 from nas.latency.tables.table import LatencyTable, Row, entries
-from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.training_job import TrainingJob
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
 from nas.terminal.entry import DictConfig, entry
@@ -65,8 +65,8 @@ def result() -> dict[str, Any]:
 class Scored(Pretended):
     """Candidates score what follows from their id, untrained."""
 
-    def result(self, order: Order) -> dict[str, Any]:
-        return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        return {"top1_percent": made_up_percent(job.candidate), "epochs": 1}
 
 
 @pytest.fixture(autouse=True)

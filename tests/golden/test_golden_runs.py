@@ -35,7 +35,7 @@ from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, table_path
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.problem import Problem
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.runs import checkpoint
 from nas.runs.metrics import read_metrics
 from nas.search.__main__ import main
@@ -88,8 +88,8 @@ QUICK = ("dnas_soft", "single_path", "predictor")
 class InThisProcess(Pretended):
     """Trains candidates here, where they need no new process."""
 
-    def result(self, order: Order) -> dict[str, Any]:
-        return train_candidate(order)
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        return train_candidate(job)
 
 
 @pytest.mark.parametrize(

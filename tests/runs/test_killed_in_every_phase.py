@@ -84,14 +84,14 @@ class Here:
         self.waiting: list[tuple[int, Any]] = []
         self.trained = 0
 
-    def submit(self, key: int, order: Any) -> None:
-        self.waiting.append((key, order))
+    def submit(self, key: int, job: Any) -> None:
+        self.waiting.append((key, job))
 
     def wait(self, timeout_seconds: float) -> list[Done]:
-        key, order = self.waiting.pop()
+        key, job = self.waiting.pop()
         self.trained += 1
         with self.executioner.at(f"training {self.trained}"):
-            return [Done(key, self.work(order))]
+            return [Done(key, self.work(job))]
 
 
 @pytest.fixture(scope="module")

@@ -61,8 +61,8 @@ class Here:
 
     capacity = 1
 
-    def submit(self, key, order):
-        self.done.append(Done(key, self.work(order)))
+    def submit(self, key, job):
+        self.done.append(Done(key, self.work(job)))
 
     def wait(self, timeout_seconds):
         done, self.done = self.done, []

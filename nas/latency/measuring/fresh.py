@@ -34,21 +34,21 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
                 "which the process that measures can import"
             )
     modules = [*modules_of(arch), type(runtime_named(device.runtime)).__module__]  # they register what is your own
-    order = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
+    request = json.dumps({"arch": arch.to_dict(), "device": device.to_dict(), "seed": seed, "modules": modules})
     command = [sys.executable, "-m", "nas.latency.measuring.fresh"]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
-    done = subprocess.run(command, input=order, capture_output=True, text=True, env=found)
+    done = subprocess.run(command, input=request, capture_output=True, text=True, env=found)
     if done.returncode:
         raise RuntimeError(f"measuring in a new process failed: {done.stderr.strip()[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1])["median_ms"])
 
 
 def main() -> None:
-    order = json.loads(sys.stdin.read())
-    for module in order["modules"]:
+    request = json.loads(sys.stdin.read())
+    for module in request["modules"]:
         importlib.import_module(module)
-    device = Device.from_dict(order["device"])
-    found = measure_arch_ms(Arch.from_dict(order["arch"]), device, seed=order["seed"])
+    device = Device.from_dict(request["device"])
+    found = measure_arch_ms(Arch.from_dict(request["arch"]), device, seed=request["seed"])
     print(json.dumps({"median_ms": found.median_ms}))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.candidates.trials import Outcome
 from nas.runs.stored import Positive, Schema, record
 from predictors.early_stopping import FEWEST, stopping_rule
@@ -68,11 +68,11 @@ def decide(outcomes: Mapping[tuple[int, int], Outcome], rounds: int, threshold: 
     return Stop(rule.epochs, rounds, len(curves), rule.correlations)
 
 
-def ordered(order: Order, stop: Stop | None, round_: int) -> Order:
-    """`order` with its curve asked for; where `stop` holds for its round, without one, stopped early."""
+def with_stop(job: TrainingJob, stop: Stop | None, round_: int) -> TrainingJob:
+    """`job` with its curve asked for; where `stop` holds for its round, without one, stopped early."""
     if stop is not None and round_ >= stop.rounds:
-        return dataclasses.replace(order, stop_epoch=stop.epochs)  # scored once: looks at every epoch cost time
-    return dataclasses.replace(order, curve=True)
+        return dataclasses.replace(job, stop_epoch=stop.epochs)  # scored once: looks at every epoch cost time
+    return dataclasses.replace(job, curve=True)
 
 
 def comparable(outcome: Outcome, stop: Stop | None) -> Outcome:

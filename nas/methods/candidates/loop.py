@@ -15,7 +15,7 @@ from nas.methods.candidates.executors.base import Executor, Workers
 from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
 from nas.methods.candidates.storage import file_url
 from nas.methods.candidates.study import study_identity
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.candidates.trials import Claim, TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
@@ -81,11 +81,11 @@ class Found:
 
 @dataclass(frozen=True)
 class CandidateSearch:
-    """A search by `method` among the candidates within the budgets of `feasible`, each trained as `order_of` says."""
+    """A search by `method` among the candidates within the budgets of `feasible`, each trained as `job_of` says."""
 
     method: CandidateMethod
     feasible: Feasible
-    order_of: Callable[[str, Genotype], Order]
+    job_of: Callable[[str, Genotype], TrainingJob]
     executor: Executor
     settings: CandidateSettings
     seed: int
@@ -109,9 +109,9 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
     _check_total(store, settings, total)
     settled = len(store.outcomes())
 
-    def checked_order(candidate: str, genotype: Genotype) -> Order:
+    def checked_job(candidate: str, genotype: Genotype) -> TrainingJob:
         _check(feasible, store, [(candidate, genotype)])
-        return search.order_of(candidate, genotype)
+        return search.job_of(candidate, genotype)
 
     with (
         phase("training candidates", total, "candidate", completed=settled) as advance,
@@ -131,7 +131,7 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
                 candidates = store.round(number) or drawn
             _check(feasible, store, candidates)
             stopping = settings.stop_correlation is not None
-            round_ = _Round(store, workers, checked_order, advance, stopping, clock)
+            round_ = _Round(store, workers, checked_job, advance, stopping, clock)
             round_.run(number, len(candidates))
             outcomes = store.outcomes()
             if settings.stop_correlation is not None and stop is None:
@@ -171,7 +171,7 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,
-        identity=study_identity(feasible, search.method, search.order_of("", anchor), settings.stop_correlation),
+        identity=study_identity(feasible, search.method, search.job_of("", anchor), settings.stop_correlation),
     )
     keep_id(run, own)  # only now: a run that is refused leaves no directory
     return store
@@ -236,7 +236,7 @@ class _Round:
 
     store: TrialStore
     workers: Workers
-    order_of: Callable[[str, Genotype], Order]
+    job_of: Callable[[str, Genotype], TrainingJob]
     advance: Advance
     stopping: bool
     clock: Clock
@@ -246,11 +246,11 @@ class _Round:
         under_way: dict[int, Claim] = {}
         while True:
             while len(under_way) < self.workers.capacity and (claim := self.store.claim()) is not None:
-                order = self.order_of(claim.candidate, claim.genotype)
+                job = self.job_of(claim.candidate, claim.genotype)
                 if self.stopping:  # asked anew each time: another process may have decided, and begun the next round
                     stop = early_stopping.from_dict(self.store.noted(early_stopping.NOTE))
-                    order = early_stopping.ordered(order, stop, claim.round)
-                self.workers.submit(claim.trial_id, order)
+                    job = early_stopping.with_stop(job, stop, claim.round)
+                self.workers.submit(claim.trial_id, job)
                 under_way[claim.trial_id] = claim
             if not under_way:
                 outcomes = self.store.outcomes()

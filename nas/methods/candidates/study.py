@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.training_job import TrainingJob
 from nas.train.training import TRAINING_VERSION
 from search_spaces.budgets import Feasible
 from search_spaces.identity import Identity, digest
 from search_spaces.joint import JointSpace
 
 
-def study_identity(feasible: Feasible, method: object, order: Order, stop_correlation: float | None) -> Identity:
+def study_identity(feasible: Feasible, method: object, job: TrainingJob, stop_correlation: float | None) -> Identity:
     """The identity of the study in which `method` looks for candidates within the budgets of `feasible`.
 
-    `order`: how any one of them is trained; what is the same in all orders counts. A score depends on the space, the
+    `job`: how any one of them is trained; what is the same in all jobs counts. A score depends on the space, the
     data's content, the recipe, split, seed, precision, kind of device and on the training's code; which candidates were
     proposed, on the method and the budgets besides. How many are trained, in what rounds and where may change.
     """
@@ -29,13 +29,13 @@ def study_identity(feasible: Feasible, method: object, order: Order, stop_correl
     return {
         "space": space.name,
         "networks": space.architectures.fingerprint,
-        "recipe": {name: value for name, value in order.recipe.items() if name not in searched},
+        "recipe": {name: value for name, value in job.recipe.items() if name not in searched},
         "recipe_space": {v.name: list(v.choices) for v in space.recipes.variables},
-        "data": order.fingerprint,
-        "validation_fraction": order.validation_fraction,
-        "seed": order.seed,
-        "precision": order.precision,
-        "accelerator": _kind_of_device(order.accelerator),
+        "data": job.fingerprint,
+        "validation_fraction": job.validation_fraction,
+        "seed": job.seed,
+        "precision": job.precision,
+        "accelerator": _kind_of_device(job.accelerator),
         "training_version": TRAINING_VERSION,
         "stop_correlation": stop_correlation,
         "method": described(method),

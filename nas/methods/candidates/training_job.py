@@ -25,7 +25,7 @@ from search_spaces.space import Genotype
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingJob:
     """One training as picklable data. `data`: a resolved data card, or data in memory, whose content is that of
     `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
     candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
@@ -58,9 +58,9 @@ class JobMaker:
     seed: int
     compute: Compute
 
-    def __call__(self, candidate: str, genotype: Genotype) -> Order:
+    def __call__(self, candidate: str, genotype: Genotype) -> TrainingJob:
         arch = self.space.decode(genotype)
-        return Order(
+        return TrainingJob(
             arch=arch.to_dict(),
             recipe=self.space.recipe(genotype).to_dict(),
             data=self.source.card,
@@ -74,21 +74,21 @@ class JobMaker:
         )
 
 
-def train_candidate(order: Order) -> dict[str, Any]:
+def train_candidate(job: TrainingJob) -> dict[str, Any]:
     """Train on the search's training images and evaluate on its validation images; the test split is not looked at.
 
     Returns `top1_percent, top5_percent, loss` (validation), `train_loss, train_seconds, epochs` (trained) and, where
     asked for, `curve`: validation top-1 percent after each epoch. Seeded by the search and the candidate alone, so that
     a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
     """
-    for module in order.modules:
+    for module in job.modules:
         if module != "__main__":  # a process that multiprocessing starts has run the program's file
             importlib.import_module(module)
-    arch, recipe = Arch.from_dict(order.arch), Recipe.from_dict(order.recipe)
-    data = _data(order, arch.resolution)  # searched resolutions: the images follow the candidate
-    seed = derive_seed(order.seed, "candidate", order.candidate) % 2**31
+    arch, recipe = Arch.from_dict(job.arch), Recipe.from_dict(job.recipe)
+    data = _data(job, arch.resolution)  # searched resolutions: the images follow the candidate
+    seed = derive_seed(job.seed, "candidate", job.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
-    accelerator = make_accelerator(order.accelerator, order.precision)
+    accelerator = make_accelerator(job.accelerator, job.precision)
     curve: list[float] = []
     figures = training.train(
         network,
@@ -97,14 +97,14 @@ def train_candidate(order: Order) -> dict[str, Any]:
         seed=seed,
         accelerator=accelerator,
         options=training.Options(
-            on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if order.curve else None,
-            evaluate_every=1 if order.curve else 0,
-            stop_epoch=order.stop_epoch,
+            on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if job.curve else None,
+            evaluate_every=1 if job.curve else 0,
+            stop_epoch=job.stop_epoch,
             phase="candidate",
         ),
     )
-    epochs = recipe.epochs if order.stop_epoch is None else order.stop_epoch
-    return {**figures, "epochs": epochs} | ({"curve": curve} if order.curve else {})
+    epochs = recipe.epochs if job.stop_epoch is None else job.stop_epoch
+    return {**figures, "epochs": epochs} | ({"curve": curve} if job.curve else {})
 
 
 def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
@@ -120,12 +120,12 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
 _KEPT = KeptData()  # of this process, which trains one candidate after the other
 
 
-def _data(order: Order, resolution: Resolution) -> ImageData:
+def _data(job: TrainingJob, resolution: Resolution) -> ImageData:
     def load() -> ImageData:
-        return DataSource(order.data).at(resolution).held_out(1 - order.validation_fraction, order.seed)
+        return DataSource(job.data).at(resolution).held_out(1 - job.validation_fraction, job.seed)
 
-    if isinstance(order.data, Mapping):
-        content = (json.dumps({**order.data, "resolution": resolution}), stamp(order.data))
+    if isinstance(job.data, Mapping):
+        content = (json.dumps({**job.data, "resolution": resolution}), stamp(job.data))
     else:
-        content = (order.fingerprint, f"{resolution}")
-    return _KEPT.get((*content, order.validation_fraction, order.seed), load)
+        content = (job.fingerprint, f"{resolution}")
+    return _KEPT.get((*content, job.validation_fraction, job.seed), load)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.methods.candidates.executors.base import Done, Work
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch
 from nas.runs.run import Run
@@ -39,11 +39,11 @@ def joint_space(base: Recipe) -> JointSpace:
     return JointSpace(archs, recipe_space(base, lr=[0.01, 0.02]))
 
 
-def digits_order(space: JointSpace, candidate: str, genotype: Genotype, validation_fraction: float) -> Order:
+def digits_job(space: JointSpace, candidate: str, genotype: Genotype, validation_fraction: float) -> TrainingJob:
     """The training of a candidate on the digits, 8 pixels."""
     card = {"_target_": "nas.data.digits.digits", "resolution": None}
     arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-    return Order(arch, recipe, card, "digits", validation_fraction, 0, candidate, "cpu", "no")
+    return TrainingJob(arch, recipe, card, "digits", validation_fraction, 0, candidate, "cpu", "no")
 
 
 def made_up_percent(candidate: str) -> float:
@@ -52,35 +52,35 @@ def made_up_percent(candidate: str) -> float:
 
 
 class Pretended(ABC):
-    """An executor whose results follow from the orders alone, newest first, interrupted after `die_after` of them.
+    """An executor whose results follow from the jobs alone, newest first, interrupted after `die_after` of them.
 
-    `seen`: the orders it was given, as they ended.
+    `seen`: the jobs it was given, as they ended.
     """
 
     def __init__(self, workers: int = 1, die_after: int | None = None) -> None:
         self.capacity, self.die_after = workers, die_after
-        self.waiting: list[tuple[int, Order]] = []
-        self.seen: list[Order] = []
+        self.waiting: list[tuple[int, TrainingJob]] = []
+        self.seen: list[TrainingJob] = []
 
     @abstractmethod
-    def result(self, order: Order) -> dict[str, Any]:
-        """What training `order`, the last of `seen`, gives. Raises `ValueError` where it fails."""
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        """What training `job`, the last of `seen`, gives. Raises `ValueError` where it fails."""
 
     @contextlib.contextmanager
     def open(self, work: Work) -> Iterator[Pretended]:
         assert work is train_candidate
         yield self
 
-    def submit(self, key: int, order: Order) -> None:
-        self.waiting.append((key, order))
+    def submit(self, key: int, job: TrainingJob) -> None:
+        self.waiting.append((key, job))
 
     def wait(self, timeout_seconds: float) -> list[Done]:
         if self.die_after == len(self.seen):
             raise KeyboardInterrupt
-        key, order = self.waiting.pop()
-        self.seen.append(order)
+        key, job = self.waiting.pop()
+        self.seen.append(job)
         try:
-            return [Done(key, self.result(order))]
+            return [Done(key, self.result(job))]
         except ValueError as error:
             return [Done(key, error=f"ValueError: {error}")]
 
@@ -98,9 +98,9 @@ def search(
 ) -> Found:
     """A search in the run directory `folder`, with `changes` of `settings`."""
 
-    def order_of(candidate: str, genotype: Genotype) -> Order:
-        return digits_order(space, candidate, genotype, validation_fraction)
+    def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
+        return digits_job(space, candidate, genotype, validation_fraction)
 
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
         changed = dataclasses.replace(settings, **changes)
-        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), order_of, executor, changed, 0))
+        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), job_of, executor, changed, 0))

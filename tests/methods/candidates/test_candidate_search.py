@@ -23,13 +23,13 @@ from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.kept_data import KeptData, image_bytes
 from nas.methods.candidates.loop import CandidateSettings, Found
-from nas.methods.candidates.training_job import Order, search_recipe, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, search_recipe, train_candidate
 from nas.methods.candidates.trials_file import read_trials
 from nas.methods.random import RandomSearch
 from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
 from tests.methods.candidates import pretended
-from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
@@ -47,12 +47,12 @@ class Pretended(pretended.Pretended):
 
     @property
     def trained(self) -> list[str]:
-        return [order.candidate for order in self.seen]
+        return [job.candidate for job in self.seen]
 
-    def result(self, order: Order) -> dict[str, Any]:
-        if self.fail_first and self.trained.count(order.candidate) == 1:
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        if self.fail_first and self.trained.count(job.candidate) == 1:
             raise ValueError("diverged")
-        return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
+        return {"top1_percent": made_up_percent(job.candidate), "epochs": 1}
 
 
 def search(folder: Path, executor: Any, **changes: Any) -> Found:
@@ -98,16 +98,16 @@ def test_failures_are_tried_again(tmp_path: Path) -> None:
 
 def test_a_real_training_is_the_same_in_another_process() -> None:
     genotype = (0,) * len(SPACE.variables)
-    order = digits_order(SPACE, "abc", genotype, 0.2)
-    here = train_candidate(order)
+    job = digits_job(SPACE, "abc", genotype, 0.2)
+    here = train_candidate(job)
     with LocalExecutor(workers=1).open(train_candidate) as workers:
-        workers.submit(1, order)
+        workers.submit(1, job)
         while not (done := workers.wait(60)):
             pass
     assert done[0].error is None
     for key in ("top1_percent", "loss", "train_loss"):
         assert done[0].result[key] == here[key]
-    assert train_candidate(dataclasses.replace(order, candidate="other"))["train_loss"] != here["train_loss"]
+    assert train_candidate(dataclasses.replace(job, candidate="other"))["train_loss"] != here["train_loss"]
 
 
 def test_candidates_may_be_trained_for_fewer_epochs() -> None:
@@ -153,15 +153,15 @@ def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(result.genotypes, expected.genotypes)
 
 
-def on_a_node(folder: Path, slow: str, work: Work, order: Order) -> Any:
+def on_a_node(folder: Path, slow: str, work: Work, job: TrainingJob) -> Any:
     """`work`, noting in `folder` which of Ray's nodes does it; on node `slow` it lasts long enough to be killed."""
     import ray
 
     node = ray.get_runtime_context().get_node_id()
-    (folder / f"{node}-{order.candidate}").touch()
+    (folder / f"{node}-{job.candidate}").touch()
     if node == slow:
         time.sleep(5)
-    return work(order)
+    return work(job)
 
 
 @pytest.mark.slow

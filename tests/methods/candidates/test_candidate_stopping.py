@@ -16,12 +16,12 @@ from nas.methods.candidates.early_stopping import (
     comparable,
     decide,
     from_dict,
-    ordered,
     to_dict,
+    with_stop,
 )
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSettings, Found
-from nas.methods.candidates.training_job import Order, train_candidate
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.candidates.trials import Outcome
 from nas.methods.candidates.trials_file import read_trials
 from nas.methods.random import RandomSearch
@@ -29,7 +29,7 @@ from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from tests.methods.candidates import pretended
-from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
 SPACE = joint_space(BASE)
@@ -59,24 +59,24 @@ class Pretended(pretended.Pretended):
         super().__init__(1, die_after)
         self.lost = lost
 
-    def result(self, order: Order) -> dict[str, Any]:
+    def result(self, job: TrainingJob) -> dict[str, Any]:
         if len(self.seen) - 1 in self.lost:
             raise ValueError("diverged")
-        curve = curve_of(order.candidate)[: order.stop_epoch]
-        return {"top1_percent": curve[-1], "epochs": len(curve)} | ({"curve": curve} if order.curve else {})
+        curve = curve_of(job.candidate)[: job.stop_epoch]
+        return {"top1_percent": curve[-1], "epochs": len(curve)} | ({"curve": curve} if job.curve else {})
 
     @property
     def epochs(self) -> list[int]:
         """Epochs each training was allowed, in the order they ran."""
-        return [order.stop_epoch or BASE.epochs for order in self.seen]
+        return [job.stop_epoch or BASE.epochs for job in self.seen]
 
 
 def search(folder: Path, executor: Any, **changes: Any) -> Found:
     return pretended.search(folder, executor, SPACE, [], SETTINGS, 0.7, **changes)
 
 
-def order_of(candidate: str) -> Order:
-    return digits_order(SPACE, candidate, (0,) * len(SPACE.variables), 0.7)
+def job_of(candidate: str) -> TrainingJob:
+    return digits_job(SPACE, candidate, (0,) * len(SPACE.variables), 0.7)
 
 
 def outcome(place: int, curve: list[float], round_: int = 0) -> Outcome:
@@ -96,9 +96,9 @@ def test_the_rule_at_hand_made_curves() -> None:
     assert [comparable(full[0, i], stop).score for i in range(8)] == swapped
     later = {(1, i): outcome(i, [0.0], 1) for i in range(3)}  # of rounds that are not asked about
     assert decide(full | later, 1, 0.92) == stop
-    order = order_of("abc")
-    assert ordered(order, stop, 0) == dataclasses.replace(order, curve=True)
-    assert ordered(order, stop, 1) == dataclasses.replace(order, stop_epoch=2)
+    job = job_of("abc")
+    assert with_stop(job, stop, 0) == dataclasses.replace(job, curve=True)
+    assert with_stop(job, stop, 1) == dataclasses.replace(job, stop_epoch=2)
     short = Outcome("c1-0", (0,), 1, 0, 5.0, {"epochs": 2}, None)
     assert comparable(short, stop) == short  # ended where the others are compared
 
@@ -115,7 +115,7 @@ def test_later_candidates_stop_where_the_first_batch_says(tmp_path: Path) -> Non
     executor = Pretended()
     found = search(tmp_path / "run", executor)
     assert executor.epochs == [4] * 8 + [2] * 10
-    expected = [curve_of(order.candidate)[1] for order in executor.seen]  # all scored at epoch 2
+    expected = [curve_of(job.candidate)[1] for job in executor.seen]  # all scored at epoch 2
     np.testing.assert_allclose(np.sort(found.scores), np.sort(expected))
     _, scores = read_trials(tmp_path / "run", SPACE)
     np.testing.assert_allclose(np.sort(scores), np.sort(expected))
@@ -128,7 +128,7 @@ def test_later_candidates_stop_where_the_first_batch_says(tmp_path: Path) -> Non
 def test_without_the_key_every_training_is_whole(tmp_path: Path) -> None:
     executor = Pretended()
     search(tmp_path / "run", executor, stop_correlation=None)
-    assert executor.epochs == [4] * 18 and not any(order.curve for order in executor.seen)
+    assert executor.epochs == [4] * 18 and not any(job.curve for job in executor.seen)
 
 
 def test_small_rounds_train_in_full_until_there_are_enough(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_small_rounds_train_in_full_until_there_are_enough(tmp_path: Path) -> No
     executor = Pretended()
     found = search(tmp_path / "run", executor, batch=3)
     assert executor.epochs == [4] * 9 + [2] * 9
-    np.testing.assert_allclose(np.sort(found.scores), sorted(curve_of(order.candidate)[1] for order in executor.seen))
+    np.testing.assert_allclose(np.sort(found.scores), sorted(curve_of(job.candidate)[1] for job in executor.seen))
     assert [record["step"] for record in read_metrics(tmp_path / "run")] == list(range(18))
     executor = Pretended(lost=(5,))
     search(tmp_path / "lost", executor)  # 7 curves of the first 8 are too few
@@ -175,15 +175,15 @@ def test_a_shared_study_keeps_its_decision(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
     """Same learning rates, images and weights up to the stop: the curve is cut off, bit for bit."""
-    order = dataclasses.replace(order_of("abc"), curve=True)
-    whole, part = train_candidate(order), train_candidate(dataclasses.replace(order, stop_epoch=2))
+    job = dataclasses.replace(job_of("abc"), curve=True)
+    whole, part = train_candidate(job), train_candidate(dataclasses.replace(job, stop_epoch=2))
     assert len(whole["curve"]) == whole["epochs"] == 4 and part["epochs"] == 2
     assert part["curve"] == whole["curve"][:2]
     assert whole["top1_percent"] == pytest.approx(whole["curve"][-1], abs=0.5)
-    plain = train_candidate(dataclasses.replace(order, curve=False))
+    plain = train_candidate(dataclasses.replace(job, curve=False))
     assert plain["train_loss"] == whole["train_loss"] and "curve" not in plain  # looking changes nothing
     with pytest.raises(ValueError, match="stop_epoch must lie between 1 and the recipe's 4 epochs, got 5"):
-        train_candidate(dataclasses.replace(order, stop_epoch=5))
+        train_candidate(dataclasses.replace(job, stop_epoch=5))
 
 
 def test_a_real_search_on_digits(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Executors: every order comes back once, as a result or as a reason."""
+"""Executors: every job comes back once, as a result or as a reason."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.executors.ray import RayExecutor
 
 
-def work(order: Any) -> Any:
-    if order == "raise":
+def work(job: Any) -> Any:
+    if job == "raise":
         raise ValueError("no good")
-    if order == "die":
+    if job == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if order == "wait":
+    if job == "wait":
         threading.Event().wait()  # for ever
-    return (order, os.environ.get("OMP_NUM_THREADS"))
+    return (job, os.environ.get("OMP_NUM_THREADS"))
 
 
-def run_all(workers: Workers, orders: list[Any]) -> dict[int, Done]:
+def run_all(workers: Workers, jobs: list[Any]) -> dict[int, Done]:
     ended: dict[int, Done] = {}
-    waiting = list(enumerate(orders))
+    waiting = list(enumerate(jobs))
     under_way = 0
     while waiting or under_way:
         while waiting and under_way < workers.capacity:

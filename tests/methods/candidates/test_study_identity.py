@@ -13,7 +13,7 @@ import pytest
 
 from nas.derive.budget import count_limits
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
-from nas.methods.candidates.training_job import Order
+from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE
 from nas.runs.run import Run, read_metrics
@@ -22,7 +22,7 @@ from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 from tests.methods.candidates import pretended
-from tests.methods.candidates.pretended import digits_order, joint_space, made_up_percent
+from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
@@ -32,8 +32,8 @@ SETTINGS = CandidateSettings(
 
 
 class Pretended(pretended.Pretended):
-    def result(self, order: Order) -> dict[str, Any]:
-        return {"top1_percent": made_up_percent(order.candidate), "epochs": 1}
+    def result(self, job: TrainingJob) -> dict[str, Any]:
+        return {"top1_percent": made_up_percent(job.candidate), "epochs": 1}
 
 
 def search(
@@ -41,29 +41,29 @@ def search(
     space: JointSpace = SPACE,
     macs: int | None = 600_000,
     method: Any = None,
-    order: dict[str, Any] | None = None,
+    job: dict[str, Any] | None = None,
     executor: Any = None,
     resume: bool = False,
     **settings: Any,
 ) -> Found:
-    """A search of `folder`, whose orders have the fields `order`."""
+    """A search of `folder`, whose jobs have the fields `job`."""
 
-    def order_of(candidate: str, genotype: Genotype) -> Order:
-        return dataclasses.replace(digits_order(space, candidate, genotype, 0.2), **(order or {}))
+    def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
+        return dataclasses.replace(digits_job(space, candidate, genotype, 0.2), **(job or {}))
 
     feasible = Feasible(space, count_limits(space, macs, None))
     changed = dataclasses.replace(SETTINGS, **settings)
-    seed = (order or {}).get("seed", 0)
+    seed = (job or {}).get("seed", 0)
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
-        search = CandidateSearch(method or RandomSearch(), feasible, order_of, executor or Pretended(), changed, seed)
+        search = CandidateSearch(method or RandomSearch(), feasible, job_of, executor or Pretended(), changed, seed)
         return search_candidates(run, search)
 
 
 OTHERS: list[tuple[dict[str, Any], str]] = [
-    ({"order": {"fingerprint": "noise"}}, 'data is "digits", asked is "noise"'),
-    ({"order": {"validation_fraction": 0.5}}, "validation_fraction is 0.2, asked is 0.5"),
-    ({"order": {"seed": 1}}, "seed is 0, asked is 1"),
-    ({"order": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
+    ({"job": {"fingerprint": "noise"}}, 'data is "digits", asked is "noise"'),
+    ({"job": {"validation_fraction": 0.5}}, "validation_fraction is 0.2, asked is 0.5"),
+    ({"job": {"seed": 1}}, "seed is 0, asked is 1"),
+    ({"job": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
     ({"space": joint_space(dataclasses.replace(BASE, epochs=2))}, "recipe.epochs is 1, asked is 2"),
     ({"space": joint_space(dataclasses.replace(BASE, augment="flip"))}, 'recipe.augment is "none", asked is "flip"'),
     ({"macs": 500_000}, "budget.macs is 600000.0, asked is 500000.0"),
@@ -134,7 +134,7 @@ def test_two_runs_of_one_name_have_studies_of_their_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     one, other = Pretended(), Pretended()
     search(tmp_path / "A" / "first", storage=url, executor=one)
-    search(tmp_path / "B" / "first", storage=url, executor=other, order={"fingerprint": "noise"})
+    search(tmp_path / "B" / "first", storage=url, executor=other, job={"fingerprint": "noise"})
     assert len(one.seen) == len(other.seen) == 4
 
 

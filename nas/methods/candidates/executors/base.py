@@ -1,4 +1,4 @@
-"""What an executor is: it runs one function on many orders and hands back what came of each."""
+"""What an executor is: it runs one function on many jobs and hands back what came of each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Work = Callable[[Any], Any]
-"""A module-level function of one picklable order; its result is picklable too."""
+"""A module-level function of one picklable job; its result is picklable too."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The end of one order: its result, or why there is none (`error`, one line)."""
+    """The end of one job: its result, or why there is none (`error`, one line)."""
 
     key: int
     result: Any = None
@@ -21,15 +21,15 @@ class Done:
 
 
 class Workers(Protocol):
-    """Workers that are up. Orders are told apart by the keys they were submitted under."""
+    """Workers that are up. Jobs are told apart by the keys they were submitted under."""
 
     @property
     def capacity(self) -> int:
-        """How many orders run at a time."""
+        """How many jobs run at a time."""
         ...
 
-    def submit(self, key: int, order: Any) -> None:
-        """Start `order`; at most `capacity` may be under way."""
+    def submit(self, key: int, job: Any) -> None:
+        """Start `job`; at most `capacity` may be under way."""
         ...
 
     def wait(self, timeout_seconds: float) -> list[Done]:

@@ -18,7 +18,7 @@ STOP_SECONDS = 5.0
 
 
 class LocalExecutor:
-    """`workers` new processes with `threads` threads each; a process that dies is replaced, its order is an error."""
+    """`workers` new processes with `threads` threads each; a process that dies is replaced, its job is an error."""
 
     def __init__(self, *, workers: int, threads: int = 1) -> None:
         for name, value in (("workers", workers), ("threads", threads)):
@@ -48,16 +48,16 @@ class LocalWorkers:
     def capacity(self) -> int:
         return self._count
 
-    def submit(self, key: int, order: Any) -> None:
+    def submit(self, key: int, job: Any) -> None:
         if len(self._busy) >= self._count:
             raise RuntimeError(f"all {self._count} workers are busy")
         worker = self._idle.pop() if self._idle else _Worker(self.work, self.threads)
         try:
-            worker.pipe.send(order)
+            worker.pipe.send(job)
         except OSError:  # died while idle
             worker.stop()
             worker = _Worker(self.work, self.threads)
-            worker.pipe.send(order)
+            worker.pipe.send(job)
         self._busy[key] = worker
 
     def wait(self, timeout_seconds: float) -> list[Done]:
@@ -105,7 +105,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, work: bytes, threads: int) -> None:
-    """The life of a worker: orders in, results or errors out, until the other side is gone."""
+    """The life of a worker: jobs in, results or errors out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     os.environ["OMP_NUM_THREADS"] = str(threads)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -115,11 +115,11 @@ def _serve(pipe: Connection, work: bytes, threads: int) -> None:
     torch.set_num_threads(threads)
     while True:
         try:
-            order = pipe.recv()
+            job = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            answer: tuple[Any, str | None] = (function(order), None)
+            answer: tuple[Any, str | None] = (function(job), None)
         except Exception as error:  # whatever a training raises is an outcome, not the end of the worker
             answer = (None, describe(error))
         try:

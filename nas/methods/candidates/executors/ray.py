@@ -13,7 +13,7 @@ class RayExecutor:
     """Tasks on the cluster at `address` (None: a new one on this machine), at most `workers` at a time.
 
     Each asks for `cpus` and `gpus` and runs `cpus` threads. Retries are left to the trials, so a lost node is an error
-    of the orders it ran. Raises `ValueError` where Ray is not installed or the cluster cannot be reached.
+    of the jobs it ran. Raises `ValueError` where Ray is not installed or the cluster cannot be reached.
     """
 
     def __init__(self, *, address: str | None, workers: int, cpus: int = 1, gpus: float = 0.0) -> None:
@@ -57,10 +57,10 @@ class RayWorkers:
     def capacity(self) -> int:
         return self._count
 
-    def submit(self, key: int, order: Any) -> None:
+    def submit(self, key: int, job: Any) -> None:
         if len(self._busy) >= self._count:
             raise RuntimeError(f"all {self._count} workers are busy")
-        self._busy[self._task.remote(self._work, order, self._threads)] = key
+        self._busy[self._task.remote(self._work, job, self._threads)] = key
 
     def wait(self, timeout_seconds: float) -> list[Done]:
         if not self._busy:
@@ -83,11 +83,11 @@ class RayWorkers:
         self._busy = {}
 
 
-def _run(work: Work, order: Any, threads: int) -> tuple[Any, str | None]:
+def _run(work: Work, job: Any, threads: int) -> tuple[Any, str | None]:
     import torch
 
     torch.set_num_threads(threads)
     try:
-        return work(order), None
-    except Exception as error:  # an outcome of the order, not of the worker
+        return work(job), None
+    except Exception as error:  # an outcome of the job, not of the worker
         return None, describe(error)
