@@ -12,7 +12,9 @@ from nas.latency.device import Device
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.measuring.quantize import quantize
+from nas.latency.measuring.timing import Copies
 from nas.latency.runtimes import NAMES, check_local, register, runtime_named
+from nas.latency.runtimes.base import Runtime
 from nas.networks.network import Network
 from search_spaces.families.fbnet import fbnet
 
@@ -79,3 +81,20 @@ def test_cuda_is_refused_where_there_is_none(tmp_path) -> None:
         build_table(SPACE, Device(runtime="torch", processor="cuda"), tmp_path)
     with pytest.raises(ValueError, match="no CUDA provider"):
         measure_arch_ms(ARCH, Device(processor="cuda"))
+
+
+def test_a_runtime_of_ones_own_that_claims_cuda_must_check_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Runtime):
+        name = "own"
+        dtypes = ("fp32",)
+        processors = ("cpu", "cuda")
+
+        def load(self, module: torch.nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
+            raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr("nas.latency.runtimes._OWN", {})
+    register(Own())
+    check_local(Device(runtime="own"))
+    with pytest.raises(ValueError, match=r"runtime own lists cuda .* no require_cuda\(\)") as refused:
+        check_local(Device(runtime="own", processor="cuda"))
+    assert "\n" not in str(refused.value)

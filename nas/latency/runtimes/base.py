@@ -33,7 +33,10 @@ class Runtime(ABC):
 
     def require_cuda(self) -> None:
         """Raise `ValueError` with the way out where this machine has no GPU; needed where `cuda` is a processor."""
-        raise NotImplementedError(f"runtime {self.name} does not say how it finds a GPU")
+        raise ValueError(
+            f"runtime {self.name} lists cuda among its processors and has no require_cuda(), which checks for a GPU; "
+            "define it, or measure on the CPU: device.processor=cpu"
+        )
 
     def in_calling_thread(self, device: Device) -> bool:
         """Whether a call for `device` is computed by its caller alone."""
