@@ -25,11 +25,12 @@ class Conv:
 
     `macs` counts multiply-adds of convolutions and linear layers; papers print this figure as FLOPs. Batch norm,
     activations, pooling and additions are not counted. `activations` counts output elements, as timm's cards do.
+    `kernel_size`: of a square kernel its side, else height and width.
     """
 
     in_channels: int
     out_channels: int
-    kernel_size: int = 1
+    kernel_size: int | tuple[int, int] = 1
     groups: int = 1
     bias: bool = False
     norm: bool = True
@@ -37,8 +38,14 @@ class Conv:
     width: int = 1
 
     @property
+    def taps(self) -> int:
+        """Weights of the kernel between one input and one output channel."""
+        kernel = self.kernel_size
+        return kernel * kernel if isinstance(kernel, int) else kernel[0] * kernel[1]
+
+    @property
     def weights(self) -> int:
-        return self.out_channels * (self.in_channels // self.groups) * self.kernel_size**2
+        return self.out_channels * (self.in_channels // self.groups) * self.taps
 
     @property
     def params(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from search_spaces.arch import Arch
-from search_spaces.families import fbnet, hardcorenas, lcnet, mnasnet, mobilenetv3, mobilenetv4, single_path, tinynet
+from search_spaces.families import fbnet, hardcorenas, lcnet, mlperf_tiny, mnasnet, mobilenetv3, mobilenetv4, single_path, tinynet
 from search_spaces.families.base import Family, Figures
 from search_spaces.families.efficientnet import edge, v2
 from search_spaces.families.efficientnet import published as efficientnet
@@ -29,14 +29,20 @@ FAMILIES: dict[str, Family] = {
     "tinynet": tinynet.FAMILY,
     "rexnet": rexnet.FAMILY,
     "lcnet": lcnet.FAMILY,
+    "mlperf_tiny": mlperf_tiny.FAMILY,
 }
 FAMILY_OF: dict[str, str] = {name: family for family, row in FAMILIES.items() for name in row.names}
 FIGURES: dict[str, Figures] = {name: figures for row in FAMILIES.values() for name, figures in row.figures.items()}
 BATCH_NORM_EPS: dict[str, float] = {n: eps for row in FAMILIES.values() for n, eps in row.batch_norm_eps.items()}
 
 
-def published(name: str, num_classes: int = 1000, resolution: Resolution | None = None, in_channels: int = 3) -> Arch:
-    """The published network called `name`. Raises `ValueError` for an unknown name, with the nearest known ones."""
+def published(
+    name: str, num_classes: int | None = None, resolution: Resolution | None = None, in_channels: int | None = None
+) -> Arch:
+    """The published network called `name`; what is left None is as published.
+
+    Raises `ValueError` for an unknown name, with the nearest known ones.
+    """
     if name not in FAMILY_OF:
         raise ValueError(f"unknown network {name!r}; {nearest(name)} (python -m nas.zoo lists all)")
     return FAMILIES[FAMILY_OF[name]].published(name, num_classes, resolution, in_channels)

@@ -56,7 +56,7 @@ def create_model(
 
     `name_or_arch_json` is a published name (`python -m nas.zoo` lists them; a timm tag may follow: `name.tag`), an arch
     file, its text, a model folder (also as `local-dir:<folder>`), a run directory, or an `Arch`.
-    `num_classes` is 1000 for published names and the arch's own number else; 0 leaves the classifier out.
+    `num_classes`: None for the arch's own number, of most published names 1000; 0 leaves the classifier out.
     `features_only=True` gives a module that returns the feature maps `out_indices` (all; the last n; or those listed).
     `in_chans` replaces the arch's input channels.
 

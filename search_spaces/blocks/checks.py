@@ -8,7 +8,7 @@ from search_spaces.blocks.layer import Layer
 MOST_CHANNELS = 2**24  # and classes; no tensor of a larger side is of use, and their products stay countable
 MOST_EXPANSION = 1000
 # Where a strided convolution has its zeros: as many before the map as behind it, or where TensorFlow's SAME has them
-# (no more than are needed, an odd one behind). Both give ceil(side / stride) pixels, and they agree at stride 1.
+# (no more than are needed, an odd one behind). Both give ceil(side / stride) pixels; odd kernels agree at stride 1.
 PADDINGS = ("symmetric", "tensorflow")
 
 
@@ -27,6 +27,21 @@ def odd(layer: Layer, *names: str) -> None:
     for name in names:
         if getattr(layer, name) % 2 == 0:
             raise ValueError(f"{layer.kind}: {name} must be odd ('same' padding), got {getattr(layer, name)}")
+
+
+def kernel(layer: Layer, name: str = "kernel_size") -> None:
+    """A side, or (height, width), which become a side where they are equal; odd, but for TensorFlow's padding."""
+    given = getattr(layer, name)
+    sides = tuple(given) if isinstance(given, tuple | list) else (given, given)
+    if len(sides) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 1 for s in sides):
+        raise ValueError(f"{layer.kind}: {name} must be a whole number >= 1 or [height, width], got {given!r}")
+    if max(sides) > MOST_CHANNELS:
+        raise ValueError(f"{layer.kind}: {name} must be at most {MOST_CHANNELS}, got {max(sides):.6g}")
+    if getattr(layer, "padding", "symmetric") != "tensorflow" and not (sides[0] % 2 and sides[1] % 2):
+        raise ValueError(
+            f"{layer.kind}: {name} must be odd ('same' padding), got {given}; even kernels need padding: tensorflow"
+        )
+    object.__setattr__(layer, name, sides[0] if sides[0] == sides[1] else sides)
 
 
 def odd_or_none(layer: Layer, *names: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class ConvBNAct(Layer):
     """Convolution, batch norm, activation ('' for none): stems, heads, projections, blocks.
 
+    `kernel_size`: a side, or (height, width); even ones with TensorFlow's padding only.
     `residual`: the input is added where shapes agree, behind the activation (first blocks of EfficientNetV2).
     """
 
@@ -27,7 +28,7 @@ class ConvBNAct(Layer):
     role: ClassVar[Role] = "convolution"
     in_cards: ClassVar[bool] = True
     out_channels: int
-    kernel_size: int = 1
+    kernel_size: int | tuple[int, int] = 1
     stride: int = 1
     groups: int = 1
     act: str = "relu"
@@ -35,10 +36,10 @@ class ConvBNAct(Layer):
     padding: str = later("symmetric")
 
     def __post_init__(self) -> None:
-        checks.positive(self, "out_channels", "kernel_size", "stride", "groups")
-        checks.odd(self, "kernel_size")
+        checks.positive(self, "out_channels", "stride", "groups")
         checks.activation(self, "act")
         checks.padding(self)
+        checks.kernel(self)
 
     def has_residual(self, shape: Shape) -> bool:
         return self.residual and self.out_shape(shape) == shape
@@ -55,7 +56,8 @@ class ConvBNAct(Layer):
 
     @property
     def label(self) -> str:
-        return f"conv{self.kernel_size}x{self.kernel_size}" + ("_tf" if self.padding != "symmetric" else "")
+        height, width = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else self.kernel_size
+        return f"conv{height}x{width}" + ("_tf" if self.padding != "symmetric" else "")
 
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, residual=self.has_residual(shape))
@@ -71,7 +73,7 @@ class ConvBNAct(Layer):
         return ConvNormAct(
             shape.channels,
             self.out_channels,
-            self.kernel_size,
+            self.kernel_size,  # type: ignore[arg-type]  # pairs too
             stride=self.stride,
             padding="same" if self.padding == "tensorflow" else "",
             groups=self.groups,

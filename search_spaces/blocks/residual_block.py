@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from search_spaces.blocks import checks
-from search_spaces.blocks.layer import InnerWidths, Layer, register
+from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
 
@@ -32,11 +32,13 @@ class ResidualBlock(Layer):
     stride: int = 1
     act: str = "relu"
     projection: Literal["norm", "bias"] = "norm"
+    padding: str = later("symmetric")
 
     def __post_init__(self) -> None:
         checks.positive(self, "out_channels", "kernel_size", "stride")
         checks.odd(self, "kernel_size")
         checks.activation(self, "act")
+        checks.padding(self)
         if self.projection not in ("norm", "bias"):
             raise ValueError(f"{self.kind}: projection must be 'norm' or 'bias', got {self.projection!r}")
 
@@ -60,7 +62,7 @@ class ResidualBlock(Layer):
 
     @property
     def label(self) -> str:
-        return f"res_k{self.kernel_size}"
+        return f"res_k{self.kernel_size}" + ("_tf" if self.padding != "symmetric" else "")
 
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, projection="norm") if self.has_residual(shape) else self
@@ -83,7 +85,7 @@ def residual_block_module() -> type[nn.Module]:
             super().__init__()
             channels, out, kernel, stride = shape.channels, layer.out_channels, layer.kernel_size, layer.stride
             self.has_residual = layer.has_residual(shape)
-            self.conv1 = conv2d(channels, out, kernel, stride)
+            self.conv1 = conv2d(channels, out, kernel, stride, padding=layer.padding)
             self.bn1 = norm_act(out, layer.act)
             self.conv2 = conv2d(out, out, kernel)
             self.bn2 = norm_act(out, "")

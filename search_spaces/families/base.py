@@ -9,6 +9,7 @@ from typing import Any
 from search_spaces.arch import Arch
 from search_spaces.resolution import Resolution
 
+CLASSES, CHANNELS = 1000, 3  # of ImageNet
 TIMM = "timm results-imagenet.csv"
 
 
@@ -28,7 +29,8 @@ class Family:
 
     `build(form, num_classes, resolution, in_channels)`: the arch of one of `forms`; None as resolution is the
     network's own. Networks that `figures` does not list have no published accuracy that we could read in its source;
-    `batch_norm_eps` lists those whose batch norms have another epsilon than torch's 1e-5.
+    `batch_norm_eps` lists those whose batch norms have another epsilon than torch's 1e-5; `num_classes` and
+    `in_channels` those that are not made for the 1000 classes and three channels of ImageNet.
     """
 
     title: str
@@ -38,15 +40,23 @@ class Family:
     build: Callable[[Any, int, Resolution | None, int], Arch]
     figures: Mapping[str, Figures]
     batch_norm_eps: Mapping[str, float] = field(default_factory=dict)
+    num_classes: Mapping[str, int] = field(default_factory=dict)
+    in_channels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.forms)
 
     def published(
-        self, name: str, num_classes: int = 1000, resolution: Resolution | None = None, in_channels: int = 3
+        self,
+        name: str,
+        num_classes: int | None = None,
+        resolution: Resolution | None = None,
+        in_channels: int | None = None,
     ) -> Arch:
-        """The network called `name`, at its own resolution unless another is given. Raises `ValueError` for others."""
+        """The network called `name`; what is left None is as published. Raises `ValueError` for other names."""
         if name not in self.forms:
             raise ValueError(f"unknown {self.title} {name!r}; one of {', '.join(self.forms)}")
-        return self.build(self.forms[name], num_classes, resolution, in_channels)
+        classes = self.num_classes.get(name, CLASSES) if num_classes is None else num_classes
+        channels = self.in_channels.get(name, CHANNELS) if in_channels is None else in_channels
+        return self.build(self.forms[name], classes, resolution, channels)

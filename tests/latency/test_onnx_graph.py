@@ -29,6 +29,8 @@ from search_spaces.families.fbnet import fbnet
 LAYERS: list[tuple[Layer, Shape]] = [
     (ConvBNAct(16, 3, 2), Shape(3, 15, 15)),
     (ConvBNAct(24, 1, act="hard_swish"), Shape(16, 7, 7)),
+    (ConvBNAct(16, (10, 4), 2, padding="tensorflow"), Shape(1, 49, 10)),
+    (ConvBNAct(16, (1, 9), 2), Shape(3, 1, 50)),
     (InvertedResidual(16, 5, 1, 3.0, groups=2), Shape(16, 8, 8)),
     (InvertedResidual(16, 3, 2, 6.0, act="relu6", num_depthwise=2), Shape(16, 9, 9)),
     (InvertedResidual(16, 3, 1, 6.0, act="silu", se=SqueezeExcite(of="expanded")), Shape(16, 8, 8)),

@@ -156,9 +156,7 @@ def work(space: LayerwiseSpace) -> Floats:
             kinds = np.zeros(9)
             for conv in layer.convs(position.shape):
                 depthwise = conv.groups == conv.in_channels and conv.groups > 1
-                kinds[{1: 0, 3: 1, 5: 2}.get(conv.kernel_size, 3) if depthwise or conv.kernel_size == 1 else 3] += (
-                    conv.macs
-                )
+                kinds[{1: 0, 9: 1, 25: 2}.get(conv.taps, 3) if depthwise or conv.taps == 1 else 3] += conv.macs
                 kinds[4] += conv.activations
                 kinds[5] += conv.params
                 kinds[6] = 1

@@ -13,16 +13,19 @@ from search_spaces.blocks.parts.tensorflow_padding import TensorflowConv2d
 def conv2d(
     in_channels: int,
     out_channels: int,
-    kernel_size: int = 1,
+    kernel_size: int | tuple[int, int] = 1,
     stride: int = 1,
     groups: int = 1,
     padding: str = "symmetric",
 ) -> nn.Conv2d:
-    """Convolution without bias and with "same" padding for an odd kernel, one of `checks.PADDINGS`."""
-    if padding == "tensorflow" and stride > 1:
+    """Convolution without bias and with "same" padding, one of `checks.PADDINGS`: even kernels have TensorFlow's."""
+    sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    if padding == "tensorflow" and (stride > 1 or not all(side % 2 for side in sides)):
         return TensorflowConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
-    kind = DepthwiseConv2d if groups == in_channels == out_channels else nn.Conv2d
-    return kind(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
+    is_fast = isinstance(kernel_size, int) and groups == in_channels == out_channels
+    kind = DepthwiseConv2d if is_fast else nn.Conv2d
+    around = (sides[0] // 2, sides[1] // 2)
+    return kind(in_channels, out_channels, kernel_size, stride, padding=around, groups=groups, bias=False)
 
 
 def norm_act(channels: int, act: str) -> nn.Module:

@@ -65,6 +65,9 @@ LAYERS: list[Layer] = [
     ConvBNAct(24, 5, 2),
     ConvBNAct(16, groups=2, act=""),
     ConvBNAct(24, 5, 2, padding="tensorflow"),
+    ConvBNAct(16, (3, 5), groups=16),
+    ConvBNAct(24, (10, 4), 2, padding="tensorflow"),
+    ConvBNAct(24, 4, padding="tensorflow"),
     InvertedResidual(16, 5, 1, 3, se=SE),
     InvertedResidual(24, 3, 2, 1, groups=2, expand_at_1=False, num_depthwise=2),
     InvertedResidual(24, 5, 2, se=SE, padding="tensorflow"),
@@ -90,6 +93,7 @@ LAYERS: list[Layer] = [
     ResidualBlock(16),
     ResidualBlock(24, 5, 2),
     ResidualBlock(24, act="hard_swish", projection="bias"),
+    ResidualBlock(24, 3, 2, projection="bias", padding="tensorflow"),
     HalfCheap(16),
     HalfCheap(24, 5, 2),
 ]
