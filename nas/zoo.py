@@ -137,7 +137,8 @@ def main(cfg: DictConfig) -> None:
     cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in marked]
     begins = {} if column else family_headings(found)
     table(f"{len(found)} published networks", [heading for heading, _ in shown.values()], cells, begins)
-    log("params, MACs and activations in millions, for one image of px x px; top-1 at the size `at px`, from")
+    accuracy = "; top-1 at the size `at px`, from" if sources else ""
+    log(f"params, MACs and activations in millions, for one image of the size `px`{accuracy}")
     for number, source in enumerate(sources, start=1):
         log(f"  [{number}] {source}")
     if not priced:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import difflib
 
 from search_spaces.arch import Arch
-from search_spaces.families import fbnet, hardcorenas, lcnet, mlperf_tiny, mnasnet, mobilenetv3, mobilenetv4, single_path, tinynet
+from search_spaces.families import (
+    fbnet,
+    hardcorenas,
+    lcnet,
+    mlperf_tiny,
+    mnasnet,
+    mobilenetv3,
+    mobilenetv4,
+    single_path,
+    tinynet,
+)
 from search_spaces.families.base import Family, Figures
 from search_spaces.families.efficientnet import edge, v2
 from search_spaces.families.efficientnet import published as efficientnet
