@@ -18,7 +18,7 @@ from nas.terminal.progress import log, table
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
-NAME_WIDTH = 24  # characters; longer names go on in a second line
+NAME_WIDTH = 22  # characters; longer names go on in a second line
 
 
 def folded(name: str, width: int = NAME_WIDTH) -> str:

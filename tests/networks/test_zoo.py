@@ -26,8 +26,8 @@ def test_rows_filter_and_sort() -> None:
     assert by_accuracy[-1]["top1_percent"] is None
     with pytest.raises(ValueError, match="unknown column sort='speed'; one of name, family"):
         sorted_rows(rows(), "speed", False)
-    with pytest.raises(ValueError, match="no published network matches filter='resnet'"):
-        rows("resnet")
+    with pytest.raises(ValueError, match="no published network matches filter='vgg'"):
+        rows("vgg")
 
 
 def test_every_figure_belongs_to_a_network_and_names_its_source() -> None:
