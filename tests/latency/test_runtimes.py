@@ -17,6 +17,7 @@ from nas.latency.runtimes import NAMES, check_local, register, runtime_named
 from nas.latency.runtimes.base import Runtime
 from nas.networks.network import Network
 from search_spaces.families.fbnet import fbnet
+from tests.search_spaces.every_kind import every_kind
 
 from .test_build import SMALL, SPACE
 from .test_onnx_graph import session
@@ -46,9 +47,23 @@ def test_quantised_graph_is_int8_and_close(tmp_path) -> None:
     wanted = session(full).run(None, {"input": x})[0].ravel()
     got = session(small, str(tmp_path / "o.onnx")).run(None, {"input": x})[0].ravel()
     kinds = [node.op_type for node in onnx.load(tmp_path / "o.onnx").graph.node]
-    assert kinds.count("QLinearConv") >= 67  # of 68; the runtime leaves the first one in floats
-    assert kinds.count("Conv") <= 1
+    assert kinds.count("QLinearConv") == 68 and "Conv" not in kinds
     assert np.corrcoef(wanted, got)[0, 1] > 0.9
+
+
+def test_quantised_graphs_of_every_kind_are_int8_and_close(tmp_path) -> None:
+    """MobileNetV4's blocks with both depthwise convolutions, dense ones, ResNet's, those with squeeze and scale."""
+    space = every_kind(16, 10, 3)
+    for genotype in ((3, 7, 6), (4, 8, 4), (2, 10, 8), (9, 5, 1)):
+        torch.manual_seed(0)
+        network, shape = Network(space.decode(genotype)).eval(), (1, 3, 16, 16)
+        full = to_onnx(network, shape)
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        wanted = session(full).run(None, {"input": x})[0].ravel()
+        got = session(quantize(full, shape), str(tmp_path / "o.onnx")).run(None, {"input": x})[0].ravel()
+        kinds = [node.op_type for node in onnx.load(tmp_path / "o.onnx").graph.node]
+        assert kinds.count("QLinearConv") >= 9 and "Conv" not in kinds
+        assert np.corrcoef(wanted, got)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("name", NAMES)

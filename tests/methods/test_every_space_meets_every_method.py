@@ -27,8 +27,10 @@ from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace, SearchSpace
+from tests.search_spaces.every_kind import every_kind
 
 BLOCKS = [{"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3]}, {"kind": "skip"}]
+UIB = {"kind": "universal_bottleneck", "start_kernel": 3, "middle_kernel": [3, 5], "expand_ratio": [2, 4]}
 CARD = {"stem": {"out_channels": 8, "kernel_size": 3}, "head": {"out_channels": 32}}
 SPACES = {
     "fbnet": lambda: fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k5_e3", "skip")),
@@ -41,6 +43,10 @@ SPACES = {
     "mobile": lambda: mobile(8, 10, 1),
     "mobile, by block": lambda: mobile(8, 10, 1, choose="block"),
     "from_card": lambda: from_card([{"channels": 16, "depth": 4, "blocks": BLOCKS}], **CARD, **SMALL_IMAGES),
+    "from_card, every kind": every_kind,
+    "from_card, universal bottlenecks": lambda: from_card(
+        [{"channels": 8, "depth": 3, "blocks": [UIB, {"kind": "skip"}]}], **CARD, **SMALL_IMAGES
+    ),
     "from_card, widths": lambda: from_card(
         [{"channels": [8, 16], "depth": [1, 2], "stride": 2, "blocks": BLOCKS[:1]}], **CARD, **SMALL_IMAGES
     ),
@@ -86,7 +92,7 @@ def applies(method: str, space: str) -> bool:
     if method == "masking":
         return space in ("mobilenetv2, widths alone", "rexnet")
     if method == "single_path":
-        return space in ("single_path", "mobilenetv2_layerwise", "from_card")
+        return space in ("single_path", "mobilenetv2_layerwise", "from_card", "from_card, universal bottlenecks")
     return isinstance(space_of(space), LayerwiseSpace)
 
 

@@ -8,35 +8,13 @@ from nas.methods.supernets.mixture import PathWeights, Supernet, mix
 from nas.methods.supernets.paths import draw_path, initial_theta
 from search_spaces import LayerwiseSpace
 from search_spaces.families.fbnet import fbnet
-from search_spaces.from_card import from_card
-
-BLOCKS = [
-    {"kind": "universal_bottleneck", "middle_kernel": [3, 5], "expand_ratio": 2},
-    {"kind": "universal_bottleneck", "start_kernel": 3, "layer_scale": [None, 0.5]},
-    {"kind": "universal_bottleneck", "start_kernel": 5, "middle_kernel": 0, "se": 0.25},
-    {"kind": "inverted_residual", "expand_ratio": 3},
-    {"kind": "fused_bottleneck"},
-    {"kind": "residual_block"},
-    {"kind": "conv_bn_act", "residual": [False, True]},
-    {"kind": "skip"},
-]
-
-
-def all_kinds() -> LayerwiseSpace:
-    stages = [
-        {"channels": 8, "depth": 2, "blocks": BLOCKS},
-        {"channels": 16, "stride": 2, "depth": 1, "blocks": BLOCKS[:-1]},
-    ]
-    made = from_card(stages, {"out_channels": 8, "kernel_size": 3}, {"out_channels": 16}, "kinds", 8, 10, 1)
-    assert isinstance(made, LayerwiseSpace)
-    return made
-
+from tests.search_spaces.every_kind import every_kind
 
 SPACES = {
     "paper": lambda: fbnet(72, 10, width=0.35, head_channels=64),  # odd maps from the fourth stage on
     "small": lambda: fbnet(16, 10, width=0.5, head_channels=64),
     "gray 16": lambda: fbnet(16, 10, in_channels=1, width=0.25, head_channels=64, skip_at_shape_change=False),
-    "all kinds": all_kinds,
+    "every kind": every_kind,
 }
 
 
@@ -150,7 +128,7 @@ def test_fused_mixture_equals_the_plain_loop(space: LayerwiseSpace, training: bo
 
 
 def test_a_universal_bottleneck_runs_with_the_inverted_residuals_it_is_equal_to() -> None:
-    plans = Supernet(all_kinds()).plans
+    plans = Supernet(every_kind()).plans
     assert all(plan is not None and (0, 5) in plan.families for plan in plans)
 
 

@@ -17,10 +17,12 @@ from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
+from tests.search_spaces.every_kind import every_kind
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.torch.jit:")]
 
@@ -33,6 +35,7 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     "mobilenetv2": lambda: mobilenetv2(32, 10),
     "mobilenetv2_layerwise": lambda: mobilenetv2_layerwise(32, 10),
     "rexnet": lambda: rexnet(32, 10),
+    "mobile": lambda: mobile(32, 10),
 }
 
 
@@ -72,6 +75,16 @@ def test_every_space_is_here() -> None:
 def test_found_networks_can_be_recorded(space: str) -> None:
     made = SPACES[space]()
     check(create_model(made.decode(made.sample(1, np.random.default_rng(0))[0])))
+
+
+def test_every_kind_of_block_can_be_recorded_and_exported() -> None:
+    made = every_kind(32, 10, 3)
+    first, _, third = made.cardinalities
+    for gene in range(0, first - 1, 2):  # the last one, a skip, beside another block
+        check(create_model(made.decode((gene + 1, gene, gene % third))))
+    exported = Arch(16, every_kind(16, 10, 3).decode((3, 6, 4)).stages)
+    net, x = create_model(exported).eval(), torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(torch.export.export(net, (x,)).module()(x), net(x))
 
 
 def test_a_network_in_training_can_be_exported() -> None:

@@ -25,6 +25,7 @@ from search_spaces.families.single_path import single_path
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from tests.search_spaces.every_kind import every_kind
 
 RECIPES = recipe_space(Recipe(epochs=1, batch_size=8, lr=0.1), lr=[0.1, 0.2])
 SPACES = {
@@ -57,6 +58,8 @@ SPACES = {
     "mobile 32": lambda: mobile(32, 10),
     "mobile 16, gray": lambda: mobile(16, 10, in_channels=1),
     "mobile 32, by block": lambda: mobile(32, 10, choose="block", acts=("relu", "mobilenetv3")),
+    "every kind of a card": lambda: every_kind(16),
+    "every kind of a card, 24x17": lambda: every_kind([24, 17], 7, 3),
     "fbnet 40x101, gray": lambda: fbnet([40, 101], 12, in_channels=1),
     "single_path 1x150, nine channels": lambda: single_path([1, 150], 6, in_channels=9),
     "fbnetv3 48x20 and 24x36": lambda: fbnetv3(resolutions=([48, 20], [24, 36], 32)),

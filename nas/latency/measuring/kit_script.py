@@ -18,11 +18,11 @@ from typing import Any
 
 from nas.latency.measuring.journal import Journal, locked, seal
 from nas.latency.measuring.timing import (
-    MEASURING,
     Workload,
     capacity,
     check_threads,
     machine,
+    measuring_version,
     onnx_workload,
 )
 from nas.latency.measuring.visits import Interleaved
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         raise ValueError(f"{folder / 'kit.json'} is damaged (its digest differs); copy the kit again")
     device, effort = kit["device"], kit["effort"]
     check_threads(device["threads"])
-    here = {**machine(), "onnxruntime": onnxruntime.__version__, "measuring": MEASURING}
+    here = {**machine(), "onnxruntime": onnxruntime.__version__, "measuring": measuring_version(device["dtype"])}
     header = {"kit": kit["id"], **{name: here[name] for name in ("cpu", "cores", "onnxruntime", "measuring")}}
     with locked(folder / "results.lock", print):
         journal = Journal(folder / "results.jsonl", header, print)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ def quantize(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
         paths = [Path(folder) / name for name in ("float.onnx", "folded.onnx", "int8.onnx")]
         onnx.save(model, str(paths[0]))
         quant_pre_process(str(paths[0]), str(paths[1]))
+        onnx.save(_with_constants_of_their_own(onnx.load(str(paths[1]))), str(paths[1]))
         quantize_static(
             str(paths[1]),
             str(paths[2]),
@@ -47,6 +49,25 @@ def quantize(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
             weight_type=QuantType.QInt8,
         )
         return onnx.load(str(paths[2]))
+
+
+def _with_constants_of_their_own(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with one constant for each that is read.
+
+    The runtime's optimiser merges equal constants, such as the biases of fresh batch norms, which are 0. A bias is
+    quantised by the scales of its convolution, so one that several share makes the runtime compute some in floats.
+    """
+    graph = copy.deepcopy(model)
+    constants = {constant.name: constant for constant in graph.graph.initializer}
+    read: set[str] = set()
+    for node in graph.graph.node:
+        for place, name in enumerate(node.input):
+            if name in constants and name in read:
+                own = copy.deepcopy(constants[name])
+                own.name = node.input[place] = f"{name}_of_{node.output[0]}_{place}"
+                graph.graph.initializer.append(own)
+            read.add(name)
+    return graph
 
 
 @contextmanager

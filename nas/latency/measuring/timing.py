@@ -28,8 +28,14 @@ Copies = Sequence[Workload]
 
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
 MEASURING = 1  # raised where this code changes what is measured
+MEASURING_INT8 = 2  # and this where it does for graphs of 8 bits; 1 computed some convolutions in floats
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
 BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
+
+
+def measuring_version(dtype: str) -> int:
+    """The version of the measuring code for `dtype`, which tables state and are compared by."""
+    return MEASURING_INT8 if dtype == "int8" else MEASURING
 
 
 def timed(run: Callable[[], Any], in_calling_thread: bool = False) -> Workload:

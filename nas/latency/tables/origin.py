@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.latency.device import Device
-from nas.latency.measuring.timing import MEASURING
+from nas.latency.measuring.timing import measuring_version
 from nas.latency.runtimes import environment
 from search_spaces.identity import Identity, differences
 
@@ -24,7 +24,7 @@ def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:
 
 def here(device: Device) -> dict[str, Any]:
     """The environment that a measurement for `device` has on this machine, with the version of the measuring code."""
-    return {**environment(device), "measuring": MEASURING}
+    return {**environment(device), "measuring": measuring_version(device.dtype)}
 
 
 def not_this_machine(device: Device) -> str | None:
