@@ -24,7 +24,7 @@ OPTIONAL = {
 }
 MIN_FREE_GB = 2.0
 
-Finding = tuple[str, str, str, str]  # what, state, figure, cure
+Finding = tuple[str, str, str, str]  # what, state, figure, fix
 
 
 @entry("doctor")
@@ -35,8 +35,8 @@ def main(cfg: DictConfig) -> None:
     marks = {"ok": "ok", "no": "–", "bad": "FAULT"}
     table("this machine", ("what", "", "figure", "note"), [(w, marks[s], f, n) for w, s, f, n in findings])
     faults = [finding for finding in findings if finding[1] == "bad"]
-    for what, _, _, cure in faults:
-        log(f"{what}: {cure}")
+    for what, _, _, fix in faults:
+        log(f"{what}: {fix}")
     if faults:
         raise ValueError(f"{len(faults)} of {len(findings)} checks failed: {', '.join(f[0] for f in faults)}")
     log("everything needed works")
@@ -105,7 +105,7 @@ def machine() -> list[Finding]:
     memory = psutil.virtual_memory()
     found.append(("memory", "ok", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free", ""))
     load = os.getloadavg()[0]
-    busy = "timings will be disturbed; close other programs" if load > 0.5 * usable else ""
+    busy = "background load slows timings; close other programs" if load > 0.5 * usable else ""
     found.append(("load", "ok", f"{load:.2f}", busy))
     found.append(_pinning())
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

@@ -43,14 +43,14 @@ def check_type(value: Any, annotation: Any, name: str) -> Any:
     fits, converted = _fit(value, annotation)
     if fits:
         return converted
-    cure = ""
+    fix = ""
     if isinstance(value, str) and _asks_number(annotation):
-        cure = " (a string that looks like a number: drop the quotes)" if _reads_as_number(value) else ""
+        fix = " (a string that looks like a number: drop the quotes)" if _reads_as_number(value) else ""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST:
         raise ValueError(f"{name} must be {describe(annotation)} between -2^63 and 2^63, got {value}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be {describe(annotation)}, got {value}")
-    raise ValueError(f"{name} must be {describe(annotation)}, got {value!r}{cure}")
+    raise ValueError(f"{name} must be {describe(annotation)}, got {value!r}{fix}")
 
 
 def describe(annotation: Any) -> str:

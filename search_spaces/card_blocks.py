@@ -48,7 +48,7 @@ def make_layer(fields: Mapping[str, Any], out_channels: int, stride: int) -> Lay
 
 
 def candidates(blocks: Sequence[Any]) -> list[dict[str, Any]]:
-    """All candidates that `blocks` stand for. Raises `ValueError` for one that is listed twice or is no layer."""
+    """All candidates that `blocks` stand for. Raises `ValueError` for one that is listed twice or is not a layer."""
     found = [fields for block in blocks for fields in expand_block(block)]
     seen: dict[Layer, dict[str, Any]] = {}
     for fields in found:

@@ -56,7 +56,7 @@ def from_card(
     shape stays): a `LayerwiseSpace`, which supernets search. Else all blocks of a stage share one candidate: a
     `ComposedSpace`.
 
-    Raises `ValueError` in one line that names the stage and the cure: unknown keys and kinds, values out of range,
+    Raises `ValueError` in one line that names the stage and the fix: unknown keys and kinds, values out of range,
     candidates that are equal or cannot have that shape, maps that vanish, nothing to choose, more than `MAX_ROWS` rows
     of a latency table, and no network within `max_macs` multiply-adds.
     """

@@ -34,12 +34,12 @@ def differences(known: Identity, asked: Identity) -> list[str]:
     return found
 
 
-def check(what: str, known: Identity, asked: Identity, cure: str) -> None:
+def check(what: str, known: Identity, asked: Identity, fix: str) -> None:
     """Raise `ValueError` where `what` (say `checkpoint runs/a/search.pt`) was made for something else than asked."""
     found = differences(known, asked)
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise ValueError(f"{what} belongs to something else: {'; '.join(found[:3])}{more}; {cure}")
+        raise ValueError(f"{what} belongs to something else: {'; '.join(found[:3])}{more}; {fix}")
 
 
 def plain(value: Any) -> Any:

@@ -77,13 +77,13 @@ class Recipe:
             _require(self, "eps", self.eps > 0, "greater than 0")
         for name, options in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("augment", AUGMENTS)):
             _require(self, name, getattr(self, name) in options, f"one of {', '.join(options)}")
-        law = f"less than epochs ({self.epochs}), or null, a tenth of them"
-        _require(self, "warmup_epochs", self.warmup < self.epochs, law)
+        constraint = f"less than epochs ({self.epochs}), or null, a tenth of them"
+        _require(self, "warmup_epochs", self.warmup < self.epochs, constraint)
         if self.schedule == "multistep":
-            law = f"rising epochs between 1 and {self.epochs}, for schedule multistep"
+            constraint = f"rising epochs between 1 and {self.epochs}, for schedule multistep"
             rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
             inside = bool(self.milestones) and self.milestones[0] >= 1 and self.milestones[-1] <= self.epochs
-            _require(self, "milestones", rising and inside, law)
+            _require(self, "milestones", rising and inside, constraint)
         elif self.milestones:
             raise ValueError(f"recipe: milestones belong to schedule multistep, the schedule is {self.schedule!r}")
         if (self.mixup or self.cutmix) and self.batch_size % 2:
@@ -120,6 +120,6 @@ class Recipe:
         return Recipe(**{**data, "milestones": tuple(milestones)})
 
 
-def _require(recipe: Recipe, name: str, holds: bool, law: str) -> None:
+def _require(recipe: Recipe, name: str, holds: bool, constraint: str) -> None:
     if not holds:
-        raise ValueError(f"recipe: {name} must be {law}, got {getattr(recipe, name)!r}")
+        raise ValueError(f"recipe: {name} must be {constraint}, got {getattr(recipe, name)!r}")

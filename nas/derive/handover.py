@@ -93,7 +93,7 @@ def derivation_identity(
 ) -> dict[str, Any]:
     """All that derived networks depend on. `result`: what the search found, as plain values.
 
-    `device`: whose times they are (None: none). Whether this machine could measure them is no part of it: measured
+    `device`: whose times they are (None: none). Whether this machine could measure them is not part of it: measured
     once, on the device, they stay measured where the run goes on elsewhere.
     """
     return {

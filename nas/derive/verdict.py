@@ -45,9 +45,9 @@ class Asked:
         return found
 
 
-def say_missed(shortfalls: list[str], cure: str) -> None:
+def say_missed(shortfalls: list[str], fix: str) -> None:
     """The line that comes first where a budget was missed."""
-    log(f"BUDGET NOT MET: {'; '.join(shortfalls)}; {cure}")
+    log(f"BUDGET NOT MET: {'; '.join(shortfalls)}; {fix}")
 
 
 def not_measured(table: LatencyTable | None) -> str | None:

@@ -162,7 +162,7 @@ def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
                 return _from_folder(folder)
         if local or not (path / model_folder.ARCH).is_file():
             raise ValueError(
-                f"{path} holds neither {model_folder.CONFIG} nor {model_folder.ARCH}; it is no model folder"
+                f"{path} holds neither {model_folder.CONFIG} nor {model_folder.ARCH}; it is not a model folder"
             )
         return Source(Arch.load(path / model_folder.ARCH))
     if local:

@@ -56,7 +56,7 @@ def load(path: str | Path) -> dict[str, Any]:
     """The state that `save` wrote to `path`, on the CPU.
 
     Raises `Damaged` where the bytes are not those that were written, `ValueError` where the file is missing, carries no
-    digest or is no checkpoint.
+    digest or is not a checkpoint.
     """
     path = Path(path)
     sealed = _is_intact(path)

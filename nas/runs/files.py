@@ -80,7 +80,7 @@ def write_json(path: str | Path, data: Any) -> Path:
 def read_json(path: str | Path, what: str) -> Any:
     """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault.
 
-    What is no plain data (see `search_spaces.plain_json`) is a fault. Types and ranges: `nas.runs.stored.read_record`.
+    What is not plain data (see `search_spaces.plain_json`) is a fault. Types and ranges: `nas.runs.stored.read_record`.
     """
     path = Path(path)
     try:

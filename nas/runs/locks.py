@@ -13,10 +13,10 @@ from typing import IO
 _NONE = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 
 
-def lock(file: int | IO[str], name: str, cure: str, *, wait: bool) -> bool:
+def lock(file: int | IO[str], name: str, fix: str, *, wait: bool) -> bool:
     """Lock the open `file`, called `name`, for this process alone; False where another holds it and `wait` is off.
 
-    Raises `ValueError` with the `cure` where the file system of `name` has no locks.
+    Raises `ValueError` with the `fix` where the file system of `name` has no locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,6 +25,6 @@ def lock(file: int | IO[str], name: str, cure: str, *, wait: bool) -> bool:
     except OSError as error:
         if error.errno in _NONE:
             reason = (error.strerror or str(error)).lower()
-            raise ValueError(f"{name} cannot be locked ({reason}): its file system has no locks; {cure}") from None
+            raise ValueError(f"{name} cannot be locked ({reason}): its file system has no locks; {fix}") from None
         raise
     return True

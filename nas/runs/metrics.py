@@ -149,7 +149,7 @@ def _record(line: bytes) -> Record:
     try:
         record = plain_json.parse(line.decode())
     except UnicodeDecodeError:
-        raise ValueError("it is no text") from None
+        raise ValueError("it is not text") from None
     if not isinstance(record, dict):
         raise ValueError(f"a record is a mapping, this is a {type(record).__name__}")
     for key, kinds in (("phase", str), ("step", int), ("time", int | float)):

@@ -1,7 +1,7 @@
 """What may change when a search or a training goes on from its checkpoint, and the check of everything else.
 
-A changed setting must be harmless for what is done already, or be the cure of what stopped it: a lower learning rate
-after a loss that is no number. Nothing finished is handed out under settings that it was not made with.
+A changed setting must be harmless for what is done already, or fix what stopped it: a lower learning rate
+after a loss that is not a number. Nothing finished is handed out under settings that it was not made with.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from search_spaces import identity
 from search_spaces.identity import Identity
 
-CURES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
-SEARCH_CURES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")
-MAY_CHANGE = (*CURES, "recipe.epochs", *SEARCH_CURES, "method.epochs", "evaluate_every")  # keys of the command line
-CURE = "give the same settings to resume, or another run_dir to start afresh"
+FIXES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
+SEARCH_FIXES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")
+MAY_CHANGE = (*FIXES, "recipe.epochs", *SEARCH_FIXES, "method.epochs", "evaluate_every")  # keys of the command line
+FIX = "give the same settings to resume, or another run_dir to start afresh"
 
 
 def check_checkpoint(
@@ -27,10 +27,10 @@ def check_checkpoint(
     Raises `ValueError` naming what differs and may not; of a finished search or training nothing may.
     """
     what = f"checkpoint {path}"
-    identity.check(what, _without(known, may_change), _without(asked, may_change), CURE)
+    identity.check(what, _without(known, may_change), _without(asked, may_change), FIX)
     changes = identity.differences(known, asked)
     if changes and is_finished:
-        raise ValueError(f"{what} is finished, and what is finished keeps its settings: {'; '.join(changes)}; {CURE}")
+        raise ValueError(f"{what} is finished, and what is finished keeps its settings: {'; '.join(changes)}; {FIX}")
     return changes
 
 

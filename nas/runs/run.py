@@ -152,7 +152,7 @@ class Run:
 
     @staticmethod
     def read_config(path: str | Path) -> dict[str, Any]:
-        """The resolved configuration a run was started with. Raises `ValueError` where `path` is no run directory."""
+        """The resolved configuration a run was started with. Raises `ValueError` where there is no run in `path`."""
         return _settings(Path(path) / "config.yaml")
 
     @staticmethod

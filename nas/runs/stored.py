@@ -5,7 +5,7 @@ One reader for every kind of file: a schema beside the code that writes the file
     found = read_record(path, "derived networks", {"rounds": Count, "networks": list[dict]})
     rows = [record(row, ROW, f"derived networks {path}: a network") for row in found["networks"]]
 
-`files.read_json` has refused by then what is no plain data: NaN, a key twice, numbers beyond 64 bits, deep nesting.
+`files.read_json` has refused by then what is not plain data: NaN, a key twice, numbers beyond 64 bits, deep nesting.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_record(path: str | Path, what: str, schema: Schema) -> dict[str, Any]:
 def record(data: Any, schema: Schema, what: str) -> dict[str, Any]:
     """`data` with every field of `schema`, those missing as None; fields that it does not know stay as they are.
 
-    Raises `ValueError` where `data` is no mapping, and for a field that does not fit or holds an infinite number.
+    Raises `ValueError` where `data` is not a mapping, and for a field that does not fit or holds an infinite number.
     """
     if not isinstance(data, dict):
         raise ValueError(f"{what} must be an object, got {str(data)[:40]!r}; it is damaged or none of ours")

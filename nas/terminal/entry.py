@@ -287,8 +287,8 @@ def check_types(cfg: DictConfig, types: dict[str, Any]) -> None:
 
     Each value is an annotation, or an annotation with the least and perhaps the largest value allowed.
     """
-    for key, law in types.items():
-        value = typed(cfg, key, *(law if isinstance(law, tuple) else (law,)))
+    for key, constraint in types.items():
+        value = typed(cfg, key, *(constraint if isinstance(constraint, tuple) else (constraint,)))
         _keep(cfg, key, value)
 
 

@@ -122,7 +122,7 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
     override = getattr(error, "override", None)
     if override is not None:
         if "=" not in override:
-            return f"{override!r} is no setting; settings are written key=value, see --help"
+            return f"{override!r} is not a setting; settings are written key=value, see --help"
         key, _, value = override.partition("=")
         return f"{override!r} cannot be read; quote values that hold spaces or signs: {command(None, {key: value})}"
     text = str(error)

@@ -1,4 +1,4 @@
-"""Sentences of the libraries below us that a user meets, in words that name the cure."""
+"""Sentences of the libraries below us that a user meets, in words that name the fix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def translated(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and "Out of range float values are not JSON compliant" in text:
         return (
             "a figure became infinite or no number (NaN), most likely because training diverged; a lower learning "
-            "rate (recipe.lr) is the cure"
+            "rate (recipe.lr) is the fix"
         )
     if _is_offline(error):
         return (

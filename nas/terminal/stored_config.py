@@ -30,7 +30,7 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
 
     The code its cards may name is what the cards of this installation name, and `known`: the targets of cards that the
     command line gives again. Texts are taken as they stand, without interpolation. Raises `ValueError` for another name
-    and where `path` is no run directory.
+    and where `path` is not a run directory.
     """
     values = present_config(moved(Run.read_config(path)))
     where = f"{path}/config.yaml: "
@@ -132,7 +132,7 @@ def _check_outside(cfg: DictConfig, stored: DictConfig, given: list[str]) -> Non
 
 
 def _literal(value: Any) -> Any:
-    """Plain `value` so that OmegaConf gives it back as it is: `${` in a text is no interpolation."""
+    """Plain `value` so that OmegaConf gives it back as it is: `${` in a text is not an interpolation."""
     if isinstance(value, dict):
         return {key: _literal(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -117,8 +117,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for name, cure in (("executorch", "pip install executorch"), ("litert", "torch < 2.15"), ("onnx", "onnxscript")):
-        with pytest.raises(ValueError, match=cure):
+    for name, fix in (("executorch", "pip install executorch"), ("litert", "torch < 2.15"), ("onnx", "onnxscript")):
+        with pytest.raises(ValueError, match=fix):
             export(small(), tmp_path / "x", name)
 
 

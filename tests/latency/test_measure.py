@@ -62,7 +62,7 @@ def test_every_round_visits_all_in_a_new_order() -> None:
     assert all(sorted(order) == list("abcdef") for order in rounds)
     assert len({tuple(order) for order in rounds}) > 1
     result = measurements(run.visits)["a"]
-    assert (result.median_ms, result.spread_ms, result.count, result.disturbed) == (5.0, 0.0, 8, 0)
+    assert (result.median_ms, result.spread_ms, result.count, result.under_load) == (5.0, 0.0, 8, 0)
 
 
 @pytest.mark.parametrize(("minutes", "rounds"), [(2.0, 20), (0.015, 10), (0.001, LEAST_ROUNDS)])
@@ -102,14 +102,14 @@ def test_copies_take_turns_and_the_halves_share_none() -> None:
 def test_halves_keep_their_copies_when_a_disturbed_visit_is_left_out() -> None:
     visits = [Visit(5.0 + turn % 2, 9.0 if turn in (1, 2) else 1.0, 1) for turn in range(8)]
     found = Measurement.of(visits, 1.0)
-    assert (found.halves_ms, found.disturbed) == ((5.0, 6.0), 2)
+    assert (found.halves_ms, found.under_load) == ((5.0, 6.0), 2)
 
 
 def test_lasting_disturbance_is_reported() -> None:
     machine = Machine(lambda now: 3.0 if now > 1500 else 1.0)
     run = watch(machine, rounds=6)
     run.run({key: machine.copies(key, 20.0) for key in "abcdef"})
-    assert measurements(run.visits)["a"].disturbed > 0
+    assert measurements(run.visits)["a"].under_load > 0
 
 
 def test_visits_of_an_earlier_process_are_kept(tmp_path: Path) -> None:

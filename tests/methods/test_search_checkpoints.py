@@ -69,7 +69,7 @@ def test_a_checkpoint_belongs_to_one_search(card: str, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"belongs to something else: .*{message}"):
             gradient_task.method(card, **small, **changes).search(other)
     cured = gradient_task.method(card, **small, weight_lr=0.001)
-    assert cured.search(problem).seconds > 0  # the cure of a search that diverged
+    assert cured.search(problem).seconds > 0  # the fix of a search that diverged
     with pytest.raises(ValueError, match=r"is finished, .*method.weight_lr is 0.001, asked is 0.01"):
         gradient_task.method(card, **small).search(problem)
     checkpoints.save(problem.checkpoint, {"format": "nas.dnas", "epochs_done": 1})

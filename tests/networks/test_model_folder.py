@@ -308,7 +308,7 @@ def test_folder_options(saved: Path, tmp_path: Path) -> None:
     assert isinstance(other, Network)
     with pytest.raises(ValueError, match="num_classes=0"):
         model_folder.write(tmp_path, create_model(discovered(), num_classes=0))
-    with pytest.raises(ValueError, match="it is no model folder"):
+    with pytest.raises(ValueError, match="it is not a model folder"):
         nas.create_model(tmp_path)
 
 

@@ -145,7 +145,7 @@ def test_a_lost_environment_does_not_block_a_run(
     ("line", "fault"),
     [
         (b"nonsense", "not JSON"),
-        (b'{"phase": "a", "st\xffep": 0, "time": 0}', "it is no text"),
+        (b'{"phase": "a", "st\xffep": 0, "time": 0}', "it is not text"),
         (b"[1, 2]", "a record is a mapping, this is a list"),
         (b'{"phase": 3, "step": 0, "time": 0}', "phase is 3"),
         (b'{"phase": "a", "step": "0", "time": 0}', "step is '0'"),

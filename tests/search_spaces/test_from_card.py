@@ -1,4 +1,4 @@
-"""Spaces written as yaml: what they hold, and one line with stage and cure for each thing that can be wrong."""
+"""Spaces written as yaml: what they hold, and one line with stage and fix for each thing that can be wrong."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ from tests.terminal.conftest import Outcome
         ("seed=1.5", ["seed must be a whole number", "1.5"]),
         ("train.enabled=maybe", ["train.enabled must be true or false", "'maybe'"]),
         ("budget.fraction='0.5'", ["budget.fraction must be a number", "drop the quotes"]),
-        ("hello", ["'hello' is no setting", "key=value"]),
+        ("hello", ["'hello' is not a setting", "key=value"]),
         ("data.root=a(b", ["cannot be read", "quote"]),
         ("seed=1,2", ["seed=1,2 gives several values", "seed=[1,2]", "--multirun"]),
         ("recipe.mixup=0.2", ["does not list recipe.mixup", "+recipe.mixup=0.2"]),

@@ -1,4 +1,4 @@
-"""Training: figures by hand, exact resume, and the loss that is no number."""
+"""Training: figures by hand, exact resume, and the loss that is not a number."""
 
 from __future__ import annotations
 

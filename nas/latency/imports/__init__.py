@@ -1,4 +1,4 @@
-"""Tables that others measured: one reader per public format, one law for what they may hold."""
+"""Tables that others measured: one reader per public format, one set of rules for what they may hold."""
 
 from __future__ import annotations
 

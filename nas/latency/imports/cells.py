@@ -1,4 +1,4 @@
-"""The law every imported table obeys, and the one repair there is."""
+"""The rules every imported table obeys, and the one repair there is."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _step(space: LayerwiseSpace, key: tuple[int, int]) -> tuple[Layer, Shape]:
 
 
 def _judge(faults: list[Fault], usable: Collection[tuple[Layer | None, Shape]], repair: bool) -> None:
-    """Raise `ValueError` for faults, with the cure that works: `usable` are the rows that have a time somewhere."""
+    """Raise `ValueError` for faults, with the fix that works: `usable` are the rows that have a time somewhere."""
     beyond = [f for f in faults if f.layer is None or (f.layer, f.shape) not in usable]
     if not faults or (repair and not beyond):
         return

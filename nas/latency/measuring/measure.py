@@ -38,9 +38,9 @@ class Repeats:
 class Measurement:
     """Median over visits, half the interquartile range of the visits, timed calls in all, and the halves' medians.
 
-    `halves_ms` are those of even and of odd rounds. Visits that remained disturbed after they were tried again are left
-    out (`disturbed` says how many), unless fewer than three others are left. `reference_ms` is the median time of the
-    reference workload around the rest.
+    `halves_ms` are those of even and of odd rounds. Visits that were under background load when repeated too are
+    left out (`under_load` says how many), unless fewer than three others are left. `reference_ms` is the median time of
+    the reference workload around the rest.
     """
 
     median_ms: float
@@ -48,7 +48,7 @@ class Measurement:
     count: int
     halves_ms: tuple[float, float]
     reference_ms: float = math.nan
-    disturbed: int = 0
+    under_load: int = 0
 
     @staticmethod
     def of(visits: Sequence[Visit], usual_reference_ms: float = math.inf) -> Measurement:

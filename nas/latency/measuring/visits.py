@@ -118,15 +118,15 @@ class Interleaved:
             self._stretches([(key, turn) for key in todo], workloads, calls, advance)
         left = plan.rounds * len(workloads) // 2
         for _ in range(RETRIES):
-            again = self._disturbed(workloads)[:left]
+            again = self._under_load(workloads)[:left]
             if not again:
                 break
             left -= len(again)
             repeating(len(again))
             self._stretches(again, workloads, calls, lambda: None)
 
-    def _disturbed(self, workloads: Mapping[str, Copies]) -> list[tuple[str, int]]:
-        """The disturbed visits to `workloads`, the worst first."""
+    def _under_load(self, workloads: Mapping[str, Copies]) -> list[tuple[str, int]]:
+        """The visits under background load to `workloads`, the worst first."""
         limit = DISTURBED * usual_reference_ms(self.visits)
         found = [
             (visit.reference_ms, key, turn)

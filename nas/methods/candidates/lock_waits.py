@@ -18,16 +18,16 @@ LOOK_SECONDS = 0.02  # between two looks at a lock that is taken
 
 
 @contextlib.contextmanager
-def exclusive(file: Path, cure: str) -> Iterator[None]:
+def exclusive(file: Path, fix: str) -> Iterator[None]:
     """Hold the lock `file`, which is made; the system releases it however the process ends.
 
-    Raises `ValueError` where another process keeps it for `GIVE_UP_SECONDS`, and, with the way out `cure`, where the
+    Raises `ValueError` where another process keeps it for `GIVE_UP_SECONDS`, and, with the way out `fix`, where the
     file system has no locks.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         began = time.monotonic()
-        while not lock(descriptor, str(file), cure, wait=False):
+        while not lock(descriptor, str(file), fix, wait=False):
             if time.monotonic() - began > GIVE_UP_SECONDS:
                 raise ValueError(
                     f"{file} was locked by {holders(file)} for {GIVE_UP_SECONDS:.0f} s; end that process, or wait for "

@@ -49,12 +49,12 @@ class SharedStudy:
     """The study called `name` in `storage`, made where it is not there.
 
     `storage`: an SQLAlchemy URL (`sqlite:///path`, `postgresql://...`) as Optuna takes it. `identity`: everything its
-    trials depend on; a study of something else is refused by naming what differs, with the way out `cure`.
+    trials depend on; a study of something else is refused by naming what differs, with the way out `fix`.
 
     Raises `ValueError` where the storage cannot be used, stays locked or is damaged, `OSError` where its disk is full.
     """
 
-    def __init__(self, storage: str, name: str, identity: Identity, cure: str) -> None:
+    def __init__(self, storage: str, name: str, identity: Identity, fix: str) -> None:
         self.url = storage
         self.file = sqlite_file(storage)  # None: another database
         self.locks = () if self.file is None else (self.file, f"{self.file}{LOCK_SUFFIX}")
@@ -62,7 +62,7 @@ class SharedStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             self._open(name)
-            self._belongs(identity, cure)
+            self._belongs(identity, fix)
         finally:
             optuna.logging.set_verbosity(verbosity)
 
@@ -84,19 +84,19 @@ class SharedStudy:
                 raise ValueError(f"{where} is damaged or was made by another version of Optuna: {error}") from None
 
     @spoken
-    def _belongs(self, identity: Identity, cure: str) -> None:
+    def _belongs(self, identity: Identity, fix: str) -> None:
         """Refuse a study of another search, whose scores or candidates would be taken for this one's."""
         name = f"study {self.study.study_name!r}"
         with self._exclusive():
             if IDENTITY not in self._attributes():
                 if self.study.get_trials(deepcopy=False):
-                    raise ValueError(f"{name} holds trials and does not say of which search; {cure}")
+                    raise ValueError(f"{name} holds trials and does not say of which search; {fix}")
                 self.study.set_user_attr(IDENTITY, identities.plain(identity))
                 self.storage.remove_session()
             known = self._attributes()[IDENTITY]
         if not isinstance(known, dict):
-            raise ValueError(f"{name} is damaged: its identity is {known!r}; {cure}")
-        identities.check(name, known, identity, cure)
+            raise ValueError(f"{name} is damaged: its identity is {known!r}; {fix}")
+        identities.check(name, known, identity, fix)
 
     @spoken
     def note(self, key: str, value: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class SharedStudy:
         return None if found is None else dict(found)
 
     def _attributes(self) -> dict[str, Any]:
-        """What is kept with the study. Raises `ValueError` where it is no JSON, in what words Optuna has for that."""
+        """What is kept with the study. Raises `ValueError` where it is not JSON, in what words Optuna has for that."""
         try:
             return dict(self.study.user_attrs)
         except FAILURES:

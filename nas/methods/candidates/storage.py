@@ -100,7 +100,7 @@ def _reason(error: BaseException) -> str:
 
 
 def sqlite_file(storage: str) -> str | None:
-    """The file of an SQLite `storage`; None for other databases, and where that is no URL."""
+    """The file of an SQLite `storage`; None for other databases, and where that is not a URL."""
     try:
         url = sqlalchemy.engine.make_url(storage)
     except sqlalchemy.exc.SQLAlchemyError:

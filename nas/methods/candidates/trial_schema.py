@@ -40,7 +40,7 @@ def check_trial(trial: FrozenTrial, sizes: Sequence[int]) -> None:
 
 
 def check_genotype(what: str, genotype: Any, sizes: Sequence[int]) -> None:
-    """Refuse what is no list of genes within their ranges."""
+    """Refuse what is not a list of genes within their ranges."""
     if not isinstance(genotype, list) or len(genotype) != len(sizes):
         raise ValueError(f"{what} has genotype {str(genotype)[:60]}, not a list of {len(sizes)} genes")
     for gene, size in zip(genotype, sizes, strict=True):
@@ -49,9 +49,9 @@ def check_genotype(what: str, genotype: Any, sizes: Sequence[int]) -> None:
 
 
 def check_score(what: str, score: Any) -> None:
-    """Refuse what is no percentage."""
+    """Refuse what is not a percentage."""
     if not _is_number(score) or not 0 <= score <= 100:
-        raise ValueError(f"{what} has score {score!r}, which is no percentage")
+        raise ValueError(f"{what} has score {score!r}, which is not a percentage")
 
 
 def check_figures(what: str, figures: Any) -> None:

@@ -85,8 +85,8 @@ class TrialStore(SharedStudy):
         self._checked: set[int] = set()  # finished trials, which never change
         is_own = study == own_study(owner)
         other = "name another search.study, or leave it out"
-        cure = "put that back, or begin a search of its own" if is_own else other
-        super().__init__(storage, study, identity, cure)
+        fix = "put that back, or begin a search of its own" if is_own else other
+        super().__init__(storage, study, identity, fix)
 
     # -- candidates
 

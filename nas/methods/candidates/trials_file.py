@@ -52,7 +52,7 @@ def read_trials(folder: Path, space: JointSpace) -> tuple[Population, Floats]:
     records: Any = read_json(path, "trials of a search")
     try:
         if not isinstance(records, list):
-            raise ValueError(f"it is no list of trials but {str(records)[:40]}")
+            raise ValueError(f"it is not a list of trials but {str(records)[:40]}")
         for number, record in enumerate(records):
             _check(f"trial {number}", record, space)
     except ValueError as error:

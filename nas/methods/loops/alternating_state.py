@@ -98,11 +98,11 @@ class AlternatingState(State):
             # spread theta_steps evenly over weight_steps
             while len(theta_losses) < (step + 1) * theta_steps // weight_steps:
                 theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise))
-        cure = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
+        fix = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
         record = {"temperature": temperature, "lr": lr}
-        record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, cure)
+        record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, fix)
         if theta_losses:
-            record["theta_loss"] = mean_loss(task, theta_losses, "theta", epoch, cure)
+            record["theta_loss"] = mean_loss(task, theta_losses, "theta", epoch, fix)
         with torch.no_grad():
             expected = float(self._expected_cost())
         if learn_theta and task.limit_ms is not None:

@@ -33,14 +33,14 @@ def batches(
         task.on_share(step / count)
 
 
-def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, cure: str) -> float:
-    """The mean of an epoch's losses. Raises `ValueError` with the first step whose loss is not finite, and `cure`."""
+def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, fix: str) -> float:
+    """The mean of an epoch's losses. Raises `ValueError` with the first step whose loss is not finite, and `fix`."""
     values = torch.stack(list(losses)).cpu()
     bad = torch.nonzero(~torch.isfinite(values))
     if len(bad):
         raise ValueError(
             f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
-            f"{int(bad[0]) + 1}; {cure}; earlier epochs are kept in {task.checkpoint}"
+            f"{int(bad[0]) + 1}; {fix}; earlier epochs are kept in {task.checkpoint}"
         )
     return float(values.mean())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.methods.base import SupernetMethod, Task
 from nas.runs.memory import keep_freed_memory
-from nas.runs.resuming import SEARCH_CURES
+from nas.runs.resuming import SEARCH_FIXES
 from search_spaces.identity import digest
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class GradientSearch(SupernetMethod):
     @property
     def may_change(self) -> Collection[str]:
         """Entries of the identity that an unfinished search may go on with other values of."""
-        return SEARCH_CURES
+        return SEARCH_FIXES
 
     def finished(self, checkpoint: Path) -> int:
         """Epochs done in `checkpoint`; 0 where there is none."""

@@ -19,7 +19,7 @@ class ExpectedCost:
 
     Departure: FBNetV2 (arXiv 2004.05565, section 3.1) prices effective shapes, `k^2 h w E[C_in] E[C_out]`. The two are
     equal for a convolution between independent widths; where one width is both (a stage's further blocks) the paper's
-    figure misses its variance, and a measured latency is no product of channels at all.
+    figure misses its variance, and a measured latency is not a product of channels at all.
     """
 
     def __init__(self, cost: AdditiveCost) -> None:

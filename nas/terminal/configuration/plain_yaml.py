@@ -15,7 +15,7 @@ def read_yaml(text: str) -> Any:
     """The plain values in `text`.
 
     What looks like a date is text, as in a card. Raises `yaml.YAMLError` for other text, a loop of aliases, more than
-    `NODES` values, deep nesting, huge numbers, and what is no plain value (bytes, a set).
+    `NODES` values, deep nesting, huge numbers, and what is not a plain value (bytes, a set).
     """
     loader = _Shallow(text)
     try:
@@ -63,7 +63,7 @@ def _check_plain(value: Any) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str | int | float | None):
-                raise yaml.YAMLError(f"it has the key {key!r}, which is no text")
+                raise yaml.YAMLError(f"it has the key {key!r}, which is not text")
             _check_plain(inner)
     elif isinstance(value, list):
         for inner in value:

@@ -109,7 +109,7 @@ def of_cards(entries: Sequence[str | Mapping[str, Any]]) -> tuple[Form, ...]:
 
 
 def _checked(form: Form) -> Form:
-    """`form`. Raises `ValueError` with its name where it is no block."""
+    """`form`. Raises `ValueError` with its name where it is not a block."""
     try:
         form.layer(8, 1, "relu")
     except (TypeError, ValueError) as error:

@@ -69,7 +69,7 @@ def rexnet(
     squeeze and excite, of `none, late, all`; `acts`: where activations are, of `rexnet` (SiLU behind the expansion,
     ReLU6 behind the depthwise convolution), `silu` and `relu6` (both), `expand_only`. `resolutions`: pixels to choose
     from, None for `resolution` alone. Geometry `small` has total stride 8 instead of 32. Lists left None are those of
-    the geometry. Raises `ValueError` for unknown words and for numbers out of range, with the law.
+    the geometry. Raises `ValueError` for unknown words and for numbers out of range, with the constraint.
     """
     resolutions = resolutions_of(resolution, resolutions)
     geometry = geometry_of(min(resolutions, key=pixels), geometry, "ReXNet")

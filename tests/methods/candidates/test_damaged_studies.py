@@ -74,7 +74,10 @@ def test_a_damaged_file_is_refused_or_says_the_same(
     ("change", "message"),
     [
         ("update trial_values set value = 99 where trial_id = 2", "trial 1 does not have the score and figures it was"),
-        ("update trial_values set value = 101 where trial_id = 2", "trial 1 has score 101.0, which is no percentage"),
+        (
+            "update trial_values set value = 101 where trial_id = 2",
+            "score 101.0, which is not a percentage",
+        ),
         ("update trial_user_attributes set value_json='[9, 9]' where key='genotype'", "has a gene 9 where 0..2 are"),
         ("update trial_user_attributes set value_json='\"x\"' where key='genotype'", "genotype x, not a list of 2"),
         ("update trial_user_attributes set value_json='null' where key='round'", "trial 0 has round None"),
@@ -160,7 +163,7 @@ def test_more_attempts_are_another_chance_for_what_was_given_up(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda records: {"a": 1}, "it is no list of trials"),
+        (lambda records: {"a": 1}, "it is not a list of trials"),
         (lambda records: [7], "trial 0 is 7"),
         (lambda records: [{**records[0], "validation_top1_percent": "9"}], "trial 0 has score '9'"),
         (lambda records: [{**records[0], "validation_top1_percent": 99.0}], "trial 0 was changed since it was written"),
