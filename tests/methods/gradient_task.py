@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,26 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
 from nas.train.accelerator import make_accelerator
 from search_spaces.additive import AdditiveCost
-from search_spaces.space import SearchSpace
+from search_spaces.from_card import from_card
+from search_spaces.space import LayerwiseSpace, SearchSpace
 
 FULL = digits(8)
 DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(160)))
 Records = list[dict[str, float]]
+
+
+def few_layers(
+    kernels: Sequence[int] = (3, 5), expansions: Sequence[float] = (3, 6), head_channels: int = 32
+) -> LayerwiseSpace:
+    """Two stages of two inverted residuals or skips, whose kernels and expansions nest as Single-Path's do."""
+    block = {"kind": "inverted_residual", "kernel_size": list(kernels), "expand_ratio": list(expansions)}
+    stages = [
+        {"channels": channels, "depth": 2, "stride": 2, "blocks": [block, {"kind": "skip"}]} for channels in (8, 16)
+    ]
+    stem, head = {"out_channels": 8, "kernel_size": 3}, {"out_channels": head_channels}
+    space = from_card(stages, stem, head, "few layers", 8, 10, 1)
+    assert isinstance(space, LayerwiseSpace)
+    return space
 
 
 def method(card: str, **changes: Any) -> Any:

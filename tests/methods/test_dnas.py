@@ -14,14 +14,16 @@ from nas.methods.dnas import DNAS
 from nas.methods.loops.dnas_state import DNASState
 from search_spaces import LayerwiseSpace
 from search_spaces.additive import AdditiveCost
-from search_spaces.families.fbnet import fbnet
 from search_spaces.from_card import from_card
 from tests.methods import gradient_task
-from tests.methods.gradient_task import DATA, Records, check_budget_steers, check_continues, check_divergence_is_named
-
-
-def small_space() -> LayerwiseSpace:
-    return fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=["k3_e1", "k5_e1_g2", "k3_e3", "skip"])
+from tests.methods.gradient_task import (
+    DATA,
+    Records,
+    check_budget_steers,
+    check_continues,
+    check_divergence_is_named,
+    few_layers,
+)
 
 
 def method(**changes: Any) -> DNAS:
@@ -31,7 +33,7 @@ def method(**changes: Any) -> DNAS:
 
 
 def task(folder: Path, share: float | None = 0.5, seed: int = 0) -> tuple[Task, Records]:
-    return gradient_task.task(folder, small_space(), share, seed, per_layer_ms=1.1)
+    return gradient_task.task(folder, few_layers(expansions=(1, 3)), share, seed, per_layer_ms=1.1)
 
 
 @pytest.mark.parametrize("mode", ["soft", "top2", "hard"])

@@ -13,16 +13,23 @@ import torch
 from nas.data.split import MemorySource, Split
 from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
-from search_spaces.families.fbnet import fbnet
-from search_spaces.families.rexnet.space import rexnet
-from search_spaces.families.single_path import single_path
+from search_spaces.from_card import from_card
 from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
+from tests.methods.gradient_task import few_layers
 
 SPACES = {
-    "dnas": lambda e: fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=["k3_e1", f"k{e}_e3", "skip"]),
-    "single_path": lambda e: single_path(8, 10, 1, width=0.25, head_channels=32, expansions=(3, 1 + e)),
-    "masking": lambda e: rexnet(8, 10, 1, widths=(0.1, 0.1 * e)),
+    "dnas": lambda e: few_layers(kernels=(3, 2 + e), expansions=(1, 3)),
+    "single_path": lambda e: few_layers(expansions=(3, 1 + e)),
+    "masking": lambda e: from_card(
+        [{"channels": [8, 8 * e], "depth": 2, "stride": 2, "blocks": [{"kind": "inverted_residual"}]}] * 2,
+        {"out_channels": 8, "kernel_size": 3},
+        {"out_channels": 32},
+        "few widths",
+        8,
+        10,
+        1,
+    ),
 }
 TINY = dataclasses.replace(gradient_task.DATA, train=gradient_task.DATA.train.subset(torch.arange(48)))
 

@@ -18,7 +18,14 @@ from search_spaces import LayerwiseSpace
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.single_path import single_path
 from tests.methods import gradient_task
-from tests.methods.gradient_task import DATA, Records, check_budget_steers, check_continues, check_divergence_is_named
+from tests.methods.gradient_task import (
+    DATA,
+    Records,
+    check_budget_steers,
+    check_continues,
+    check_divergence_is_named,
+    few_layers,
+)
 
 PAPER = {
     "mode": "paper",
@@ -42,7 +49,7 @@ def method(**changes: Any) -> SinglePath:
 def task(
     folder: Path, share: float | None = 0.5, seed: int = 0, space: LayerwiseSpace | None = None
 ) -> tuple[Task, Records]:
-    return gradient_task.task(folder, small_space() if space is None else space, share, seed)
+    return gradient_task.task(folder, few_layers() if space is None else space, share, seed)
 
 
 @pytest.mark.parametrize("changes", [{}, PAPER], ids=["default", "paper"])

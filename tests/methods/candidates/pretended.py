@@ -17,11 +17,11 @@ from nas.methods.predictor import PredictorSearch
 from nas.runs.run import Run
 from predictors.baselines import RandomForest
 from search_spaces.budgets import Feasible, Limit
-from search_spaces.families.fbnet import fbnet
 from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Genotype
+from tests.methods.gradient_task import few_layers
 
 METHOD = PredictorSearch(
     predictor=RandomForest(trees=10),
@@ -35,8 +35,7 @@ METHOD = PredictorSearch(
 
 
 def joint_space(base: Recipe) -> JointSpace:
-    archs = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
-    return JointSpace(archs, recipe_space(base, lr=[0.01, 0.02]))
+    return JointSpace(few_layers(expansions=(1, 3)), recipe_space(base, lr=[0.01, 0.02]))
 
 
 def digits_job(space: JointSpace, candidate: str, genotype: Genotype, validation_fraction: float) -> TrainingJob:

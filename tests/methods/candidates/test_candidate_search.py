@@ -56,7 +56,7 @@ class Pretended(pretended.Pretended):
 
 
 def search(folder: Path, executor: Any, **changes: Any) -> Found:
-    return pretended.search(folder, executor, SPACE, count_limits(SPACE, 600_000, None), SETTINGS, 0.2, **changes)
+    return pretended.search(folder, executor, SPACE, count_limits(SPACE, 40_000, None), SETTINGS, 0.2, **changes)
 
 
 def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
     genotypes, scores = read_trials(tmp_path / "one", SPACE)
     assert len(np.unique(genotypes, axis=0)) == 10 and np.isfinite(scores).all()
     macs = [record["costs"]["macs"] for record in json.loads((tmp_path / "one" / "trials.json").read_text())]
-    assert macs == [SPACE.decode(g).macs for g in genotypes] and max(macs) <= 600_000
+    assert macs == [SPACE.decode(g).macs for g in genotypes] and max(macs) <= 40_000
     steps = [record["step"] for record in read_metrics(tmp_path / "one")]
     assert steps == list(range(10))
 

@@ -187,7 +187,7 @@ def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
 
 
 def test_a_real_search_on_digits(tmp_path: Path) -> None:
-    found = search(tmp_path / "run", LocalExecutor(workers=1), method=RandomSearch(), trials=10, stop_correlation=0.1)
+    found = search(tmp_path / "run", LocalExecutor(workers=1), method=RandomSearch(), trials=9, stop_correlation=0.1)
     records = json.loads((tmp_path / "run" / "trials.json").read_text())
     curves = [record["figures"]["curve"] for record in records[:8]]
     assert [len(curve) for curve in curves] == [4] * 8

@@ -23,6 +23,7 @@ from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 from tests.methods.candidates import pretended
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
+from tests.methods.gradient_task import few_layers
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
@@ -39,7 +40,7 @@ class Pretended(pretended.Pretended):
 def search(
     folder: Path,
     space: JointSpace = SPACE,
-    macs: int | None = 600_000,
+    macs: int | None = 40_000,
     method: Any = None,
     job: dict[str, Any] | None = None,
     executor: Any = None,
@@ -66,8 +67,8 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"job": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
     ({"space": joint_space(dataclasses.replace(BASE, epochs=2))}, "recipe.epochs is 1, asked is 2"),
     ({"space": joint_space(dataclasses.replace(BASE, augment="flip"))}, 'recipe.augment is "none", asked is "flip"'),
-    ({"macs": 500_000}, "budget.macs is 600000.0, asked is 500000.0"),
-    ({"macs": None}, "budget.macs is 600000.0, asked is null"),
+    ({"macs": 30_000}, "budget.macs is 40000.0, asked is 30000.0"),
+    ({"macs": None}, "budget.macs is 40000.0, asked is null"),
     ({"method": TPE(startup_candidates=2)}, "method._target_ is"),
     ({"settings": {"trials": 9, "stop_correlation": 0.9}}, "stop_correlation is null, asked is 0.9"),
 ]
@@ -97,9 +98,7 @@ def test_a_study_of_another_search_is_refused_by_what_differs(
 
 def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
     """Equal variables, other widths behind them."""
-    from search_spaces.families.fbnet import fbnet
-
-    wide = fbnet(8, 10, 1, width=0.25, head_channels=64, candidates=("k3_e1", "k3_e3", "skip"))
+    wide = few_layers(expansions=(1, 3), head_channels=64)
     with pytest.raises(ValueError, match="networks is"):
         search(tmp_path / "second", JointSpace(wide, SPACE.recipes), storage=storage, study="common")
 
