@@ -33,9 +33,9 @@ PUBLISHED: Channels = {
     "last": (576, 960),
 }
 PUBLISHED_DEPTHS = {slot: tuple(range(0 if slot in OPTIONAL else 1, most + 1)) for slot, most in
-                    zip(SLOTS, (1, 4, 6, 11, 6, 13, 2), strict=True)}  # fmt: skip
+                    zip(SLOTS, (2, 6, 6, 11, 6, 13, 2), strict=True)}  # fmt: skip
 PUBLISHED_FIRSTS = {"C": (96,)}  # of MobileNetV4-Conv-Small: 96 channels, then a 1x1 convolution to 64
-PUBLISHED_HEADS = ("conv_1280", "conv_1984", "conv_1504", "pooled_1024", "pooled_1280", "pooled_bn_1280")
+PUBLISHED_HEADS = ("conv_1280", "conv_1984", "conv_1504", "conv_1416", "pooled_1024", "pooled_1280", "pooled_bn_1280")
 
 CHANNELS: dict[str, Channels] = {
     "paper": {
@@ -87,7 +87,19 @@ HEADS = {
 FORMS = ("conv_k3", "fused_k3_e4", "ds_k3", "ir_k3_e3", "ir_k3_e6", "ir_k5_e4", "uib_a3_k5_e4")
 
 
-PUBLISHED_FORMS = FORMS
+# Of MobileNetV2 and FBNet (its candidates without groups), Single-Path NAS and MnasNet, MobileNetV3, MobileNetV4.
+PUBLISHED_FORMS = (
+    "skip",
+    *("ds_k3", "ds_k3_noskip", "ds_k3_se"),
+    *(f"ir_k{k}_e{e}{variant}" for k in (3, 5) for e in (1, 3, 6) for variant in ("", "_noexp")),
+    *("ir_k3_e6_sep", "ir_k3_e6_noskip", "ir_k5_e3_sei", "ir_k3_e6_sei", "ir_k5_e6_sei"),
+    *("ir_k3_e2.3", "ir_k3_e2.5", "ir_k3_e3.67", "ir_k3_e4", "ir_k3_e4.5"),
+    *("ir_k5_e3_se", "ir_k5_e4_se", "ir_k3_e6_se", "ir_k5_e6_se"),
+    *("conv_k1", "conv_k3", "fused_k3_e4"),
+    *(f"uib_a{a}_k{k}_e4" for a in (0, 3, 5) for k in (0, 3, 5)),
+    *("uib_a5_k5_e3", "uib_a0_k3_e2", "uib_a3_k3_e6", "uib_a0_k5_e3", "uib_a3_k3_e2", "uib_a3_k5_e6", "uib_a0_k0_e2"),
+    *("uib_a5_k5_e6", "uib_a3_k5_e2", "uib_a5_k0_e2"),
+)
 PUBLISHED_ACTS = ("relu", "relu6", "hard_swish", "mobilenetv3")
 
 
