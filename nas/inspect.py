@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig
 
 from nas.data.space import build_space
-from nas.latency.tables.table import entries
+from nas.latency.tables.table import all_entries, entries
 from nas.methods.base import kind_of
 from nas.terminal.command_help import options
 from nas.terminal.configuration import cards
@@ -51,12 +51,17 @@ def figures(space: SearchSpace) -> list[tuple[str, str]]:
         ("kind", kind),
         ("methods", ", ".join(methods_for(space))),
         ("genotypes", f"{space.size:,}" if space.size < 1e9 else f"{space.size:.4g}"),
-        ("rows of a latency table", f"{len(entries(space)):,}"),
+        ("rows of a latency table", _rows(space)),
     ]
     for name, cost in (("parameters", space.count("params")), ("multiply-adds", space.count("macs"))):
         low, high = cost.reachable()
         found.append((name, f"{low:,.0f} to {high:,.0f}"))
     return found
+
+
+def _rows(space: SearchSpace) -> str:
+    measured, rows = len(entries(space)), len(all_entries(space))
+    return f"{rows:,}" if measured == rows else f"{rows:,}, {measured:,} of them measured, the others interpolated"
 
 
 def methods_for(space: SearchSpace) -> list[str]:

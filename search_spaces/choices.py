@@ -106,10 +106,11 @@ class Chain:
         self.layer(constant(Classifier(num_classes)))
         return self.closed()
 
-    def closed(self) -> ComposedSpace:
-        """The finished space, whose last run ends in a classifier."""
-        resolution = self.resolution
-        return ComposedSpace(self.name, self.variables, self.terms, resolution.value, self.in_channels)
+    def closed(self, interpolated: bool = False) -> ComposedSpace:
+        """The finished space, whose last run ends in a classifier; see `SearchSpace.interpolated`."""
+        space = ComposedSpace(self.name, self.variables, self.terms, self.resolution.value, self.in_channels)
+        space.interpolated = interpolated
+        return space
 
 
 def repeated(layer: Layer, count: int) -> tuple[Layer, ...]:

@@ -31,6 +31,7 @@ class JointSpace(SearchSpace):
     def __init__(self, architectures: SearchSpace, recipes: RecipeSpace) -> None:
         self.name = architectures.name
         self.architectures, self.recipes = architectures, recipes
+        self.interpolated = architectures.interpolated
         self.arch_genes = len(architectures.variables)
         renamed = (Variable(f"recipe.{v.name}", v.choices, v.ordered) for v in recipes.variables)
         self._variables = (*architectures.variables, *renamed)

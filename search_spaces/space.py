@@ -72,9 +72,13 @@ class Term:
 
 
 class SearchSpace(ABC):
-    """A finite set of archs, indexed by genotypes."""
+    """A finite set of archs, indexed by genotypes.
+
+    `interpolated`: whether a latency table may measure a part of its rows and interpolate the others.
+    """
 
     name: str
+    interpolated: bool = False
 
     @property
     @abstractmethod

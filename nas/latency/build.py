@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from nas.latency.assemble import assemble
 from nas.latency.device import Device, pinned
 from nas.latency.effort import Effort, Visiting
-from nas.latency.learning.features import network_features
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.journal import Journal, locked
-from nas.latency.measuring.measure import Measurement, measurements, prepare, quiet, reference_workload
+from nas.latency.measuring.measure import measurements, prepare, quiet, reference_workload
 from nas.latency.measuring.timing import Workload, capacity
 from nas.latency.measuring.visits import Interleaved, Visits, usual_reference_ms
 from nas.latency.runtimes import check_local
-from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.origin import LOCAL, here, measured_by
-from nas.latency.tables.proof import Proof
 from nas.latency.tables.reuse import make_room, usable
-from nas.latency.tables.table import LatencyTable, Row, entries, entries_hash, grain, row_key, table_path
+from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
 from nas.networks.network import build_network
 from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
@@ -127,6 +122,7 @@ def _build(
         {row: times["row:" + row_key(*row)] for row in rows},
         [(arch, times[f"net:{arch.id}"], arch.id in fit_ids) for arch in networks],
         environment,
+        len(all_entries(space)) - len(rows),
     )
 
 
@@ -152,76 +148,6 @@ def shuffled(networks: Sequence[Arch], seed: int) -> list[Arch]:
     Otherwise the machine's drift between the parts would come between calibration and proof.
     """
     return random.Random(f"{seed}/networks").sample(networks, len(networks))
-
-
-def assemble(
-    space: str,
-    device: Device,
-    rows: Mapping[tuple[Layer, Shape], Measurement],
-    networks: Iterable[tuple[Arch, Measurement, bool]],
-    environment: dict[str, Any],
-) -> LatencyTable:
-    """Calibrate and prove: `rows` are isolated times, `networks` are (arch, time, whether it is for the fit).
-
-    Without networks that are not for the fit the table is not proven.
-    """
-    keys = list(rows)
-    index = {key: i for i, key in enumerate(keys)}
-    nets = list(networks)
-    counts = np.zeros((len(nets), len(keys)))
-    for n, (arch, _, _) in enumerate(nets):
-        for layer, shape in arch.walk():
-            same = layer.table_row(shape)
-            if same is None:
-                continue
-            if (same, shape) not in index:
-                raise ValueError(f"network {arch.id} holds a layer that was not timed: {same} at input {tuple(shape)}")
-            counts[n, index[same, shape]] += 1
-    measured = np.array([time.median_ms for _, time, _ in nets])
-    fit = np.array([is_fit for _, _, is_fit in nets])
-    isolated = Rows(
-        np.array([rows[key].median_ms for key in keys]),
-        [key[0].kind for key in keys],
-        np.array([float(np.prod(shape) + np.prod(layer.out_shape(shape))) for layer, shape in keys]),
-    )
-    calibration = calibrate(isolated, counts[fit], measured[fit])
-    row_ms = np.array([grain(ms) for ms in calibration.row_ms])
-    offset_ms = grain(calibration.offset_ms)
-    raw, estimates = counts @ isolated.ms, offset_ms + counts @ row_ms
-    proof = None
-    if not fit.all():
-        halves = np.array([time.halves_ms for _, time, _ in nets])[~fit].T
-        proof = Proof.of(
-            raw[~fit], estimates[~fit], (halves[0], halves[1]), measured[~fit], fit_networks=int(fit.sum())
-        )
-    table = LatencyTable(
-        space,
-        device,
-        tuple(
-            Row(layer, shape, time.median_ms, time.spread_ms, time.count, ms)
-            for ((layer, shape), time), ms in zip(rows.items(), row_ms.tolist(), strict=True)
-        ),
-        offset_ms,
-        proof,
-        {"model": calibration.model, "loo_mape_percent": calibration.loo_mape_percent},
-        environment=environment,
-    )
-    records = tuple(_network_record(table, *net, raw[n], estimates[n]) for n, net in enumerate(nets))
-    return dataclasses.replace(table, networks=records)
-
-
-def _network_record(
-    table: LatencyTable, arch: Arch, time: Measurement, fit: bool, raw: float, estimate: float
-) -> dict[str, Any]:
-    return {
-        "arch": arch.id,
-        "role": "fit" if fit else "held_out",
-        "measured_ms": time.median_ms,
-        "spread_ms": time.spread_ms,
-        "raw_ms": float(raw),
-        "estimate_ms": float(estimate),
-        "features": network_features(table, arch),
-    }
 
 
 def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:

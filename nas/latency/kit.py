@@ -22,7 +22,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from nas.latency.build import assemble, draw_networks, shuffled
+from nas.latency.assemble import assemble
+from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.measuring import journal, kit_script, timing
@@ -33,7 +34,7 @@ from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, usual_reference_m
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
-from nas.latency.tables.table import LatencyTable, entries, row_key
+from nas.latency.tables.table import LatencyTable, all_entries, entries, row_key
 from nas.networks.network import build_network
 from nas.runs import machine
 from nas.runs.files import read_json, write_json
@@ -82,6 +83,7 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
     effort = effort or Effort()
     fit, held_out = draw_networks(space, effort, seed)
     rows = entries(space)
+    others = len(all_entries(space)) - len(rows)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for sub in ("blocks", "networks"):
@@ -127,6 +129,8 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
                     for arch in shuffled(fit + held_out, seed)
                 ],
             }
+            if others:
+                kit["interpolated"] = others
         kit["id"] = seal(kit, "id")
         write_json(partial / "kit.json", kit)
         (partial / "measure.py").write_text(measure_script())
@@ -180,6 +184,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         networks = [(Arch.from_dict(net["arch"]), net["key"], net["role"] == "fit") for net in kit["networks"]]
         environment = fields.environment(results["environment"])
         name = fields.name(kit["space"], "space")
+        others = fields.whole(kit.get("interpolated", 0), "interpolated")
         if not rows or not networks:
             raise ValueError("it lists no rows or no networks; write a new kit")
     except (KeyError, TypeError, AttributeError) as error:
@@ -195,6 +200,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         {row: times[key] for row, key in rows.items()},
         [(arch, times[key], fit) for arch, key, fit in networks],
         {**environment, "kit": kit["id"], "reference_ms": usual_reference_ms(nets)},
+        others,
     )
     if space is not None:
         table.check(space)

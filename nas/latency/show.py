@@ -17,6 +17,8 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
         f"{len(table.rows_)} rows, and {offset_sentence(table.offset_ms)}; calibration: "
         f"{table.calibration.get('model', 'none')}"
     )
+    if table.interpolation is not None:
+        progress.log(interpolation_sentence(table.interpolation))
     for note in table.calibration.get("notes", []):
         progress.log(f"note: {note}")
     if table.proof is None:
@@ -33,6 +35,17 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
         except OSError as error:  # the table is all the same usable in a folder that cannot be written
             progress.log(f"no plot beside the table: {error}")
     progress.log(f"table: {path} ({progress.format_seconds(seconds)})")
+
+
+def interpolation_sentence(found: dict[str, float]) -> str:
+    """What `LatencyTable.interpolation` says, in words."""
+    text = f"{found['rows']:,.0f} more rows are interpolated between these"
+    if "left_out_mape_percent" in found:
+        text += (
+            f" ({found['share_percent']:.0f}% of the time of the networks below): each measured row is off by "
+            f"{found['left_out_mape_percent']:.1f}% on average where it is left out"
+        )
+    return text
 
 
 def offset_sentence(offset_ms: float) -> str:

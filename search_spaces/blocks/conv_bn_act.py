@@ -27,6 +27,7 @@ class ConvBNAct(Layer):
     kind: ClassVar[str] = "conv_bn_act"
     role: ClassVar[Role] = "convolution"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int | tuple[int, int] = 1
     stride: int = 1

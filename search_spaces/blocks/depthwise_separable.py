@@ -27,6 +27,7 @@ class DepthwiseSeparable(Layer):
 
     kind: ClassVar[str] = "depthwise_separable"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
     stride: int = 1

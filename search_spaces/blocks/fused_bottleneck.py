@@ -27,6 +27,7 @@ class FusedBottleneck(Layer):
 
     kind: ClassVar[str] = "fused_bottleneck"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
     stride: int = 1

@@ -35,6 +35,7 @@ class InvertedResidual(Layer):
 
     kind: ClassVar[str] = "inverted_residual"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
     stride: int = 1

@@ -55,7 +55,8 @@ class Layer:
     module has `conv` and `bn1`), `pooled_convolution` (head behind the pooling; `conv` and `act`), `classifier`, or
     nothing but a `block`. `layouts`: the networks it can be a block of, by the names of their weights: `stages`
     (timm's EfficientNets), `flat` (timm's ReXNets). `in_cards`: whether yaml spaces may list it as a block.
-    `leaves_out`: whether choosing it means to leave the block out.
+    `leaves_out`: whether choosing it means to leave the block out. `widths`: the fields that are numbers of channels,
+    between which times can be interpolated; what is no width is part of the form of a block.
     """
 
     kind: ClassVar[str] = ""
@@ -63,6 +64,7 @@ class Layer:
     layouts: ClassVar[tuple[Layout, ...]] = ("stages",)
     in_cards: ClassVar[bool] = False
     leaves_out: ClassVar[bool] = False
+    widths: ClassVar[tuple[str, ...]] = ()
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
         """The convolutions executed for one image of input `shape`, in order."""

@@ -30,6 +30,7 @@ class LinearBottleneck(Layer):
     kind: ClassVar[str] = "linear_bottleneck"
     layouts: ClassVar[tuple[Layout, ...]] = ("flat",)
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
     stride: int = 1

@@ -26,6 +26,7 @@ class PooledConv(Layer):
 
     kind: ClassVar[str] = "pooled_conv"
     role: ClassVar[Role] = "pooled_convolution"
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     act: str = "hard_swish"
     bias: bool = False

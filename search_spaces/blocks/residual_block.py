@@ -27,6 +27,7 @@ class ResidualBlock(Layer):
 
     kind: ClassVar[str] = "residual_block"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
     stride: int = 1

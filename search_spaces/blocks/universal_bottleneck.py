@@ -32,6 +32,7 @@ class UniversalBottleneck(Layer):
 
     kind: ClassVar[str] = "universal_bottleneck"
     in_cards: ClassVar[bool] = True
+    widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     start_kernel: int = 0
     middle_kernel: int = 3

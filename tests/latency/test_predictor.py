@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nas.latency.build import assemble
+from nas.latency.assemble import assemble
 from nas.latency.device import Device
 from nas.latency.learning.predictor import fit_predictor
 from nas.latency.learning.sample import spread_networks

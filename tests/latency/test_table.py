@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.latency.build import assemble
+from nas.latency.assemble import assemble
 from nas.latency.device import Device
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.journal import seal

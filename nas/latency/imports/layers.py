@@ -10,7 +10,7 @@ from pathlib import Path
 from nas.latency.device import Device
 from nas.latency.imports.cells import UNITS, Cell, check_rate
 from nas.latency.imports.text import decimal_mark, number, table_lines
-from nas.latency.tables.table import LatencyTable, Row, entries, grain, row_key
+from nas.latency.tables.table import LatencyTable, Row, all_entries, entries, grain, row_key
 from nas.runs.files import write_text
 from search_spaces.space import SearchSpace
 
@@ -74,7 +74,9 @@ def read_layers(
     check_rate({wanted[key]: [cell] for key, cell in found.items()})
     rows = tuple(Row(*wanted[key], cell.ms or 0.0, 0.0, 0, grain(cell.ms or 0.0)) for key, cell in found.items())
     calibration = {"model": "none (imported)", "notes": []}
-    return LatencyTable(space.name, device, rows, grain(offset_ms), None, calibration)
+    others = len(all_entries(space)) - len(rows)
+    between = {"rows": float(others)} if others else None
+    return LatencyTable(space.name, device, rows, grain(offset_ms), None, calibration, interpolation=between)
 
 
 def _key(layer: str, shape: str) -> str | None:

@@ -91,6 +91,13 @@ def check_calibration(found: dict[str, Any]) -> None:
         number(found["loo_mape_percent"], "calibration.loo_mape_percent", 0.0)
 
 
+def interpolation(found: Any) -> dict[str, float] | None:
+    """What a table says of the rows that were not measured: numbers, or None where there are none."""
+    if found is None:
+        return None
+    return {key: number(value, f"interpolation.{key}", 0.0) for key, value in mapping(found, "interpolation").items()}
+
+
 def _shown(value: Any) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:50]}..."

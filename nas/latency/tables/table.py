@@ -18,6 +18,7 @@ from nas.latency.device import Device
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.visits import MOST_MS
 from nas.latency.tables import fields
+from nas.latency.tables.interpolation import Interpolation, anchors
 from nas.latency.tables.origin import elsewhere
 from nas.latency.tables.proof import Proof
 from nas.runs.files import read_json, write_json
@@ -35,7 +36,12 @@ GRAIN = 2.0**-38  # calibrated times are multiples of this many ms, so that sums
 
 
 def entries(space: SearchSpace) -> list[tuple[Layer, Shape]]:
-    """The distinct rows a table of `space` needs, identities left out."""
+    """The distinct rows that a table of `space` measures, identities left out: all, or what others follow from."""
+    return anchors(all_entries(space)) if space.interpolated else all_entries(space)
+
+
+def all_entries(space: SearchSpace) -> list[tuple[Layer, Shape]]:
+    """The distinct rows that the archs of `space` have, identities left out."""
     found: dict[tuple[Layer, Shape], None] = {}
     for layer, shape in space.table_entries():
         if (same := layer.table_row(shape)) is not None:
@@ -88,7 +94,8 @@ class LatencyTable:
 
     `offset_ms` is the part of a network's time that belongs to no layer; below 0 it is what layers save together.
     `calibration` says how the rows were corrected, `networks` lists every whole network timed (for the scatter plot),
-    `environment` where it happened.
+    `environment` where it happened. `interpolation`: what is known of the rows between the measured ones; None where
+    all rows are measured.
     """
 
     space: str
@@ -99,23 +106,39 @@ class LatencyTable:
     calibration: dict[str, Any] = field(default_factory=dict)
     networks: tuple[dict[str, Any], ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
+    interpolation: dict[str, float] | None = None
+
+    @cached_property
+    def _between(self) -> Interpolation:
+        return Interpolation([(row.layer, row.shape) for row in self.rows_], np.array([row.ms for row in self.rows_]))
+
+    @cached_property
+    def _corrected(self) -> NDArray[np.float64]:
+        return np.array([row.calibrated_ms for row in self.rows_])
 
     @cached_property
     def _prices(self) -> dict[tuple[Layer, Shape], Row]:
         return {(row.layer, row.shape): row for row in self.rows_}
 
     def row(self, layer: Layer, shape: Shape) -> Row | None:
-        """The row of `layer` at `shape`; None for an identity. Raises `ValueError` where the table has no such row."""
+        """The row of `layer` at `shape`; None for an identity. Raises `ValueError` where the table has no such row.
+
+        A row that was interpolated has been timed 0 times and has no spread.
+        """
         same = layer.table_row(shape)
         if same is None:
             return None
-        try:
-            return self._prices[same, shape]
-        except KeyError:
+        found = self._prices.get((same, shape)) or self._interpolated(same, shape)
+        if found is None:
             raise ValueError(
                 f"the latency table of {self.space} on {self.device.key} has no row for {layer.label} "
                 f"({layer.to_dict()}) at input {tuple(shape)}; build a table for this space"
-            ) from None
+            )
+        return found
+
+    def _interpolated(self, layer: Layer, shape: Shape) -> Row | None:
+        times = self._between.times(layer, shape, self._corrected) if self.interpolation is not None else None
+        return times and Row(layer, shape, times[0], 0.0, 0, grain(times[1]))
 
     def price_ms(self, layer: Layer, shape: Shape) -> float:
         """Calibrated milliseconds of `layer` at `shape`; 0 for an identity."""
@@ -164,6 +187,8 @@ class LatencyTable:
         if device is not None and device != self.device:
             raise ValueError(f"the table is for device {self.device.key}, not for {device.key}")
         missing = [row for row in entries(space) if row not in self._prices]
+        if space.interpolated and self.interpolation is None and not missing:
+            missing = [row for row in all_entries(space) if row not in self._prices]
         if missing:
             layer, shape = missing[0]
             raise ValueError(
@@ -187,6 +212,7 @@ class LatencyTable:
                 for row in self.rows_
             ],
             "networks": list(self.networks),
+            **({} if self.interpolation is None else {"interpolation": self.interpolation}),
         }
         return {**data, "digest": seal(data, "digest")}
 
@@ -239,6 +265,7 @@ class LatencyTable:
                 calibration,
                 tuple(fields.network(i, network) for i, network in enumerate(networks)),
                 fields.environment(data["environment"]),
+                fields.interpolation(data.get("interpolation")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the latency table is incomplete: {error!r}") from None

@@ -84,7 +84,9 @@ HEADS = {
     "small": ("conv_128", "conv_256", "conv_512", "conv_1280", "pooled_512"),
     "tiny": ("conv_64", "conv_256"),
 }
-FORMS = ("conv_k3", "fused_k3_e4", "ds_k3", "ir_k3_e3", "ir_k3_e6", "ir_k5_e4", "uib_a3_k5_e4")
+FORMS = ("conv_k3", "conv_k5", "res_k3", "fused_k3_e2", "fused_k3_e4", "ds_k3", "ds_k5", "ir_k3_e3", "ir_k3_e6",
+         "ir_k5_e4", "ir_k5_e6", "ir_k5_e4_se", "uib_a3_k5_e4", "uib_a5_k0_e4")  # fmt: skip
+FEW_FORMS = ("conv_k3", "fused_k3_e4", "ds_k3", "ir_k3_e3", "ir_k3_e6", "ir_k5_e4", "uib_a3_k5_e4")
 
 
 # Of MobileNetV2 and FBNet (its candidates without groups), Single-Path NAS and MnasNet, MobileNetV3, MobileNetV4.
@@ -118,7 +120,8 @@ class Lists:
 
 def recommended(size: str) -> Lists:
     """The lists for images of `size`: `paper` (224 pixels and the like), `small` (32) or `tiny` (16)."""
-    return Lists(CHANNELS[size], DEPTHS[size], FORMS, HEADS[size], ("relu",))
+    forms = FEW_FORMS if size == "tiny" else FORMS
+    return Lists(CHANNELS[size], DEPTHS[size], forms, HEADS[size], ("relu",))
 
 
 def published(widths: Sequence[float]) -> Lists:

@@ -92,7 +92,7 @@ def mobile(
         _head(name, "relu")
     head = chain.choice("head", head_names, ordered=False)
     chain.run(combine(lambda name, a: (_head(name, a), Classifier(num_classes)), head, late))
-    return chain.closed()
+    return chain.closed(interpolated=True)
 
 
 def _replaced(
