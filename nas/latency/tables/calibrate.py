@@ -89,7 +89,7 @@ def calibrate(rows: Rows, counts: Floats, measured: Floats) -> Calibration:
     if len(measured) == 0:
         raise ValueError("calibration needs at least one whole network")
     candidates = MODELS if len(measured) >= 4 else MODELS[:1]
-    always = counts.min(axis=0)  # the rows every network has: no network costs less than these
+    always = np.maximum(counts.min(axis=0), 0.0)  # what every network has: none costs less than this
     best: Calibration | None = None
     for strength in candidates:
         effects, prior = _effects(rows, strength)

@@ -92,7 +92,7 @@ def counts_of(layer: Layer, shape: Shape) -> list[float]:
         for conv in layer.convs(shape):
             out = channels(conv.out_channels) * conv.height * conv.width
             seen = conv.in_channels // conv.groups  # by each output element, per pixel of the kernel
-            found += [float(out * (channels(seen) if seen > 1 else 1) * conv.kernel_size**2), float(out)]
+            found += [float(out * (channels(seen) if seen > 1 else 1) * conv.taps), float(out)]
     return found
 
 
