@@ -30,6 +30,17 @@ class Range:
         return f"<= {self.high:g}" if math.isinf(self.low) else f"from {self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True)
+class Form:
+    """Lists of `length` items that messages write as `words`: `Annotated[Sequence[int], Form("[low, high]", 2)]`."""
+
+    words: str
+    length: int
+
+    def holds(self, value: Sequence[Any]) -> bool:
+        return len(value) == self.length
+
+
 LARGEST = 2**63  # of whole numbers: beyond, the libraries below fail in words of their own
 EXACT = 2**53  # whole numbers that a float holds exactly
 
@@ -62,8 +73,9 @@ def describe(annotation: Any) -> str:
     if annotation is None:
         return "null"
     if origin is Annotated:
+        forms = [part.words for part in annotation.__metadata__ if isinstance(part, Form)]
         ranges = [str(part) for part in annotation.__metadata__ if isinstance(part, Range)]
-        return " ".join([describe(annotation.__origin__), *ranges])
+        return " ".join([*(forms or [describe(annotation.__origin__)]), *ranges])
     if origin is Literal:
         return "one of " + ", ".join("null" if option is None else str(option) for option in arguments)
     if origin in (Union, types.UnionType):
@@ -98,8 +110,8 @@ def _fit(value: Any, annotation: Any) -> tuple[bool, Any]:
         return isinstance(value, str), value
     if origin is Annotated:
         fits, converted = _fit(value, annotation.__origin__)
-        ranges = [part for part in annotation.__metadata__ if isinstance(part, Range)]
-        return fits and all(part.holds(converted) for part in ranges), converted
+        laws = [part for part in annotation.__metadata__ if isinstance(part, Range | Form)]
+        return fits and all(law.holds(converted) for law in laws), converted
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in arguments), value
     if origin in (Union, types.UnionType):

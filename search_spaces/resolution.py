@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from search_spaces.annotations import Form
 
 MOST = 2**16  # pixels of a side
 
@@ -20,7 +22,7 @@ class Size(NamedTuple):
 
 Resolution = int | Size
 """What is kept: a `Size` only where height and width differ, so that equal images have equal resolutions."""
-Pixels = int | Sequence[int]
+Pixels = int | Annotated[Sequence[int], Form("[height, width]", 2)]
 """What cards and callers may give: a whole number (square images) or `[height, width]`."""
 
 

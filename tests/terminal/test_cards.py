@@ -10,6 +10,7 @@ import pytest
 
 from nas.terminal.configuration.cards import build, find_target
 from search_spaces.annotations import check_type, describe
+from search_spaces.resolution import Pixels
 
 HERE = __name__
 
@@ -48,6 +49,8 @@ def open_ended(a: int, **rest: Any) -> tuple[int, dict[str, Any]]:
         ({"a": 1}, Mapping[str, float], {"a": 1.0}),
         ({"a": 1}, dict, {"a": 1}),
         (object, Any, object),
+        (3, Pixels, 3),
+        ([4, 3], Pixels, [4, 3]),
     ],
 )
 def test_fits(value: Any, annotation: Any, expected: Any) -> None:
@@ -74,6 +77,9 @@ def test_fits(value: Any, annotation: Any, expected: Any) -> None:
         ([1], dict[str, int], "a mapping"),
         ({"a": "b"}, dict[str, int], "a mapping"),
         ("a", int | None, "a whole number or null"),
+        ([1, 2, 3], Pixels, "a whole number or [height, width], got [1, 2, 3]"),
+        ("4x3", Pixels | None, "a whole number or [height, width] or null, got '4x3'"),
+        ([[1]], Sequence[Pixels], "a list with each item a whole number or [height, width], got"),
     ],
 )
 def test_refused(value: Any, annotation: Any, words: str) -> None:

@@ -9,7 +9,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from nas.terminal.configuration.card_roles import ROLES, check_given, check_made, check_places, check_target
 from nas.terminal.configuration.moved_targets import MOVED
@@ -155,6 +155,8 @@ def _is_plain(annotation: Any) -> bool:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return all(_is_plain(option) for option in arguments)
+    if origin is Annotated:
+        return _is_plain(arguments[0])
     kind = origin or annotation
     plain = (int, float, str, bool, None, type(None), Literal)
     return kind in plain or is_sequence(kind) or is_mapping(kind)
