@@ -18,6 +18,7 @@ from nas.data.images import ImageData
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.networks import model_folder
 from nas.networks.model_card import About
+from nas.networks.trained_data import as_trained
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
 from search_spaces.families.rexnet.space import rexnet
@@ -188,6 +189,32 @@ def test_numbers_in_a_unit_of_their_own_are_normalised_by_it(spectrograms: Path)
     padded, _ = next(data.train.batches(240, augment="crop"))
     corners = padded[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert float((corners.abs() < 1e-4).any(2).float().mean()) > 0.5  # the margin is the mean, not zero decibels
+
+
+def test_floats_and_bytes_are_not_mistaken_for_each_other(spectrograms: Path, tmp_path: Path) -> None:
+    floats = npz(str(spectrograms))
+    with np.load(spectrograms) as file:
+        stored = {
+            key: np.clip(4 * file[key] + 200, 0, 255).astype(np.uint8) if key[0] == "x" else file[key] for key in file
+        }
+    np.savez("bytes.npz", **stored)
+    pictures = npz("bytes.npz")
+    assert pictures.preprocessing.arrays is None and pictures.fingerprint != floats.fingerprint
+    network = nas.create_model(small().decode([0, 0]))
+    of_floats = model_folder.write("floats", network, About(data=floats))
+    of_bytes = model_folder.write("pictures", network, About(data=pictures))
+    assert model_folder.images_of(of_floats)["arrays"] == "float32" and "arrays" not in model_folder.images_of(of_bytes)
+    assert as_trained(floats, of_floats).train.mean == floats.train.mean
+    with pytest.raises(
+        ValueError, match="was trained on floats in a unit of their own; data bytes holds bytes, of which"
+    ):
+        as_trained(pictures, of_floats)
+    with pytest.raises(
+        ValueError, match="was trained on bytes, of which 255 counts as 1; data chirps holds floats in a"
+    ):
+        as_trained(floats, of_bytes)
+    nameless = model_folder.write("unknown", network)  # says nothing of its data
+    assert as_trained(floats, nameless).resolution == SHAPE
 
 
 def test_resolutions_that_are_no_size_are_refused_by_key(spectrograms: Path) -> None:

@@ -130,7 +130,7 @@ def as_part(what: str, images: np.ndarray, labels: np.ndarray, in_channels: int 
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"{what}: images must be (N, H, W) or (N, H, W, C), got {images.shape}")
+        raise ValueError(f"{what}: images must be (N, H, W) or (N, H, W, C) (series: H = 1), got {images.shape}")
     _check_channels(what, images.shape, in_channels)
     if is_float:
         images = images.astype(np.float32)

@@ -9,7 +9,12 @@ from search_spaces.annotations import Range
 from search_spaces.arch import Arch
 
 CONFIG: Schema = {"architecture": str, "num_classes": int, "model_args": dict, "pretrained_cfg": dict, "nas": dict}
-ABOUT: Schema = {"arch_id": str, "batch_norm_eps": Annotated[float, Range(1e-12, 0.999)], "weights_sha256": str | None}
+ABOUT: Schema = {
+    "arch_id": str,
+    "batch_norm_eps": Annotated[float, Range(1e-12, 0.999)],
+    "weights_sha256": str | None,
+    "arrays": Literal["uint8", "float32"] | None,
+}
 MODEL_ARGS: Schema = {"arch": dict | None, "in_chans": int | None, "bn_eps": float | None}
 Share = Annotated[float, Range(1e-6, 1)]
 

@@ -37,12 +37,13 @@ _ABOUT_OTHER_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Saved:
-    """What a folder says of its network."""
+    """What a folder says of its network. `arrays`: their type, where its images are no pictures."""
 
     arch: Arch
     name: str
     pretrained_cfg: dict[str, Any]
     batch_norm_eps: float
+    arrays: str | None = None
 
 
 def read(folder: str | Path) -> Saved:
@@ -72,7 +73,7 @@ def read(folder: str | Path) -> Saved:
             raise ValueError(f"{path}: pretrained_cfg: {key} must be a layer of the network, got {images.get(key)!r}")
     if model.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {model.get('architecture')!r} is not that of {ARCH}: one was altered")
-    return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]))
+    return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]), about.get("arrays"))
 
 
 def check_weights(folder: str | Path, arch: Arch) -> None:
@@ -92,8 +93,9 @@ def folder_in(path: str | Path) -> Path | None:
 
 def images_of(folder: str | Path) -> dict[str, Any]:
     """How the network in `folder` wants its images, and what its outputs are called, in timm's words."""
-    images = read(folder).pretrained_cfg
-    return {key: images[key] for key in IMAGES if images.get(key) is not None}
+    saved = read(folder)
+    images = {**saved.pretrained_cfg, "arrays": saved.arrays}
+    return {key: images[key] for key in (*IMAGES, "arrays") if images.get(key) is not None}
 
 
 def write(folder: str | Path, network: Network | FlatNetwork, about: About | None = None) -> Path:
@@ -137,6 +139,7 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
         images |= data.pretrained_cfg()
     elif len(images.get("mean", (0,) * arch.in_channels)) != arch.in_channels:
         images |= {"mean": [0.5] * arch.in_channels, "std": [0.5] * arch.in_channels}
+    kind = {"arrays": data.preprocessing.arrays} if data is not None and data.preprocessing.arrays else {}
     args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
     if arch.in_channels != 3:
         args["in_chans"] = arch.in_channels
@@ -149,7 +152,7 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
         "global_pool": network.global_pool.pool_type,
         "model_args": args,
         "pretrained_cfg": images,
-        "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps},
+        "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps, **kind},
     }
 
 

@@ -15,11 +15,13 @@ from search_spaces.identity import plain
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:
     """`data` normalised as the network in the model `folder` was trained; as it is where weights come without one.
 
-    Refuses classes of other names or in another order. Size and crop are a choice of evaluation: a difference is said.
+    Refuses classes of other names or in another order, and bytes where it was trained on floats (or floats, where on
+    bytes). Size and crop are a choice of evaluation: a difference is said.
     """
     if folder is None:
         return data
-    trained = model_folder.read(folder).pretrained_cfg
+    saved = model_folder.read(folder)
+    trained = saved.pretrained_cfg
     names, numbers = trained.get("label_names"), tuple(str(i) for i in range(data.num_classes))
     if names is not None and numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names:
         row = next(row for row, pair in enumerate(zip(names, data.class_names, strict=True)) if pair[0] != pair[1])
@@ -27,6 +29,10 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
             f"output {row} of {folder} means {names[row]!r}, class {row} of data {data.name} is "
             f"{data.class_names[row]!r}; give data with the classes {', '.join(names[:10])} in this order"
         )
+    kinds = [arrays == "float32" for arrays in (saved.arrays, data.preprocessing.arrays)]
+    if names is not None and kinds[0] != kinds[1]:
+        was, now = ("floats in a unit of their own" if each else "bytes, of which 255 counts as 1" for each in kinds)
+        raise ValueError(f"{folder} was trained on {was}; data {data.name} holds {now}: give arrays of the same kind")
     here = data.pretrained_cfg()
     chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if trained.get(key) is not None]
     for key in chosen:

@@ -9,7 +9,7 @@ from search_spaces.blocks.parts.depthwise import DepthwiseConv2d, depthwise
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel_size", [3, 5, 7])
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (4, 4), (2, 4), (8, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (4, 4), (2, 4), (1, 16), (5, 3), (8, 8)])
 def test_equals_torchs_convolution(size: tuple[int, int], kernel_size: int, stride: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 8, *size, generator=generator, dtype=torch.float64, requires_grad=True)
