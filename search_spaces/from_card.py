@@ -53,8 +53,7 @@ def from_card(
     candidates, whose fields may be lists: every combination is a candidate.
 
     Where no stage has choices of channels or depth, every block is a position with all candidates (skips only where the
-    shape stays): a `LayerwiseSpace`, which supernets search. Else all blocks of a stage share one candidate: a
-    `ComposedSpace`.
+    shape stays): a `LayerwiseSpace`. Else all blocks of a stage share one candidate: a `ComposedSpace`.
 
     Raises `ValueError` in one line that names the stage and the fix: unknown keys and kinds, values out of range,
     candidates that are equal or cannot have that shape, maps that vanish, nothing to choose, more than `MAX_ROWS` rows

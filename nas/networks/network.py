@@ -134,8 +134,12 @@ class Network(TimmInterface):
 
     def load_ends(self, other: Network) -> None:
         """Take over the weights and batch statistics of `other`'s stem, head and classifier."""
-        for name in ("conv_stem", "bn1", "conv_head", "bn2", "norm_head", "classifier"):
-            getattr(self, name).load_state_dict(getattr(other, name).state_dict())
+        for mine, theirs in zip(self.end_modules(), other.end_modules(), strict=True):
+            mine.load_state_dict(theirs.state_dict())
+
+    def end_modules(self) -> list[nn.Module]:
+        """The modules of stem, head and classifier."""
+        return [self.conv_stem, self.bn1, self.conv_head, self.bn2, self.norm_head, self.classifier]
 
     def searched_modules(self) -> list[nn.Module | None]:
         """The module of each layer of the block stages, in `arch` order; None for an identity."""
@@ -227,6 +231,10 @@ class FlatNetwork(TimmInterface):
     def _keep_units(self, count: int) -> None:
         self.features = self.features[:count]
         self.num_units = count
+
+    def end_modules(self) -> list[nn.Module]:
+        """The modules of stem, last convolution and classifier."""
+        return [self.stem, *list(self.features)[self.num_units :], self.head]
 
     def searched_modules(self) -> list[nn.Module | None]:
         """The module of each layer of the block stages, in `arch` order; None for an identity."""

@@ -126,8 +126,14 @@ class Layer:
         return dataclasses.replace(self, **values)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
-        """What is inside when its channels are masked. Raises `ValueError` where slices of them do not nest."""
-        return InnerWidths()
+        """What is inside when its channels are masked; it follows from input, `out_channels` and `expand_ratio`.
+
+        Raises `ValueError` where slices of its channels do not nest, and for kinds that say nothing about it.
+        """
+        raise ValueError(
+            f"{self.kind} blocks do not run under channel masks; list other blocks, fix channels and depths, or take "
+            "method=predictor"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `kind` plus every field (those that came `later` where they are set)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks import checks
 from search_spaces.blocks.conv_bn_act import ConvBNAct
-from search_spaces.blocks.layer import Layer, Layout, register
+from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
 from search_spaces.costs import Conv, Shape
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ class Skip(Layer):
     @property
     def label(self) -> str:
         return "skip"
+
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        return InnerWidths()
 
     def table_row(self, shape: Shape) -> Layer | None:
         return None if self.is_identity(shape) else self._convolution()

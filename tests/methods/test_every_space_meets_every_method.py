@@ -26,7 +26,7 @@ from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_la
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.from_card import from_card
-from search_spaces.space import LayerwiseSpace, SearchSpace
+from search_spaces.space import SearchSpace
 from tests.search_spaces.every_kind import every_kind
 
 BLOCKS = [{"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3]}, {"kind": "skip"}]
@@ -42,6 +42,7 @@ SPACES = {
     "rexnet": lambda: rexnet(8, 10, 1, widths=(0.05, 0.1, 0.2), firsts=(8, 16)),
     "mobile": lambda: mobile(8, 10, 1),
     "mobile, by block": lambda: mobile(8, 10, 1, choose="block"),
+    "mobile, one stride": lambda: mobile(8, 10, 1, stem_strides=(1,)),
     "from_card": lambda: from_card([{"channels": 16, "depth": 4, "blocks": BLOCKS}], **CARD, **SMALL_IMAGES),
     "from_card, every kind": every_kind,
     "from_card, universal bottlenecks": lambda: from_card(
@@ -89,11 +90,12 @@ def limit_of(space: SearchSpace) -> Limit:
 
 
 def applies(method: str, space: str) -> bool:
-    if method == "masking":
-        return space in ("mobilenetv2, widths alone", "rexnet")
-    if method == "single_path":
-        return space in ("single_path", "mobilenetv2_layerwise", "from_card", "from_card, universal bottlenecks")
-    return isinstance(space_of(space), LayerwiseSpace)
+    known = {
+        "masking": ("mobilenetv2, widths alone", "rexnet"),
+        "single_path": ("single_path", "mobilenetv2_layerwise", "from_card", "from_card, universal bottlenecks"),
+        "dnas": tuple(name for name in SPACES if name not in ("mobile", "mobile, by block")),  # two strides of the stem
+    }
+    return space in known[method]
 
 
 @pytest.mark.parametrize("space_name", SPACES)

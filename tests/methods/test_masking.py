@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.expected_cost import ExpectedCost
-from nas.methods.supernets.width_plan import width_plan
+from nas.methods.supernets.masked_plan import check_widths_alone, masked_plan
 from search_spaces.additive import AdditiveCost
 from search_spaces.blocks import ConvBNAct, InvertedResidual
 from search_spaces.choices import Chain, combine, constant
@@ -80,13 +80,13 @@ def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> No
     ends = [[0] * len(space.variables), [len(v) - 1 for v in space.variables]]
     for genotype in [*ends, *space.sample(3, np.random.default_rng(0)).tolist()]:
         masked.train(training)
-        plain = masked.slice(genotype)
+        plain = masked.extract(genotype)
         assert plain.training == training
         assert plain.arch == space.decode(genotype)
         with torch.no_grad():
             torch.testing.assert_close(masked(images, masked.one_hot(genotype)), plain(images), atol=1e-9, rtol=1e-9)
         # the statistics that the slice keeps moved alike
-        moved, expected = masked.slice(genotype).state_dict(), plain.state_dict()
+        moved, expected = masked.extract(genotype).state_dict(), plain.state_dict()
         assert moved.keys() == expected.keys()
         for key in moved:
             torch.testing.assert_close(moved[key], expected[key], atol=1e-9, rtol=1e-9, msg=key)
@@ -102,8 +102,7 @@ def test_a_mixture_is_what_the_paper_says() -> None:
     chain.next_stage()
     chain.layer(constant(ConvBNAct(8)), constant(8))
     masked = MaskedNetwork(chain.space(10)).eval()
-    (entry, *_) = masked.plan
-    mask = masked._mask(entry.out, [torch.tensor([0.2, 0.8])], torch.zeros(1))
+    mask = masked.plan.stem.candidates[0].out.mask([torch.tensor([0.2, 0.8])])
     assert mask is not None
     torch.testing.assert_close(mask, torch.tensor([1.0] * 12 + [0.8] * 4))
     assert mask.sum() == pytest.approx(15.2)  # the paper's effective width
@@ -122,7 +121,7 @@ def test_gradients_reach_the_choices_and_the_weights() -> None:
 def test_a_copy_computes_the_same() -> None:
     masked = MaskedNetwork(SPACES["rexnet free"]()).eval()
     weights = masked.one_hot((0,) * len(masked.space.variables))
-    x = torch.randn(2, *masked.widest.input_shape)
+    x = torch.randn(2, *masked.plan.widest.input_shape)
     with torch.no_grad():
         assert torch.equal(copy.deepcopy(masked)(x, weights), masked(x, weights))
 
@@ -172,7 +171,7 @@ def test_expected_cost_is_the_mean_over_all_networks() -> None:
         (lambda: mobilenetv2(16, 10, 1, kernels=(3,), expansions=(6,)), "has choices of depth"),
         (lambda: mobilenetv2(16, 10, 1, depths=(1,)), r"more than channels is searched \(.*kernel"),
         (lambda: rexnet(16, 10, 1, channels="monotone"), "monotone channels are no independent choices"),
-        (lambda: rexnet(resolutions=(192, 224)), "more than channels"),
+        (lambda: rexnet(resolutions=(192, 224)), "gets maps of 192x192 and 224x224 pixels"),
         (lambda: from_stages({"channels": [8, 16]}, kind="inverted_residual", groups=2), "grouped convolutions"),
         (lambda: mobilenetv2(16, 10, 1, widths=(0.5,), depths=(1,), kernels=(3,), expansions=(6,)), "no choices of ch"),
         (
@@ -184,7 +183,8 @@ def test_expected_cost_is_the_mean_over_all_networks() -> None:
 )
 def test_what_cannot_be_masked_is_refused(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        width_plan(make())
+        space = make()
+        check_widths_alone(space, masked_plan(space))
 
 
 def test_monotone_costs_have_no_expectation() -> None:

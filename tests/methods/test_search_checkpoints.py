@@ -20,6 +20,7 @@ from tests.methods.gradient_task import few_layers
 
 SPACES = {
     "dnas": lambda e: few_layers(kernels=(3, 2 + e), expansions=(1, 3)),
+    "dnas, widths": lambda e: mobilenetv2(8, 10, 1, (0.25, 0.375), (1,), (3, 5), (2, e), head_channels=32),
     "single_path": lambda e: few_layers(expansions=(3, 1 + e)),
     "masking": lambda e: from_card(
         [{"channels": [8, 8 * e], "depth": 2, "stride": 2, "blocks": [{"kind": "inverted_residual"}]}] * 2,
@@ -37,6 +38,10 @@ TINY = dataclasses.replace(gradient_task.DATA, train=gradient_task.DATA.train.su
 def problem_of(card: str, folder: Path, e: int = 5) -> Task:
     made, _ = gradient_task.task(folder, SPACES[card](e))
     return dataclasses.replace(made, data=TINY)
+
+
+def method_of(name: str, **changes: Any) -> Any:
+    return gradient_task.method(name.partition(",")[0], **changes)
 
 
 def darker(problem: Task) -> Task:
@@ -57,7 +62,7 @@ def test_a_checkpoint_belongs_to_one_search(card: str, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        gradient_task.method(card, **small).search(dataclasses.replace(problem, on_epoch=interrupt))
+        method_of(card, **small).search(dataclasses.replace(problem, on_epoch=interrupt))
     stand_in = {"mixed_precision": "bf16", "device": torch.device("cpu"), "scaler": None}
     in_bfloat16: Any = SimpleNamespace(**stand_in, free_memory=lambda: None, prepare=lambda made: made)
     scaled = dataclasses.replace(problem.cost, fixed=problem.cost.fixed + 1)
@@ -74,11 +79,11 @@ def test_a_checkpoint_belongs_to_one_search(card: str, tmp_path: Path) -> None:
     ]
     for other, changes, message in others:
         with pytest.raises(ValueError, match=f"belongs to something else: .*{message}"):
-            gradient_task.method(card, **small, **changes).search(other)
-    cured = gradient_task.method(card, **small, weight_lr=0.001)
+            method_of(card, **small, **changes).search(other)
+    cured = method_of(card, **small, weight_lr=0.001)
     assert cured.search(problem).seconds > 0  # the fix of a search that diverged
     with pytest.raises(ValueError, match=r"is finished, .*method.weight_lr is 0.001, asked is 0.01"):
-        gradient_task.method(card, **small).search(problem)
+        method_of(card, **small).search(problem)
     checkpoints.save(problem.checkpoint, {"format": "nas.dnas", "epochs_done": 1})
     with pytest.raises(ValueError, match="not a checkpoint of this kind of search"):
         cured.search(problem)
@@ -86,4 +91,4 @@ def test_a_checkpoint_belongs_to_one_search(card: str, tmp_path: Path) -> None:
 
 def test_default_warm_ups_fit_every_length() -> None:
     for card in SPACES:
-        assert [gradient_task.method(card, epochs=e, warmup_epochs=None).warmup for e in (1, 2, 5, 8)] == [0, 0, 2, 3]
+        assert [method_of(card, epochs=e, warmup_epochs=None).warmup for e in (1, 2, 5, 8)] == [0, 0, 2, 3]

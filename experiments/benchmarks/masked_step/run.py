@@ -43,7 +43,7 @@ def variants(space: SearchSpace) -> dict[str, Callable[[], Step]]:
 
     def plain() -> Step:
         torch.manual_seed(0)
-        module = build_network(MaskedNetwork(space).widest)
+        module = build_network(MaskedNetwork(space).plan.widest)
         ready(module)
         return training_step(module, lambda: module(images), labels)
 

@@ -1,65 +1,95 @@
-"""Searching widths with one set of weights: the widest network under channel masks (FBNetV2, arXiv 2004.05565, 3.1).
+"""Blocks and widths in one set of weights: candidates side by side, each at its largest, under channel masks.
 
-A layer of searched width k out of k_1 < ... < k_n runs once, at k_n channels, and its output is multiplied by
-`M = sum_i g_i 1_i`, where `1_i` has k_i ones, then zeros, and g are Gumbel-softmax weights: one pass and one feature
-map whatever the number of widths.
+FBNetV2's DMaskingNAS (arXiv 2004.05565, section 3.1): a layer of searched width k out of k_1 < ... < k_n runs once, at
+k_n channels, and its output is multiplied by `M = sum_i g_i 1_i`, where `1_i` has k_i ones, then zeros, and g are
+Gumbel-softmax weights: one pass and one feature map whatever the number of widths. Expansions are widths inside.
 
 Masks of linear outputs are folded into the batch norm behind them, and those of inner channels into the convolution
-that reads them, so that no feature map is multiplied by a mask except behind the stem and the last convolution.
+that reads them, so that no feature map is multiplied by a mask except behind activations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.methods.supernets.width_plan import LayerWidths, Quantity, width_plan
+from nas.methods.supernets.masked_places import Candidate, Place, Quantity
+from nas.methods.supernets.masked_plan import masked_plan
 from nas.networks.network import FlatNetwork, Network, build_network
+from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.blocks.parts.masks import ChannelMasks, times
 from search_spaces.space import SearchSpace
 
+Masks = dict[Quantity, Tensor | None]
+
 
 class MaskedNetwork(nn.Module):
-    """The widest network of `space`, executed at any mixture of widths. `space` may choose output channels only.
+    """The largest network of `space`, every place with all its candidates, executed at any mixture of its choices.
 
     `forward(x, probabilities)`: images (B, C, H, W) and per variable the weights of its choices, (choices,) each, of
-    sum 1; logits (B, classes). With one-hot weights it computes what the network sliced to those widths (`slice`)
-    computes, in evaluation and, since every channel is normed by itself, in training too; running statistics of
-    channels that a mask hides move nevertheless, so those of a mixture belong to all widths at once.
+    sum 1; logits (B, classes). A place gives `sum_k P(k, M_k) * block_k(x) + P(x) * x`, where the mask of a candidate
+    holds the probability that the block is this one and has the channel, and P(x) is the probability that the block is
+    left out (depth) or adds its input. What has probability 0 is not executed.
+
+    With one-hot weights it computes what the network of that genotype (`extract`) computes, in evaluation and, since
+    every channel is normed by itself, in training too; running statistics of channels that a mask hides move
+    nevertheless, so those of a mixture belong to all widths at once.
 
     Departure: the paper masks outputs only. Expansions round to 8, so inner channels are masked as the widths before
     them demand, and squeezes likewise. Where a residual is there for some widths only (equal channels), the input is
-    added with the probability of those widths.
+    added with the probability of those widths. Depth is a gene here, the paper's stages have skips.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
-        self.space = space
-        self.widest, self.plan = width_plan(space)
-        self.network = build_network(self.widest)
+        self.space, self.plan = space, masked_plan(space)
+        self.network = build_network(self.plan.widest)
+        blocks = self.plan.blocks
+        self.others = nn.ModuleList(
+            nn.ModuleList(candidate.layer.build(place.shape) for candidate in place.candidates[1:]) for place in blocks
+        )
+        init_weights(self.others)
+        self.shortcuts = [
+            self._shortcut(place, modules) for place, modules in zip(blocks, self._candidate_modules(), strict=True)
+        ]
+        self.quantities = self._quantities()
 
     def forward(self, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
         if len(probabilities) != len(self.space.variables):
             raise ValueError(f"{self.space.name} has {len(self.space.variables)} variables, got {len(probabilities)}")
-        network = self.network
-        first, *blocks, last, _ = self.plan  # the last is the classifier
-        x = times(network.forward_stem(x), self._mask(first.out, probabilities, x))
-        for entry, module in zip(blocks, self._block_modules(), strict=True):
-            x = self._block(entry, module, x, probabilities)
+        masks, idle = self._masks(probabilities, x.device)
+        network, last = self.network, self.plan.head[0].candidates[0]
+        x = times(network.forward_stem(x), masks[self.plan.stem.candidates[0].out])
+        for place, modules, shortcut in zip(self.plan.blocks, self._candidate_modules(), self.shortcuts, strict=True):
+            y: Tensor | None = None
+            for candidate, module in zip(place.candidates, modules, strict=True):
+                if candidate.out not in idle:
+                    part = _executed(module, x, candidate, masks)
+                    y = part if y is None else y + part
+            if shortcut is not None:
+                share = masks[shortcut]
+                y = _add(y, x if share is None else x * share, place.channels)
+            assert y is not None  # of choices whose weights sum to 1, one is taken
+            x = y
+        x = network.forward_final(x)
         if last.layer.role == "convolution":
-            x = times(network.forward_final(x), self._mask(last.out, probabilities, x))
+            x = times(x, masks[last.out])
         return network.forward_head(x)
 
-    def slice(self, genotype: Sequence[int]) -> Network | FlatNetwork:
+    def extract(self, genotype: Sequence[int]) -> Network | FlatNetwork:
         """The network of `genotype`, with the first channels of every weight and batch statistic, copied."""
-        network = build_network(self.space.decode(genotype))
-        source = self.network.state_dict()
-        with torch.no_grad():
-            for name, target in network.state_dict().items():
-                target.copy_(source[name][tuple(slice(0, size) for size in target.shape)])
+        genes = self.space.check(genotype)
+        network = build_network(self.space.decode(genes))
+        taken = [place.candidate(genes) for place in self.plan.blocks]
+        chosen = [modules[k] for modules, k in zip(self._candidate_modules(), taken, strict=True) if k is not None]
+        sources = [*self.network.end_modules(), *chosen]
+        targets = [*network.end_modules(), *(module for module in network.searched_modules() if module is not None)]
+        for source, target in zip(sources, targets, strict=True):
+            _copy_first(source, target)
         return network.train(self.training)
 
     def one_hot(self, genotype: Sequence[int]) -> list[Tensor]:
@@ -70,37 +100,74 @@ class MaskedNetwork(nn.Module):
             for gene, variable in zip(genes, self.space.variables, strict=True)
         ]
 
-    def _block_modules(self) -> list[nn.Module]:
-        found = self.network.searched_modules()
-        assert all(module is not None for module in found)  # width plans hold no skips
-        return [module for module in found if module is not None]
+    def _candidate_modules(self) -> list[list[nn.Module]]:
+        """Per block, the modules of its candidates."""
+        others: list[Any] = list(self.others)
+        found = zip(self.network.searched_modules(), others, strict=True)
+        return [[first, *more] for first, more in found if first is not None]  # the largest network holds no identities
 
-    def _mask(self, quantity: Quantity | None, probabilities: Sequence[Tensor], like: Tensor) -> Tensor | None:
-        """`M` of the quantity's channels (largest,); None where nothing is masked."""
-        if quantity is None or not quantity.variables:
-            return None
-        weights = quantity.weights(probabilities)
-        return (weights @ quantity.masks.to(weights)).to(like.device)
+    def _shortcut(self, place: Place, modules: Sequence[nn.Module]) -> Quantity | None:
+        """Whether the input of `place` is added behind its candidates; None where it never is."""
+        added = []
+        for k, (candidate, module) in enumerate(zip(place.candidates, modules, strict=True)):
+            residual = place.residual[place.taken == k]
+            if not hasattr(module, "behind_shortcut"):
+                added.append(k)
+            elif (residual != getattr(module, "has_residual", False)).any():
+                raise ValueError(
+                    f"{self.space.name}: stage {place.stage}: some widths of {candidate.layer.label} have a shortcut, "
+                    "others none; masks need one form: use widths that differ from those before them"
+                )
+        found = place.shortcut(added)
+        return found if found.table.any() else None
 
-    def _block(self, entry: LayerWidths, module: nn.Module, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
-        masked = getattr(module, "masked", None)
-        if masked is None:
-            raise ValueError(f"{self.space.name}: a masked network cannot hold a {entry.layer.kind} layer")
-        widths = entry.out, entry.inner, entry.squeezed, entry.start
-        y: Tensor = masked(x, ChannelMasks(*(self._mask(width, probabilities, x) for width in widths)))
-        share = entry.residual
-        if share.variables:
-            there = share.weights(probabilities) @ torch.from_numpy(share.table.reshape(-1)).to(probabilities[0])
-            y = _add(y, x * there.to(x))
-        elif share.table.any():
-            y = _add(y, x)
-        behind = getattr(module, "behind_shortcut", None)
-        return y if behind is None else behind(y)
+    def _quantities(self) -> list[Quantity]:
+        """Everything that has a mask, each once, in the order of the network."""
+        found: list[Quantity | None] = [self.plan.stem.candidates[0].out]
+        for place, shortcut in zip(self.plan.blocks, self.shortcuts, strict=True):
+            found += [quantity for candidate in place.candidates for quantity in candidate.quantities]
+            found.append(shortcut)
+        found.append(self.plan.head[0].candidates[0].out)
+        return list(dict.fromkeys(quantity for quantity in found if quantity is not None))
+
+    def _masks(self, probabilities: Sequence[Tensor], device: torch.device) -> tuple[Masks, set[Quantity]]:
+        """The mask of every quantity, on `device`, and which outputs have probability 0.
+
+        They are computed where `probabilities` are, on the CPU, and cross over in one copy: no host sync.
+        """
+        masks: Masks = {quantity: quantity.mask(probabilities) for quantity in self.quantities}
+        outs = [candidate.out for place in self.plan.blocks for candidate in place.candidates]
+        idle = {out for out in outs if (mask := masks[out]) is not None and not mask.any()}
+        varying = {quantity: mask for quantity, mask in masks.items() if mask is not None}
+        if varying and device != probabilities[0].device:
+            moved = torch.cat(list(varying.values())).to(device, non_blocking=True)
+            masks |= dict(zip(varying, moved.split([quantity.size for quantity in varying]), strict=True))
+        return masks, idle
 
 
-def _add(y: Tensor, shortcut: Tensor) -> Tensor:
-    """`y` plus `shortcut` on the channels both have; masked channels of either are 0."""
-    common = min(y.shape[1], shortcut.shape[1])
-    if common == y.shape[1]:
+def _executed(module: Any, x: Tensor, candidate: Candidate, masks: Masks) -> Tensor:
+    """A candidate's share of its place: without its shortcut, unless something follows that (`behind_shortcut`)."""
+    out, *inside = (None if quantity is None else masks[quantity] for quantity in candidate.quantities)
+    if not hasattr(module, "behind_shortcut"):
+        branch: Tensor = module.masked(x, ChannelMasks(out, *inside))
+        return branch
+    branch = module.masked(x, ChannelMasks(None, *inside))
+    return times(module.behind_shortcut(_add(branch, x, branch.shape[1]) if module.has_residual else branch), out)
+
+
+def _add(y: Tensor | None, shortcut: Tensor, channels: int) -> Tensor:
+    """`y` (None: zeros) of `channels` plus `shortcut` on the channels both have; masked channels of either are 0."""
+    common = min(channels, shortcut.shape[1])
+    if y is None:
+        return F.pad(shortcut[:, :common], (0, 0, 0, 0, 0, channels - common))
+    if common == channels:
         return y + shortcut[:, :common]
     return torch.cat([y[:, :common] + shortcut, y[:, common:]], dim=1)
+
+
+@torch.no_grad()
+def _copy_first(source: nn.Module, target: nn.Module) -> None:
+    """Copy the first channels of every weight and statistic of `source` that `target` has room for."""
+    whole = source.state_dict()
+    for name, tensor in target.state_dict().items():
+        tensor.copy_(whole[name][tuple(slice(0, size) for size in tensor.shape)])

@@ -34,6 +34,18 @@ class PathWeights:
         """The path of one arch."""
         return PathWeights(tuple((int(gene),) for gene in genotype), (None,) * len(genotype))
 
+    def rows(self, sizes: Sequence[int]) -> list[Tensor]:
+        """Per position, the weights of all its candidates, (sizes[i],): 0 for those that are not executed."""
+        rows = []
+        for size, active, weights in zip(sizes, self.active, self.weights, strict=True):
+            if weights is None:
+                weights = torch.ones(1)
+            whole = (
+                weights if len(active) == size else weights.new_zeros(size).index_put((torch.tensor(active),), weights)
+            )
+            rows.append(whole)
+        return rows
+
     def to(self, device: torch.device) -> PathWeights:
         """The same path with its weights on `device` (differentiable, without a host sync)."""
         moved = tuple(None if w is None else w.to(device, non_blocking=True) for w in self.weights)
