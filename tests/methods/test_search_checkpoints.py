@@ -20,7 +20,15 @@ from tests.methods.gradient_task import few_layers
 
 SPACES = {
     "dnas": lambda e: few_layers(kernels=(3, 2 + e), expansions=(1, 3)),
-    "dnas, widths": lambda e: mobilenetv2(8, 10, 1, (0.25, 0.375), (1,), (3, 5), (2, e), head_channels=32),
+    "dnas, widths": lambda e: from_card(
+        [{"channels": [8, 16], "depth": [1, 2], "blocks": [{"kind": "inverted_residual", "kernel_size": [3, 2 + e]}]}],
+        {"out_channels": 8, "kernel_size": 3},
+        {"out_channels": 32},
+        "few blocks and widths",
+        8,
+        10,
+        1,
+    ),
     "single_path": lambda e: few_layers(expansions=(3, 1 + e)),
     "masking": lambda e: from_card(
         [{"channels": [8, 8 * e], "depth": 2, "stride": 2, "blocks": [{"kind": "inverted_residual"}]}] * 2,
