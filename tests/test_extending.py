@@ -165,13 +165,15 @@ def mine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
         del sys.modules[name]
 
 
-def test_an_activation(mine: Callable[[str], Any]) -> None:
+def test_an_activation_and_a_runtime(mine: Callable[[str], Any]) -> None:
+    """Both are also there in the new process that measures what was found."""
     mine("my_activations")
+    device = mine("my_runtimes").device()
     arch = Arch(8, ((ConvBNAct(4, 3, act="squared_relu"),), (Classifier(2),)), 1)
     assert Arch.from_json(arch.to_json()) == arch
     bent = [type(m).__name__ for m in build_network(arch).modules()]
     assert bent.count("SquaredReLU") == 1
-    assert measure_arch_fresh_ms(arch, Device(runtime="torch")) > 0  # by a new process
+    assert measure_arch_fresh_ms(arch, device) > 0
     with pytest.raises(ValueError, match="there is an activation 'squared_relu' already"):
         activations.register_activation("squared_relu", torch.nn.ReLU)
 
@@ -186,11 +188,8 @@ def test_a_predictor(mine: Callable[[str], Any]) -> None:
     assert kendall_tau(mean, population[100:].sum(axis=1)) > 0.4 and std.shape == (100,)
 
 
-def test_a_runtime(mine: Callable[[str], Any]) -> None:
-    """It measures here, and in the new process that measures what was found."""
-    device = mine("my_runtimes").device()
-    arch = Arch(8, ((ConvBNAct(4, 3),), (Classifier(2),)), 1)
-    assert measure_arch_fresh_ms(arch, device) > 0
+def test_a_runtime_says_what_it_does_not_measure(mine: Callable[[str], Any]) -> None:
+    mine("my_runtimes")
     with pytest.raises(ValueError, match="runtime exported does not measure dtype=int8"):
         runtimes.check_local(Device(runtime="exported", dtype="int8"))
 

@@ -172,7 +172,7 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
     assert "no plot beside the table: [Errno 30] Read-only file system" in capsys.readouterr().out
 
 
-def test_kill_and_continue(tmp_path: Path) -> None:
+def test_killed_and_continued_by_two_at_once_makes_one_table(tmp_path: Path) -> None:
     journal = table_path(tmp_path, SPACE, Device()).with_suffix(".jsonl")
     process = start(tmp_path, die_after=40)
     _, errors = process.communicate()
@@ -183,19 +183,12 @@ def test_kill_and_continue(tmp_path: Path) -> None:
     total = len(entries(SPACE)) * SMALL.rounds
     assert total > 40
 
-    process = start(tmp_path)
-    out, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert f"{total}/{total} visits" in out
-    LatencyTable.load(table_path(tmp_path, SPACE, Device()), SPACE, Device())
-
-
-def test_two_at_once_make_one_table(tmp_path: Path) -> None:
     processes = [start(tmp_path) for _ in range(2)]
     results = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     offsets = {out.splitlines()[-1] for out, _ in results}
     assert len(offsets) == 1
+    assert sum(f"{total}/{total} visits" in out for out, _ in results) == 1
     assert sum("waiting for another process" in out for out, _ in results) <= 1
     assert sum("measuring blocks" in out for out, _ in results) == 1
     LatencyTable.load(table_path(tmp_path, SPACE, Device()), SPACE, Device())

@@ -39,10 +39,12 @@ def run(code: str, *arguments: object) -> None:
 
 
 LOAD = """
-import sys
+import sys, nas
+assert not {"torch", "timm"} & set(sys.modules)  # nas is cheap to import, and timm behind it knows its networks
+import timm
+assert timm.is_model("nas_net")
 import numpy as np, torch
 folder, inputs, by_nas, by_timm = sys.argv[1:]
-import nas, timm
 x = torch.from_numpy(np.load(inputs))
 with torch.no_grad():
     np.save(by_nas, nas.create_model(folder).eval()(x).numpy())

@@ -29,12 +29,12 @@ pytestmark = [pytest.mark.filterwarnings("ignore:.torch.jit:")]
 FAST = {"fbnet_b1", "rexnet_100"}  # the found networks below have the blocks of the others
 NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in zoo.FAMILY_OF]
 SPACES: dict[str, Callable[[], SearchSpace]] = {
-    "fbnet": lambda: fbnet(32, 10, width=0.35),
-    "single_path": lambda: single_path(32, 10, se_ratios=(0, 0.25)),
-    "fbnetv3": lambda: fbnetv3(32, 10),
-    "mobilenetv2": lambda: mobilenetv2(32, 10),
-    "mobilenetv2_layerwise": lambda: mobilenetv2_layerwise(32, 10),
-    "rexnet": lambda: rexnet(32, 10),
+    "fbnet": lambda: fbnet(32, 10, width=0.25, head_channels=64),
+    "single_path": lambda: single_path(32, 10, width=0.25, head_channels=64, se_ratios=(0, 0.25)),
+    "fbnetv3": lambda: fbnetv3(32, 10, width=0.25, depth=0.3, head_channels=64),
+    "mobilenetv2": lambda: mobilenetv2(32, 10, widths=(0.25, 0.375), depths=(1,), head_channels=64),
+    "mobilenetv2_layerwise": lambda: mobilenetv2_layerwise(32, 10, width=0.25, head_channels=64),
+    "rexnet": lambda: rexnet(32, 10, widths=(0.1, 0.2), squeezes=("none", "all")),
     "mobile": lambda: mobile(32, 10),
 }
 
