@@ -21,9 +21,9 @@ class Encoding:
 
     This is the input of FBNetV3's predictor (arXiv 2006.02049, section 3: one-hot categories, min-max normalised
     numbers). `ordered`: how an ordered numeric variable is written: `scaled` (one column), `onehot`, or `both`.
-    Image sizes that are not square count as the side of the square with as many pixels (where that tells all apart).
-    Choices that are all positive and span a factor of `LOG_SPAN` or more (learning rates, widths) are scaled by their
-    logarithms. A variable with a single choice says nothing and gets no column.
+    Image sizes that are not square count as the side of the square with as many pixels, unless two of them have equally
+    many. Choices that are all positive and span a factor of `LOG_SPAN` or more (learning rates, widths) are scaled by
+    their logarithms. A variable with a single choice says nothing and gets no column.
 
     `width`: number of columns. `tables[v]`: (choices of v, columns of v), what `encode` gathers from. `owner`: (width,)
     the variable of each column.

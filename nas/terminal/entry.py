@@ -30,8 +30,8 @@ from omegaconf import DictConfig, OmegaConf
 import conf
 from nas.terminal import launch
 from nas.terminal.command_help import show_help
-from nas.terminal.configuration import arguments as words
 from nas.terminal.configuration import cards
+from nas.terminal.configuration.arguments import PATHS, card_folders, check_cards, ordered, split
 from nas.terminal.configuration.card_roles import check_places
 from nas.terminal.configuration.composition import CONF, keys, nearest, own_method, settings, targets
 from nas.terminal.configuration.override_text import command as command_text
@@ -79,9 +79,9 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             _check_launch(config_name)
             try:
                 with _terminable():
-                    arguments = words.ordered(arguments)
-                    words.check_cards(words.card_folders(arguments))
-                    check_groups(words.card_folders(arguments))
+                    arguments = ordered(arguments)
+                    check_cards(card_folders(arguments))
+                    check_groups(card_folders(arguments))
                     arguments = own_method(config_name, present_words(config_name, arguments))
                     if {"-h", "--help"} & set(arguments):
                         show_help(config_name, function, settings(arguments))
@@ -172,7 +172,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
     """`cfg` with its overrides checked; that of the earlier run where `resume=` names one."""
     if HydraConfig.get().mode == RunMode.MULTIRUN and "run_dir" in cfg and cfg.run_dir is None:
         cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
-    overrides = [words.split(text) for text in HydraConfig.get().overrides.task]
+    overrides = [split(text) for text in HydraConfig.get().overrides.task]
     found = checked(cfg, config_name, overrides, HydraConfig.get().runtime.choices)
     _check_settings(found)
     return found
@@ -213,7 +213,7 @@ def checked(
     for key in ("run_dir", "resume"):  # a folder may be called 5
         if not isinstance(cfg.get(key), str | None):
             cfg[key] = str(cfg[key])
-    for key in words.PATHS:
+    for key in PATHS:
         value = OmegaConf.select(cfg, key, default=None)
         if isinstance(value, str) and value.startswith("~"):
             OmegaConf.update(cfg, key, literal(os.path.expanduser(value)))

@@ -1,4 +1,4 @@
-"""What the values of a layer must obey. Every function raises `ValueError` naming the kind, the value and the law."""
+"""What the values of a layer must obey. Every function raises `ValueError` naming kind, value and constraint."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip
@@ -61,8 +62,7 @@ def mobilenetv2(
     for i, ((expand, channels, repeats, _), stride) in enumerate(zip(STAGES, STAGE_STRIDES[geometry], strict=True)):
         chain.next_stage()
         inner = 0 < i < len(STAGES) - 1
-        _stage(
-            chain,
+        stage = _Stage(
             f"stage{i + 1}",
             _scaled(channels, widths),
             sorted({ceil(repeats * depth) for depth in depths}) if inner else [repeats],
@@ -70,6 +70,7 @@ def mobilenetv2(
             kernels,
             expansions if expand > 1 else (1,),
         )
+        stage.add_to(chain)
     chain.next_stage()
     heads = sorted({max(head_channels, make_divisible(head_channels * width)) for width in widths})
     head = chain.choice("head.channels", heads)
@@ -77,25 +78,27 @@ def mobilenetv2(
     return chain.space(num_classes)
 
 
-def _stage(
-    chain: Chain,
-    name: str,
-    channels: Sequence[int],
-    depths: Sequence[int],
-    stride: int,
-    kernels: Sequence[int],
-    expansions: Sequence[float],
-) -> None:
-    """A first block of `stride` and its repetitions at stride 1."""
-    width = chain.choice(f"{name}.channels", channels)
-    kernel = chain.choice(f"{name}.kernel", sorted(kernels))
-    expansion = chain.choice(f"{name}.expand", sorted(expansions))
-    first = combine(lambda c, k, e: _block(c, k, stride, e), width, kernel, expansion)
-    chain.layer(first, width, stride)
-    if max(depths) > 1:
-        depth = chain.choice(f"{name}.depth", depths)
-        rest = combine(lambda c, k, e: _block(c, k, 1, e), width, kernel, expansion)
-        chain.run(combine(lambda layer, n: repeated(layer, n - 1), rest, depth))
+@dataclass(frozen=True)
+class _Stage:
+    """A first block of `stride` and its repetitions at stride 1; channels, depth, kernel and expansion are chosen."""
+
+    name: str
+    channels: Sequence[int]
+    depths: Sequence[int]
+    stride: int
+    kernels: Sequence[int]
+    expansions: Sequence[float]
+
+    def add_to(self, chain: Chain) -> None:
+        width = chain.choice(f"{self.name}.channels", self.channels)
+        kernel = chain.choice(f"{self.name}.kernel", sorted(self.kernels))
+        expansion = chain.choice(f"{self.name}.expand", sorted(self.expansions))
+        first = combine(lambda c, k, e: _block(c, k, self.stride, e), width, kernel, expansion)
+        chain.layer(first, width, self.stride)
+        if max(self.depths) > 1:
+            depth = chain.choice(f"{self.name}.depth", self.depths)
+            rest = combine(lambda c, k, e: _block(c, k, 1, e), width, kernel, expansion)
+            chain.run(combine(lambda layer, n: repeated(layer, n - 1), rest, depth))
 
 
 def _block(channels: int, kernel: int, stride: int, expansion: float) -> Layer:

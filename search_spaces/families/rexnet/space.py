@@ -7,6 +7,7 @@ and-excitation and the place of the activations can be searched with them, and t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
@@ -94,9 +95,8 @@ def rexnet(
     squeeze = chain.choice("squeeze", squeezes, ordered=False)
     act = chain.choice("act", acts, ordered=False)
     before = len(chain.variables)
-    channels_at = _form(
-        chain, channels, combine(lambda d: sum(_repeats(d)), depth), widths, firsts, bends, knots, grid, divisor
-    )
+    curve = _Curve(channels, widths, firsts, bends, knots, grid, divisor)
+    channels_at = curve.added_to(chain, combine(lambda d: sum(_repeats(d)), depth))
     rising = range(before, len(chain.variables))
     for s, stride in enumerate(STAGE_STRIDES[geometry]):
         chain.next_stage()
@@ -116,27 +116,30 @@ def rexnet(
     return MonotoneSpace(space, rising) if channels == "monotone" else space
 
 
-def _form(
-    chain: Chain,
-    form: str,
-    count: Choice,
-    widths: Sequence[float],
-    firsts: Sequence[float],
-    bends: Sequence[float],
-    knots: int,
-    grid: Sequence[int],
-    divisor: int,
-) -> rexnet_channels.ChannelsAt:
-    if form == "linear":
-        growths = sorted({GROWTH * width for width in widths})
-        return rexnet_channels.linear(chain, count, firsts, growths, divisor)
-    blocks = int(count.value(()))
-    if form == "piecewise":
-        width = sorted(widths)[len(widths) // 2]
-        first = FIRST_CHANNELS * max(width, 1.0)
-        line = (first, first + GROWTH * width * (blocks - 1) / blocks)
-        return rexnet_channels.piecewise(chain, blocks, line, bends, knots, divisor)
-    return rexnet_channels.free(chain, blocks, grid)
+@dataclass(frozen=True)
+class _Curve:
+    """The channels of the blocks: `form`, and the lists it reads, as the arguments of `rexnet` of these names."""
+
+    form: Form
+    widths: Sequence[float]
+    firsts: Sequence[float]
+    bends: Sequence[float]
+    knots: int
+    grid: Sequence[int]
+    divisor: int
+
+    def added_to(self, chain: Chain, count: Choice) -> rexnet_channels.ChannelsAt:
+        """The channels at a block index, the form's variables added to `chain`; `count` blocks there are in all."""
+        if self.form == "linear":
+            growths = sorted({GROWTH * width for width in self.widths})
+            return rexnet_channels.linear(chain, count, self.firsts, growths, self.divisor)
+        blocks = int(count.value(()))
+        if self.form == "piecewise":
+            width = sorted(self.widths)[len(self.widths) // 2]
+            first = FIRST_CHANNELS * max(width, 1.0)
+            line = (first, first + GROWTH * width * (blocks - 1) / blocks)
+            return rexnet_channels.piecewise(chain, blocks, line, self.bends, self.knots, self.divisor)
+        return rexnet_channels.free(chain, blocks, self.grid)
 
 
 def _repeats(depth: float) -> list[int]:
