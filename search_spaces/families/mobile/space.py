@@ -135,4 +135,4 @@ def _head(name: str, act: str) -> Layer:
     channels = int(number)
     if kind == "conv":
         return ConvBNAct(channels, act=act)
-    return PooledConv(channels, act, bias=kind == "pooled")
+    return PooledConv(channels, act, bias=kind == "pooled", norm=kind == "pooled_bn")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
 from search_spaces.costs import make_divisible
+from search_spaces.families import fbnet, mnasnet, mobilenetv3, mobilenetv4, single_path
 from search_spaces.families.mobile.forms import named, of_cards
+from search_spaces.families.mobile.lists import WIDTHS
 from search_spaces.families.mobile.space import mobile
-from search_spaces.families.mobilenetv2.published import STAGES
+from search_spaces.families.mobilenetv2.published import STAGES, mobilenetv2
 
 
 def conv(channels: int, stride: int = 1) -> Layer:
@@ -67,6 +71,47 @@ def test_networks_of_small_images_are_points(arch: Arch, lists: dict[str, Any]) 
     assert space.decode(genotype) == arch
     assert space.count("macs")(np.array([genotype])) == arch.macs
     assert space.count("params")(np.array([genotype])) == arch.params
+
+
+def published_nets(width: float) -> Iterator[Arch]:
+    """Nets of every family at `width`: all published forms, and random points of the searched families."""
+    for depth in (1.0, 1.2, 1.4):
+        for scale_ends in (True, False):
+            yield mobilenetv2(width, depth, scale_ends=scale_ends)
+    for size in mobilenetv3.SIZES:
+        yield mobilenetv3.mobilenetv3(size, width, minimal=True)
+    for form in mobilenetv3.PUBLISHED.values():
+        if not form.tensorflow:
+            yield mobilenetv3.FAMILY.build(dataclasses.replace(form, width=width), 1000, 224, 3)
+    for design in mobilenetv4.DESIGNS:
+        yield mobilenetv4.mobilenetv4(design, width, 224)
+    for table in mnasnet.TABLES:
+        yield mnasnet.mnasnet(table, width)
+    for net in fbnet.PUBLISHED.values():
+        if "g2" not in net.blocks:
+            yield fbnet.FAMILY.build(dataclasses.replace(net, width=width), 1000, 224, 3)
+    ungrouped = [name for name in fbnet.CANDIDATES if "g2" not in name]
+    for space in (fbnet.fbnet(224, width=width, candidates=ungrouped), single_path.single_path(224, width=width)):
+        for genotype in space.sample(2, np.random.default_rng(0)).tolist():
+            yield space.decode(genotype)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_published_nets_are_points_at_every_width(width: float) -> None:
+    space = mobile(choose="block", lists="published", widths=(width,))
+    archs = list(published_nets(width))
+    genotypes = [space.encode(arch) for arch in archs]
+    assert [space.decode(genotype) for genotype in genotypes] == archs
+    population = np.array(genotypes)
+    assert space.count("params")(population).tolist() == [arch.params for arch in archs]
+    assert space.count("macs")(population).tolist() == [arch.macs for arch in archs]
+
+
+def test_nets_that_are_no_points_are_refused() -> None:
+    space = mobile(choose="block", lists="published", widths=(1.0,))
+    for arch in (fbnet.published("fbnet_a"), mobilenetv3.published("tf_mobilenetv3_small_100")):
+        with pytest.raises(ValueError, match="is not in mobile: it fits no further than stage"):
+            space.encode(arch)
 
 
 @pytest.mark.parametrize(("resolution", "least", "most"), [(32, 0.5e6, 30e6), (224, 6e6, 600e6), (16, 0.05e6, 5e6)])
