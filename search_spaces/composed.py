@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
@@ -48,6 +48,15 @@ class ComposedSpace(SearchSpace):
     def terms(self) -> tuple[Term, ...]:
         return self._terms
 
+    @cached_property
+    def runs(self) -> list[tuple[dict[Steps, int], list[int]]]:
+        """Per term, the number of each run of layers that it can contribute, and how long these are."""
+        found = []
+        for walks in self.walks:
+            by_run = {run: number for number, run in enumerate(walks.values)}
+            found.append((by_run, sorted({len(run) for run in by_run})))
+        return found
+
     def decode(self, genotype: Sequence[int]) -> Arch:
         genes = self.check(genotype)
         stages: dict[int, list[Layer]] = defaultdict(list)
@@ -86,7 +95,6 @@ class _Search:
             self.later.append(self.later[-1] | frozenset(term.variables))
         self.later.reverse()
         self.dead: set[tuple[int, Place, tuple[tuple[int, int], ...]]] = set()  # starts that lead nowhere
-        self.fits: dict[tuple[int, Place], NDArray[np.bool_]] = {}
 
     def match(self, index: int, place: Place, known: dict[int, int]) -> Genotype | None:
         """Genes that continue `known` from term `index`, the layers before `place` being explained already."""
@@ -103,8 +111,13 @@ class _Search:
         open_variables = [v for v in variables if v not in known]
         numbers = walks.numbers[tuple(known.get(v, slice(None)) for v in variables)]
         last = index + 1 == len(terms) or terms[index + 1].stage != terms[index].stage
-        for chosen in np.argwhere(self._fitting(index, place)[numbers]).tolist():
-            there = self._behind(walks.values[numbers[tuple(chosen)]], place, last)
+        asked = [i for i, v in enumerate(open_variables) if v in self.later[index + 1]]
+        tried: set[tuple[int, ...]] = set()
+        for chosen in np.argwhere(np.isin(numbers, self._fitting(index, place))).tolist():
+            number = int(numbers[tuple(chosen)])
+            attempt = (number, *(chosen[i] for i in asked))
+            there = None if attempt in tried else self._behind(walks.values[number], place, last)
+            tried.add(attempt)
             if there is None:
                 continue
             answer = self.match(index + 1, there, {**known, **dict(zip(open_variables, chosen, strict=True))})
@@ -113,14 +126,12 @@ class _Search:
         self.dead.add(start)
         return None
 
-    def _fitting(self, index: int, place: Place) -> NDArray[np.bool_]:
-        """Which runs of term `index` are what the arch has from `place` on; and False, for no run."""
-        if (index, place) not in self.fits:
-            stage, layer = place
-            ahead = self.steps[stage][layer:] if stage < len(self.steps) else ()
-            runs = self.space.walks[index].values
-            self.fits[index, place] = np.array([*(run == ahead[: len(run)] for run in runs), False])
-        return self.fits[index, place]
+    def _fitting(self, index: int, place: Place) -> list[int]:
+        """The numbers of the runs of term `index` that the arch has from `place` on."""
+        stage, layer = place
+        ahead = self.steps[stage][layer:] if stage < len(self.steps) else ()
+        by_run, lengths = self.space.runs[index]
+        return [by_run[ahead[:length]] for length in lengths if ahead[:length] in by_run and length <= len(ahead)]
 
     def _behind(self, run: Steps, place: Place, last: bool) -> Place | None:
         """The place behind `run`, which ends its stage where it is the `last` of it; None where it cannot."""
