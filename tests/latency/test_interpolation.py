@@ -25,6 +25,7 @@ from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.mobile.space import mobile
 from search_spaces.joint import single
+from tests.search_spaces.families.test_mobile import mixed, seven_convolutions, small_mobilenetv2
 
 WIDTHS = (8, 16, 24, 32, 40, 48, 64, 80)
 SPACE = mobile(
@@ -180,3 +181,18 @@ def test_kits_and_files_of_rows_hold_the_anchors(tmp_path: Path) -> None:
     imported = import_file("layers", str(file), space=SPACE, device=Device(name="phone"), reading=Reading())
     imported.check(SPACE)
     assert np.isfinite(imported.cost(SPACE).reachable()).all()
+
+
+def test_hand_made_networks_are_priced() -> None:
+    """At 32 pixels, from less than a third of the rows."""
+    space = mobile(32, 10)
+    rows, known = all_entries(space), entries(space)
+    assert len(known) < 1500 < 3000 < len(rows)
+    arch = space.decode([0] * len(space.variables))
+    sum_ms = sum(time_of((layer.table_row(shape), shape)) for layer, shape in arch.walk())
+    network = (arch, Measurement(sum_ms, 0.0, 10, (sum_ms, sum_ms)), True)
+    built = assemble("mobile", Device(), {row: measured(row) for row in known}, [network], {}, len(rows) - len(known))
+    for arch in (seven_convolutions(), mixed(), small_mobilenetv2(0.35, "relu"), small_mobilenetv2(0.5, "relu")):
+        true = sum(time_of((layer.table_row(shape), shape)) for layer, shape in arch.walk())
+        assert built.estimate_ms(arch) == pytest.approx(true, rel=0.01)
+        assert built.cost(space)(np.array([space.encode(arch)])) == built.estimate_ms(arch)

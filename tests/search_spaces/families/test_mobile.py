@@ -39,20 +39,20 @@ def mixed() -> Arch:
     return Arch(32, (*stages, (ConvBNAct(256), Classifier(10))))
 
 
-def small_mobilenetv2(width: float) -> Arch:
+def small_mobilenetv2(width: float, act: str = "relu6") -> Arch:
     """MobileNetV2 with total stride 16 and a stem of stride 2, for images of 32 pixels."""
-    stages: list[tuple[Layer, ...]] = [(ConvBNAct(make_divisible(32 * width), 3, 2, act="relu6"),)]
+    stages: list[tuple[Layer, ...]] = [(ConvBNAct(make_divisible(32 * width), 3, 2, act=act),)]
     for (expand, channels, repeats, _), stride in zip(STAGES, (1, 1, 2, 2, 1, 2, 1), strict=True):
         out = make_divisible(channels * width)
         blocks: list[Layer] = []
         for i in range(repeats):
             own = stride if i == 0 else 1
             if expand == 1:
-                blocks.append(DepthwiseSeparable(out, 3, own, "relu6"))
+                blocks.append(DepthwiseSeparable(out, 3, own, act))
             else:
-                blocks.append(InvertedResidual(out, 3, own, expand, act="relu6"))
+                blocks.append(InvertedResidual(out, 3, own, expand, act=act))
         stages.append(tuple(blocks))
-    return Arch(32, (*stages, (ConvBNAct(1280, act="relu6"), Classifier(10))))
+    return Arch(32, (*stages, (ConvBNAct(1280, act=act), Classifier(10))))
 
 
 @pytest.mark.parametrize(
