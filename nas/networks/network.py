@@ -134,12 +134,16 @@ class Network(TimmInterface):
 
     def load_ends(self, other: Network) -> None:
         """Take over the weights and batch statistics of `other`'s stem, head and classifier."""
-        for mine, theirs in zip(self.end_modules(), other.end_modules(), strict=True):
+        sources = [*other.stem_modules(), *other.head_modules()]
+        for mine, theirs in zip([*self.stem_modules(), *self.head_modules()], sources, strict=True):
             mine.load_state_dict(theirs.state_dict())
 
-    def end_modules(self) -> list[nn.Module]:
-        """The modules of stem, head and classifier."""
-        return [self.conv_stem, self.bn1, self.conv_head, self.bn2, self.norm_head, self.classifier]
+    def stem_modules(self) -> list[nn.Module]:
+        return [self.conv_stem, self.bn1]
+
+    def head_modules(self) -> list[nn.Module]:
+        """The modules of the head, with the classifier."""
+        return [self.conv_head, self.bn2, self.norm_head, self.classifier]
 
     def searched_modules(self) -> list[nn.Module | None]:
         """The module of each layer of the block stages, in `arch` order; None for an identity."""
@@ -232,9 +236,12 @@ class FlatNetwork(TimmInterface):
         self.features = self.features[:count]
         self.num_units = count
 
-    def end_modules(self) -> list[nn.Module]:
-        """The modules of stem, last convolution and classifier."""
-        return [self.stem, *list(self.features)[self.num_units :], self.head]
+    def stem_modules(self) -> list[nn.Module]:
+        return [self.stem]
+
+    def head_modules(self) -> list[nn.Module]:
+        """The modules of the last convolution and the classifier."""
+        return [*list(self.features)[self.num_units :], self.head]
 
     def searched_modules(self) -> list[nn.Module | None]:
         """The module of each layer of the block stages, in `arch` order; None for an identity."""

@@ -19,9 +19,10 @@ from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.masked_plan import masked_plan
 from nas.methods.supernets.paths import draw_path, initial_theta
 from search_spaces.additive import AdditiveCost
-from search_spaces.blocks import ConvBNAct, InvertedResidual, Skip
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, PooledConv, Skip
 from search_spaces.choices import Chain, combine, constant, repeated
 from search_spaces.families.fbnetv3.space import fbnetv3
+from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.from_card import from_card
@@ -62,8 +63,16 @@ def optional_stages() -> SearchSpace:
     out = chain.choice("out", (16, 24))
     chain.layer(combine(lambda c: InvertedResidual(c, stride=2), out), out, 2)
     chain.next_stage()
-    chain.layer(constant(ConvBNAct(16)), constant(16))
-    return chain.space(10)
+    heads = (
+        ConvBNAct(16),
+        ConvBNAct(24),
+        PooledConv(24, bias=True),
+        PooledConv(16, norm=True),
+        PooledConv(24, norm=True),
+    )
+    head = chain.choice("head", heads)
+    chain.run(combine(lambda layer: (layer, Classifier(10)), head))
+    return chain.closed()
 
 
 def every_kind() -> SearchSpace:
@@ -82,6 +91,7 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     "card": mixed,
     "every kind": every_kind,
     "optional stages": optional_stages,
+    "mobile": lambda: mobile(8, 10, 1, stem_strides=(1,), heads=("conv_32", "conv_64", "pooled_64")),
     "mobilenetv2": lambda: mobilenetv2(8, 10, 1, (0.25, 0.375), head_channels=32),
     "fbnetv3": lambda: fbnetv3(8, 10, 1, width=0.25, depth=0.4, head_channels=32),
     "rexnet": lambda: rexnet(

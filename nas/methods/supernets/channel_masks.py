@@ -20,8 +20,12 @@ from torch import Tensor, nn
 from nas.methods.supernets.masked_places import Candidate, Place, Quantity
 from nas.methods.supernets.masked_plan import masked_plan
 from nas.networks.network import FlatNetwork, Network, build_network
+from search_spaces.arch import Arch
+from search_spaces.blocks import ConvBNAct, Layer
 from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.blocks.parts.masks import ChannelMasks, times
+from search_spaces.costs import Shape
+from search_spaces.resolution import Size
 from search_spaces.space import SearchSpace
 
 Masks = dict[Quantity, Tensor | None]
@@ -33,7 +37,8 @@ class MaskedNetwork(nn.Module):
     `forward(x, probabilities)`: images (B, C, H, W) and per variable the weights of its choices, (choices,) each, of
     sum 1; logits (B, classes). A place gives `sum_k P(k, M_k) * block_k(x) + P(x) * x`, where the mask of a candidate
     holds the probability that the block is this one and has the channel, and P(x) is the probability that the block is
-    left out (depth) or adds its input. What has probability 0 is not executed.
+    left out (depth) or adds its input. Heads of several kinds have classifiers of their own, whose logits are mixed.
+    What has probability 0 is not executed.
 
     With one-hot weights it computes what the network of that genotype (`extract`) computes, in evaluation and, since
     every channel is normed by itself, in training too; running statistics of channels that a mask hides move
@@ -56,14 +61,17 @@ class MaskedNetwork(nn.Module):
         self.shortcuts = [
             self._shortcut(place, modules) for place, modules in zip(blocks, self._candidate_modules(), strict=True)
         ]
+        last, (classifier,) = self.plan.head[0], self.plan.widest.stages[-1][-1:]
+        kinds = [candidate.layer for candidate in last.candidates]
+        self.shares = [last.share(k) for k in range(len(kinds))]
+        self.heads = nn.ModuleList(_head_alone(layer, last.shape, classifier) for layer in kinds[1:])
         self.quantities = self._quantities()
 
     def forward(self, x: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
         if len(probabilities) != len(self.space.variables):
             raise ValueError(f"{self.space.name} has {len(self.space.variables)} variables, got {len(probabilities)}")
         masks, idle = self._masks(probabilities, x.device)
-        network, last = self.network, self.plan.head[0].candidates[0]
-        x = times(network.forward_stem(x), masks[self.plan.stem.candidates[0].out])
+        x = times(self.network.forward_stem(x), masks[self.plan.stem.candidates[0].out])
         for place, modules, shortcut in zip(self.plan.blocks, self._candidate_modules(), self.shortcuts, strict=True):
             y: Tensor | None = None
             for candidate, module in zip(place.candidates, modules, strict=True):
@@ -75,10 +83,14 @@ class MaskedNetwork(nn.Module):
                 y = _add(y, x if share is None else x * share, place.channels)
             assert y is not None  # of choices whose weights sum to 1, one is taken
             x = y
-        x = network.forward_final(x)
-        if last.layer.role == "convolution":
-            x = times(x, masks[last.out])
-        return network.forward_head(x)
+        logits: Tensor | None = None
+        for candidate, held, head in zip(self.plan.head[0].candidates, self.shares, self._heads(), strict=True):
+            if held not in idle:
+                weight, part = masks[held], _logits(head, x, candidate.layer, masks[candidate.out])
+                part = part if weight is None else part * weight
+                logits = part if logits is None else logits + part
+        assert logits is not None
+        return logits
 
     def extract(self, genotype: Sequence[int]) -> Network | FlatNetwork:
         """The network of `genotype`, with the first channels of every weight and batch statistic, copied."""
@@ -86,8 +98,10 @@ class MaskedNetwork(nn.Module):
         network = build_network(self.space.decode(genes))
         taken = [place.candidate(genes) for place in self.plan.blocks]
         chosen = [modules[k] for modules, k in zip(self._candidate_modules(), taken, strict=True) if k is not None]
-        sources = [*self.network.end_modules(), *chosen]
-        targets = [*network.end_modules(), *(module for module in network.searched_modules() if module is not None)]
+        head = self._heads()[self.plan.head[0].candidate(genes) or 0]
+        sources = [*self.network.stem_modules(), *head.head_modules(), *chosen]
+        ends = [*network.stem_modules(), *network.head_modules()]
+        targets = [*ends, *(module for module in network.searched_modules() if module is not None)]
         for source, target in zip(sources, targets, strict=True):
             _copy_first(source, target)
         return network.train(self.training)
@@ -105,6 +119,10 @@ class MaskedNetwork(nn.Module):
         others: list[Any] = list(self.others)
         found = zip(self.network.searched_modules(), others, strict=True)
         return [[first, *more] for first, more in found if first is not None]  # the largest network holds no identities
+
+    def _heads(self) -> list[Any]:
+        """The network of each kind of head."""
+        return [self.network, *self.heads]
 
     def _shortcut(self, place: Place, modules: Sequence[nn.Module]) -> Quantity | None:
         """Whether the input of `place` is added behind its candidates; None where it never is."""
@@ -127,7 +145,7 @@ class MaskedNetwork(nn.Module):
         for place, shortcut in zip(self.plan.blocks, self.shortcuts, strict=True):
             found += [quantity for candidate in place.candidates for quantity in candidate.quantities]
             found.append(shortcut)
-        found.append(self.plan.head[0].candidates[0].out)
+        found += [candidate.out for candidate in self.plan.head[0].candidates] + self.shares
         return list(dict.fromkeys(quantity for quantity in found if quantity is not None))
 
     def _masks(self, probabilities: Sequence[Tensor], device: torch.device) -> tuple[Masks, set[Quantity]]:
@@ -137,7 +155,7 @@ class MaskedNetwork(nn.Module):
         """
         masks: Masks = {quantity: quantity.mask(probabilities) for quantity in self.quantities}
         outs = [candidate.out for place in self.plan.blocks for candidate in place.candidates]
-        idle = {out for out in outs if (mask := masks[out]) is not None and not mask.any()}
+        idle = {q for q in (*outs, *self.shares) if (mask := masks[q]) is not None and not mask.any()}
         varying = {quantity: mask for quantity, mask in masks.items() if mask is not None}
         if varying and device != probabilities[0].device:
             moved = torch.cat(list(varying.values())).to(device, non_blocking=True)
@@ -153,6 +171,23 @@ def _executed(module: Any, x: Tensor, candidate: Candidate, masks: Masks) -> Ten
         return branch
     branch = module.masked(x, ChannelMasks(None, *inside))
     return times(module.behind_shortcut(_add(branch, x, branch.shape[1]) if module.has_residual else branch), out)
+
+
+def _head_alone(layer: Layer, shape: Shape, classifier: Layer) -> Network:
+    """A network that has nothing but the head of `layer` and `classifier` behind maps of `shape`."""
+    stem = ConvBNAct(shape.channels)  # as every network has one
+    network = Network(Arch(Size(shape.height, shape.width), ((stem,), (layer, classifier)), shape.channels))
+    network.conv_stem, network.bn1 = nn.Identity(), nn.Identity()
+    return network
+
+
+def _logits(network: Network | FlatNetwork, x: Tensor, layer: Layer, mask: Tensor | None) -> Tensor:
+    """What the head of `network` makes of `x` when the output of its `layer` is masked."""
+    if layer.role == "convolution":
+        return network.forward_head(times(network.forward_final(x), mask))
+    features = network.forward_head(x, pre_logits=True)
+    logits: Tensor = network.get_classifier()(features if mask is None else features * mask)
+    return logits
 
 
 def _add(y: Tensor | None, shortcut: Tensor, channels: int) -> Tensor:

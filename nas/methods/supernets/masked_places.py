@@ -48,15 +48,30 @@ class Quantity:
         if self._known is not None:
             joint = joint * self._known.to(joint)
             joint = joint / joint.sum().clamp_min(1e-30)
+        if self._many is not None:
+            joint = joint.new_zeros(len(self._steps)).index_add(0, self._many, joint)
         return joint @ self._steps.to(joint)
 
     @cached_property
     def _steps(self) -> Tensor:
-        """(entries, size): row k has ones up to the k-th number of channels, then zeros."""
+        """(entries or distinct numbers, size): a row has ones up to its number of channels, then zeros."""
         import torch
 
-        counts = torch.from_numpy(np.ascontiguousarray(self.table).reshape(-1, 1))
-        return (torch.arange(self.size) < counts).float()
+        counts = np.ascontiguousarray(self.table).reshape(-1) if self._many is None else self._distinct[0]
+        return (torch.arange(self.size) < torch.from_numpy(counts)[:, None]).float()
+
+    @cached_property
+    def _many(self) -> Tensor | None:
+        """(entries,): which of few distinct numbers each of many entries is; None where the entries are few."""
+        import torch
+
+        numbers, which = self._distinct
+        return torch.from_numpy(which) if self.table.size > 8 * len(numbers) else None
+
+    @cached_property
+    def _distinct(self) -> tuple[Floats, NDArray[np.int64]]:
+        numbers, which = np.unique(np.nan_to_num(self.table), return_inverse=True)
+        return numbers, which.reshape(-1).astype(np.int64)
 
     @cached_property
     def _known(self) -> Tensor | None:
@@ -72,8 +87,8 @@ class Candidate:
     """A block that a place can hold, at its largest: `layer` is executed whatever the widths, under masks.
 
     `out`: its output channels, 0 where the place holds another block, so that its mask is the probability that the
-    block is this one and has the channel. `inner`, `squeezed`, `start`: channels inside it (`InnerWidths`), given that
-    it is this one; None where it has none.
+    block is this one and has the channel (in the head: given that it is this one). `inner`, `squeezed`, `start`:
+    channels inside it (`InnerWidths`), given that it is this one; None where it has none.
     """
 
     layer: Layer
@@ -117,6 +132,10 @@ class Place:
         """Which candidate it holds in the network of `genotype`; None where it is left out."""
         found = int(self.taken[tuple(genotype[v] for v in self.variables)])
         return None if found < 0 else found
+
+    def share(self, candidate: int) -> Quantity:
+        """Whether it holds that candidate (1 or 0)."""
+        return Quantity(*reduced(self.variables, (self.taken == candidate).astype(np.float64)), 1)
 
     def shortcut(self, added: Sequence[int]) -> Quantity:
         """Whether its input goes on beside the block (1 or 0): where it is left out, or one of `added` adds it."""

@@ -41,7 +41,7 @@ def masked_plan(space: SearchSpace) -> MaskedPlan:
 
     Blocks that differ in `WIDTHS` alone are one candidate; others have weights of their own. Raises `ValueError` that
     names the stage where maps of several sizes reach a block (resolutions, strides), where blocks are grouped or do not
-    nest, and where stem or head are more than one layer of several widths.
+    nest, and where the stem is of several kinds.
     """
     if isinstance(space, MonotoneSpace):
         raise ValueError(f"{space.name}: monotone channels are no independent choices; use channels=free")
@@ -51,21 +51,18 @@ def masked_plan(space: SearchSpace) -> MaskedPlan:
         if term.stage == len(stages):
             stages.append([])
         reader = _TermReader(space, term.stage, term.variables, walks.numbers)
+        reader.head = term.stage == space.terms[-1].stage
         for i in range(max(len(run) for run in walks.values)):
             place = reader.place([run[i] if i < len(run) else None for run in walks.values], channels)
             if place is not None:
                 stages[-1].append(place)
                 channels = place.channels
     (stem,), *inner, head = stages
-    for place in (stem, *head):
-        if place.optional or place.candidates[1:]:
-            raise ValueError(
-                f"{space.name}: stage {place.stage}: a supernet searches the block stages; stem and head can vary in "
-                "their channels alone: give them one block"
-            )
-    for place in head:
-        if place.candidates[0].out.varies and place.candidates[0].layer.role != "convolution":
-            raise ValueError(f"{space.name}: a supernet needs one width of the layers behind the pooling")
+    if stem.candidates[1:] or any(place.optional for place in (stem, *head)):
+        raise ValueError(
+            f"{space.name}: a supernet needs one kind of stem, which may vary in its channels alone, and a head of one "
+            "number of layers: search one activation and one kernel of the stem"
+        )
     first = space.decode([0] * len(space.variables))
     widest = tuple(tuple(place.candidates[0].layer for place in stage) for stage in stages if stage)
     blocks = tuple(place for stage in inner for place in stage)
@@ -94,6 +91,7 @@ class _TermReader:
         self.where = f"{space.name}: stage {stage}"
         self.names = ", ".join(space.variables[v].name for v in variables) or "nothing"
         self.known: dict[Hashable, Quantity] = {}
+        self.head = False  # whether the term is of the head, whose maps may be pooled
 
     def place(self, steps: Sequence[Step | None], channels: int) -> Place | None:
         """The place that holds the layer of `steps[r]` (None: none) in run r; `channels`: of its largest input."""
@@ -116,8 +114,10 @@ class _TermReader:
         return Place(self.stage, shape, candidates, self.variables, taken[self.index], residual[self.index])
 
     def _map(self, present: Sequence[Step], optional: bool) -> tuple[int, int]:
-        """Height and width of the input, which must be one, as those of the output must."""
-        ends = {(shape[1:], layer.out_shape(shape)[1:]) for layer, shape in present}
+        """Height and width of the input, which must be one, as those of the output must (but for the head)."""
+        if self.head:
+            present = [step for step in present if step[0].role != "classifier"] or present[:1]
+        ends = {(shape[1:], (shape if self.head else layer.out_shape(shape))[1:]) for layer, shape in present}
         if len(ends) > 1:
             inputs, outputs = map(set, zip(*ends, strict=True))
             does, sizes = ("gets", inputs) if len(inputs) > 1 else ("gives", outputs)
@@ -164,7 +164,7 @@ class _TermReader:
             given = dict(zip((run for run, _ in own), values, strict=True))
             return [given.get(run, elsewhere) for run in range(len(steps))]
 
-        out = table([layer.out_shape(before).channels for _, (layer, before) in own], 0)
+        out = table([layer.out_shape(before).channels for _, (layer, before) in own], np.nan if self.head else 0)
         sizes = {"inner": inside.inner, "squeezed": inside.squeezed, "start": inside.start}
         found = {
             name: self._quantity(table([getattr(w, name) for w in widths], np.nan), size) if size else None
