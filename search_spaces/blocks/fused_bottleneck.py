@@ -70,6 +70,10 @@ class FusedBottleneck(Layer):
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, residual=self.has_residual(shape))
 
+    @property
+    def why_alone(self) -> str:
+        return "its kernel is a dense convolution's"
+
     def inner_widths(self, shape: Shape) -> InnerWidths:
         expanded = self.expanded(shape.channels)
         return InnerWidths(expanded, self.se.squeezed(shape.channels, expanded) if self.se else 0, True)

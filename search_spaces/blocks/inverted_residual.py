@@ -111,6 +111,15 @@ class InvertedResidual(Layer):
     def nests(self) -> bool:
         return self.groups == self.num_depthwise == 1 and self.padding == "symmetric"
 
+    @property
+    def why_alone(self) -> str:
+        reasons = (
+            (self.groups > 1, "its convolutions are grouped"),
+            (self.num_depthwise > 1, "it has several depthwise convolutions"),
+            (self.padding != "symmetric", "its padding is TensorFlow's"),
+        )
+        return next((reason for holds, reason in reasons if holds), "")
+
     def inner_widths(self, shape: Shape) -> InnerWidths:
         checks.ungrouped(self)
         expanded = self.expanded(shape.channels)

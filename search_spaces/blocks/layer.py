@@ -120,6 +120,11 @@ class Layer:
         """
         return False
 
+    @property
+    def why_alone(self) -> str:
+        """Why it does not nest, as a clause about it; '' where there is no more to say."""
+        return ""
+
     def resized(self, kernel_size: int, expand_ratio: float, se: SqueezeExcite | None) -> Layer:
         """The layer of other kernel, expansion and squeeze-and-excitation, for kinds that nest."""
         values: dict[str, Any] = {"kernel_size": kernel_size, "expand_ratio": expand_ratio, "se": se}

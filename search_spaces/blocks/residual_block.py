@@ -68,6 +68,10 @@ class ResidualBlock(Layer):
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, projection="norm") if self.has_residual(shape) else self
 
+    @property
+    def why_alone(self) -> str:
+        return "its kernels are dense convolutions', and its shortcut passes an activation"
+
     def inner_widths(self, shape: Shape) -> InnerWidths:
         return InnerWidths(self.out_channels, 0, not self.has_residual(shape))
 

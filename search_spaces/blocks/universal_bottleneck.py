@@ -134,6 +134,10 @@ class UniversalBottleneck(Layer):
     def nests(self) -> bool:
         return self.middle_kernel > 0
 
+    @property
+    def why_alone(self) -> str:
+        return "" if self.nests else "it has no middle depthwise convolution, set its middle_kernel"
+
     def resized(self, kernel_size: int, expand_ratio: float, se: SqueezeExcite | None) -> Layer:
         return replace(self, middle_kernel=kernel_size, expand_ratio=expand_ratio, se=se)
 

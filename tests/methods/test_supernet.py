@@ -7,6 +7,7 @@ import torch
 from nas.methods.supernets.mixture import PathWeights, Supernet, mix
 from nas.methods.supernets.paths import draw_path, initial_theta
 from search_spaces import LayerwiseSpace
+from search_spaces.blocks import Classifier, PooledConv
 from search_spaces.families.fbnet import fbnet
 from tests.search_spaces.every_kind import every_kind
 
@@ -130,6 +131,19 @@ def test_fused_mixture_equals_the_plain_loop(space: LayerwiseSpace, training: bo
 def test_a_universal_bottleneck_runs_with_the_inverted_residuals_it_is_equal_to() -> None:
     plans = Supernet(every_kind()).plans
     assert all(plan is not None and (0, 5) in plan.families for plan in plans)
+
+
+def test_the_norm_behind_the_pooling_is_taken_over() -> None:
+    """MobileNetV4's head."""
+    slots = every_kind().slots
+    head = [[PooledConv(24, act="relu", norm=True)], [Classifier(10)]]
+    supernet = perturbed(Supernet(LayerwiseSpace("v4 head", 8, [*slots[:-1], head], 1))).eval()
+    network = supernet.extract((2, 4, 6))
+    x = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(supernet(x, PathWeights.one_hot((2, 4, 6))), network(x))
+        network.norm_head.bias.add_(1.0)
+        assert not torch.equal(supernet(x, PathWeights.one_hot((2, 4, 6))), network(x))
 
 
 def test_every_fbnet_position_is_fused() -> None:

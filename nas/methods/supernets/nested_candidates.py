@@ -69,8 +69,9 @@ def nest_of(position: Position) -> Nest:
             blocks.append(layer)
         elif not layer.is_identity(shape):
             where = " where the shape changes (space.skip_at_shape_change=false)" if layer.leaves_out else ""
+            why = f" ({layer.why_alone})" if layer.why_alone else ""
             raise ValueError(
-                f"{position.name}: candidate {layer.label!r} is not a slice of a larger block; single_path needs "
+                f"{position.name}: candidate {layer.label!r} is not a slice of a larger block{why}; single_path needs "
                 "inverted residuals without groups (or universal bottlenecks with a middle_kernel), and identities: "
                 f"leave it out of space.candidates{where}"
             )

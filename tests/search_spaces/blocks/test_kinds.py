@@ -43,7 +43,7 @@ from search_spaces.blocks.parts.masks import ChannelMasks
 from search_spaces.costs import Shape
 from search_spaces.from_card import from_card
 from search_spaces.space import LayerwiseSpace, Position
-from tests.test_docs import blocks
+from tests.test_docs import ROOT, blocks
 
 own_file: Any = types.ModuleType("my_blocks")  # the example of docs/extending.md
 sys.modules["my_blocks"] = own_file
@@ -192,6 +192,17 @@ def test_masks_of_a_block_with_an_activation_behind_it() -> None:
         torch.testing.assert_close(module.masked(x, ChannelMasks(mask)), module(x) * mask[:, None, None])
 
 
+def test_the_page_says_what_kinds_take_part_in() -> None:
+    table = (ROOT / "docs" / "extending.md").read_text().partition("| kind | is | nests | has masks |\n")[2]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.partition("\n\n")[0].splitlines()[1:]]
+    said = {kind.strip("`"): (nests, masks) for kind, _, nests, masks in rows}
+    assert set(said) == {kind for kind, layer in KINDS.items() if layer.in_cards} - {"half_cheap"}
+    for kind, (nests, masks) in said.items():
+        layers = [layer for layer in LAYERS if layer.kind == kind]
+        assert any(layer.nests for layer in layers) == nests.startswith("with"), kind
+        assert KINDS[kind].leaves_out or all(hasattr(x.build(SHAPE), "masked") for x in layers) == (masks != "no"), kind
+
+
 def test_reading_a_layer_says_what_is_wrong() -> None:
     for data, words in (
         ({"kind": "skip"}, "skip is incomplete: it needs out_channels"),
@@ -279,6 +290,9 @@ def test_where_own_kind_takes_no_part_it_is_said() -> None:
     space = from_card(**{**CARD, "stages": [stage]})
     with pytest.raises(ValueError, match=r"stage 1: half_cheap blocks do not run under channel masks"):
         masked_plan(space)
+    bare = {"channels": 8, "stride": 2, "depth": 1, "blocks": [{"kind": "universal_bottleneck", "middle_kernel": 0}]}
+    with pytest.raises(ValueError, match="stage 1: universal_bottleneck: 1x1 convolutions alone have stride 1, got 2"):
+        from_card(**{**CARD, "stages": [bare]})
     mixed = {**stage, "channels": 8, "blocks": [{"kind": "half_cheap"}, {"kind": "linear_bottleneck"}]}
     with pytest.raises(ValueError, match="linear_bottleneck does not mix with half_cheap in one network"):
         from_card(**{**CARD, "stages": [mixed]})
