@@ -1,0 +1,179 @@
+"""Trainings that are interrupted, diverge, or are continued."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.data import ImageData, Split
+from nas.data.split import MemorySource
+from nas.runs import checkpoint as checkpoints
+from nas.runs.resuming import MAY_CHANGE
+from nas.train.training import Options, build_network, finished_epochs, train
+from search_spaces.arch import Arch
+from tests.train.test_training import RECIPE, same
+
+RECIPES = {
+    "sgd": RECIPE,
+    "everything": dataclasses.replace(
+        RECIPE,
+        optimizer="rmsproptf",
+        lr=0.005,
+        warmup_epochs=1,
+        ema_decay=0.9,
+        mixup=0.2,
+        cutmix=0.5,
+        drop_rate=0.2,
+        drop_path_rate=0.1,
+        clip_grad=1.0,
+        schedule="step",
+        decay_rate=0.9,
+        augment="crop_flip_erase",
+        zero_init_residual=True,
+    ),
+    "adamw": dataclasses.replace(RECIPE, optimizer="adamw", lr=0.005, drop_rate=0.1),
+}
+
+
+class Stopped(Exception):
+    """What an interruption raises in these tests."""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    plain = build_network(arch, recipe, seed=1)
+    expected = train(plain, data, recipe, seed=1, options=Options(tmp_path / "whole.pt"))
+
+    def stop(epoch: int, record: dict[str, float]) -> None:
+        if epoch > begun:
+            raise Stopped
+
+    for begun in range(recipe.epochs - 1):  # interrupted in the second epoch it does, each time in a fresh network
+        torch.manual_seed(begun)
+        network = build_network(arch, recipe, seed=99 if begun else 1)
+        with pytest.raises(Stopped):
+            train(network, data, recipe, seed=1, options=Options(tmp_path / "cut.pt", on_epoch=stop))
+        assert finished_epochs(tmp_path / "cut.pt") == begun + 1
+    train(build_network(arch, recipe, seed=97), data, recipe, seed=1, options=Options(tmp_path / "cut.pt"))
+    network = build_network(arch, recipe, seed=98)
+    steps: list[int] = []
+    found = train(network, data, recipe, seed=1, options=Options(tmp_path / "cut.pt", on_step=steps.append))
+    assert not steps
+    assert same(dict(plain.state_dict()), dict(network.state_dict()))
+    whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
+    for state in (whole, cut):
+        state["progress"].pop("seconds")
+    assert same(whole, cut)
+    for figures in (expected, found):
+        figures.pop("train_seconds")
+    assert expected == found
+
+
+def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    network = build_network(arch, RECIPE)
+    expected = train(network, data, RECIPE)
+    done = 0
+
+    def stop(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done == 7:  # of 5 an epoch
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(build_network(arch, RECIPE), data, RECIPE, options=Options(tmp_path / "a.pt", on_step=stop))
+    assert finished_epochs(tmp_path / "a.pt") == 1
+    again = build_network(arch, RECIPE, seed=5)
+    found = train(again, data, RECIPE, options=Options(tmp_path / "a.pt"))
+    assert found["loss"] == expected["loss"]
+    assert same(dict(network.state_dict()), dict(again.state_dict()))
+
+
+@pytest.mark.parametrize("step", [2, 8])  # in the first and in the second epoch
+def test_loss_that_is_no_number(step: int, arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    network = build_network(arch, RECIPE)
+    calls = 0
+
+    def poison(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        nonlocal calls
+        calls += module.training
+        return output * math.nan if calls == step and module.training else output
+
+    network.register_forward_hook(poison)
+    with pytest.raises(ValueError, match=rf"the loss is nan in epoch {1 + step // 5}, step {step % 5}: .* lower"):
+        train(network, data, RECIPE, options=Options(path))
+    assert calls == step
+    assert path.exists() == (step > 5)
+    if path.exists():  # the good epoch is there to go on from
+        assert all(bool(torch.isfinite(value).all()) for value in checkpoints.load(path)["network"].values())
+        again, whole = build_network(arch, RECIPE), build_network(arch, RECIPE)
+        assert train(again, data, RECIPE, options=Options(path))["loss"] == train(whole, data, RECIPE)["loss"]
+
+
+def test_a_lower_learning_rate_cures_and_more_epochs_continue(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=1)
+    train(build_network(arch, recipe), data, recipe, options=Options(path))
+    longer = dataclasses.replace(recipe, epochs=2)
+    found = train(build_network(arch, recipe), data, longer, options=Options(path, MAY_CHANGE))
+    assert found["loss"] == train(build_network(arch, recipe), data, longer)["loss"]  # a schedule without an end
+    lower = dataclasses.replace(longer, epochs=3, lr=0.001)
+    records: list[dict[str, float]] = []
+    train(
+        *(build_network(arch, recipe), data, lower),
+        options=Options(path, MAY_CHANGE, on_epoch=lambda _, record: records.append(record)),
+    )
+    assert [record["lr"] for record in records] == [0.001]
+    for change, name in (({"schedule": "cosine"}, "schedule"), ({"augment": "none"}, "augment")):
+        with pytest.raises(ValueError, match=f"recipe.{name} is "):
+            changed = dataclasses.replace(lower, epochs=4, **change)
+            train(build_network(arch, recipe), data, changed, options=Options(path, MAY_CHANGE))
+
+
+def test_diverging_learning_rate_is_reported(arch: Arch, data: ImageData) -> None:
+    recipe = dataclasses.replace(RECIPE, lr=1e30, schedule="constant")
+    with pytest.raises(ValueError, match=r"lower the recipe's lr \(1e\+30\)"):
+        train(build_network(arch, recipe), data, recipe)
+
+
+def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    train(build_network(arch, recipe), data, recipe, options=Options(path))
+    before = path.read_bytes()
+    for changes, message in (
+        ({"seed": 3}, "seed is 0, asked is 3; give the same"),
+        ({"recipe": dataclasses.replace(recipe, lr=0.1)}, "recipe.lr is 0.05, asked is 0.1"),
+        ({"options": Options(path, phase="fine_tune")}, 'phase is "train"'),
+        ({"data": data.held_out(0.5, 0)}, "data is "),
+    ):
+        given = {"data": data, "recipe": recipe, "options": Options(path), **changes}
+        with pytest.raises(ValueError, match=message):
+            train(build_network(arch, recipe), **given)
+    pixels = torch.ones_like(data.train.source.images)  # replaced by others of the same name, number and labels
+    source = MemorySource(data.train.source.images + pixels)
+    others = Split(source, data.train.indices, data.train.labels, data.train.mean, data.train.std, data.resolution)
+    with pytest.raises(ValueError, match="data is "):
+        train(build_network(arch, recipe), dataclasses.replace(data, train=others), recipe, options=Options(path))
+    stem = dataclasses.replace(arch.stages[0][0], act="relu6")  # the same weights fit
+    other = dataclasses.replace(arch, stages=((stem,), *arch.stages[1:]))
+    with pytest.raises(ValueError, match="arch is "):
+        train(build_network(other, recipe), data, recipe, options=Options(path))
+    with pytest.raises(ValueError, match="is finished, and what is finished keeps its settings: recipe.lr is 0.05"):
+        changed = dataclasses.replace(recipe, lr=0.1)
+        train(build_network(arch, recipe), data, changed, options=Options(path, MAY_CHANGE))
+    assert path.read_bytes() == before
+    checkpoints.save(path, {"format": "something else"})
+    with pytest.raises(ValueError, match="is not a training checkpoint"):
+        finished_epochs(path)
+    checkpoints.save(path, {"format": "nas.training", "progress": {"epoch": "a", "seconds": 0.0, "train_loss": 1.0}})
+    with pytest.raises(ValueError, match="the progress: epoch must be a whole number >= 0, got 'a'"):
+        finished_epochs(path)
