@@ -30,7 +30,7 @@ from nas.terminal.configuration.composition import card_values
 from nas.train import training
 from nas.train.accelerator import make_accelerator
 from search_spaces import Arch, LayerwiseSpace
-from search_spaces.additive import AdditiveCost
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.recipe import Recipe
 
 RESOLUTION = 16

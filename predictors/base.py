@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from search_spaces.additive import Floats as Floats
+from search_spaces.pricing.additive import Floats as Floats
 from search_spaces.space import Population, Variable
 
 Statistics = Callable[[Population], Floats]

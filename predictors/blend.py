@@ -16,7 +16,7 @@ from predictors.warping import Warp
 from search_spaces.space import Population, Variable
 
 if TYPE_CHECKING:
-    from predictors.encoders import Pretrained
+    from predictors.fbnetv3.encoders import Pretrained
 
 SUM_TO_ONE = 1e3  # weight of the equation that the weights sum to one
 

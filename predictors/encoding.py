@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 from search_spaces.resolution import Size, pixels
 from search_spaces.space import Population, Variable
 

@@ -1,4 +1,4 @@
-"""How architecture encoders learn from free statistics; see `predictors.encoders`."""
+"""How architecture encoders learn from free statistics; see `predictors.fbnetv3.encoders`."""
 
 from __future__ import annotations
 

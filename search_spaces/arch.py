@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces import plain_json
 from search_spaces.blocks import Classifier, Layer, layer_from_dict
-from search_spaces.blocks.checks import MOST_CHANNELS
+from search_spaces.blocks.activations import ACTIVATIONS
+from search_spaces.blocks.parts.checks import MOST_CHANNELS
 from search_spaces.costs import Cost, Shape
+from search_spaces.plain_data import plain_json
 from search_spaces.resolution import Resolution, canonical, size
 
 FORMAT = "nas.arch"
@@ -168,3 +169,10 @@ def _check_count(stages: Sequence[Sequence[Any]]) -> None:
     count = sum(len(stage) for stage in stages)
     if count > MOST_LAYERS:
         raise ValueError(f"an arch has at most {MOST_LAYERS} layers, got {count}")
+
+
+def modules_of(arch: Arch) -> tuple[str, ...]:
+    """The modules to import before `arch` is read where nothing but this package is. Ours register themselves."""
+    kinds = {type(layer).__module__ for layer in arch.layers}
+    acts = {act.__module__ for act in ACTIVATIONS.values() if not isinstance(act, str)}
+    return tuple(sorted(module for module in kinds | acts if not module.startswith("search_spaces.blocks.")))

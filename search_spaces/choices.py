@@ -10,9 +10,9 @@ from typing import Any
 from search_spaces.blocks import Classifier, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
+from search_spaces.pricing.tabulated import Tabulated, applied, of_options
 from search_spaces.resolution import Pixels, Resolution, canonical, size
 from search_spaces.space import Genotype, Steps, Term, Variable
-from search_spaces.tabulated import Tabulated, applied, of_options
 
 Genes = Mapping[int, int] | Sequence[int]  # gene of each variable, by its index
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from search_spaces import fields
 from search_spaces.blocks import KINDS, Classifier, ConvBNAct, Layer
 from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
+from search_spaces.plain_data import fields
 from search_spaces.resolution import Pixels
 from search_spaces.space import LayerwiseSpace, SearchSpace
 

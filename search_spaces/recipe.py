@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces import fields
 from search_spaces.augment import AUGMENTS
+from search_spaces.plain_data import fields
 
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadamw", "rmsprop", "rmsproptf", "lamb", "lion")
 SCHEDULES = ("cosine", "multistep", "step", "linear", "constant")

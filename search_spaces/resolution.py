@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
-from search_spaces.annotations import Form
+from search_spaces.plain_data.annotations import Form
 
 MOST = 2**16  # pixels of a side
 

@@ -23,8 +23,8 @@ from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
-from search_spaces.budgets import Feasible
 from search_spaces.families.fbnet import fbnet
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import LayerwiseSpace, Population
 from tests.methods.candidates.pretended import Pretended
 from tests.test_docs import ROOT, blocks

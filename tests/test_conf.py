@@ -12,7 +12,7 @@ import yaml
 from nas.terminal.command_help import card_groups, documented_keys, options
 from nas.terminal.configuration.cards import argument_types, find_target, parameters
 from nas.terminal.configuration.composition import CONF, compose
-from search_spaces.annotations import check_type
+from search_spaces.plain_data.annotations import check_type
 
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "command")
 CARDS = sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/*.yaml"))

@@ -14,7 +14,7 @@ import pytest
 
 from nas.runs.files import read_json, write_atomic, write_json, write_text
 from nas.runs.stored import Count, record
-from search_spaces.annotations import Range
+from search_spaces.plain_data.annotations import Range
 
 
 def test_write_and_read_back(tmp_path: Path) -> None:

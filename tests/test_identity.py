@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search_spaces import identity
+from search_spaces.plain_data import identity
 
 
 def test_a_digest_ignores_the_order_of_keys_and_sees_every_value() -> None:

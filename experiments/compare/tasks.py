@@ -14,8 +14,8 @@ from nas.data.card import data_of
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train import training
 from nas.train.accelerator import make_accelerator
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, Population, SearchSpace
 

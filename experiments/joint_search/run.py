@@ -19,7 +19,7 @@ from nas.runs.seeding import numpy_generator
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
 from search_spaces.arch import Arch
-from search_spaces.budgets import Feasible
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, SearchSpace, Term, Variable
 
 HERE = Path(__file__).parent

@@ -25,12 +25,12 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
 from nas.train import training
 from nas.train.accelerator import make_accelerator
-from search_spaces.budgets import Feasible, Limit
 from search_spaces.families.fbnetv3.space import fbnetv3
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Genotype, SearchSpace
+from search_spaces.wrappers.joint import JointSpace
 
 RESOLUTION = 16
 SEARCH_IMAGES, VALIDATION_IMAGES, TRAIN_IMAGES, TEST_IMAGES = 600, 1000, 1000, 5000

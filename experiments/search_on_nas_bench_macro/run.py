@@ -25,8 +25,8 @@ from nas.runs.files import write_json
 from predictors.base import Statistics
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.space import Population
 
 QUERIES = (50, 100, 200)

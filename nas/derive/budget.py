@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.derive.settings import check_budget
-from search_spaces.additive import AdditiveCost
-from search_spaces.budgets import Limit, find_anchor
 from search_spaces.costs import Count
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.budgets import Limit, find_anchor
 from search_spaces.space import SearchSpace
 
 

@@ -12,10 +12,10 @@ from nas.derive.setup import DeriveSetup, FinishedSearch
 from nas.derive.within_budget import within_budget
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.trials_file import read_trials
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, Limit, as_typed
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible, Limit, as_typed
 from search_spaces.space import Genotype, Population
+from search_spaces.wrappers.joint import JointSpace
 
 
 def derive_candidates(setup: DeriveSetup, method: CandidateMethod) -> DerivedNetworks:

@@ -18,9 +18,9 @@ from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.runs.files import write_json, write_text
 from nas.runs.stored import Schema, read_record, record
 from nas.terminal.progress import log
-from search_spaces import identity
-from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
+from search_spaces.plain_data import identity
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint
 
-from search_spaces.additive import AdditiveCost
-from search_spaces.integer_programme import GenotypeProgramme
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.integer_programme import GenotypeProgramme
 from search_spaces.space import Genotype
 
 TIGHTER = 1e-6  # the solver's tolerance, by which a limit is tightened where it let a genotype through

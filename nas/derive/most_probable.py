@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.derive.integer_programme import best_under_budget
 from nas.derive.settings import Mode
 from nas.runs.seeding import numpy_generator
-from search_spaces.additive import AdditiveCost
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]

@@ -18,9 +18,9 @@ from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
 from nas.terminal.next_command import train_command
 from nas.terminal.progress import log, table
-from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
-from search_spaces.budgets import Limit
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.budgets import Limit
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 

@@ -17,9 +17,9 @@ from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.problem import Problem
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
-from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
+from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", "macs", "params")
 TABLE = "table.json"  # of a run directory

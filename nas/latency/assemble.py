@@ -15,10 +15,10 @@ from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.interpolation import Interpolation, TableRow
 from nas.latency.tables.proof import Proof
 from nas.latency.tables.table import LatencyTable, Row, grain
-from search_spaces.additive import Floats
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import Floats
 
 
 def assemble(

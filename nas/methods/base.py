@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.methods.proposal import Proposal
-from search_spaces.additive import AdditiveCost
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nas.data import ImageData
     from nas.networks.network import Network
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 Kind = Literal["supernet", "candidates"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Population, SearchSpace
 
 if TYPE_CHECKING:
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 Score = Callable[[Population], Floats]
 
@@ -71,7 +71,7 @@ def evolve(
     `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. Raises `ValueError` where one of
     `maxima` is out of reach.
     """
-    from search_spaces.budgets import repair
+    from search_spaces.pricing.budgets import repair
 
     space = feasible.space
     maxima = feasible.maxima[None] if maxima is None else np.atleast_2d(np.asarray(maxima, dtype=np.float64))
@@ -116,7 +116,7 @@ def evolve(
 
 
 def _anchor(feasible: Feasible, maxima: Floats) -> NDArray[np.int64]:
-    from search_spaces.budgets import Limit, find_anchor
+    from search_spaces.pricing.budgets import Limit, find_anchor
 
     limits = [Limit(f.name, f.cost, float(m)) for f, m in zip(feasible.limits, maxima, strict=True)]
     return find_anchor(limits, len(feasible.space.variables))

@@ -10,14 +10,14 @@ import numpy as np
 
 from nas.methods.proposal import Proposal
 from nas.runs.seeding import derive_seed
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Population
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 Direction = Literal["maximize", "minimize"]
 

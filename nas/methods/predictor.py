@@ -13,13 +13,13 @@ from nas.methods.proposal import Proposal
 from nas.runs.seeding import derive_seed, numpy_generator
 from predictors.base import Predictor, PredictorCard, Statistics
 from predictors.blanking import Blanked
-from search_spaces.additive import Floats
-from search_spaces.joint import JointSpace
-from search_spaces.silent import SilentGenes
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Population, SearchSpace, Variable
+from search_spaces.wrappers.joint import JointSpace
+from search_spaces.wrappers.silent import SilentGenes
 
 if TYPE_CHECKING:
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 
 class PredictorSearch(CandidateMethod):

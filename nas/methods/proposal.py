@@ -10,12 +10,12 @@ import numpy as np
 
 from nas.methods.evolution import Front
 from nas.runs.seeding import numpy_generator
-from search_spaces.additive import Floats
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Population
+from search_spaces.wrappers.joint import JointSpace
 
 if TYPE_CHECKING:
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 ATTEMPTS = 40  # draws of new genotypes before a space too large to list counts as exhausted
 

@@ -11,7 +11,7 @@ from nas.methods.proposal import Proposal
 from search_spaces.space import Population
 
 if TYPE_CHECKING:
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 
 class RegularizedEvolution(CandidateMethod):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from nas.methods.base import CandidateMethod
 from nas.methods.optuna_proposal import OptunaProposal
 from nas.methods.proposal import Proposal
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Population
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from search_spaces.budgets import Feasible
+    from search_spaces.pricing.budgets import Feasible
 
 
 class TPE(CandidateMethod):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from nas.runs.stored import Positive, Schema, record
-from search_spaces.annotations import Range
 from search_spaces.arch import Arch
+from search_spaces.plain_data.annotations import Range
 
 CONFIG: Schema = {"architecture": str, "num_classes": int, "model_args": dict, "pretrained_cfg": dict, "nas": dict}
 ABOUT: Schema = {

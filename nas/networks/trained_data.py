@@ -9,7 +9,7 @@ import torch
 from nas.data import ImageData
 from nas.networks import model_folder
 from nas.terminal.progress import log
-from search_spaces.identity import plain
+from search_spaces.plain_data.identity import plain
 
 
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:

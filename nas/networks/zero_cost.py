@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from nas.networks.network import build_network
 from nas.runs.seeding import derive_seed
 from predictors.base import Floats, Statistics
-from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.blocks.activations import ACTIVATIONS
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Population, SearchSpace
 
 RIDGE = 1e-6  # relative, on the diagonal of NASWOT's kernel: two images may light the same units

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search_spaces import plain_json
+from search_spaces.plain_data import plain_json
 
 FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
@@ -80,7 +80,8 @@ def write_json(path: str | Path, data: Any) -> Path:
 def read_json(path: str | Path, what: str) -> Any:
     """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault.
 
-    What is not plain data (see `search_spaces.plain_json`) is a fault. Types and ranges: `nas.runs.stored.read_record`.
+    What is not plain data (see `search_spaces.plain_data.plain_json`) is a fault. Types and ranges:
+    `nas.runs.stored.read_record`.
     """
     path = Path(path)
     try:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from nas.runs.files import write_atomic, write_text
 from nas.terminal.progress import log
-from search_spaces import plain_json
+from search_spaces.plain_data import plain_json
 
 FILE = "metrics.jsonl"
 PHASES = ("search", "train")  # in the order a run has them; any other comes last

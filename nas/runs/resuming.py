@@ -10,8 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from search_spaces import identity
-from search_spaces.identity import Identity
+from search_spaces.plain_data import identity
+from search_spaces.plain_data.identity import Identity
 
 FIXES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
 SEARCH_FIXES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")

@@ -22,7 +22,7 @@ from nas.runs.result_file import read_environment
 from nas.terminal.configuration.override_text import command
 from nas.terminal.configuration.plain_yaml import read_yaml, write_yaml
 from nas.terminal.progress import log
-from search_spaces import identity
+from search_spaces.plain_data import identity
 
 __all__ = ["Run", "read_metrics"]
 

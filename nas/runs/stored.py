@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from nas.runs.files import read_json
-from search_spaces.annotations import Range, check_type
+from search_spaces.plain_data.annotations import Range, check_type
 
 Schema = Mapping[str, Any]
 """From the name of a field to the annotation that its value must fit; `| None` also allows it to be missing.

@@ -10,7 +10,7 @@ from nas.runs.run import Run
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
-from search_spaces.budgets import Feasible
+from search_spaces.pricing.budgets import Feasible
 
 
 def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, prices: Prices) -> Found:

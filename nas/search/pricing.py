@@ -13,8 +13,8 @@ from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable
 from nas.runs.run import Run
 from nas.search.setup import SearchSetup
-from search_spaces.additive import AdditiveCost
-from search_spaces.budgets import Limit
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.budgets import Limit
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
 from nas.terminal.progress import format_seconds, log, table
 from search_spaces.arch import Arch
-from search_spaces.joint import JointSpace
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, LayerwiseSpace
+from search_spaces.wrappers.joint import JointSpace
 
 
 @dataclass(frozen=True)

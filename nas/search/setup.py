@@ -23,9 +23,9 @@ from nas.methods.candidates.training_job import search_recipe
 from nas.search.settings import Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
-from search_spaces.budgets import Limit
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Limit
 from search_spaces.recipe import Recipe
+from search_spaces.wrappers.joint import JointSpace
 
 SETTINGS = "nas.methods.candidates.loop.CandidateSettings"
 

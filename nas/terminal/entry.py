@@ -40,7 +40,7 @@ from nas.terminal.error_lines import USER_ERROR, Terminated, report
 from nas.terminal.progress import log
 from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
-from search_spaces.annotations import check_type
+from search_spaces.plain_data.annotations import check_type
 
 __all__ = [
     "DictConfig",

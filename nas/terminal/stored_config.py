@@ -19,7 +19,7 @@ from nas.terminal.configuration.composition import CONF, targets
 from nas.terminal.configuration.moved_targets import moved
 from nas.terminal.configuration.override_text import command, literal
 from nas.terminal.renamed_keys import present_config
-from search_spaces.identity import differences
+from search_spaces.plain_data.identity import differences
 
 HARMLESS = ("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root")
 SPOKEN_FOR = ("resume", "debug", "run_dir")

@@ -2,7 +2,7 @@
 
 A new kind is a new file here (or anywhere, if it is imported before its layers are read): a frozen dataclass under
 `@register`. The files of this folder are found by themselves; those that other packages name are exported. `parts`
-holds what the torch modules share; nothing else here imports torch before a layer is built.
+holds what they share; nothing here imports torch before a layer is built.
 """
 
 import importlib

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.blocks import checks
 from search_spaces.blocks.layer import Layer, Role, register
-from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.blocks.parts import checks
+from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from search_spaces import fields
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Cost, Shape, total
+from search_spaces.plain_data import fields
 
 if TYPE_CHECKING:
     from torch import nn

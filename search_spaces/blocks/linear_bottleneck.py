@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.blocks import checks
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
-from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.blocks.parts import checks
+from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
 

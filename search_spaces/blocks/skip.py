@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.blocks import checks
 from search_spaces.blocks.conv_bn_act import ConvBNAct
 from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
+from search_spaces.blocks.parts import checks
 from search_spaces.costs import Conv, Shape
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.blocks.activations import ACTIVATIONS, GATES
-from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, make_divisible
 
 if TYPE_CHECKING:

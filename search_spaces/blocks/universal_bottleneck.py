@@ -6,11 +6,11 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.blocks import checks
 from search_spaces.blocks.fused_bottleneck import FusedBottleneck
 from search_spaces.blocks.inverted_residual import InvertedResidual
 from search_spaces.blocks.layer import InnerWidths, Layer, register
-from search_spaces.blocks.lazy import attributes, torch_class
+from search_spaces.blocks.parts import checks
+from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Cost, Shape, make_divisible, total
 

@@ -7,7 +7,7 @@ import pytest
 
 from nas.derive.integer_programme import best_under_budget
 from nas.derive.most_probable import Derivation, argmax, derive, log_probability, sample
-from search_spaces.additive import AdditiveCost
+from search_spaces.pricing.additive import AdditiveCost
 
 
 def problem(seed: int, sizes: tuple[int, ...] = (4, 3, 5, 2, 4)) -> tuple[tuple, AdditiveCost]:

@@ -21,8 +21,8 @@ from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
 from nas.terminal.entry import plain
 from search_spaces import Arch
-from search_spaces.budgets import Feasible
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Feasible
+from search_spaces.wrappers.joint import JointSpace
 
 COUNT = 24
 SETTINGS = [

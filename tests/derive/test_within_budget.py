@@ -11,7 +11,7 @@ from nas.derive.budget import Budget, resolve_budget
 from nas.derive.handover import propose_ranked
 from nas.derive.most_probable import NothingWithin
 from nas.derive.within_budget import Clock, Derived, within_budget
-from search_spaces.additive import AdditiveCost
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype
 
 COST = AdditiveCost.of_rows(0.0, (np.arange(1, 101) / 10,))  # one variable: network g takes 0.1 (g + 1) ms

@@ -11,7 +11,7 @@ from nas.data.arrays import npz
 from nas.latency.kit import import_kit
 from nas.latency.measuring.journal import seal
 from search_spaces.families.fbnet import fbnet
-from search_spaces.identity import digest
+from search_spaces.plain_data.identity import digest
 from tests.fuzz.readers import (
     continue_run,
     derive_again,

@@ -24,7 +24,7 @@ from nas.latency.tables import origin, reuse
 from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.space import rexnet
-from search_spaces.joint import single
+from search_spaces.wrappers.joint import single
 
 SMALL = Effort(fit_networks=6, held_out_networks=4, rounds=2, network_rounds=2, visit_ms=0.3, network_visit_ms=2.0)
 SPACE = fbnet(16, num_classes=10, width=0.25, candidates=("k3_e1", "k5_e3", "skip"))

@@ -13,12 +13,12 @@ from nas.latency.device import Device
 from nas.latency.imports import FORMATS, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.imports.positions import SINGLE_PATH_REST_MS
-from search_spaces.additive import price
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, PooledConv, SqueezeExcite
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
+from search_spaces.pricing.additive import price
 from tests.latency.foreign_tables import (
     CIFAR,
     HELP,

@@ -24,7 +24,7 @@ from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Univer
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.mobile.space import mobile
-from search_spaces.joint import single
+from search_spaces.wrappers.joint import single
 from tests.search_spaces.families.test_mobile import mixed, seven_convolutions, small_mobilenetv2
 
 WIDTHS = (8, 16, 24, 32, 40, 48, 64, 80)

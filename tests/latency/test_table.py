@@ -15,10 +15,10 @@ from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.measure import Measurement
 from nas.latency.tables.table import LatencyTable, entries, table_path
-from search_spaces.additive import price
 from search_spaces.blocks import InvertedResidual, Skip
 from search_spaces.costs import Shape
 from search_spaces.families.fbnet import fbnet
+from search_spaces.pricing.additive import price
 from search_spaces.space import LayerwiseSpace
 
 

@@ -17,8 +17,8 @@ from nas.runs import checkpoint as checkpoints
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
 from nas.train.accelerator import make_accelerator
-from search_spaces.additive import AdditiveCost
 from search_spaces.from_card import from_card
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 FULL = digits(8)

@@ -13,8 +13,8 @@ from nas.methods.base import Task
 from nas.methods.dnas import DNAS
 from nas.methods.loops.dnas_state import DNASState
 from search_spaces import LayerwiseSpace
-from search_spaces.additive import AdditiveCost
 from search_spaces.from_card import from_card
+from search_spaces.pricing.additive import AdditiveCost
 from tests.methods import gradient_task
 from tests.methods.gradient_task import (
     DATA,

@@ -18,7 +18,6 @@ from nas.networks.network import build_network
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
 from nas.train.accelerator import make_accelerator
-from search_spaces.budgets import Feasible, Limit
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.families.mobile.space import mobile
@@ -26,6 +25,7 @@ from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_la
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.from_card import from_card
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.space import SearchSpace
 from tests.search_spaces.every_kind import every_kind
 

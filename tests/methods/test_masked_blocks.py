@@ -18,7 +18,6 @@ from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.masked_plan import masked_plan
 from nas.methods.supernets.paths import draw_path, initial_theta
-from search_spaces.additive import AdditiveCost
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, PooledConv, Skip
 from search_spaces.choices import Chain, combine, constant, repeated
 from search_spaces.families.fbnetv3.space import fbnetv3
@@ -26,6 +25,7 @@ from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.from_card import from_card
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
 from tests.methods.gradient_task import Records, check_budget_steers, check_continues

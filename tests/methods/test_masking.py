@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.masked_plan import check_widths_alone, masked_plan
-from search_spaces.additive import AdditiveCost
 from search_spaces.blocks import ConvBNAct, InvertedResidual
 from search_spaces.choices import Chain, combine, constant
 from search_spaces.composed import ComposedSpace
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.from_card import from_card
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import SearchSpace
 
 

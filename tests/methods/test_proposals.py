@@ -11,15 +11,15 @@ from nas.methods.predictor import PredictorProposal
 from nas.methods.proposal import Proposal
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
-from predictors.encoders import pretrain
-from search_spaces.budgets import Feasible, Limit
+from predictors.fbnetv3.encoders import pretrain
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.fbnetv3.space import fbnetv3
-from search_spaces.joint import JointSpace, single
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Population, SearchSpace
+from search_spaces.wrappers.joint import JointSpace, single
 from tests.search_spaces.test_composed import with_own_kernels
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -219,7 +219,7 @@ def test_an_encoder_is_pre_trained_once_a_search(monkeypatch: pytest.MonkeyPatch
         learned.append(args)
         return pretrain(*args)
 
-    monkeypatch.setattr("predictors.encoders.pretrain", counted)
+    monkeypatch.setattr("predictors.fbnetv3.encoders.pretrain", counted)
     card = {
         "_target_": "predictors.fbnetv3.FBNetV3",
         "members": 2,

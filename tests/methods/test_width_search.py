@@ -12,9 +12,9 @@ import pytest
 from nas.derive.integer_programme import best_under_budget
 from nas.methods.base import Task
 from nas.methods.masking import Masking
-from search_spaces.additive import AdditiveCost
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
 from tests.methods.gradient_task import Records, check_continues

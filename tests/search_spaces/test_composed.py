@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from search_spaces.additive import AdditiveCost
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.silent import SilentGenes
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype, Term, Variable
+from search_spaces.wrappers.silent import SilentGenes
 
 RESOLUTIONS, WIDTHS, DEPTHS, KERNELS = (16, 24), (8, 16, 24), (1, 2), (3, 5)
 

@@ -12,9 +12,9 @@ import yaml
 import conf
 from nas.terminal.configuration import cards
 from search_spaces.families.fbnet import fbnet
-from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace, recipe_space
+from search_spaces.wrappers.joint import JointSpace, single
 
 BASE = Recipe(epochs=10, batch_size=32, lr=0.01, warmup_epochs=1)
 CARDS = Path(conf.__file__).parent / "recipe_space"

@@ -13,7 +13,6 @@ from nas.data.space import build_space
 from nas.networks.network import build_network
 from nas.terminal.configuration.composition import CONF
 from search_spaces import Arch, LayerwiseSpace, SearchSpace
-from search_spaces.additive import price
 from search_spaces.blocks import Classifier, ConvBNAct, Skip
 from search_spaces.costs import Count
 from search_spaces.families.fbnet import fbnet
@@ -22,9 +21,10 @@ from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2, mobilenetv2_layerwise
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.additive import price
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.joint import JointSpace
 from tests.search_spaces.every_kind import every_kind
 
 RECIPES = recipe_space(Recipe(epochs=1, batch_size=8, lr=0.1), lr=[0.1, 0.2])

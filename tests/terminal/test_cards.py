@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from nas.terminal.configuration.cards import build, find_target
-from search_spaces.annotations import check_type, describe
+from search_spaces.plain_data.annotations import check_type, describe
 from search_spaces.resolution import Pixels
 
 HERE = __name__

@@ -17,11 +17,11 @@ from nas.runs.files import write_json
 from nas.runs.machine import cpu_model
 from predictors.baselines import GaussianProcess, RandomForest
 from predictors.process import StructuredProcess
-from search_spaces.budgets import Feasible, Limit
 from search_spaces.families.fbnetv3.space import fbnetv3
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.joint import JointSpace
 
 HERE = Path(__file__).parent
 EVALUATIONS, TRAINED, REPEATS = 50_000, 200, 3

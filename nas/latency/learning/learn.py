@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search_spaces.additive import Floats, price
+from search_spaces.pricing.additive import Floats, price
 from search_spaces.space import LayerwiseSpace, Population
 
 Basis = tuple[Floats, float]

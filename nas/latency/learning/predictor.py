@@ -25,8 +25,8 @@ from nas.latency.device import Device
 from nas.latency.learning.features import network_features
 from nas.latency.tables.proof import MARGIN_QUANTILE, Errors, Proof
 from nas.latency.tables.table import LatencyTable
-from search_spaces.additive import Floats
 from search_spaces.arch import Arch
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import LayerwiseSpace
 
 TABLE = "table"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.latency.learning.learn import Additive, Basis, fit_additive, shared_rows, work
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import LayerwiseSpace, Population
 
 # Prior standard deviations, chosen once on the meta-training devices of the experiment `help_fbnet_few_shot`.

@@ -16,8 +16,7 @@ import sys
 from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.runtimes import check_local, runtime_named
-from search_spaces.arch import Arch
-from search_spaces.own_code import modules_of
+from search_spaces.arch import Arch, modules_of
 
 
 def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 
 FREE = 1e3  # prior standard deviation of a coefficient that is left free, in units of its natural size
 

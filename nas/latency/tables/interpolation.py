@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from nas.latency.tables.calibrate import LEAST_SHARE
-from search_spaces.additive import Floats
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import Floats
 
 TableRow = tuple[Layer, Shape]
 BLOCK = 16  # channels: of a vector of 512 bits

@@ -8,7 +8,7 @@ from typing import Any
 from nas.latency.device import Device
 from nas.latency.measuring.timing import measuring_version
 from nas.latency.runtimes import environment
-from search_spaces.identity import Identity, differences
+from search_spaces.plain_data.identity import Identity, differences
 
 LOCAL = "local"  # the name of whatever machine we run on
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.latency.tables import fields
 from predictors.metrics import kendall_tau, spearman
-from search_spaces.additive import Floats
+from search_spaces.pricing.additive import Floats
 
 # The gate of a good table.
 MAX_MAPE_PERCENT = 3.0

@@ -10,7 +10,7 @@ from nas.latency.device import Device
 from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.progress import log
-from search_spaces.identity import digest, plain
+from search_spaces.plain_data.identity import digest, plain
 from search_spaces.space import SearchSpace
 
 

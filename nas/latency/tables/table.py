@@ -22,10 +22,10 @@ from nas.latency.tables.interpolation import Interpolation, anchors
 from nas.latency.tables.origin import elsewhere
 from nas.latency.tables.proof import Proof
 from nas.runs.files import read_json, write_json
-from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer, layer_from_dict
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.resolution import canonical
 from search_spaces.space import LayerwiseSpace, SearchSpace
 

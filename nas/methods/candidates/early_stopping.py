@@ -13,7 +13,7 @@ from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.candidates.trials import Outcome
 from nas.runs.stored import Positive, Schema, record
 from predictors.early_stopping import FEWEST, stopping_rule
-from search_spaces.annotations import Range
+from search_spaces.plain_data.annotations import Range
 from search_spaces.recipe_space import RecipeSpace
 
 NOTE = "stopping"  # where a `Stop` is kept with the trials

@@ -16,8 +16,8 @@ from nas.methods.candidates.trials_file import named_costs
 from nas.runs.files import write_json
 from nas.runs.run import Run
 from nas.runs.stored import NonNegative, read_record
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible
 
 ID = "id.json"
 # what a finished search made of its candidates; more of them may make it another

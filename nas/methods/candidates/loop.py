@@ -22,10 +22,10 @@ from nas.methods.proposal import Proposal
 from nas.runs.run import Run
 from nas.terminal.progress import Advance, log, phase
 from predictors.early_stopping import FEWEST
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible, as_typed
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible, as_typed
 from search_spaces.space import Genotype, Population
+from search_spaces.wrappers.joint import JointSpace
 
 WAIT_SECONDS = 5.0  # between two signs of life of what is under way
 POLL_SECONDS = 1.0  # while only other processes train

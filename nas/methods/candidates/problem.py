@@ -12,8 +12,8 @@ from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
 from nas.networks.creation import resolve
 from nas.terminal.configuration import cards
-from search_spaces.joint import JointSpace, single
 from search_spaces.recipe import Recipe
+from search_spaces.wrappers.joint import JointSpace, single
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from nas.methods.candidates.storage import (
     sqlite_file,
     unusable,
 )
-from search_spaces import identity as identities
-from search_spaces.identity import Identity
+from search_spaces.plain_data import identity as identities
+from search_spaces.plain_data.identity import Identity
 
 IDENTITY = "identity"  # what the study's trials depend on
 NO_LOCKS_CURE = "put it on a local disk, or name a database server: search.storage=postgresql://..."

@@ -11,9 +11,9 @@ import torch
 
 from nas.methods.candidates.training_job import TrainingJob
 from nas.train.training import TRAINING_VERSION
-from search_spaces.budgets import Feasible
-from search_spaces.identity import Identity, digest
-from search_spaces.joint import JointSpace
+from search_spaces.plain_data.identity import Identity, digest
+from search_spaces.pricing.budgets import Feasible
+from search_spaces.wrappers.joint import JointSpace
 
 
 def study_identity(feasible: Feasible, method: object, job: TrainingJob, stop_correlation: float | None) -> Identity:

@@ -16,12 +16,11 @@ from nas.methods.candidates.kept_data import KeptData
 from nas.runs.seeding import derive_seed
 from nas.train import training
 from nas.train.accelerator import Compute, make_accelerator
-from search_spaces.arch import Arch
-from search_spaces.joint import JointSpace
-from search_spaces.own_code import modules_of
+from search_spaces.arch import Arch, modules_of
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution
 from search_spaces.space import Genotype
+from search_spaces.wrappers.joint import JointSpace
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.identity import digest
+from search_spaces.plain_data.identity import digest
 from search_spaces.space import Genotype
 
 COUNTS = {"round": 0, "place": 0, "count": 1, "attempt": 1}  # whole numbers of a trial, and the least of each

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from nas.methods.candidates.shared_study import SharedStudy, spoken
 from nas.methods.candidates.storage import FAILURES, damaged
 from nas.methods.candidates.trial_schema import check_trial, trial_digest
-from search_spaces.identity import Identity
+from search_spaces.plain_data.identity import Identity
 from search_spaces.space import Genotype, Variable
 
 GRACE_SECONDS = 300.0  # a running trial without a sign of life for this long belongs to a process that is gone

@@ -11,11 +11,11 @@ import numpy as np
 from nas.methods.candidates.trial_schema import check_genotype, check_score
 from nas.methods.candidates.trials import Outcome
 from nas.runs.files import read_json, write_json
-from search_spaces.additive import Floats
-from search_spaces.budgets import Feasible
-from search_spaces.identity import digest
-from search_spaces.joint import JointSpace
+from search_spaces.plain_data.identity import digest
+from search_spaces.pricing.additive import Floats
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Population
+from search_spaces.wrappers.joint import JointSpace
 
 NAME = "trials.json"
 

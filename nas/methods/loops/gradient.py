@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nas.methods.base import SupernetMethod, Task
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_FIXES
-from search_spaces.identity import digest
+from search_spaces.plain_data.identity import digest
 
 if TYPE_CHECKING:
     from nas.methods.loops.state import State

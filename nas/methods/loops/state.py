@@ -14,7 +14,7 @@ from nas.runs import checkpoint as checkpoints
 from nas.runs.resuming import check_checkpoint
 from nas.runs.stored import Count, NonNegative, record
 from nas.terminal.progress import log
-from search_spaces.identity import Identity
+from search_spaces.plain_data.identity import Identity
 
 FORMAT = "nas.gradient_search"
 PROGRESS = {"epochs_done": Count, "multiplier": float, "seconds": NonNegative, "identity": dict}  # of a checkpoint

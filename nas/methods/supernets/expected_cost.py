@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.additive import AdditiveCost, merged_tables
+from search_spaces.pricing.additive import AdditiveCost, merged_tables
 
 
 class ExpectedCost:

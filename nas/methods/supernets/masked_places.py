@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.additive import Floats
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import Floats
 from search_spaces.space import Genotype
 
 if TYPE_CHECKING:

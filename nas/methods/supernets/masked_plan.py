@@ -15,8 +15,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.blocks.layer import InnerWidths
 from search_spaces.costs import Shape
-from search_spaces.monotone import MonotoneSpace
 from search_spaces.space import SearchSpace
+from search_spaces.wrappers.monotone import MonotoneSpace
 
 WIDTHS = ("out_channels", "expand_ratio")  # fields of layers that masks of their channels stand for
 Step = tuple[Layer, Shape]  # a layer with the shape of its input

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from nas.terminal.configuration.card_roles import ROLES, check_given, check_made, check_places, check_target
 from nas.terminal.configuration.moved_targets import MOVED
-from search_spaces import plain_json
-from search_spaces.annotations import check_type, is_mapping, is_sequence
+from search_spaces.plain_data import plain_json
+from search_spaces.plain_data.annotations import check_type, is_mapping, is_sequence
 
 PLAIN = (Mapping, list, tuple, str, int, float, bool)  # what a configuration of cards and settings holds
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from search_spaces import plain_json
+from search_spaces.plain_data import plain_json
 
 NODES = 100_000  # values a file may hold, each alias counted as all it stands for
 

@@ -1,1 +1,1 @@
-"""What the torch modules of blocks share."""
+"""What blocks share: checks of their values, and parts of their torch modules."""

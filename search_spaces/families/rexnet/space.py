@@ -25,8 +25,8 @@ from search_spaces.families.rexnet.published import (
     STAGES,
     STEM_CHANNELS,
 )
-from search_spaces.monotone import MonotoneSpace
 from search_spaces.resolution import Pixels, pixels
+from search_spaces.wrappers.monotone import MonotoneSpace
 
 Form = Literal["linear", "piecewise", "free", "monotone"]
 FORMS = ("linear", "piecewise", "free", "monotone")

@@ -16,11 +16,11 @@ from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch
 from nas.runs.run import Run
 from predictors.baselines import RandomForest
-from search_spaces.budgets import Feasible, Limit
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Genotype
+from search_spaces.wrappers.joint import JointSpace
 from tests.methods.gradient_task import few_layers
 
 METHOD = PredictorSearch(

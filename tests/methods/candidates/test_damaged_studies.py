@@ -18,7 +18,7 @@ from nas.methods.candidates import early_stopping, lock_waits, shared_study
 from nas.methods.candidates.log import Clock
 from nas.methods.candidates.trials_file import read_trials, write_trials
 from nas.terminal.error_lines import report
-from search_spaces.budgets import Feasible
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.recipe import Recipe
 from tests.methods.candidates.pretended import joint_space
 from tests.methods.candidates.test_trials import CANDIDATES, store

@@ -17,10 +17,10 @@ from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE
 from nas.runs.run import Run, read_metrics
-from search_spaces.budgets import Feasible
-from search_spaces.joint import JointSpace
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
+from search_spaces.wrappers.joint import JointSpace
 from tests.methods.candidates import pretended
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 from tests.methods.gradient_task import few_layers

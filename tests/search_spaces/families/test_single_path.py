@@ -8,8 +8,8 @@ import pytest
 
 from nas.latency.device import Device
 from nas.latency.imports import import_file
-from search_spaces.additive import price
 from search_spaces.families.single_path import published, single_path
+from search_spaces.pricing.additive import price
 
 PIXEL = Path(__file__).parents[2] / "fixtures" / "single-path-nas" / "pixel1_runtime_model.json"
 K3E3, K3E6, K5E3, K5E6, SKIP = range(5)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from predictors.base import Statistics
 from predictors.encoding import Encoding
-from predictors.fbnetv3_settings import FBNetV3Settings
+from predictors.fbnetv3.settings import FBNetV3Settings
 from search_spaces.space import Population, Variable
 
 if TYPE_CHECKING:
-    from predictors.encoders import Pretrained
-    from predictors.fbnetv3_networks import MLP
+    from predictors.fbnetv3.encoders import Pretrained
+    from predictors.fbnetv3.networks import MLP
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FBNetV3(FBNetV3Settings):
         pretrained: Pretrained | None = None,
     ) -> MLP:
         """The predictor, its encoders pre-trained on `statistics` unless `pretrained` ones are given to reuse."""
-        from predictors.fbnetv3_networks import MLP
+        from predictors.fbnetv3.networks import MLP
 
         if pretrained is None:
             pretrained = self.pretrain(variables=variables, statistics=statistics, seed=seed, pool=pool)
@@ -48,7 +48,7 @@ class FBNetV3(FBNetV3Settings):
         """The encoders alone: worth keeping where many predictors are fitted."""
         import torch
 
-        from predictors.encoders import Encoders, Pretrained, pretrain
+        from predictors.fbnetv3.encoders import Encoders, Pretrained, pretrain
 
         rng = torch.Generator().manual_seed(seed)
         encoders = Encoders(Encoding(variables).width, self.encoder, self.members, rng)

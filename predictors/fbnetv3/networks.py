@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from predictors.base import Floats, not_fitted, training_data
-from predictors.encoders import Pretrained
 from predictors.encoding import Encoding
-from predictors.fbnetv3_settings import FBNetV3Settings
+from predictors.fbnetv3.encoders import Pretrained
+from predictors.fbnetv3.settings import FBNetV3Settings
 from predictors.warping import Warp
 from search_spaces.space import Population, Variable
 

@@ -12,7 +12,7 @@ from predictors.base import Statistics
 from search_spaces.space import Population, Variable
 
 if TYPE_CHECKING:
-    from predictors.process_model import Process
+    from predictors.process.model import Process
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StructuredProcess:
         pool: Population | None = None,
     ) -> Process:
         """The predictor; statistics enter as normal scores among architectures of the space, or of `pool`."""
-        from predictors.process_model import Process
+        from predictors.process.model import Process
         from predictors.scores import NormalScores
 
         scores = None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from search_spaces.choices import Chain, Choice, combine, constant
-from search_spaces.tabulated import Tabulated, applied, of_results
+from search_spaces.pricing.tabulated import Tabulated, applied, of_results
 
 
 def values(choice: Choice, sizes: list[int]) -> list[object]:

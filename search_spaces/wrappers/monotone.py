@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.additive import AdditiveCost, Floats, minimum
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import AdditiveCost, Floats, minimum
 from search_spaces.space import Genotype, Term
 
 

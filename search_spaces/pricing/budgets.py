@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint
 
-from search_spaces.additive import AdditiveCost, Floats
-from search_spaces.integer_programme import GenotypeProgramme
+from search_spaces.pricing.additive import AdditiveCost, Floats
+from search_spaces.pricing.integer_programme import GenotypeProgramme
 from search_spaces.space import Population, SearchSpace
 
 ENUMERABLE = 100_000  # spaces up to this size are listed rather than sampled

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-from search_spaces.additive import AdditiveCost, Floats, merged_tables
+from search_spaces.pricing.additive import AdditiveCost, Floats, merged_tables
 from search_spaces.space import Genotype
 
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.additive import AdditiveCost
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.tabulated import Tabulated
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace
 from search_spaces.space import Genotype, SearchSpace, Term, Variable
-from search_spaces.tabulated import Tabulated
 
 
 class JointSpace(SearchSpace):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_spaces.additive import AdditiveCost
-from search_spaces.budgets import Feasible, Limit, _least_excess, find_anchor
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.space import rexnet
-from search_spaces.joint import JointSpace, single
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.budgets import Feasible, Limit, _least_excess, find_anchor
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.joint import JointSpace, single
 
 SPACE = fbnet(16, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from search_spaces.annotations import check_type
+from search_spaces.plain_data.annotations import check_type
 
 
 class DataclassInstance(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.pricing.tabulated import Numbers
 from search_spaces.space import Population, SearchSpace
-from search_spaces.tabulated import Numbers
 
 
 class SilentGenes:

@@ -1,0 +1,1 @@
+"""Plain data from files and cards: its types, the dataclasses read from it, JSON text, and identities."""
