@@ -38,7 +38,8 @@ def task(folder: Path, share: float | None = 0.5, seed: int = 0) -> tuple[Task, 
 
 @pytest.mark.parametrize("mode", ["soft", "top2", "hard"])
 def test_interrupted_search_continues_bit_for_bit(mode: str, tmp_path: Path) -> None:
-    check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name))
+    records = check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name, share=0.1))
+    assert records[1]["multiplier"] > 0  # or a lost one would not be seen
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

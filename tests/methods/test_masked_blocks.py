@@ -313,7 +313,7 @@ def task(folder: Path, share: float | None = 0.5) -> tuple[Task, Records]:
 
 @pytest.mark.parametrize("mode", ["soft", "top2", "hard"])
 def test_interrupted_search_continues_bit_for_bit(mode: str, tmp_path: Path) -> None:
-    records = check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name))
+    records = check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name, share=0.1))
     assert "theta_loss" not in records[0] and "theta_loss" in records[1]
 
 

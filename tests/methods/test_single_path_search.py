@@ -54,7 +54,7 @@ def task(
 
 @pytest.mark.parametrize("changes", [{}, PAPER], ids=["default", "paper"])
 def test_interrupted_search_continues_bit_for_bit(changes: dict[str, Any], tmp_path: Path) -> None:
-    check_continues(lambda: method(**changes), lambda name: task(tmp_path / name))
+    check_continues(lambda: method(**changes), lambda name: task(tmp_path / name, share=0.1))
 
 
 def test_other_seeds_give_other_searches(tmp_path: Path) -> None:
