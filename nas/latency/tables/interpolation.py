@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from nas.latency.tables.calibrate import LEAST_SHARE
 from search_spaces.blocks import Layer
@@ -159,6 +158,8 @@ class Interpolation:
         return isolated, max(float(weights @ corrected[members]), LEAST_SHARE * isolated)
 
     def _fit(self, members: list[int], place: Hashable) -> Fit:
+        from scipy.optimize import nnls  # late: commands that measure nothing do not wait for it
+
         places = list(dict.fromkeys(self._forms[i].place for i in members))
         there = np.array([[self._forms[i].place == other for other in places] for i in members], dtype=float)
         features = np.hstack([np.array([self._counts[i] for i in members]), there])
