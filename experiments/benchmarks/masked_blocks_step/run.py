@@ -1,0 +1,108 @@
+"""Time of a training step of a supernet of blocks, widths and depths, beside the same supernet at fixed widths."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.benchmarks.stepping import Step, times_ms, training_step
+from nas.methods.supernets.channel_masks import MaskedNetwork
+from nas.methods.supernets.paths import draw_path, initial_theta
+from nas.runs.files import write_json
+from nas.runs.machine import cpu_model
+from nas.runs.memory import keep_freed_memory
+from search_spaces.from_card import from_card
+from search_spaces.space import SearchSpace
+
+HERE = Path(__file__).parent
+BATCH, CLASSES, PIXELS = 32, 10, 32
+CONV = {"kind": "conv_bn_act", "kernel_size": 3}
+MBCONV = {"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [3, 6]}
+STAGES: list[tuple[list[int], list[int], int]] = [  # channels, depths, stride: a card of dense and depthwise stages
+    ([16, 24, 32], [1, 2], 1),
+    ([32, 48, 64], [1, 2, 3], 2),
+    ([64, 96, 128], [1, 2, 3], 2),
+    ([96, 128, 160, 192], [1, 2], 2),
+]
+
+
+def space(free_widths: bool) -> SearchSpace:
+    """Kinds and depths are searched in both; `free_widths`: channels too, else the largest of each stage."""
+    stages: list[dict[str, Any]] = [
+        {"channels": c if free_widths else c[-1], "depth": d, "stride": s, "blocks": [CONV, MBCONV]}
+        for c, d, s in STAGES
+    ]
+    ends = {"out_channels": 16, "kernel_size": 3}, {"out_channels": 256}
+    return from_card(stages, *ends, "mixed", PIXELS, CLASSES, 3)
+
+
+def step(searched: SearchSpace, learn_theta: bool) -> Step:
+    torch.manual_seed(0)
+    images = torch.randn(BATCH, 3, PIXELS, PIXELS, generator=torch.Generator().manual_seed(1))
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(BATCH).remainder(CLASSES)
+    noise = torch.Generator().manual_seed(0)
+    module = MaskedNetwork(searched).to(memory_format=torch.channels_last).train()
+    sizes = [len(variable) for variable in searched.variables]
+    theta = initial_theta(sizes).requires_grad_(learn_theta)
+    for parameter in module.parameters():
+        parameter.requires_grad_(not learn_theta)
+
+    def forward() -> torch.Tensor:
+        path, _ = draw_path(theta, 5.0, "soft", noise, differentiable=learn_theta)
+        logits: torch.Tensor = module(images, path.rows(sizes))
+        return logits
+
+    return training_step(module, forward, labels)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--save", action="store_true", help="write results.json beside this file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as every training does
+    makers: dict[str, Callable[[], Step]] = {
+        f"{part}, {widths} widths": lambda part=part, widths=widths: step(space(widths == "free"), part == "theta")
+        for part in ("weights", "theta")
+        for widths in ("fixed", "free")
+    }
+    load = os.getloadavg()[0]
+    taken = times_ms(makers, options.repeats, torch.device("cpu"), sampled=())
+    results: dict[str, Any] = {
+        "device": cpu_model(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "repeats": options.repeats,
+        "batch": BATCH,
+        "load_average": [load, os.getloadavg()[0]],
+    }
+    for part in ("weights", "theta"):
+        fixed, free = taken[f"{part}, fixed widths"], taken[f"{part}, free widths"]
+        ratios = sorted(b / a for a, b in zip(fixed, free, strict=True))
+        results[part] = {
+            "fixed_ms": statistics.median(fixed),
+            "free_ms": statistics.median(free),
+            "ratio": statistics.median(ratios),
+            "smallest_ratio": ratios[0],
+            "largest_ratio": ratios[-1],
+            "ratio_of_fastest": min(free) / min(fixed),
+        }
+        row = ", ".join(f"{key} {value:.3g}" for key, value in results[part].items())
+        print(f"{part}: {row}", flush=True)
+    if options.save:
+        write_json(HERE / "results.json", results)
+
+
+if __name__ == "__main__":
+    main()
