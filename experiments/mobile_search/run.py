@@ -28,6 +28,7 @@ TRIALS, FINALISTS = 48, 4  # trainings of a search, the finalists (of the predic
 SEARCH_EPOCHS = 3
 METHODS = ("predictor", "random")
 SEVEN = ("dense", "seven", 1.0)
+FORMS = ("conv_k3", "fused_k3_e4", "ds_k3", "ir_k3_e3", "ir_k3_e6", "ir_k5_e4", "uib_a3_k5_e4")
 
 
 def budget_ms(out: Path) -> tuple[float, dict[str, Any]]:
@@ -38,7 +39,7 @@ def budget_ms(out: Path) -> tuple[float, dict[str, Any]]:
         archs = [network(*SEVEN), *widths.values()]
         seven, *others = shares([a for a in archs if a.macs < 25e6], Device(), 5)
         width, share = min(zip(widths, others, strict=False), key=lambda pair: abs(pair[1].share / seven.share - 1))
-        table = build_table(mobile(32, 10, 1), Device(), out / "tables")
+        table = build_table(mobile(32, 10, 1, forms=FORMS), Device(), out / "tables")
         found = {
             "budget_ms": seven.share * table.environment["reference_ms"],
             "seven_share": seven.share,
@@ -57,6 +58,7 @@ def search(root: str, out: Path, method: str, seed: int, latency_ms: float) -> d
     recipe = RECIPES[IMAGES]
     settings = [
         "space=mobile",
+        f"space.forms=[{','.join(FORMS)}]",
         f"method={method}",
         f"seed={seed}",
         "data=fashion_mnist",
