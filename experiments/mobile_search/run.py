@@ -143,8 +143,9 @@ def report(file: Path) -> None:
         measured = [r for r in found if r["kind"] == "share" and r["name"] == name]
         times = ", ".join(f"{r['share']:.3f}" for r in measured) or "-"
         macs = ", ".join(f"{r['macs'] / 1e6:.2f}" for r in measured) or "-"
-        mean, half = mean_interval(list(by_seed.values()))
-        print(f"| {name} | {times} | {macs} | {mean:.2f} ± {half:.2f} | {len(by_seed)} |")
+        values = list(by_seed.values())
+        shown = "{:.2f} ± {:.2f}".format(*mean_interval(values)) if len(values) > 1 else f"{values[0]:.2f}"
+        print(f"| {name} | {times} | {macs} | {shown} | {len(by_seed)} |")
     for name, other in (("predictor", "random"), ("predictor", "seven convolutions"), ("random", "seven convolutions")):
         common = sorted(top1.get(name, {}).keys() & top1.get(other, {}).keys())
         if len(common) > 1:
