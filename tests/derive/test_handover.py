@@ -39,7 +39,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
 ) -> None:
     """The best is measured 30% over; the next below the lowered limit leaves half of the budget, the third stays."""
     cost = SPACE.cost(lambda layer, shape: layer.cost(shape).macs / 1e5)
-    population = SPACE.sample(30, np.random.default_rng(0))
+    population = SPACE.sample(30, np.random.default_rng(3))  # a draw of which the first are so
     estimates = cost(population)
     slowdown = {SPACE.decode(population[0]).id: 1.3}
     measured: list[str] = []

@@ -60,7 +60,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "needs a layer-wise space" in refused(capsys, "space=fbnetv3", "method=dnas")
+    assert "needs a layer-wise space" in refused(capsys, "space=fbnetv3", "method=single_path")
     assert "search recipes with method=predictor" in refused(capsys, "recipe_space=small_images")
     assert "budget.macs needs method=predictor" in refused(capsys, "budget.macs=1000000")
     assert "arch= leaves only recipes to search" in refused(capsys, "arch=fbnetc_100")
