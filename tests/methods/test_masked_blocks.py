@@ -1,50 +1,22 @@
 """Blocks, widths and depths in one masked network: one-hot weights are networks, mixtures and prices are by hand."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from nas.derive.integer_programme import best_under_budget
-from nas.methods.base import Task
-from nas.methods.dnas import DNAS
 from nas.methods.supernets.channel_masks import MaskedNetwork
-from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.masked_plan import masked_plan
 from nas.methods.supernets.paths import draw_path, initial_theta
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, PooledConv, Skip
-from search_spaces.choices import Chain, combine, constant, repeated
+from search_spaces.choices import Chain, combine, repeated
 from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.families.mobile.space import mobile
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
-from search_spaces.from_card import from_card
-from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import SearchSpace
-from tests.methods import gradient_task
-from tests.methods.gradient_task import Records, check_budget_steers, check_continues
-from tests.methods.test_masking import stirred
-
-CONV = {"kind": "conv_bn_act", "kernel_size": 3}
-MBCONV = {"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3]}
-
-
-def card(*stages: dict[str, Any], stem: int = 8) -> SearchSpace:
-    return from_card(stages, {"out_channels": stem, "kernel_size": 3}, {"out_channels": 24}, "mixed", 8, 10, 1)
-
-
-def mixed() -> SearchSpace:
-    """Dense and depthwise stages of free width and depth."""
-    return card(
-        {"channels": [8, 16], "depth": [1, 2], "blocks": [CONV, {"kind": "inverted_residual", "se": 0.25}]},
-        {"channels": [8, 16, 24], "depth": [1, 2, 3], "stride": 2, "blocks": [CONV, MBCONV]},
-    )
+from tests.methods.masked_networks import CONV, MBCONV, card, check_one_hot, mixed, stirred
 
 
 def optional_stages() -> SearchSpace:
@@ -107,31 +79,15 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
 }
 
 
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Modules and images in double precision: what is left of a difference is not rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("training", [False, True])
 def test_one_hot_weights_are_the_network_alone(name: str, training: bool, double: None) -> None:
     space = SPACES[name]()
     masked = MaskedNetwork(space)
     stirred(masked)
-    images = torch.randn(3, 1, 8, 8)
     largest = [len(v) - 1 for v in space.variables]
-    for genotype in [largest, *space.sample(3, np.random.default_rng(0)).tolist()]:
-        masked.train(training)
-        alone = masked.extract(genotype)
-        assert alone.training == training and alone.arch == space.decode(genotype)
-        with torch.no_grad():
-            torch.testing.assert_close(masked(images, masked.one_hot(genotype)), alone(images), atol=1e-9, rtol=1e-9)
-        # the statistics that the network keeps moved alike
-        for key, value in masked.extract(genotype).state_dict().items():
-            torch.testing.assert_close(value, alone.state_dict()[key], atol=1e-9, rtol=1e-9)
+    genotypes = [largest, *space.sample(3, np.random.default_rng(0)).tolist()]
+    check_one_hot(masked, genotypes, torch.randn(3, 1, 8, 8), training)
 
 
 def test_a_candidates_mask_is_the_probability_of_block_and_channel() -> None:
@@ -226,116 +182,3 @@ def test_what_has_no_probability_is_not_executed(mode: str) -> None:
         assert ran == possible
         executed.append(len(ran))
     assert min(executed) <= 1 and max(executed) <= (1 if mode == "hard" else 2)
-
-
-def chain_cost() -> AdditiveCost:
-    """A width before (2), a kind (2) and a width (2): the first layer's ms by width, the second's by all three."""
-    first = np.array([1.0, 2.0])
-    second = np.array([[[1.0, 2.0], [4.0, 8.0]], [[2.0, 3.0], [5.0, 16.0]]])
-    return AdditiveCost(0.5, ((0,), (0, 1, 2)), (first, second), (2, 2, 2))
-
-
-def test_expected_latency_and_its_gradient_by_hand() -> None:
-    """p = (1/4, 3/4), (1/2, 1/2), (1/2, 1/2): E = 0.5 + 7/4 + (15/4 + 3 * 26/4) / 4 = 8.0625 ms.
-
-    The second layer costs 15/4 behind the narrow width and 26/4 behind the wide one. By theta:
-    dE/dtheta_i = p_i (E_i - E), E_i the expectation where choice i is taken.
-    """
-    theta = [torch.tensor([0.0, np.log(3.0)], requires_grad=True), *(torch.zeros(2, requires_grad=True) for _ in "ab")]
-    expected = ExpectedCost(chain_cost())([row.softmax(0) for row in theta])
-    expected.backward()
-    mean = float(expected.detach())
-    assert mean == pytest.approx(8.0625)
-    narrow, wide = 0.5 + 1 + 15 / 4, 0.5 + 2 + 26 / 4
-    kinds = [0.5 + 1.75 + (a + 3 * b) / 4 for a, b in ((3 / 2, 5 / 2), (12 / 2, 21 / 2))]
-    widths = [0.5 + 1.75 + (a + 3 * b) / 4 for a, b in ((5 / 2, 7 / 2), (10 / 2, 19 / 2))]
-    for row, p, cases in zip(theta, ([0.25, 0.75], [0.5] * 2, [0.5] * 2), ((narrow, wide), kinds, widths), strict=True):
-        wanted = [q * (case - mean) for q, case in zip(p, cases, strict=True)]
-        assert row.grad is not None
-        torch.testing.assert_close(row.grad, torch.tensor(wanted), check_dtype=False)
-
-
-def test_the_price_of_a_one_hot_point_is_that_of_its_network() -> None:
-    """A layer's price depends on its kind, its width, the width before and whether it is there."""
-    space = mixed()
-    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4 + 1.1, 0.25)
-    expectation = ExpectedCost(cost)
-    for genotype in space.sample(5, np.random.default_rng(0)).tolist():
-        hot = [torch.eye(n)[g] for n, g in zip(cost.cardinalities, genotype, strict=True)]
-        steps = list(space.decode(genotype).walk())
-        alone = 0.25 + sum(layer.cost(shape).macs / 1e4 + 1.1 for layer, shape in steps)
-        assert float(expectation(hot)) == pytest.approx(alone)
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (
-            lambda: mobilenetv2(resolutions=(192, 224)),
-            "gets maps of 192x192 and 224x224 pixels .*search one resolution",
-        ),
-        (lambda: rexnet(8, 10, 1, channels="monotone"), "monotone channels are no independent choices"),
-        (
-            lambda: card({"channels": [8, 16], "depth": [1, 2], "blocks": [{**MBCONV, "groups": 2}]}),
-            "stage 1: .*grouped convolutions",
-        ),
-    ],
-)
-def test_what_no_supernet_holds_is_refused_with_the_cure(make: Callable[[], SearchSpace], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        method().check(make())
-
-
-def test_a_stage_left_out_with_its_stride_is_refused() -> None:
-    chain = Chain("strided", (8,), 1)
-    chain.layer(constant(ConvBNAct(8)), constant(8))
-    chain.next_stage()
-    there = chain.choice("there", (False, True))
-    chain.run(combine(lambda there: (ConvBNAct(8, stride=2),) if there else (), there), constant(8))
-    chain.next_stage()
-    chain.layer(constant(ConvBNAct(8)), constant(8))
-    with pytest.raises(ValueError, match=r"can be left out with its stride \(there\).*depth of at least 1"):
-        masked_plan(chain.space(10))
-
-
-# -- the search
-
-
-def method(**changes: Any) -> DNAS:
-    found = gradient_task.method("dnas", **changes)
-    assert isinstance(found, DNAS)
-    return found
-
-
-def task(folder: Path, share: float | None = 0.5) -> tuple[Task, Records]:
-    return gradient_task.task(folder, mixed(), share, per_layer_ms=1.1)
-
-
-@pytest.mark.parametrize("mode", ["soft", "top2", "hard"])
-def test_interrupted_search_continues_bit_for_bit(mode: str, tmp_path: Path) -> None:
-    records = check_continues(lambda: method(mode=mode), lambda name: task(tmp_path / name, share=0.1))
-    assert "theta_loss" not in records[0] and "theta_loss" in records[1]
-
-
-def test_budget_steers_the_expected_latency(tmp_path: Path) -> None:
-    changes = {"epochs": 12, "theta_lr": 0.3, "penalty": 30.0, "batch_size": 160, "mode": "hard"}
-    check_budget_steers(lambda: method(**changes), lambda share: task(tmp_path / str(share), share))
-
-
-def test_the_published_loss_runs_on_widths(tmp_path: Path) -> None:
-    problem, records = task(tmp_path, None)
-    method(loss="fbnet").search(problem)
-    assert all(np.isfinite(record["theta_loss"]) for record in records[1:])
-
-
-def test_a_search_ends_in_a_network_within_the_budget_that_inherits_weights(tmp_path: Path) -> None:
-    problem, _ = task(tmp_path, 0.3)
-    result = method().search(problem)
-    assert problem.limit_ms is not None and result.inherit is not None
-    assert [len(row) for row in result.probabilities] == [len(v) for v in problem.space.variables]
-    assert all(row.sum() == pytest.approx(1) for row in result.probabilities)
-    for genotype in best_under_budget(result.probabilities, problem.cost, problem.limit_ms, count=3):
-        network = result.inherit(genotype)
-        assert sum(layer.cost(shape).macs / 1e4 + 1.1 for layer, shape in network.arch.walk()) <= problem.limit_ms
-    logits: Tensor = network(torch.zeros(2, 1, 8, 8))
-    assert logits.shape == (2, 10) and logits.isfinite().all()

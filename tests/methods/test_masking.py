@@ -1,27 +1,22 @@
-"""Width search: masked networks are their slices, expectations are right, what cannot be masked is refused."""
+"""Width search: masked networks are their slices, and what cannot be masked is refused."""
 
 from __future__ import annotations
 
 import copy
-import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from nas.methods.supernets.channel_masks import MaskedNetwork
-from nas.methods.supernets.expected_cost import ExpectedCost
 from nas.methods.supernets.masked_plan import check_widths_alone, masked_plan
 from search_spaces.blocks import ConvBNAct, InvertedResidual
 from search_spaces.choices import Chain, combine, constant
-from search_spaces.composed import ComposedSpace
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.from_card import from_card
-from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import SearchSpace
+from tests.methods.masked_networks import check_one_hot, stirred
 
 
 def from_stages(*stages: dict, **block: object) -> SearchSpace:
@@ -51,25 +46,6 @@ SPACES = {
 }
 
 
-def stirred(network: nn.Module) -> None:
-    """Batch norms with statistics and affine parts of their own."""
-    generator = torch.Generator().manual_seed(0)
-    for norm in network.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            for tensor in (norm.running_mean, norm.bias.data):
-                tensor.normal_(generator=generator)
-            for tensor in (norm.running_var, norm.weight.data):
-                tensor.uniform_(0.5, 2.0, generator=generator)
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Modules and images in double precision: what is left of a difference is not rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("training", [False, True])
 def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> None:
@@ -78,18 +54,7 @@ def test_one_hot_masks_are_slices(name: str, training: bool, double: None) -> No
     stirred(masked)
     images = torch.randn(4, 1, space.decode([0] * len(space.variables)).resolution, 16)
     ends = [[0] * len(space.variables), [len(v) - 1 for v in space.variables]]
-    for genotype in [*ends, *space.sample(3, np.random.default_rng(0)).tolist()]:
-        masked.train(training)
-        plain = masked.extract(genotype)
-        assert plain.training == training
-        assert plain.arch == space.decode(genotype)
-        with torch.no_grad():
-            torch.testing.assert_close(masked(images, masked.one_hot(genotype)), plain(images), atol=1e-9, rtol=1e-9)
-        # the statistics that the slice keeps moved alike
-        moved, expected = masked.extract(genotype).state_dict(), plain.state_dict()
-        assert moved.keys() == expected.keys()
-        for key in moved:
-            torch.testing.assert_close(moved[key], expected[key], atol=1e-9, rtol=1e-9, msg=key)
+    check_one_hot(masked, [*ends, *space.sample(3, np.random.default_rng(0)).tolist()], images, training)
 
 
 def test_a_mixture_is_what_the_paper_says() -> None:
@@ -126,45 +91,6 @@ def test_a_copy_computes_the_same() -> None:
         assert torch.equal(copy.deepcopy(masked)(x, weights), masked(x, weights))
 
 
-def enumerated(cost: AdditiveCost, probabilities: list[Tensor]) -> float:
-    total = 0.0
-    for genes in itertools.product(*(range(n) for n in cost.cardinalities)):
-        total += float(cost(np.array([genes]))[0]) * float(
-            np.prod([float(p[g]) for p, g in zip(probabilities, genes, strict=True)])
-        )
-    return total
-
-
-def test_expected_macs_at_a_hand_computed_point() -> None:
-    """1x1 convolutions on 2x2 maps, 1 -> a -> b -> 10 classes, a of {8, 16}, b of {8, 24}, head 4.
-
-    E = 4 (E[a] + E[a] E[b] + E[b] 4) + 4 * 10 = 4 (14 + 14 * 12 + 48) + 40 = 960 for E[a] = 14, E[b] = 12.
-    """
-    chain = Chain("tiny", (2,), 1)
-    a, b = (chain.choice(name, options) for name, options in (("a", (8, 16)), ("b", (8, 24))))
-    for width in (a, b, constant(4)):
-        chain.layer(combine(lambda c: ConvBNAct(c), width), width)
-        chain.next_stage()
-    space = chain.space(10)
-    assert isinstance(space, ComposedSpace)
-    found = ExpectedCost(space.count("macs"))([torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25])])
-    assert float(found) == pytest.approx(960)
-
-
-def test_expected_cost_is_the_mean_over_all_networks() -> None:
-    """Also where one width is input and output of a block, so that effective channels would miss its variance."""
-    space = from_stages({}, {"stride": 2}, {}, kind="inverted_residual")
-    cost = space.count("macs")
-    probabilities = [torch.rand(n, dtype=torch.float64).softmax(0) for n in cost.cardinalities]
-    assert float(ExpectedCost(cost)(probabilities)) == pytest.approx(enumerated(cost, probabilities), rel=1e-9)
-    rng = np.random.default_rng(0)
-    latency = space.cost(lambda layer, shape: rng.random())
-    assert float(ExpectedCost(latency)(probabilities)) == pytest.approx(enumerated(latency, probabilities), rel=1e-9)
-    one = space.sample(1, rng)[0].tolist()
-    hot = [torch.eye(n)[g] for n, g in zip(cost.cardinalities, one, strict=True)]
-    assert float(ExpectedCost(cost)(hot)) == space.decode(one).macs
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -185,8 +111,3 @@ def test_what_cannot_be_masked_is_refused(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         space = make()
         check_widths_alone(space, masked_plan(space))
-
-
-def test_monotone_costs_have_no_expectation() -> None:
-    with pytest.raises(ValueError, match="chosen independently"):
-        ExpectedCost(rexnet(16, 10, 1, channels="monotone").count("macs"))
