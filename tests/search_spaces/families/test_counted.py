@@ -6,6 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import timm.models.efficientnet as timm_efficientnet
@@ -98,69 +99,47 @@ def test_every_member_of_these_families_is_counted() -> None:
     assert {name for name, family in zoo.FAMILY_OF.items() if family in families} == set(COUNTED)
 
 
-# Ours and timm's network of a width and a depth.
-SCALED: dict[str, tuple[Callable[[float, float], Arch], Callable[[float, float], torch.nn.Module]]] = {
-    "small": (
-        lambda w, d: mobilenetv3("small", w),
-        lambda w, d: timm_mobilenetv3._gen_mobilenet_v3("mobilenetv3_small_100", w),
-    ),
-    "large": (
-        lambda w, d: mobilenetv3("large", w),
-        lambda w, d: timm_mobilenetv3._gen_mobilenet_v3("mobilenetv3_large_100", w),
-    ),
+# Ours, and timm's function and name of the network: of a width, and of a width and a depth.
+Scaled = tuple[Callable[..., Arch], Callable[..., torch.nn.Module], str]
+WIDENED: dict[str, Scaled] = {
+    "small": (partial(mobilenetv3, "small"), timm_mobilenetv3._gen_mobilenet_v3, "mobilenetv3_small_100"),
+    "large": (partial(mobilenetv3, "large"), timm_mobilenetv3._gen_mobilenet_v3, "mobilenetv3_large_100"),
     "large minimal": (
-        lambda w, d: mobilenetv3("large", w, minimal=True),
-        lambda w, d: timm_mobilenetv3._gen_mobilenet_v3("tf_mobilenetv3_large_minimal_100", w),
+        partial(mobilenetv3, "large", minimal=True),
+        timm_mobilenetv3._gen_mobilenet_v3,
+        "tf_mobilenetv3_large_minimal_100",
     ),
-    "mnasnet a1": (
-        lambda w, d: mnasnet("a1", w),
-        lambda w, d: timm_efficientnet._gen_mnasnet_a1("semnasnet_100", w),
-    ),
-    "mnasnet b1": (
-        lambda w, d: mnasnet("b1", w),
-        lambda w, d: timm_efficientnet._gen_mnasnet_b1("mnasnet_100", w),
-    ),
-    "mnasnet small": (
-        lambda w, d: mnasnet("small", w),
-        lambda w, d: timm_efficientnet._gen_mnasnet_small("mnasnet_small", w),
-    ),
-    "efficientnet": (
-        lambda w, d: efficientnet(w, d),
-        lambda w, d: timm_efficientnet._gen_efficientnet("efficientnet_b0", w, d),
-    ),
-    "efficientnet lite": (
-        lambda w, d: efficientnet(w, d, lite=True),
-        lambda w, d: timm_efficientnet._gen_efficientnet_lite("efficientnet_lite0", w, d),
-    ),
+    "mnasnet a1": (partial(mnasnet, "a1"), timm_efficientnet._gen_mnasnet_a1, "semnasnet_100"),
+    "mnasnet b1": (partial(mnasnet, "b1"), timm_efficientnet._gen_mnasnet_b1, "mnasnet_100"),
+    "mnasnet small": (partial(mnasnet, "small"), timm_efficientnet._gen_mnasnet_small, "mnasnet_small"),
     **{
-        design: (
-            lambda w, d, design=design: mobilenetv4(design, w),
-            lambda w, d, design=design: timm_mobilenetv3._gen_mobilenet_v4(f"mobilenetv4_{design}", w),
-        )
+        design: (partial(mobilenetv4, design), timm_mobilenetv3._gen_mobilenet_v4, f"mobilenetv4_{design}")
         for design in ("conv_small", "conv_medium", "conv_large")
     },
-    "efficientnet edge": (
-        lambda w, d: efficientnet_edge(w, d),
-        lambda w, d: timm_efficientnet._gen_efficientnet_edge("efficientnet_es", w, d),
+    "lcnet": (lcnet, timm_mobilenetv3._gen_lcnet, "lcnet_100"),
+}
+SCALED: dict[str, Scaled] = {
+    "efficientnet": (efficientnet, timm_efficientnet._gen_efficientnet, "efficientnet_b0"),
+    "efficientnet lite": (
+        partial(efficientnet, lite=True),
+        timm_efficientnet._gen_efficientnet_lite,
+        "efficientnet_lite0",
     ),
-    "efficientnetv2": (
-        lambda w, d: efficientnetv2(w, d),
-        lambda w, d: timm_efficientnet._gen_efficientnetv2_s("efficientnetv2_s", w, d),
-    ),
-    "tinynet": (lambda w, d: tinynet(w, d), lambda w, d: timm_efficientnet._gen_tinynet("tinynet_a", w, d)),
-    "lcnet": (lambda w, d: lcnet(w), lambda w, d: timm_mobilenetv3._gen_lcnet("lcnet_100", w)),
+    "efficientnet edge": (efficientnet_edge, timm_efficientnet._gen_efficientnet_edge, "efficientnet_es"),
+    "efficientnetv2": (efficientnetv2, timm_efficientnet._gen_efficientnetv2_s, "efficientnetv2_s"),
+    "tinynet": (tinynet, timm_efficientnet._gen_tinynet, "tinynet_a"),
 }
 
 
-@pytest.mark.parametrize("form", SCALED)
+@pytest.mark.parametrize("form", [*WIDENED, *SCALED])
 def test_any_width_and_depth_has_the_weights_of_timms_net(form: str) -> None:
-    ours, theirs = SCALED[form]
+    ours, theirs, name = (WIDENED | SCALED)[form]
     draw = random.Random(form)
     for _ in range(2):
-        width, depth = draw.uniform(0.2, 2.5), draw.uniform(0.4, 1.8)
+        factors = (draw.uniform(0.2, 2.5), draw.uniform(0.4, 1.8))[: 2 if form in SCALED else 1]
         with torch.device("meta"):
-            expected = {key: tuple(value.shape) for key, value in theirs(width, depth).state_dict().items()}
-        assert weights.shapes_of(ours(width, depth)) == expected, (width, depth)
+            expected = {key: tuple(value.shape) for key, value in theirs(name, *factors).state_dict().items()}
+        assert weights.shapes_of(ours(*factors)) == expected, factors
 
 
 def test_repeats_of_a_stage_at_hand_computed_points() -> None:
