@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from nas.evaluate.settings import TYPES
+from nas.networks.location import locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 
 
 @entry("evaluate")
 def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
+    locate(cfg.arch)
     from nas.evaluate.run import EvaluateSetup, run_evaluation  # here: torch takes seconds
 
     run_evaluation(EvaluateSetup.from_config(plain(cfg)))

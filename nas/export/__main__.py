@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.export.formats import format_named
 from nas.export.settings import TYPES
+from nas.networks.location import locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 
 
@@ -11,6 +12,7 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain
 def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
     format_named(cfg.format).check()
+    locate(cfg.arch)
     from nas.export.run import ExportSetup, run_export  # here: torch takes seconds
 
     run_export(ExportSetup.from_config(plain(cfg)))

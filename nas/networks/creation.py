@@ -12,14 +12,14 @@ from typing import Any
 from timm.models import build_model_with_cfg, get_arch_pretrained_cfgs, is_model
 from torch import nn
 
-from nas.networks import ENTRY, hub, model_folder, weights
+from nas.networks import CONFIG, ENTRY, WEIGHTS, hub, model_folder, weights
+from nas.networks.location import locate
 from nas.networks.network import build_network
 from nas.networks.timm_interface import with_in_channels
 from nas.terminal.library_errors import translated
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
-LOCAL = "local-dir:"
 # The weights timm publishes for it were trained with another epsilon of the batch norms than the network's default.
 PRETRAINED_EPS = {"fbnetc_100": 1e-3}
 
@@ -154,27 +154,11 @@ def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
     text = str(source)
     if text.lstrip().startswith("{"):
         return Source(Arch.from_json(text))
-    local = text.startswith(LOCAL)
-    path = Path(text.removeprefix(LOCAL))
-    if path.is_dir():
-        for folder in (path, path / "model"):  # a run directory holds its model folder as `model`
-            if (folder / model_folder.CONFIG).is_file():
-                return _from_folder(folder)
-        if local or not (path / model_folder.ARCH).is_file():
-            raise ValueError(
-                f"{path} holds neither {model_folder.CONFIG} nor {model_folder.ARCH}; it is not a model folder"
-            )
-        return Source(Arch.load(path / model_folder.ARCH))
-    if local:
-        raise ValueError(f"no model folder at {path}")
-    if path.is_file():
-        return Source(Arch.load(path))
-    name, _, tag = text.partition(".")
-    if name in zoo.FAMILY_OF and not text.endswith(".json"):
+    path = locate(text)
+    if path is None:
+        name, _, tag = text.partition(".")
         return _published(name, tag)
-    if text.endswith(".json") or "/" in text or "\\" in text:
-        raise ValueError(f"no arch file or model folder at {path}")
-    return Source(zoo.published(name))  # raises, naming the nearest names
+    return _from_folder(path) if path.is_dir() else Source(Arch.load(path))
 
 
 def _published(name: str, tag: str) -> Source:
@@ -198,7 +182,7 @@ def _from_folder(folder: Path) -> Source:
 def _eps_of(checkpoint_path: str | Path) -> float | None:
     """The batch norm epsilon that belongs to the weights of a model folder or run; None for a bare file."""
     path = Path(checkpoint_path)
-    found = [folder for folder in (path, path / "model") if (folder / model_folder.CONFIG).is_file()]
+    found = [folder for folder in (path, path / "model") if (folder / CONFIG).is_file()]
     return model_folder.read(found[0]).batch_norm_eps if found else None
 
 
@@ -222,7 +206,7 @@ def _build(
     if not pretrained_cfg and (source.name == ENTRY or not is_model(source.name)):
         pretrained_cfg = timm_config(source.arch)
     file = pretrained_cfg.get("file") if pretrained and isinstance(pretrained_cfg, Mapping) else None
-    path = Path(file) / model_folder.WEIGHTS if file else None
+    path = Path(file) / WEIGHTS if file else None
     if path is not None and path.is_file():  # timm loads a model folder's weights itself, unchecked
         weights.check_digest(path)
         weights.check_types_in(path, source.arch)

@@ -15,7 +15,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model
 
 from nas.data import ImageData
-from nas.networks import ENTRY, model_card, model_config, weights
+from nas.networks import ARCH, CARD, CONFIG, ENTRY, WEIGHTS, model_card, model_config, weights
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import checkpoint
@@ -24,7 +24,6 @@ from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.resolution import pixels
 
-CONFIG, WEIGHTS, ARCH, CARD = "config.json", "model.safetensors", "arch.json", "README.md"
 DEFAULT_EPS = 1e-5
 IMAGES = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names")
 SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop

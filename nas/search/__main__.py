@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nas.derive.settings import check_budget
+from nas.networks.location import locate
 from nas.search.settings import TYPES
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 
@@ -11,6 +12,8 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
     check_budget(cfg.budget.latency_ms)
+    if cfg.arch:
+        locate(cfg.arch)
     from nas.search.run import run_search  # here: torch takes seconds, and mistakes are found before
     from nas.search.setup import SearchSetup
 

@@ -23,8 +23,13 @@ MISTAKES = [
     ["nas.search", "method=predictor", "predictor.iterations=a"],
     ["nas.search", "method=tpe", "method.startup_candidates=0"],
     ["nas.search", "recipe.epochs=0"],
-    ["nas.search", "data.resolution=a"],
-    ["nas.search", "space.resolution=a"],
+    *(["nas.search", f"{group}.resolution={bad}"] for group in ("data", "space") for bad in ("a", "-1", "[8,0]")),
+    ["nas.search", "arch=missing.json"],
+    *(
+        [f"nas.{name}", f"arch={bad}"]
+        for name in ("evaluate", "export", "train")
+        for bad in ("missing.json", "fbnet_z")
+    ),
     ["nas.train", "arch=fbnet_a", "recipe.lr=a"],
     ["nas.train", "arch=fbnet_a", "evaluate_every=-1"],
     ["nas.derive", "run=nowhere", "count=0"],

@@ -137,13 +137,14 @@ class Interpolation:
     def weights(self, layer: Layer, shape: Shape) -> tuple[list[int], Floats] | None:
         """The anchors that make up the time of a row, and their parts; None where none has its form at its map."""
         form = form_of(layer, shape)
-        members = self._blocks.get(form.block, [])
-        if not any(self._forms[i].place == form.place for i in members):
-            return None
         key = (form.block, form.place)
         if key not in self._fits:
+            members = self._blocks.get(form.block, [])
+            if not any(self._forms[i].place == form.place for i in members):
+                return None
             self._fits[key] = self._fit(members, form.place)
-        return members, self._fits[key].weights(counts_of(layer, shape))
+        fit = self._fits[key]
+        return fit.members, fit.weights(counts_of(layer, shape))
 
     def times(self, layer: Layer, shape: Shape, corrected: Floats) -> tuple[float, float] | None:
         """Isolated and corrected time (ms) of a row, `corrected` being the times of the measured ones.

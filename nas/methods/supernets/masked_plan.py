@@ -15,7 +15,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.blocks.layer import InnerWidths
 from search_spaces.costs import Shape
-from search_spaces.space import SearchSpace
+from search_spaces.space import SearchSpace, Term
 from search_spaces.wrappers.monotone import MonotoneSpace
 
 WIDTHS = ("out_channels", "expand_ratio")  # fields of layers that masks of their channels stand for
@@ -46,12 +46,12 @@ def masked_plan(space: SearchSpace) -> MaskedPlan:
     if isinstance(space, MonotoneSpace):
         raise ValueError(f"{space.name}: monotone channels are no independent choices; use channels=free")
     stages: list[list[Place]] = []
-    channels = space.decode([0] * len(space.variables)).in_channels
+    first = space.decode([0] * len(space.variables))
+    channels = first.in_channels
     for term, walks in zip(space.terms, space.walks, strict=True):
         if term.stage == len(stages):
             stages.append([])
-        reader = _TermReader(space, term.stage, term.variables, walks.numbers)
-        reader.head = term.stage == space.terms[-1].stage
+        reader = _TermReader(space, term, walks.numbers)
         for i in range(max(len(run) for run in walks.values)):
             place = reader.place([run[i] if i < len(run) else None for run in walks.values], channels)
             if place is not None:
@@ -63,7 +63,6 @@ def masked_plan(space: SearchSpace) -> MaskedPlan:
             f"{space.name}: a supernet needs one kind of stem, which may vary in its channels alone, and a head of one "
             "number of layers: search one activation and one kernel of the stem"
         )
-    first = space.decode([0] * len(space.variables))
     widest = tuple(tuple(place.candidates[0].layer for place in stage) for stage in stages if stage)
     blocks = tuple(place for stage in inner for place in stage)
     return MaskedPlan(dataclasses.replace(first, stages=widest), stem, blocks, tuple(head))
@@ -84,14 +83,14 @@ def check_widths_alone(space: SearchSpace, plan: MaskedPlan) -> None:
 
 
 class _TermReader:
-    """Reads places off the runs of one term: `index` says over its `variables` which run a genotype has."""
+    """Reads places off the runs of one `term`: `index` says over its variables which run a genotype has."""
 
-    def __init__(self, space: SearchSpace, stage: int, variables: tuple[int, ...], index: NDArray[np.int64]) -> None:
-        self.stage, self.variables, self.index = stage, variables, index
-        self.where = f"{space.name}: stage {stage}"
-        self.names = ", ".join(space.variables[v].name for v in variables) or "nothing"
+    def __init__(self, space: SearchSpace, term: Term, index: NDArray[np.int64]) -> None:
+        self.stage, self.variables, self.index = term.stage, term.variables, index
+        self.head = term.stage == space.terms[-1].stage  # whose maps may be pooled
+        self.where = f"{space.name}: stage {term.stage}"
+        self.names = ", ".join(space.variables[v].name for v in term.variables) or "nothing"
         self.known: dict[Hashable, Quantity] = {}
-        self.head = False  # whether the term is of the head, whose maps may be pooled
 
     def place(self, steps: Sequence[Step | None], channels: int) -> Place | None:
         """The place that holds the layer of `steps[r]` (None: none) in run r; `channels`: of its largest input."""
@@ -150,10 +149,10 @@ class _TermReader:
 
     def _candidate(self, steps: Sequence[Step | None], runs: Sequence[int], shape: Shape, channels: int) -> Candidate:
         """The block of `runs`, whose layers differ in width alone, at its largest: of `shape`, to `channels`."""
-        own = [(run, step) for run, step in enumerate(steps) if step is not None and run in runs]
-        largest = self._largest([layer for _, (layer, _) in own], channels)
+        own = {run: step for run in runs if (step := steps[run]) is not None}
+        largest = self._largest([layer for layer, _ in own.values()], channels)
         inside = self._inner(largest, shape)
-        widths = [self._inner(*step) for _, step in own]
+        widths = [self._inner(*step) for step in own.values()]
         if inside.expands != widths[0].expands:
             raise ValueError(
                 f"{self.where}: {largest.label}: some widths have an expansion or a projected shortcut and others "
@@ -161,10 +160,10 @@ class _TermReader:
             )
 
         def table(values: Sequence[float], elsewhere: float) -> list[float]:
-            given = dict(zip((run for run, _ in own), values, strict=True))
+            given = dict(zip(own, values, strict=True))
             return [given.get(run, elsewhere) for run in range(len(steps))]
 
-        out = table([layer.out_shape(before).channels for _, (layer, before) in own], np.nan if self.head else 0)
+        out = table([layer.out_shape(before).channels for layer, before in own.values()], np.nan if self.head else 0)
         sizes = {"inner": inside.inner, "squeezed": inside.squeezed, "start": inside.start}
         found = {
             name: self._quantity(table([getattr(w, name) for w in widths], np.nan), size) if size else None

@@ -1,0 +1,39 @@
+"""Where a network lies that is given by name or path, found before anything of it is read: torch takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.networks import ARCH, CONFIG
+from search_spaces import zoo
+
+LOCAL = "local-dir:"
+
+
+def locate(source: str) -> Path | None:
+    """The model folder or arch file that `source` means; None for a published name and for the text of an arch.
+
+    A run directory holds its model folder as `model`. Raises `ValueError` where there is nothing of that name.
+    """
+    if source.lstrip().startswith("{"):
+        return None
+    local = source.startswith(LOCAL)
+    path = Path(source.removeprefix(LOCAL))
+    if path.is_dir():
+        for folder in (path, path / "model"):
+            if (folder / CONFIG).is_file():
+                return folder
+        if local or not (path / ARCH).is_file():
+            raise ValueError(f"{path} holds neither {CONFIG} nor {ARCH}; it is not a model folder")
+        return path / ARCH
+    if local:
+        raise ValueError(f"no model folder at {path}")
+    if path.is_file():
+        return path
+    name = source.partition(".")[0]
+    if name in zoo.FAMILY_OF and not source.endswith(".json"):
+        return None
+    if source.endswith(".json") or "/" in source or "\\" in source:
+        raise ValueError(f"no arch file or model folder at {path}")
+    zoo.published(name)  # raises, naming the nearest names
+    return None
