@@ -30,7 +30,7 @@ class DataSource:
     @property
     def resolution(self) -> Resolution | None:
         """The resolution the card names; None where it leaves it open."""
-        return named(self.card, "data") if isinstance(self.card, Mapping) else self.card.resolution
+        return cards.resolution(self.card, "data") if isinstance(self.card, Mapping) else self.card.resolution
 
     def load(self, resolution: Pixels | None = None) -> ImageData:
         """The data, at `resolution` where the card leaves its own open."""
@@ -46,12 +46,6 @@ class DataSource:
                 "needed; give a function of the resolution instead"
             )
         return self.card
-
-
-def named(card: Mapping[str, Any], group: str) -> Resolution | None:
-    """The resolution that a card of `group` names; None where it leaves it open."""
-    given = card.get("resolution")
-    return None if given is None else canonical(given, f"{group}.resolution")
 
 
 def data_of(card: Mapping[str, Any], resolution: Pixels | None = None) -> ImageData:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nas.data.card import named
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.card_roles import check_given
 from search_spaces.arch import Arch
@@ -20,7 +19,7 @@ FROM_DATA = ("resolution", "num_classes", "in_channels")
 
 def resolution_of(space: Mapping[str, Any] | SearchSpace) -> Resolution | None:
     """The resolution that the card of a space names (None: the data's), or that a space has."""
-    return named(space, "space") if isinstance(space, Mapping) else first_arch(space).resolution
+    return cards.resolution(space, "space") if isinstance(space, Mapping) else first_arch(space).resolution
 
 
 def first_arch(space: SearchSpace) -> Arch:

@@ -41,7 +41,6 @@ from nas.terminal.progress import log
 from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
 from search_spaces.plain_data.annotations import check_type
-from search_spaces.resolution import canonical
 
 __all__ = [
     "DictConfig",
@@ -189,8 +188,7 @@ def _check_settings(cfg: DictConfig) -> None:
         if name in LOADED:
             open_keys = ("method", *(key for key, value in values.items() if value is None))
             cards.check({key: value for key, value in values.items() if key not in open_keys}, name)
-            if values.get("resolution") is not None:
-                canonical(values["resolution"], f"{name}.resolution")
+            cards.resolution(values, name)
         else:
             cards.build(values, name, {})
 

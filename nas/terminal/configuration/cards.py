@@ -15,6 +15,7 @@ from nas.terminal.configuration.card_roles import ROLES, check_given, check_made
 from nas.terminal.configuration.moved_targets import MOVED
 from search_spaces.plain_data import plain_json
 from search_spaces.plain_data.annotations import check_type, is_mapping, is_sequence
+from search_spaces.resolution import Pixels, Resolution, canonical
 
 PLAIN = (Mapping, list, tuple, str, int, float, bool)  # what a configuration of cards and settings holds
 
@@ -30,6 +31,12 @@ def build(card: Any, name: str, extra: Mapping[str, Any]) -> Any:
 def check(card: Any, name: str) -> None:
     """Refuse what `build` would refuse before it calls anything: unknown keys, values of another type."""
     _call_of(card, name, {}, lambda inner, key, _: check(inner, key))
+
+
+def resolution(card: Mapping[str, Any], name: str) -> Resolution | None:
+    """The resolution that a card gives; None where it leaves it open."""
+    given, key = card.get("resolution"), f"{name}.resolution"
+    return None if given is None else canonical(check_type(given, Pixels, key), key)
 
 
 def _call_of(
