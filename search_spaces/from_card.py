@@ -36,6 +36,19 @@ class Stage:
         return len(self.channels) == len(self.depths) == 1
 
 
+@dataclass(frozen=True)
+class Card:
+    """A card whose values are checked one by one."""
+
+    name: str
+    resolution: Pixels
+    num_classes: int
+    in_channels: int
+    stem: ConvBNAct
+    head: ConvBNAct
+    stages: tuple[Stage, ...]
+
+
 def from_card(
     stages: Sequence[Mapping[str, Any]],
     stem: Mapping[str, Any],
@@ -69,9 +82,9 @@ def from_card(
     _check_layouts(parsed)
     if not any(stage.channels[1:] or stage.depths[1:] or stage.blocks[1:] for stage in parsed):
         raise ValueError(f"stage {names[0]!r} and all others offer one choice only; give a list somewhere to search")
-    ends = [_end("stem", stem), _end("head", head)]
-    build = _layerwise if all(stage.fixed for stage in parsed) else _composed
-    space = build(name, resolution, num_classes, in_channels, ends, parsed)
+    ends = _end("stem", stem), _end("head", head)
+    card = Card(name, resolution, num_classes, in_channels, *ends, tuple(parsed))
+    space = _layerwise(card) if all(stage.fixed for stage in parsed) else _composed(card)
     _check(space, ["the stem", *(f"stage {n!r}" for n in names), "the head"], max_macs)
     return space
 
@@ -142,18 +155,10 @@ def _end(name: str, given: Any) -> ConvBNAct:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _layerwise(
-    name: str,
-    resolution: Pixels,
-    num_classes: int,
-    in_channels: int,
-    ends: Sequence[ConvBNAct],
-    stages: Sequence[Stage],
-) -> LayerwiseSpace:
-    stem, head = ends
-    slots: list[list[list[Layer]]] = [[[stem]]]
-    before = stem.out_channels
-    for stage in stages:
+def _layerwise(card: Card) -> LayerwiseSpace:
+    slots: list[list[list[Layer]]] = [[[card.stem]]]
+    before = card.stem.out_channels
+    for stage in card.stages:
         (channels,), (depth,) = stage.channels, stage.depths
         slots.append([])
         for i in range(depth):
@@ -162,22 +167,14 @@ def _layerwise(
             blocks = [block for block in stage.blocks if keeps or not is_skip(block)]
             slots[-1].append([make_layer(block, channels, stride) for block in blocks])
             before = channels
-    slots.append([[head], [Classifier(num_classes)]])
-    return LayerwiseSpace(name, resolution, slots, in_channels)
+    slots.append([[card.head], [Classifier(card.num_classes)]])
+    return LayerwiseSpace(card.name, card.resolution, slots, card.in_channels)
 
 
-def _composed(
-    name: str,
-    resolution: Pixels,
-    num_classes: int,
-    in_channels: int,
-    ends: Sequence[ConvBNAct],
-    stages: Sequence[Stage],
-) -> ComposedSpace:
-    stem, head = ends
-    chain = Chain(name, (resolution,), in_channels)
-    chain.layer(constant(stem), constant(stem.out_channels), stem.stride)
-    for stage in stages:
+def _composed(card: Card) -> ComposedSpace:
+    chain = Chain(card.name, (card.resolution,), card.in_channels)
+    chain.layer(constant(card.stem), constant(card.stem.out_channels), card.stem.stride)
+    for stage in card.stages:
         if any(is_skip(block) for block in stage.blocks):
             raise ValueError(
                 f"stage {stage.name!r}: skip needs fixed channels and depths in all stages; drop it, and let depth "
@@ -192,8 +189,8 @@ def _composed(
             depth = chain.choice(f"{stage.name}.depth", stage.depths)
             chain.run(combine(lambda layer, n: repeated(layer, n - 1), _block(stage, 1, which, width), depth))
     chain.next_stage()
-    chain.layer(constant(head), constant(head.out_channels), head.stride)
-    return chain.space(num_classes)
+    chain.layer(constant(card.head), constant(card.head.out_channels), card.head.stride)
+    return chain.space(card.num_classes)
 
 
 def _block(stage: Stage, stride: int, which: Choice, width: Choice) -> Choice:

@@ -11,6 +11,7 @@ from search_spaces.resolution import Resolution
 
 CLASSES, CHANNELS = 1000, 3  # of ImageNet
 TIMM = "timm results-imagenet.csv"
+TENSORFLOW_EPS = 1e-3  # of batch norms ported from TensorFlow and Keras
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Figures:
     top5_percent: float | None
     resolution: Resolution
     source: str
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """A network of a family that is scaled as a whole: multipliers of channels and of blocks per stage, pixels."""
+
+    width: float
+    depth: float
+    resolution: int
 
 
 @dataclass(frozen=True)
@@ -60,3 +70,17 @@ class Family:
         classes = self.num_classes.get(name, CLASSES) if num_classes is None else num_classes
         channels = self.in_channels.get(name, CHANNELS) if in_channels is None else in_channels
         return self.build(self.forms[name], classes, resolution, channels)
+
+
+def of_multipliers(
+    network: Callable[[float, float, Resolution, int, int], Arch],
+) -> Callable[[Multipliers, int, Resolution | None, int], Arch]:
+    """`Family.build` for forms that are `Multipliers`.
+
+    `network(width, depth, resolution, num_classes, in_channels)` is the arch.
+    """
+
+    def build(form: Multipliers, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
+        return network(form.width, form.depth, resolution or form.resolution, num_classes, in_channels)
+
+    return build

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, Skip
 from search_spaces.costs import round_up
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.geometry import geometry_of, is_tiny
 from search_spaces.resolution import Pixels, Resolution
@@ -55,8 +56,7 @@ def macro(width: float, geometry: str) -> list[list[tuple[int, int]]]:
     Channels are scaled by `width` and rounded *up* to a multiple of 8: of the usual rules only this one gives the
     published widths of FBNet-96-0.35-1 (8 | 16 | 16 | 24 | 40 | 72 | 128).
     """
-    if not width > 0:
-        raise ValueError(f"width must be > 0, got {width}")
+    check_multipliers(width=width)
     return [
         [(round_up(channels * width), stride if i == 0 else 1) for i in range(depth)]
         for channels, depth, stride in zip(STAGE_CHANNELS, STAGE_DEPTHS, STAGE_STRIDES[geometry], strict=True)
@@ -86,10 +86,11 @@ def fbnet(
     unknown = [name for name in candidates if name not in CANDIDATES]
     if unknown:
         raise ValueError(f"unknown FBNet candidate {unknown[0]!r}; one of {', '.join(CANDIDATES)}")
+    stages = macro(width, geometry)
     stem = round_up(STEM_CHANNELS * width)
     slots: list[list[list[Layer]]] = [[[ConvBNAct(stem, 3, STEM_STRIDE[geometry])]]]
     channels = stem
-    for stage in macro(width, geometry):
+    for stage in stages:
         slots.append([])
         for out_channels, stride in stage:
             keeps_shape = stride == 1 and channels == out_channels

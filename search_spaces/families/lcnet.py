@@ -5,7 +5,7 @@ from __future__ import annotations
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, Layer, PooledConv, SqueezeExcite
 from search_spaces.costs import make_divisible
-from search_spaces.families import rows
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.resolution import Resolution
 
@@ -31,7 +31,7 @@ def lcnet(width: float = 1.0, resolution: Resolution = 224, num_classes: int = 1
     Its blocks are MobileNetV1's: an activation behind the 1x1 convolution too, and no residual. The convolution behind
     the pooling keeps its channels. Raises `ValueError` for a width that is not positive.
     """
-    rows.check_multipliers(width=width)
+    check_multipliers(width=width)
     stages: list[tuple[Layer, ...]] = [(ConvBNAct(make_divisible(STEM_CHANNELS * width), 3, 2, act=ACT),)]
     for stage in STAGES:
         se = SE if stage is STAGES[-1] else None

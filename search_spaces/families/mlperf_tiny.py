@@ -20,10 +20,9 @@ from functools import partial
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, Layer, ResidualBlock
-from search_spaces.families.base import Family
+from search_spaces.families.base import TENSORFLOW_EPS, Family
 from search_spaces.resolution import Resolution, Size
 
-KERAS_EPS = 1e-3
 TENSORFLOW = "tensorflow"  # padding
 DS_CNN_INPUT = Size(49, 10)  # time steps, coefficients
 DS_CNN_CHANNELS = 64
@@ -98,7 +97,7 @@ FAMILY = Family(
     FORMS,
     _arch,
     figures={},  # its accuracies are targets of the benchmark, not of one network
-    batch_norm_eps=dict.fromkeys(FORMS, KERAS_EPS),
+    batch_norm_eps=dict.fromkeys(FORMS, TENSORFLOW_EPS),
     num_classes={"ds_cnn_kws": 12, "resnet8": 10, "resnet8_40": 10, "mobilenetv1_025_96": 2},
     in_channels={"ds_cnn_kws": 1},
 )

@@ -8,6 +8,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families import rows
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.rows import Row
 from search_spaces.resolution import Resolution
@@ -73,7 +74,7 @@ def mnasnet(
     Channels, those of the stem too, are rounded to multiples of 8 and never fall by more than a tenth; the head keeps
     its own. Raises `ValueError` for another form and for a width that is not positive.
     """
-    rows.check_multipliers(width=width)
+    check_multipliers(width=width)
     if form not in TABLES:
         raise ValueError(f"unknown MnasNet form {form!r}; one of {', '.join(TABLES)}")
     table = TABLES[form]

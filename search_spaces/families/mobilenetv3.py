@@ -12,7 +12,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, PooledConv, SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families import rows
-from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.arguments import check_multipliers
+from search_spaces.families.base import TENSORFLOW_EPS, TIMM, Family, Figures
 from search_spaces.families.rows import Row
 from search_spaces.resolution import Resolution
 
@@ -20,7 +21,6 @@ HS = "hard_swish"
 SE = SqueezeExcite(0.25, of="expanded", divisor=8, gate="hard_sigmoid")
 STEM_CHANNELS = 16
 KEEPS_STEM_BELOW = 0.75  # narrower nets have the stem of width 1
-TENSORFLOW_EPS = 1e-3
 
 # kernel, expand_ratio, channels, repeats, stride of the first block
 SMALL = (
@@ -82,7 +82,7 @@ def mobilenetv3(
 
 
 def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
-    rows.check_multipliers(width=form.width)
+    check_multipliers(width=form.width)
     if form.size not in SIZES:
         raise ValueError(f"unknown MobileNetV3 size {form.size!r}; one of {', '.join(SIZES)}")
     size, act = SIZES[form.size], "relu" if form.minimal else HS

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, FusedBottleneck, Layer, PooledConv, UniversalBottleneck
 from search_spaces.costs import make_divisible
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.rows import check_multipliers
+from search_spaces.families.rows import widened
 from search_spaces.resolution import Resolution
 
 HEAD_CHANNELS = 1280
@@ -128,11 +128,8 @@ def mobilenetv4(
     check_multipliers(width=width)
     found = DESIGNS[design]
 
-    def scaled(layer: Any) -> Layer:
-        return replace(layer, out_channels=make_divisible(layer.out_channels * width))
-
     stem = make_divisible(found.stem * max(width, 1.0))
-    stages: Stages = tuple(tuple(scaled(layer) for layer in stage) for stage in found.stages)
+    stages: Stages = tuple(tuple(widened(layer, width) for layer in stage) for stage in found.stages)
     head = PooledConv(HEAD_CHANNELS, act="relu", norm=True), Classifier(num_classes)
     return Arch(resolution or found.resolution, ((ConvBNAct(stem, 3, 2),), *stages, head), in_channels)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from search_spaces.blocks import DepthwiseSeparable, InvertedResidual, Layer, SqueezeExcite
 from search_spaces.costs import make_divisible
@@ -73,15 +74,25 @@ def scaled_repeats(repeats: Sequence[int], depth: float, whole: Callable[[float]
     return counts
 
 
-def check_multipliers(**multipliers: float) -> None:
-    """Raise `ValueError` for a multiplier that is not positive and finite."""
-    for name, value in multipliers.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a finite number > 0, got {value}")
-
-
 def stages(
     table: Iterable[Sequence[Row]], width: float = 1.0, depth: float = 1.0, whole: Callable[[float], int] = math.ceil
 ) -> list[tuple[Layer, ...]]:
     """`stage` of every stage in `table`."""
     return [stage(rows, width, depth, whole) for rows in table]
+
+
+def stages_between(table: Sequence[Sequence[Row]], width: float = 1.0, depth: float = 1.0) -> list[tuple[Layer, ...]]:
+    """`stages` whose first and last stage keep their depth."""
+    return [stage(table[0], width), *stages(table[1:-1], width, depth), stage(table[-1], width)]
+
+
+def widened(layer: Layer, width: float) -> Layer:
+    """`layer` with `width` times its output channels, rounded to multiples of 8."""
+    block: Any = layer
+    return replace(block, out_channels=make_divisible(block.out_channels * width))
+
+
+def stage_from(first: Layer, repeats: int, width: float = 1.0, depth: float = 1.0) -> tuple[Layer, ...]:
+    """A stage that begins with `first`: `depth` times `repeats` blocks, rounded up; further ones have stride 1."""
+    block: Any = widened(first, width)
+    return (block, *[replace(block, stride=1)] * (math.ceil(repeats * depth) - 1))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer, Skip, SqueezeExcite
 from search_spaces.costs import round_up
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.families.geometry import geometry_of, is_tiny
 from search_spaces.resolution import Pixels, Resolution
@@ -59,8 +60,7 @@ def single_path(
     """
     geometry = geometry_of(resolution, geometry, "Single-Path")
     width = (0.5 if is_tiny(resolution) else 1.0) if width is None else width
-    if not width > 0:
-        raise ValueError(f"width must be > 0, got {width}")
+    check_multipliers(width=width)
     for name, choices in (("kernels", kernels), ("expansions", expansions), ("se_ratios", se_ratios)):
         if not choices or len(set(choices)) != len(choices):
             raise ValueError(f"{name} must be a list of different numbers, got {list(choices)}")

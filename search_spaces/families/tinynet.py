@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct
 from search_spaces.costs import make_divisible
 from search_spaces.families import rows
-from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.arguments import check_multipliers
+from search_spaces.families.base import TIMM, Family, Figures, Multipliers, of_multipliers
 from search_spaces.families.efficientnet.published import HEAD_CHANNELS, ROWS, STEM_CHANNELS
 from search_spaces.resolution import Resolution
 
@@ -23,7 +22,7 @@ def tinynet(
     Unlike EfficientNet's own scaling, a stage can lose blocks, the stem keeps its channels and the head is never
     narrowed. Raises `ValueError` for multipliers that are not positive.
     """
-    rows.check_multipliers(width=width, depth=depth)
+    check_multipliers(width=width, depth=depth)
     stages = (
         (ConvBNAct(STEM_CHANNELS, 3, 2, act=ACT),),
         *rows.stages([(row,) for row in ROWS], width, depth, whole=round),
@@ -32,28 +31,13 @@ def tinynet(
     return Arch(resolution, stages, in_channels)
 
 
-@dataclass(frozen=True)
-class Published:
-    """Multipliers and pixels of one published net."""
-
-    width: float
-    depth: float
-    resolution: int
-
-
-PUBLISHED: dict[str, Published] = {
-    "tinynet_a": Published(1.0, 1.2, 192),
-    "tinynet_b": Published(0.75, 1.1, 188),
-    "tinynet_c": Published(0.54, 0.85, 184),
-    "tinynet_d": Published(0.54, 0.695, 152),
-    "tinynet_e": Published(0.51, 0.6, 106),
+PUBLISHED: dict[str, Multipliers] = {
+    "tinynet_a": Multipliers(1.0, 1.2, 192),
+    "tinynet_b": Multipliers(0.75, 1.1, 188),
+    "tinynet_c": Multipliers(0.54, 0.85, 184),
+    "tinynet_d": Multipliers(0.54, 0.695, 152),
+    "tinynet_e": Multipliers(0.51, 0.6, 106),
 }
-
-
-def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
-    return tinynet(form.width, form.depth, resolution or form.resolution, num_classes, in_channels)
-
-
 FIGURES: dict[str, Figures] = {
     "tinynet_a": Figures(77.666, 93.532, 192, TIMM),
     "tinynet_b": Figures(74.946, 92.194, 188, TIMM),
@@ -66,7 +50,7 @@ FAMILY = Family(
     "Model Rubik's Cube: Twisting Resolution, Depth and Width for TinyNets",
     "2010.14819",
     PUBLISHED,
-    _arch,
+    of_multipliers(tinynet),
     FIGURES,
 )
 published = FAMILY.published

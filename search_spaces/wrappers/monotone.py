@@ -14,7 +14,7 @@ from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
 from search_spaces.pricing.additive import AdditiveCost, Floats, minimum
-from search_spaces.space import Genotype, Term
+from search_spaces.space import Genotype, Population, Term
 
 
 class MonotoneSpace(ComposedSpace):
@@ -32,13 +32,7 @@ class MonotoneSpace(ComposedSpace):
         self.rising = tuple(rising)
 
     def decode(self, genotype: Sequence[int]) -> Arch:
-        return super().decode(self.ascending(np.array([self.check(genotype)]))[0])
-
-    def ascending(self, population: NDArray[np.int64]) -> NDArray[np.int64]:
-        """`population` (n, variables) with the rising genes of every row sorted."""
-        population = np.array(population)
-        population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
-        return population
+        return super().decode(ascending(np.array([self.check(genotype)]), self.rising)[0])
 
     def possible(self, term: Term) -> NDArray[np.bool_]:
         """Where the rising genes of `term` rise."""
@@ -61,10 +55,15 @@ class MonotoneCost(AdditiveCost):
     rising: tuple[int, ...] = ()
 
     def __call__(self, population: NDArray[np.int64]) -> Floats:
-        population = np.array(np.atleast_2d(population))
-        population[:, self.rising] = np.sort(population[:, self.rising], axis=1)
-        return super().__call__(population)
+        return super().__call__(ascending(np.atleast_2d(population), self.rising))
 
     def most_expensive(self) -> Genotype:
         tables = tuple(np.where(np.isfinite(table), -table, np.inf) for table in self.tables)
         return minimum(self.variables, tables, self.cardinalities)
+
+
+def ascending(population: Population, rising: Sequence[int]) -> Population:
+    """A copy of `population` (n, variables) with the genes of `rising` in every row sorted."""
+    found = np.array(population)
+    found[:, rising] = np.sort(found[:, rising], axis=1)
+    return found

@@ -159,7 +159,7 @@ def test_mobilenetv2_at_any_width_and_depth() -> None:
     wide = mobilenetv2(1.3)
     assert round(wide.macs / 1e6) == 509
     assert mobilenetv2(0.01).layers[-2].out_channels == 1280
-    with pytest.raises(ValueError, match="width must be > 0"):
+    with pytest.raises(ValueError, match="width must be a finite number > 0"):
         mobilenetv2(0)
 
 

@@ -12,7 +12,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, SqueezeExcite
 from search_spaces.costs import make_divisible
 from search_spaces.families import rows
-from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.arguments import check_multipliers
+from search_spaces.families.base import TIMM, Family, Figures, Multipliers
 from search_spaces.families.rows import Row
 from search_spaces.resolution import Resolution
 
@@ -48,29 +49,24 @@ def efficientnet(
     Channels are rounded to multiples of 8 and never fall by more than a tenth, repeats are rounded up. Raises
     `ValueError` for multipliers that are not positive.
     """
-    rows.check_multipliers(width=width, depth=depth)
+    check_multipliers(width=width, depth=depth)
     table = LITE_ROWS if lite else ROWS
     stem, head, act = STEM_CHANNELS, HEAD_CHANNELS, table[0].act
     if not lite:
         stem, head = make_divisible(stem * width), make_divisible(head * width)
-    ends = 1.0 if lite else depth  # of the first and last stage
+    scaled = rows.stages_between if lite else rows.stages
     stages = (
         (ConvBNAct(stem, 3, 2, act=act),),
-        rows.stage(table[:1], width, ends),
-        *rows.stages([(row,) for row in table[1:-1]], width, depth),
-        rows.stage(table[-1:], width, ends),
+        *scaled([(row,) for row in table], width, depth),
         (ConvBNAct(head, act=act), Classifier(num_classes)),
     )
     return Arch(resolution, stages, in_channels)
 
 
 @dataclass(frozen=True)
-class Published:
+class Published(Multipliers):
     """Multipliers and pixels of one published net."""
 
-    width: float
-    depth: float
-    resolution: int
     lite: bool = False
 
 

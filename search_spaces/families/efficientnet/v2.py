@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any
-
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, FusedBottleneck, InvertedResidual, Layer, SqueezeExcite
 from search_spaces.costs import make_divisible
-from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.rows import check_multipliers
+from search_spaces.families import rows
+from search_spaces.families.arguments import check_multipliers
+from search_spaces.families.base import TIMM, Family, Figures, Multipliers, of_multipliers
 from search_spaces.resolution import Resolution
 
 STEM_CHANNELS = 24
@@ -37,42 +34,23 @@ def efficientnetv2(
     `ValueError` for multipliers that are not positive.
     """
     check_multipliers(width=width, depth=depth)
-
-    def scaled(channels: int) -> int:
-        return make_divisible(channels * width)
-
-    stages: list[tuple[Layer, ...]] = [(ConvBNAct(scaled(STEM_CHANNELS), 3, 2, act=ACT),)]
-    for row, repeats in STAGES:
-        block: Any = row
-        first = replace(block, out_channels=scaled(block.out_channels))
-        stages.append((first, *[replace(first, stride=1)] * (math.ceil(repeats * depth) - 1)))
-    stages.append((ConvBNAct(scaled(HEAD_CHANNELS), act=ACT), Classifier(num_classes)))
-    return Arch(resolution, tuple(stages), in_channels)
+    stem, head = make_divisible(STEM_CHANNELS * width), make_divisible(HEAD_CHANNELS * width)
+    stages = (
+        (ConvBNAct(stem, 3, 2, act=ACT),),
+        *[rows.stage_from(block, repeats, width, depth) for block, repeats in STAGES],
+        (ConvBNAct(head, act=ACT), Classifier(num_classes)),
+    )
+    return Arch(resolution, stages, in_channels)
 
 
-@dataclass(frozen=True)
-class Published:
-    """Multipliers and pixels of one published net."""
-
-    width: float
-    depth: float
-    resolution: int
-
-
-PUBLISHED: dict[str, Published] = {"efficientnetv2_rw_t": Published(0.8, 0.9, 224)}  # timm's; its test size is 288
-
-
-def _arch(form: Published, num_classes: int, resolution: Resolution | None, in_channels: int) -> Arch:
-    return efficientnetv2(form.width, form.depth, resolution or form.resolution, num_classes, in_channels)
-
-
+PUBLISHED: dict[str, Multipliers] = {"efficientnetv2_rw_t": Multipliers(0.8, 0.9, 224)}  # timm's; its test size is 288
 FIGURES: dict[str, Figures] = {"efficientnetv2_rw_t": Figures(82.354, 96.178, 288, TIMM)}
 FAMILY = Family(
     "EfficientNetV2",
     "EfficientNetV2: Smaller Models and Faster Training",
     "2104.00298",
     PUBLISHED,
-    _arch,
+    of_multipliers(efficientnetv2),
     FIGURES,
 )
 published = FAMILY.published

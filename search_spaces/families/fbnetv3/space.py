@@ -18,6 +18,7 @@ from search_spaces.blocks import ConvBNAct, DepthwiseSeparable, InvertedResidual
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.fbnetv3.published import ACT, HEAD_CHANNELS, SE, STAGE_SE, STAGE_STRIDES
 from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
 from search_spaces.resolution import Pixels, pixels
@@ -102,9 +103,7 @@ def fbnetv3(
     geometry = geometry_of(min(resolutions, key=pixels), geometry, "FBNetV3")
     width = (0.5 if geometry == "small" else 1.0) if width is None else width
     depth = (0.5 if is_tiny(min(resolutions, key=pixels)) else 1.0) if depth is None else depth
-    for name, value in (("width", width), ("depth", depth)):
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_multipliers(width=width, depth=depth)
     table = TABLES[channels]
     widths = [_scaled(choices, width) for choices in table.channels]
     chain = Chain("fbnetv3", resolutions, in_channels)

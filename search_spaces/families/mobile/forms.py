@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from search_spaces.blocks import KINDS, Layer, SqueezeExcite, layer_from_dict
+from search_spaces.blocks import KINDS, Layer, layer_from_dict
 from search_spaces.card_blocks import expand_block
+from search_spaces.families import mnasnet, mobilenetv3
 
-SE_V3 = SqueezeExcite(0.25, of="expanded", gate="hard_sigmoid")
-SE_MNASNET = SqueezeExcite(0.25, of="input", divisor=1)
 KIND_OF = {
     "conv": "conv_bn_act",
     "res": "residual_block",
@@ -28,8 +27,8 @@ KIND_OF = {
     "skip": "skip",
 }
 FLAGS: dict[str, tuple[str, Any]] = {
-    "se": ("se", SE_V3),
-    "sei": ("se", SE_MNASNET),
+    "se": ("se", mobilenetv3.SE),
+    "sei": ("se", mnasnet.SE),
     "noskip": ("residual", False),
     "noexp": ("expand_at_1", False),
     "sep": ("num_depthwise", 2),

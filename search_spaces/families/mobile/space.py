@@ -13,13 +13,12 @@ from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
 from search_spaces.families.mobile import lists as known
 from search_spaces.families.mobile.forms import Form, of_cards
 from search_spaces.families.mobile.lists import SLOTS
-from search_spaces.families.mobile.stage import Stage, act_of
+from search_spaces.families.mobile.stage import MOBILENETV3, Stage, act_of
 from search_spaces.resolution import Pixels, pixels
 
 Entry = str | Mapping[str, Any]
 STEM_KERNEL = 3
 HEAD_KINDS = ("conv", "pooled", "pooled_bn")
-MOBILENETV3 = "mobilenetv3"
 
 
 def mobile(

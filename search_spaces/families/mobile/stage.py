@@ -8,6 +8,7 @@ from search_spaces.blocks import Layer
 from search_spaces.choices import Chain, Choice, combine, constant
 from search_spaces.families.mobile.forms import Form
 
+MOBILENETV3 = "mobilenetv3"  # a pattern of activations, not one of them
 HARD_SWISH_FROM = 3  # MobileNetV3's blocks have ReLU in slots A to C, hard swish behind them and in the stem
 
 
@@ -78,4 +79,4 @@ def _block(stride: int, form: Form, channels: int, act: str) -> tuple[Layer, ...
 def act_of(pattern: Choice, slot: int) -> Choice:
     """The activation of slot number `slot` under a pattern: `mobilenetv3` is ReLU early and hard swish late."""
     late = slot >= HARD_SWISH_FROM
-    return combine(lambda name: ("hard_swish" if late else "relu") if name == "mobilenetv3" else name, pattern)
+    return combine(lambda name: ("hard_swish" if late else "relu") if name == MOBILENETV3 else name, pattern)

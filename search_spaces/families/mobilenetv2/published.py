@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from search_spaces.arch import Arch
-from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, InvertedResidual, Layer
+from search_spaces.blocks import Classifier, ConvBNAct
 from search_spaces.costs import make_divisible
+from search_spaces.families import rows
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
+from search_spaces.families.rows import Row
 from search_spaces.resolution import Resolution
 
 # expand_ratio, channels, repeats, stride of the first block
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
+ACT = "relu6"
 
 
 def mobilenetv2(
@@ -31,24 +34,17 @@ def mobilenetv2(
     narrowed. Repeats are rounded up. `scale_ends=False` leaves the stem and head at 32 and 1280 channels and the first
     and last stage at one block, as timm's depth-scaled nets (`110d`, `120d`) do.
     """
-    for name, value in (("width", width), ("depth", depth)):
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_multipliers(width=width, depth=depth)
     stem, head = STEM_CHANNELS, HEAD_CHANNELS
     if scale_ends:
         stem, head = make_divisible(stem * width), max(head, make_divisible(head * width))
-    stages: list[tuple[Layer, ...]] = [(ConvBNAct(stem, 3, 2, act="relu6"),)]
-    for i, (expand_ratio, channels, repeats, stride) in enumerate(STAGES):
-        channels = make_divisible(channels * width)
-        if scale_ends or 0 < i < len(STAGES) - 1:
-            repeats = math.ceil(repeats * depth)
-        strides = [stride] + [1] * (repeats - 1)
-        if expand_ratio == 1:
-            stages.append(tuple(DepthwiseSeparable(channels, 3, s, act="relu6") for s in strides))
-        else:
-            stages.append(tuple(InvertedResidual(channels, 3, s, expand_ratio, act="relu6") for s in strides))
-    stages.append((ConvBNAct(head, act="relu6"), Classifier(num_classes)))
-    return Arch(resolution, tuple(stages), in_channels)
+    scaled = rows.stages if scale_ends else rows.stages_between
+    stages = (
+        (ConvBNAct(stem, 3, 2, act=ACT),),
+        *scaled([(Row(3, *stage, act=ACT),) for stage in STAGES], width, depth),
+        (ConvBNAct(head, act=ACT), Classifier(num_classes)),
+    )
+    return Arch(resolution, stages, in_channels)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, Inve
 from search_spaces.choices import Chain, combine, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
+from search_spaces.families.arguments import check_choices, check_multipliers
 from search_spaces.families.geometry import geometry_of, resolutions_of
-from search_spaces.families.mobilenetv2.published import HEAD_CHANNELS, STAGES, STEM_CHANNELS
+from search_spaces.families.mobilenetv2.published import ACT, HEAD_CHANNELS, STAGES, STEM_CHANNELS
 from search_spaces.resolution import Pixels, pixels
 from search_spaces.space import LayerwiseSpace
 
-ACT = "relu6"
 WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.1, 1.2, 1.3, 1.4)  # multipliers of the published nets
 DEPTHS = (1.0, 1.2, 1.4)
 SMALL_WIDTHS = (0.25, 0.375, 0.5)  # of the small geometry, where the card names none
@@ -55,7 +55,7 @@ def mobilenetv2(
     geometry = geometry_of(min(resolutions, key=pixels), geometry, "MobileNetV2")
     if widths is None:
         widths = SMALL_WIDTHS if geometry == "small" else WIDTHS
-    _check(widths=widths, depths=depths, kernels=kernels, expansions=expansions)
+    check_choices(widths=widths, depths=depths, kernels=kernels, expansions=expansions)
     chain = Chain("mobilenetv2", resolutions, in_channels)
     stem, stem_stride = chain.choice("stem.channels", _scaled(STEM_CHANNELS, widths)), STEM_STRIDE[geometry]
     chain.layer(combine(lambda c: ConvBNAct(c, 3, stem_stride, act=ACT), stem), stem, stem_stride)
@@ -128,7 +128,8 @@ def mobilenetv2_layerwise(
     """
     geometry = geometry_of(resolution, geometry, "MobileNetV2")
     width = (0.5 if geometry == "small" else 1.0) if width is None else width
-    _check(width=(width,), kernels=kernels, expansions=expansions)
+    check_multipliers(width=width)
+    check_choices(kernels=kernels, expansions=expansions)
 
     def candidates(channels: int, stride: int, optional: bool) -> list[Layer]:
         blocks = [_block(channels, kernel, stride, e) for kernel, e in itertools.product(kernels, expansions)]
@@ -150,9 +151,3 @@ def mobilenetv2_layerwise(
 
 def _scaled(channels: int, widths: Sequence[float]) -> list[int]:
     return sorted({make_divisible(channels * width) for width in widths})
-
-
-def _check(**lists: Sequence[float]) -> None:
-    for name, numbers in lists.items():
-        if not numbers or len(set(numbers)) != len(numbers) or not all(number > 0 for number in numbers):
-            raise ValueError(f"{name} must list different numbers > 0, got {list(numbers)}")

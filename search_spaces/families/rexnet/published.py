@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, Layer, LinearBottleneck, SqueezeExcite
 from search_spaces.costs import make_divisible
+from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
 from search_spaces.resolution import Resolution
 
@@ -42,9 +43,7 @@ def rexnet(
     in_channels: int = 3,
 ) -> Arch:
     """ReXNet with `width` times the channels, `depth` times the blocks per stage, channels rounded to `divisor`."""
-    for name, value in (("width", width), ("depth", depth)):
-        if not value > 0:
-            raise ValueError(f"{name} must be > 0, got {value}")
+    check_multipliers(width=width, depth=depth)
     se = SqueezeExcite(SE_RATIO, of="expanded", divisor=divisor, norm=True)
     repeats = [math.ceil(repeats * depth) for repeats, *_ in STAGES]
     channels = iter(block_channels(sum(repeats), width, divisor))

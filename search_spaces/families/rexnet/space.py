@@ -15,6 +15,7 @@ from search_spaces.blocks import ConvBNAct, Layer, LinearBottleneck, SqueezeExci
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
+from search_spaces.families.arguments import check_choices, check_multipliers
 from search_spaces.families.geometry import geometry_of, resolutions_of
 from search_spaces.families.rexnet import channels as rexnet_channels
 from search_spaces.families.rexnet.published import (
@@ -79,7 +80,8 @@ def rexnet(
     if firsts is None:
         small = geometry == "small"
         firsts = SMALL_FIRSTS if small else sorted({FIRST_CHANNELS * max(width, 1.0) for width in widths})
-    _check(widths=widths, firsts=firsts, depths=depths, bends=bends, divisor=(divisor,))
+    check_choices(widths=widths, firsts=firsts, depths=depths, bends=bends)
+    check_multipliers(divisor=divisor)
     for key, words, known in (("squeezes", squeezes, SQUEEZES), ("acts", acts, ACTS), ("channels", (channels,), FORMS)):
         unknown = [word for word in words if word not in known]
         if unknown or not words:
@@ -169,9 +171,3 @@ def _builder(stage: int, stride: int, divisor: int) -> Callable[[bool, int, str,
         )
 
     return built
-
-
-def _check(**lists: Sequence[float]) -> None:
-    for name, numbers in lists.items():
-        if not numbers or len(set(numbers)) != len(numbers) or not all(number > 0 for number in numbers):
-            raise ValueError(f"{name} must be different numbers > 0, got {list(numbers)}")

@@ -21,10 +21,17 @@ from search_spaces.families import rows
 from search_spaces.families.efficientnet.edge import efficientnet_edge
 from search_spaces.families.efficientnet.published import efficientnet
 from search_spaces.families.efficientnet.v2 import efficientnetv2
+from search_spaces.families.fbnet import fbnet
+from search_spaces.families.fbnetv3.space import fbnetv3
 from search_spaces.families.lcnet import lcnet
 from search_spaces.families.mnasnet import mnasnet
+from search_spaces.families.mobilenetv2.published import mobilenetv2
+from search_spaces.families.mobilenetv2.space import mobilenetv2 as mobilenetv2_space
 from search_spaces.families.mobilenetv3 import mobilenetv3
 from search_spaces.families.mobilenetv4 import mobilenetv4
+from search_spaces.families.rexnet.published import rexnet
+from search_spaces.families.rexnet.space import rexnet as rexnet_space
+from search_spaces.families.single_path import single_path
 from search_spaces.families.tinynet import tinynet
 
 # Image size; parameters, multiply-adds and outputs of convolutions and linear layers, counted on timm 1.0.31's modules.
@@ -180,6 +187,13 @@ def test_bad_multipliers_and_forms() -> None:
         (lambda: efficientnet_edge(depth=-1), "depth must be a finite number > 0, got -1"),
         (lambda: efficientnetv2(math.nan), "width must be a finite number > 0, got nan"),
         (lambda: lcnet(math.inf), "width must be a finite number > 0, got inf"),
+        (lambda: mobilenetv2(math.inf), "width must be a finite number > 0, got inf"),
+        (lambda: rexnet(depth=math.inf), "depth must be a finite number > 0, got inf"),
+        (lambda: fbnet(width=math.inf), "width must be a finite number > 0, got inf"),
+        (lambda: fbnetv3(depth=math.inf), "depth must be a finite number > 0, got inf"),
+        (lambda: single_path(width=math.inf), "width must be a finite number > 0, got inf"),
+        (lambda: mobilenetv2_space(widths=[1.0, math.inf]), "widths must list different finite numbers > 0, got [1.0"),
+        (lambda: rexnet_space(widths=[math.inf]), "widths must list different finite numbers > 0, got [inf]"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             make()

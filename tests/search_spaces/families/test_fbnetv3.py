@@ -55,8 +55,8 @@ def test_small_images_have_a_small_table_and_total_stride_8() -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"width": 0}, "width must be > 0, got 0"),
-        ({"depth": -1}, "depth must be > 0"),
+        ({"width": 0}, "width must be a finite number > 0, got 0"),
+        ({"depth": -1}, "depth must be a finite number > 0"),
         ({"geometry": "large"}, "unknown FBNetV3 geometry 'large'"),
         ({"channels": "big"}, "unknown table of channels 'big'; one of paper, released"),
         ({"resolutions": []}, "resolutions must list"),

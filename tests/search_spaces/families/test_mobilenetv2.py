@@ -42,9 +42,9 @@ def test_published_nets_are_points_of_the_layerwise_space(name: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"widths": []}, "widths must list different numbers > 0, got"),
-        ({"widths": [1, 1.0]}, "widths must list different numbers"),
-        ({"depths": [0]}, "depths must list different numbers > 0"),
+        ({"widths": []}, "widths must list different finite numbers > 0, got"),
+        ({"widths": [1, 1.0]}, "widths must list different finite numbers"),
+        ({"depths": [0]}, "depths must list different finite numbers > 0"),
         ({"kernels": [2]}, "kernel_size must be odd"),
         ({"geometry": "big"}, "unknown MobileNetV2 geometry 'big'"),
         ({"resolutions": []}, "resolutions must list"),

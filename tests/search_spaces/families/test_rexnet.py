@@ -99,8 +99,8 @@ def test_rounding_is_to_even_at_a_half_whatever_the_sum_missed_it_by() -> None:
         ({"channels": "free", "depths": [1, 2]}, "free channels need one depth"),
         ({"channels": "piecewise", "knots": 99}, "knots must lie between 2 and the number of blocks, 16; got 99"),
         ({"channels": "free", "grid": [16, 8]}, "grid must list rising numbers of channels"),
-        ({"widths": [-1]}, "widths must be different numbers > 0"),
-        ({"divisor": 0}, "divisor must be different numbers > 0"),
+        ({"widths": [-1]}, "widths must list different finite numbers > 0"),
+        ({"divisor": 0}, "divisor must be a finite number > 0"),
         ({"geometry": "big"}, "unknown ReXNet geometry 'big'"),
     ],
 )

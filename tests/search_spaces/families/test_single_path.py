@@ -78,7 +78,7 @@ def test_further_choices() -> None:
         ({"expansions": (3, 3)}, r"expansions must be a list of different numbers, got \[3, 3\]"),
         ({"kernels": (4,)}, "kernel_size must be odd"),
         ({"geometry": "tiny"}, "unknown Single-Path geometry 'tiny'; one of auto, paper, small"),
-        ({"width": 0.0}, "width must be > 0"),
+        ({"width": 0.0}, "width must be a finite number > 0"),
     ],
 )
 def test_bad_settings(changes: dict, message: str) -> None:
