@@ -12,14 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.methods.supernets.channel_masks import MaskedNetwork
+from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.runs.files import write_json
 from nas.runs.machine import cpu_model
 from nas.runs.memory import keep_freed_memory
+from search_spaces.space import SearchSpace
 
 Step = Callable[[], Tensor]
 Makers = Mapping[str, Callable[[], Step]]
@@ -40,6 +44,51 @@ def training_step(module: nn.Module, forward: Callable[[], Tensor], labels: Tens
         return loss.detach()
 
     return run
+
+
+def masked_step(space: SearchSpace, learn_theta: bool, images: Tensor, labels: Tensor) -> Step:
+    """The step of a search under channel masks that trains the weights, or theta, at a soft path, on a CPU."""
+    torch.manual_seed(0)
+    module = MaskedNetwork(space).to(memory_format=torch.channels_last).train()
+    module.requires_grad_(not learn_theta)
+    sizes = [len(variable) for variable in space.variables]
+    theta, noise = initial_theta(sizes).requires_grad_(learn_theta), torch.Generator().manual_seed(0)
+
+    def forward() -> Tensor:
+        path, _ = draw_path(theta, 5.0, "soft", noise, differentiable=learn_theta)
+        logits: Tensor = module(images, path.rows(sizes))
+        return logits
+
+    return training_step(module, forward, labels)
+
+
+def images_and_labels(batch: int, pixels: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Noise (batch, 3, pixels, pixels), channels last, and labels in turn."""
+    images = torch.randn(batch, 3, pixels, pixels, generator=torch.Generator().manual_seed(1))
+    return images.contiguous(memory_format=torch.channels_last), torch.arange(batch).remainder(classes)
+
+
+def cpu_options(description: str | None, repeats: int = 9) -> argparse.Namespace:
+    """The command line of a benchmark on a CPU of one result file, obeyed: `repeats`, `save`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--save", action="store_true", help="write results.json beside this file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as every training does
+    return options
+
+
+def circumstances(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """What a file of results says of the machine and the command."""
+    return {
+        "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "repeats": options.repeats,
+    }
 
 
 def times_ms(makers: Makers, repeats: int, device: torch.device, sampled: tuple[str, ...]) -> dict[str, list[float]]:
@@ -117,13 +166,7 @@ def bench(
     if options.memory_of:
         print(memory_of(variants(options.resolution[0], device), options.memory_of))
         return
-    results: dict[str, object] = {
-        "device": cpu_model() if device.type == "cpu" else torch.cuda.get_device_name(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "repeats": options.repeats,
-    }
+    results = circumstances(options, device)
     for resolution in options.resolution:
         makers = variants(resolution, device)
         taken = times_ms(makers, options.repeats, device, sampled)

@@ -48,7 +48,7 @@ ELSEWHERE = {
 }
 
 
-def choose(file: Path) -> list[dict[str, Any]]:
+def choose() -> list[dict[str, Any]]:
     """Measure every width of every form; of each form the width nearest to each target."""
     archs = {
         (kind, form, width): arch
@@ -120,7 +120,7 @@ def collect(root: str, out: Path, processes: int, seeds: int, whole: int) -> Non
         records.write(file, finished)
 
     if not any(r["kind"] == "network" for r in finished):
-        add(choose(file))
+        add(choose())
     chosen = [r for r in finished if r["kind"] == "network"]
     done = {(r["blocks"], r["form"], r["target"], r["images"], r["seed"]) for r in finished if r["kind"] == "training"}
     jobs = [

@@ -9,12 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments import records
 from experiments.collecting import collect_or_report
 from experiments.dense_or_depthwise.networks import ladder, network
-from experiments.dense_or_depthwise.run import RECIPES, train
+from experiments.dense_or_depthwise.run import MOST_MACS, RECIPES, train
 from experiments.dense_or_depthwise.timing import shares
 from experiments.equal_latency import mean_interval
 from nas.latency.build import build_table
@@ -37,7 +35,7 @@ def budget_ms(out: Path) -> tuple[float, dict[str, Any]]:
     if not file.exists():
         widths = ladder("depthwise", "MobileNetV2")
         archs = [network(*SEVEN), *widths.values()]
-        seven, *others = shares([a for a in archs if a.macs < 25e6], Device(), 5)
+        seven, *others = shares([a for a in archs if a.macs < MOST_MACS], Device(), 5)
         width, share = min(zip(widths, others, strict=False), key=lambda pair: abs(pair[1].share / seven.share - 1))
         table = build_table(mobile(32, 10, 1, forms=FORMS), Device(), out / "tables")
         found = {
@@ -98,7 +96,6 @@ def search(root: str, out: Path, method: str, seed: int, latency_ms: float) -> d
 
 def collect(root: str, out: Path, seeds: int) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
-    torch.set_num_threads(1)
     file = out / "results.jsonl"
     finished = records.finished(file)
 

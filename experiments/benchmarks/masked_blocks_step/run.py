@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
+import functools
 import os
-import platform
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +11,8 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks.stepping import Step, times_ms, training_step
-from nas.methods.supernets.channel_masks import MaskedNetwork
-from nas.methods.supernets.paths import draw_path, initial_theta
+from experiments.benchmarks.stepping import Step, circumstances, cpu_options, images_and_labels, masked_step, times_ms
 from nas.runs.files import write_json
-from nas.runs.machine import cpu_model
-from nas.runs.memory import keep_freed_memory
 from search_spaces.from_card import from_card
 from search_spaces.space import SearchSpace
 
@@ -43,47 +38,20 @@ def space(free_widths: bool) -> SearchSpace:
     return from_card(stages, *ends, "mixed", PIXELS, CLASSES, 3)
 
 
-def step(searched: SearchSpace, learn_theta: bool) -> Step:
-    torch.manual_seed(0)
-    images = torch.randn(BATCH, 3, PIXELS, PIXELS, generator=torch.Generator().manual_seed(1))
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(BATCH).remainder(CLASSES)
-    noise = torch.Generator().manual_seed(0)
-    module = MaskedNetwork(searched).to(memory_format=torch.channels_last).train()
-    sizes = [len(variable) for variable in searched.variables]
-    theta = initial_theta(sizes).requires_grad_(learn_theta)
-    for parameter in module.parameters():
-        parameter.requires_grad_(not learn_theta)
-
-    def forward() -> torch.Tensor:
-        path, _ = draw_path(theta, 5.0, "soft", noise, differentiable=learn_theta)
-        logits: torch.Tensor = module(images, path.rows(sizes))
-        return logits
-
-    return training_step(module, forward, labels)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--save", action="store_true", help="write results.json beside this file")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    keep_freed_memory()  # as every training does
+    options, device = cpu_options(__doc__), torch.device("cpu")
+    images, labels = images_and_labels(BATCH, PIXELS, CLASSES)
     makers: dict[str, Callable[[], Step]] = {
-        f"{part}, {widths} widths": lambda part=part, widths=widths: step(space(widths == "free"), part == "theta")
+        f"{part}, {widths} widths": functools.partial(
+            masked_step, space(widths == "free"), part == "theta", images, labels
+        )
         for part in ("weights", "theta")
         for widths in ("fixed", "free")
     }
     load = os.getloadavg()[0]
-    taken = times_ms(makers, options.repeats, torch.device("cpu"), sampled=())
+    taken = times_ms(makers, options.repeats, device, sampled=())
     results: dict[str, Any] = {
-        "device": cpu_model(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "repeats": options.repeats,
+        **circumstances(options, device),
         "batch": BATCH,
         "load_average": [load, os.getloadavg()[0]],
     }
