@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from nas.data import Split
 from nas.methods.base import Task
-from nas.methods.loops.alternating import Alternating
+from nas.methods.loops.dnas_settings import DNASSettings
 from nas.methods.loops.epochs import batches, mean_entropy, mean_loss
 from nas.methods.loops.state import State
-from nas.methods.supernets.objectives import augmented_lagrangian, next_multiplier, temperature_at
-from nas.methods.supernets.paths import initial_theta
+from nas.methods.supernets.mixture import PathWeights
+from nas.methods.supernets.objectives import augmented_lagrangian, fbnet_loss, next_multiplier, temperature_at
+from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.runs.seeding import generator, seed_global
 from nas.train.accelerator import begin
 from nas.train.optimizer import sparing_norms
@@ -32,10 +33,10 @@ class AlternatingState(State):
     a variable has no such choice. `network_key`: the name of the network's weights in the checkpoint.
     """
 
-    method: Alternating
+    method: DNASSettings
     network_key: ClassVar[str]
 
-    def __init__(self, method: Alternating, task: Task, network: nn.Module, sizes: Sequence[int]) -> None:
+    def __init__(self, method: DNASSettings, task: Task, network: nn.Module, sizes: Sequence[int]) -> None:
         super().__init__(method, task)
         self.sizes = sizes
         self.device = task.accelerator.device
@@ -58,11 +59,26 @@ class AlternatingState(State):
         # torch's fused SGD fails where a path gives gradients to weights that have no momentum yet
         return torch.optim.SGD(groups, self.method.weight_lr, self.method.weight_momentum)
 
-    @abstractmethod
     def _loss(
         self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, differentiable: bool
     ) -> Tensor:
         """The loss of one batch on a drawn path, without the budget's term; `differentiable`: in theta."""
+        method = self.method
+        path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable)
+        loss = self._cross_entropy(images, labels, self._taken(path))
+        # In the product CE * alpha * log(LAT)^beta the second factor only scales the weights' learning rate, by an
+        # amount that drifts with the latency. Departure: weights are trained on CE alone.
+        if differentiable and method.loss == "fbnet":
+            loss = fbnet_loss(loss, self._cost_of(m).float().to(self.device), method.alpha, method.beta)
+        return loss
+
+    @abstractmethod
+    def _taken(self, path: PathWeights) -> Any:
+        """`path` as the network takes it."""
+
+    @abstractmethod
+    def _cost_of(self, weights: Tensor) -> Tensor:
+        """The expected cost where choices have `weights`, as theta has them, in the unit of the task's limit."""
 
     @abstractmethod
     def _expected_cost(self) -> Tensor:

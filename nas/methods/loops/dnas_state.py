@@ -9,16 +9,14 @@ from torch import Tensor
 from nas.methods.base import Task, layerwise
 from nas.methods.loops.alternating_state import AlternatingState
 from nas.methods.loops.dnas_settings import DNASSettings
-from nas.methods.supernets.mixture import Supernet
-from nas.methods.supernets.objectives import expected_latency_ms, fbnet_loss
-from nas.methods.supernets.paths import draw_path
+from nas.methods.supernets.mixture import PathWeights, Supernet
+from nas.methods.supernets.objectives import expected_latency_ms
 from nas.runs.seeding import seed_global
 
 
 class DNASState(AlternatingState):
     """Supernet and theta of `nas.methods.dnas`, and the latency of each candidate."""
 
-    method: DNASSettings
     network_key = "supernet"
 
     def __init__(self, method: DNASSettings, task: Task) -> None:
@@ -31,21 +29,14 @@ class DNASState(AlternatingState):
         for i, row in enumerate(task.cost.rows):
             self.rows_ms[i, : len(row)] = torch.from_numpy(row).float()
 
-    def _loss(
-        self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, differentiable: bool
-    ) -> Tensor:
-        method = self.method
-        path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable)
-        loss = self._cross_entropy(images, labels, path.to(self.device))
-        # In the product CE * alpha * log(LAT)^beta the second factor only scales the weights' learning rate, by an
-        # amount that drifts with the latency. Departure: weights are trained on CE alone.
-        if differentiable and method.loss == "fbnet":
-            sampled_ms = expected_latency_ms(m, self.task.cost.fixed, self.rows_ms)
-            loss = fbnet_loss(loss, sampled_ms.to(self.device), method.alpha, method.beta)
-        return loss
+    def _taken(self, path: PathWeights) -> PathWeights:
+        return path.to(self.device)
+
+    def _cost_of(self, weights: Tensor) -> Tensor:
+        return expected_latency_ms(weights, self.task.cost.fixed, self.rows_ms)
 
     def _expected_cost(self) -> Tensor:
-        return expected_latency_ms(torch.softmax(self.theta, -1), self.task.cost.fixed, self.rows_ms)
+        return self._cost_of(torch.softmax(self.theta, -1))
 
     def probabilities(self) -> tuple[np.ndarray, ...]:
         p = torch.softmax(self.theta.detach().double(), dim=-1).numpy()

@@ -11,15 +11,13 @@ from nas.methods.loops.alternating_state import AlternatingState
 from nas.methods.loops.dnas_settings import DNASSettings
 from nas.methods.supernets.channel_masks import MaskedNetwork
 from nas.methods.supernets.expected_cost import ExpectedCost
-from nas.methods.supernets.objectives import fbnet_loss
-from nas.methods.supernets.paths import draw_path
+from nas.methods.supernets.mixture import PathWeights
 from nas.runs.seeding import seed_global
 
 
 class MaskingState(AlternatingState):
     """The masked network and theta of `nas.methods.dnas` on spaces that decide widths, and of `nas.methods.masking`."""
 
-    method: DNASSettings
     network_key = "weights"
 
     def __init__(self, method: DNASSettings, task: Task) -> None:
@@ -29,23 +27,18 @@ class MaskingState(AlternatingState):
         super().__init__(method, task, self.masked, sizes)
         self.expected = ExpectedCost(task.cost)
 
-    def _loss(
-        self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, differentiable: bool
-    ) -> Tensor:
-        method = self.method
-        path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable)
-        loss = self._cross_entropy(images, labels, path.rows(self.sizes))
-        if differentiable and method.loss == "fbnet":  # of theta alone, as in `DNASState`
-            sampled_ms = self.expected(self._rows(m)).float()
-            loss = fbnet_loss(loss, sampled_ms.to(self.device), method.alpha, method.beta)
-        return loss
+    def _taken(self, path: PathWeights) -> list[Tensor]:
+        return path.rows(self.sizes)
+
+    def _cost_of(self, weights: Tensor) -> Tensor:
+        return self.expected(self._rows(weights))
 
     def _rows(self, weights: Tensor) -> list[Tensor]:
         """A row per variable without the cells that have no choice."""
         return [row[:size] for row, size in zip(weights, self.sizes, strict=True)]
 
     def _expected_cost(self) -> Tensor:
-        return self.expected(self._rows(torch.softmax(self.theta.double(), dim=-1)))
+        return self._cost_of(torch.softmax(self.theta.double(), dim=-1))
 
     def probabilities(self) -> tuple[np.ndarray, ...]:
         return tuple(row.numpy() for row in self._rows(torch.softmax(self.theta.detach().double(), dim=-1)))
