@@ -84,6 +84,20 @@ def test_a_few_rows_of_every_form_are_anchors() -> None:
     assert anchors(chosen) == chosen == anchors(rows)
 
 
+def test_a_width_that_fills_no_block_is_an_anchor_beside_one_that_does() -> None:
+    """24 channels are nearer to 16 than any other two widths are to each other."""
+    chosen = anchors([inverted(width, width) for width in (16, 24, 32, 64, 128, 256, 512)])
+    assert len(chosen) == MOST_ANCHORS[0] and 24 in {shape.channels for _, shape in chosen}
+
+
+def test_counts_by_hand() -> None:
+    """8 to 24 channels on 8x8 maps by way of 24: plain, then with 8 and 24 filled up to 16 and 32."""
+    layer, shape = inverted(8, 24)
+    plain = [8, 24 * 8, 24, 24 * 9, 24, 24 * 24, 24]
+    filled = [16, 32 * 16, 32, 32 * 9, 32, 32 * 32, 32]
+    assert counts_of(layer, shape) == [1, *(64 * count for count in plain + filled)]
+
+
 def test_forms_are_blocks_without_their_widths() -> None:
     assert form_of(*inverted(16, 24)).block == form_of(*inverted(48, 80)).block
     assert form_of(*inverted(16, 24)).block != form_of(*inverted(16, 16)).block  # one of them adds its input
@@ -108,6 +122,30 @@ def test_times_that_are_sums_of_counts_are_found_again() -> None:
     assert between.left_out_error_percent() < 0.01
     assert between.weights(*inverted(16, 24, 16)) is None  # no anchor has this size of map
     assert between.weights(ConvBNAct(8, 3), Shape(8, 8, 8)) is None
+
+
+def test_a_size_of_map_has_a_constant_of_its_own() -> None:
+    rows = [inverted(a, b, side) for a in WIDTHS for b in WIDTHS for side in (4, 8)]
+
+    def ms(row: TableRow) -> float:
+        return time_of(row) + (0.02 if row[1].height == 8 else 0.0)
+
+    known = anchors(rows)
+    between = Interpolation(known, np.array([ms(row) for row in known]))
+    for row in rows:
+        isolated, _ = between.times(*row, between.ms) or (0.0, 0.0)
+        assert isolated == pytest.approx(ms(row), rel=1e-3)
+
+
+def test_an_anchor_that_is_left_out_takes_no_part_in_its_estimate() -> None:
+    known = anchors([inverted(a, b) for a in WIDTHS for b in WIDTHS])
+    ms = np.array([time_of(row) for row in known]) * np.random.default_rng(0).uniform(0.8, 1.25, len(known))
+    errors = []
+    for i, row in enumerate(known):
+        without = Interpolation(known[:i] + known[i + 1 :], np.delete(ms, i))
+        isolated, _ = without.times(*row, without.ms) or (0.0, 0.0)
+        errors.append(100 * abs(isolated / ms[i] - 1))
+    assert Interpolation(known, ms).left_out_error_percent() == pytest.approx(np.mean(errors))
 
 
 def test_a_correction_never_makes_a_row_free() -> None:

@@ -148,6 +148,21 @@ def test_a_mixture_is_the_sum_of_its_masked_candidates() -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_logits_of_heads_are_mixed_by_their_probabilities(double: None) -> None:
+    """Heads of several kinds and widths: what follows their masks is linear."""
+    space = optional_stages()
+    masked = MaskedNetwork(space).eval()
+    stirred(masked)
+    x = torch.randn(2, 1, 8, 8)
+    heads = torch.tensor([0.1, 0.2, 0.3, 0.25, 0.15])
+    assert space.variables[-1].name == "head" and len(space.variables[-1]) == len(heads)
+    before = [len(variable) - 1 for variable in space.variables[:-1]]
+    with torch.no_grad():
+        found = masked(x, [*masked.one_hot([*before, 0])[:-1], heads])
+        expected = sum(share * masked.extract([*before, gene])(x) for gene, share in enumerate(heads))
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("logit", [0.0, 200.0])
 def test_gradients_reach_every_choice_and_weight(logit: float) -> None:
     """And stay finite where a kind has no probability left: the widths inside it are then given nothing."""
