@@ -74,23 +74,41 @@ def equal_macs(rows: list[dict[str, Any]]) -> str:
 
 
 def picture(rows: list[dict[str, Any]], path: Path) -> Path:
-    """Microseconds against multiply-adds, a panel for each map size."""
+    """Time over a dense convolution's: above at equal multiply-adds, below at equal channels; a column for each map."""
     from matplotlib.figure import Figure
 
     sides = sorted({row["side"] for row in rows}, reverse=True)
-    figure = Figure(figsize=(3.1 * len(sides), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(sides), sharey=True, squeeze=False)[0]
-    for axes, side in zip(panels, sides, strict=True):
-        for name in dict.fromkeys(row["block"] for row in rows):
-            mine = [row for row in rows if (row["side"], row["block"]) == (side, name)]
-            axes.plot([r["macs"] / 1e6 for r in mine], [r["us"] for r in mine], "o-", markersize=3, label=name)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_title(f"maps of {side} x {side}", fontsize=10)
-        axes.set_xlabel("multiply-adds of a block, M")
-        axes.grid(alpha=0.3, which="major")
-    panels[0].set_ylabel("microseconds a block")
-    panels[0].legend(fontsize=8)
+    figure = Figure(figsize=(3.1 * len(sides), 6), layout="constrained")
+    panels = figure.subplots(2, len(sides), sharey="row", squeeze=False)
+    for column, side in enumerate(sides):
+        mine = [row for row in rows if row["side"] == side]
+        dense = sorted((row["macs"], row["us"], row["channels"]) for row in mine if row["block"] == DENSE)
+        macs, us, channels = (np.array(values, dtype=float) for values in zip(*dense, strict=True))
+        above, below = panels[:, column]
+        for name in dict.fromkeys(row["block"] for row in rows if row["block"] != DENSE):
+            block = [row for row in mine if row["block"] == name]
+            equal = [row for row in block if macs[0] <= row["macs"] <= macs[-1]]
+            at = np.exp(np.interp(np.log([row["macs"] for row in equal]), np.log(macs), np.log(us)))
+            ratios = np.array([row["us"] for row in equal]) / at
+            above.plot([row["macs"] / 1e6 for row in equal], ratios, "o-", markersize=3, label=name)
+            known = [(row["channels"], row["us"]) for row in block if row["channels"] in channels]
+            by_channels = dict(zip(channels, us, strict=True))
+            below.plot([c for c, _ in known], [time / by_channels[c] for c, time in known], "o-", markersize=3)
+        above.set_title(f"maps of {side} x {side}", fontsize=10)
+        above.set_xlabel("multiply-adds of a block, M")
+        below.set_xlabel("channels")
+        below.set_yscale("log")
+        below.set_yticks([0.125, 0.25, 0.5, 1, 2, 4], ["1/8", "1/4", "1/2", "1", "2", "4"])
+        for axes in (above, below):
+            axes.set_xscale("log")
+            axes.minorticks_off()
+            axes.axhline(1, color="0.4", linewidth=1)
+            axes.grid(alpha=0.3)
+        shown = [c for c in (8, 16, 32, 64, 128, 256) if c <= channels[-1]]
+        below.set_xticks(shown, [str(c) for c in shown])
+    panels[0, 0].set_ylabel("time over conv 3x3,\nequal multiply-adds")
+    panels[1, 0].set_ylabel("time over conv 3x3,\nequal channels")
+    panels[0, -1].legend(fontsize=8)
     return write_atomic(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
 
 

@@ -45,6 +45,11 @@ def count(value: int) -> str:
     return str(value)
 
 
+def axis_label(value: float) -> str:
+    """`value` at a tick: `number`, or `count` from 10,000 on."""
+    return count(round(value)) if value >= 10_000 else number(value)
+
+
 class _Frame:
     """The plotting area: data to pixels, axes with ticks."""
 
@@ -77,13 +82,15 @@ class _Frame:
         for tick in ticks(self.y_low, self.y_high):
             y = self.y(tick)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{self.width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{number(tick)}</text>')
+            parts.append(
+                f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{axis_label(tick)}</text>'
+            )
         below = self.bottom + (20 if self.wide else 15)
         for tick in ticks(self.x_low, self.x_high, 8 if self.wide else 4):
             if whole_x and tick != round(tick):
                 continue
             parts.append(
-                f'<text class="tick" x="{self.x(tick):.1f}" y="{below}" text-anchor="middle">{number(tick)}</text>'
+                f'<text class="tick" x="{self.x(tick):.1f}" y="{below}" text-anchor="middle">{axis_label(tick)}</text>'
             )
         middle = (LEFT + self.width - RIGHT) / 2
         parts.append(

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.report.charts import count, front, front_chart, line_chart, number, ruler, scatter_chart, share_bar, ticks
+from nas.report.charts import (
+    axis_label,
+    count,
+    front,
+    front_chart,
+    line_chart,
+    number,
+    ruler,
+    scatter_chart,
+    share_bar,
+    ticks,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,10 @@ def test_numbers() -> None:
     assert [number(v) for v in (0, 0.12345, 12.0, 1234.5, 1e-5, 123456.0)] == [
         "0", "0.1235", "12", "1234", "1e-05", "1.23e+05"
     ]  # fmt: skip
+
+
+def test_axes_have_units_from_ten_thousand_on() -> None:
+    assert [axis_label(v) for v in (0.25, 9_999, 10_000, 2_500_000)] == ["0.25", "9999", "10 k", "2.5 M"]
 
 
 def test_counts_have_a_unit() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_atomic
 
+WIDE = 30  # times that span more than this factor are drawn on logarithmic axes
+
 
 def scatter(table: LatencyTable, path: str | Path) -> Path:
     """Write a PNG of `table`'s held-out networks: raw sums and calibrated estimates against measured times.
@@ -37,6 +39,9 @@ def scatter(table: LatencyTable, path: str | Path) -> Path:
         color="tab:blue",
         label="table (calibrated)",
     )
+    if high > WIDE * low:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     axes.set_xlabel("measured, ms")
     axes.set_ylabel("estimated, ms")
     axes.set_title(
