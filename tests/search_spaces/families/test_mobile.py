@@ -132,6 +132,22 @@ def test_empty_stages_are_none_of_the_arch() -> None:
     assert space.decode(space.encode(arch)) == arch
 
 
+def test_a_stage_of_one_block_has_no_channels_but_its_own() -> None:
+    """The channels of a first block matter from two blocks on."""
+    space = mobile(choose="block", lists="published", widths=(1.0,))
+    places = {variable.name: i for i, variable in enumerate(space.variables)}
+    slots = [name.removesuffix(".first") for name in places if name.endswith(".first")]
+    assert slots
+    for slot in slots:
+        depths = space.variables[places[f"{slot}.depth"]].choices
+        for depth in (1, 2):
+            genotype = [0] * len(space.variables)
+            genotype[places[f"{slot}.depth"]] = depths.index(depth)
+            other = list(genotype)
+            other[places[f"{slot}.first"]] = len(space.variables[places[f"{slot}.first"]].choices) - 1
+            assert (space.decode(other) == space.decode(genotype)) == (depth == 1), (slot, depth)
+
+
 def test_everything_is_quick() -> None:
     """No enumeration of gene products in Python: fractions of a second on an idle machine."""
     space = mobile(32, 10, choose="block")
