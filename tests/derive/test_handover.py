@@ -22,7 +22,7 @@ from nas.derive.handover import (
     write_probabilities,
 )
 from nas.derive.most_probable import NothingWithin
-from nas.derive.within_budget import Derived
+from nas.derive.within_budget import ENOUGH, Derived
 from nas.latency.device import Device
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
@@ -65,7 +65,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
 
     lowered, fits = (np.flatnonzero(estimates <= limit) for limit in (asked / 1.3, (asked / 1.3 + asked) / 2))
-    assert estimates[lowered[0]] < 0.8 * asked < estimates[fits[0]]  # so this draw has them both
+    assert estimates[lowered[0]] < ENOUGH * asked < estimates[fits[0]]  # so this draw has them both
     found = derived()
     assert measured == [SPACE.decode(population[i]).id for i in (0, lowered[0], fits[0])]
     np.testing.assert_array_equal(found.first.genotype, population[fits[0]])
