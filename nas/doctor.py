@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from nas.latency.devices import TargetDevice, device_of
 from nas.runs.machine import cpu_model, usable_cores
-from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain
 from nas.terminal.progress import log, table
 
 REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "accelerate", "tensorboard")
@@ -31,7 +32,9 @@ Finding = tuple[str, str, str, str]  # what, state, figure, fix
 def main(cfg: DictConfig) -> None:
     check_types(cfg, {"data_root": str, "tables": str})
     config = plain(cfg)
-    findings = [*packages(), *compute(), *machine(), *folders(Path(config["data_root"]), Path(config["tables"]))]
+    asked = device_of(instantiate(cfg.device))
+    folders_found = folders(Path(config["data_root"]), Path(config["tables"]))
+    findings = [*packages(), *compute(), *machine(), device(asked), *folders_found]
     marks = {"ok": "ok", "no": "–", "bad": "FAULT"}
     table("this machine", ("what", "", "figure", "note"), [(w, marks[s], f, n) for w, s, f, n in findings])
     faults = [finding for finding in findings if finding[1] == "bad"]
@@ -127,6 +130,16 @@ def _pinning() -> Finding:
         return "pinning to a core", "no", "refused", f"{error.strerror}; timings wander between cores"
     os.sched_setaffinity(0, before)
     return "pinning to a core", "ok", "allowed", ""
+
+
+def device(asked: TargetDevice) -> Finding:
+    """Whether the device can do what is asked of its kind, and what it is."""
+    try:
+        asked.check()
+        about = asked.about()
+    except (ValueError, OSError) as error:
+        return "device", "bad", "not usable", str(error)
+    return "device", "ok", str(asked.key), str(about.get("cpu", ""))
 
 
 def folders(data_root: Path, tables: Path) -> list[Finding]:

@@ -10,8 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nas.latency.device import Device
-from nas.latency.tables.origin import LOCAL
+from nas.latency.devices import device_of
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.entry import entry, instantiate, typed
 from nas.terminal.progress import log, table
@@ -104,25 +103,13 @@ def family_headings(found: list[dict[str, Any]]) -> dict[int, str]:
     return {index: zoo.FAMILIES[family].title for family, index in first.items()}
 
 
-def tables_of(folder: Path, device: Device) -> list[LatencyTable]:
-    """The latency tables of `device` in `folder`, but for those of `local` that another machine measured."""
-    found = []
-    for path in sorted(folder.glob(f"*-{device.key}.json")):
-        priced = LatencyTable.load(path)
-        if device.name == LOCAL and not priced.is_of_this_machine:
-            log(f"{path} is left out, as it is not of this machine as it is now: {priced.elsewhere}")
-        else:
-            found.append(priced)
-    return found
-
-
 @entry("zoo")
 def main(cfg: DictConfig) -> None:
     format = typed(cfg, "format", str)
     if format not in FORMATS:
         raise ValueError(f"unknown format={format!r}; one of {', '.join(FORMATS)}")
-    device = instantiate(cfg.device)
-    tables = tables_of(Path(typed(cfg, "tables", str)), device)
+    device = device_of(instantiate(cfg.device))
+    tables = list(device.tables_in(Path(typed(cfg, "tables", str))).values())
     found = rows(typed(cfg, "filter", str), tables)
     column = typed(cfg, "sort", str | None)
     if column is not None:

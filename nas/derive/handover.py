@@ -13,8 +13,8 @@ import numpy as np
 from nas.derive.budget import Budget
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
-from nas.latency.device import Device
-from nas.latency.measuring.fresh import measure_arch_fresh_ms
+from nas.latency.devices import TargetDevice
+from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
 from nas.runs.stored import Schema, read_record, record
 from nas.terminal.progress import log
@@ -24,14 +24,18 @@ from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
 
-def clock_of(space: SearchSpace, cost: AdditiveCost | None, device: Device | None, seed: int) -> Clock:
-    """The clock of a search: estimates by `cost`, measurements by this machine on `device` (None: none).
-
-    A network is measured by a process of its own: one that has trained measures slower.
-    """
+def clock_of(
+    space: SearchSpace,
+    cost: AdditiveCost | None,
+    device: TargetDevice | None,
+    table: LatencyTable | None,
+    seed: int,
+) -> Clock:
+    """A search's clock: estimates by `cost`; measurements by `device` (None: none) at the conditions of `table`."""
     estimate = None if cost is None else lambda genotype: float(cost(np.array([genotype]))[0])
-    measure = None if device is None else lambda genotype: measure_arch_fresh_ms(space.decode(genotype), device, seed)
-    return Clock(estimate, measure)
+    if device is None:
+        return Clock(estimate)
+    return Clock(estimate, lambda genotype: device.measure([space.decode(genotype)], table, seed)[0].latency_ms)
 
 
 def derive_probable(
@@ -87,7 +91,7 @@ def derivation_identity(
     result: Any,
     space: SearchSpace,
     cost: AdditiveCost | None,
-    device: Device | None,
+    device: TargetDevice | None,
     budget: Budget | None,
     asked: Derivation,
 ) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def derivation_identity(
         "result": identity.digest(result),
         "space": identity.digest([_first(space).id, [[v.name, _labels(v)] for v in space.variables]]),
         "cost": None if cost is None else cost_digest(cost),
-        "device": None if device is None else device.key,
+        "device": None if device is None else str(device.key),
         "budget": None if budget is None else dataclasses.asdict(budget),
         **dataclasses.asdict(asked),
     }

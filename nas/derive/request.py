@@ -12,7 +12,7 @@ from typing import Any
 from nas.derive.budget import Budget, count_limits, resolve_budget
 from nas.derive.handover import clock_of
 from nas.derive.setup import BUDGETS, TABLE, DeriveSetup, FinishedSearch
-from nas.derive.verdict import NOT_WANTED, Asked, not_measured, say_missed
+from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed
 from nas.derive.within_budget import Clock, Derived
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
@@ -57,18 +57,19 @@ class Request:
         own = all(getattr(asked, name) is None for name in BUDGETS)
         wanted = search.budget if own else asked
         counts = count_limits(space, wanted.macs, wanted.params)
-        cost, unmeasured, budget = None, not_measured(None), None
+        table, cost, budget = None, None, None
+        unmeasured: str | None = NOT_ASKED
         if device is not None:
-            table = LatencyTable.load(folder / TABLE, search.archs, device)
+            table = LatencyTable.load(folder / TABLE, search.archs, device.key)
             cost = table.cost(space)
-            unmeasured = not_measured(table) if setup.measure else NOT_WANTED
+            unmeasured = device.not_measured(table) if setup.measure else NOT_WANTED
             margin = table.margin if asked.margin is None else asked.margin
             # the run's own fraction holds only where no other cost has a budget
             fraction = None if own and counts else wanted.fraction
             budget = resolve_budget(cost, wanted.latency_ms, fraction, margin, asked.tolerance)
         elif not own and (wanted.latency_ms is not None or wanted.fraction is not None):
             raise ValueError(f"{folder} has no latency table: none was asked for; search again with latency=on")
-        clock = clock_of(space, cost, device if unmeasured is None else None, setup.seed)
+        clock = clock_of(space, cost, device if unmeasured is None else None, table, setup.seed)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
         asked_of_all = Asked(budget, wanted.macs, wanted.params)
         out = _out(folder, setup.out, budget, counts)

@@ -12,7 +12,8 @@ from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
 from nas.derive.budget import BudgetRequest
 from nas.derive.settings import check_budget
-from nas.latency.device import Device
+from nas.latency import devices
+from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.problem import Problem
 from nas.runs.stored import Count, Schema, record
@@ -42,7 +43,7 @@ class FinishedSearch:
     space: SearchSpace
     method: Method
     recipe: Recipe | None
-    device: Device | None
+    device: TargetDevice | None
     data: Mapping[str, Any] | ImageData
     budget: BudgetRequest
     seed: int
@@ -76,7 +77,7 @@ class FinishedSearch:
             space,
             method,
             recipe,
-            cards.given(config["device"], "device") if (folder / TABLE).exists() else None,
+            devices.given(config["device"]).of_run(folder / TABLE) if (folder / TABLE).exists() else None,
             config["data"],
             BudgetRequest(**{name: config["budget"].get(name) for name in BUDGETS}),
             settings["seed"] or 0,

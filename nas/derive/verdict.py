@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from nas.derive.budget import Budget
 from nas.derive.within_budget import Timed
-from nas.latency.tables.table import LatencyTable
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
 
@@ -48,16 +47,3 @@ class Asked:
 def say_missed(shortfalls: list[str], fix: str) -> None:
     """The line that comes first where a budget was missed."""
     log(f"BUDGET NOT MET: {'; '.join(shortfalls)}; {fix}")
-
-
-def not_measured(table: LatencyTable | None) -> str | None:
-    """Why networks have no measured latency; None where this machine measures them.
-
-    A table of another machine (imported, from a kit, brought with the run) is used as it is, but what this machine
-    would measure says nothing about that one.
-    """
-    if table is None:
-        return NOT_ASKED
-    if table.is_of_this_machine:
-        return None
-    return f"the table of {table.device.key} is not of this machine as it is now ({table.elsewhere})"

@@ -10,10 +10,8 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.derive.verdict import NOT_WANTED
-from nas.latency.device import Device
-from nas.latency.measuring.measure import measure_arch_ms
-from nas.latency.runtimes import check_local
-from nas.latency.tables.origin import not_this_machine
+from nas.latency import devices
+from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
 from nas.networks.network import FlatNetwork, Network
@@ -39,7 +37,7 @@ class EvaluateSetup:
     checkpoint: str | None
     data: DataSource
     batch_size: int
-    device: Device
+    device: TargetDevice
     not_measured: str | None
     compute: Compute
     seed: int
@@ -50,10 +48,10 @@ class EvaluateSetup:
     def from_config(cls, config: Mapping[str, Any]) -> EvaluateSetup:
         """The evaluation that a resolved configuration (`conf/evaluate.yaml`) describes."""
         compute = Compute(config["accelerator"], config["precision"])
-        device = cards.given(config["device"], "device")
-        not_measured = (None if config["measure"] else NOT_WANTED) or not_this_machine(device)
+        device = devices.given(config["device"])
+        not_measured = (None if config["measure"] else NOT_WANTED) or device.not_measured(None)
         if not_measured is None:
-            check_local(device)
+            device.check()
         name, checkpoint = config["arch"], config["checkpoint"]
         source = resolve(name)
         if checkpoint is None and source.folder is None:
@@ -93,7 +91,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         arch = network.arch
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=setup.compute.here)
-        found = measure_arch_ms(network.cpu(), setup.device, seed=setup.seed) if setup.not_measured is None else None
+        found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
         record: dict[str, Any] = {
             "arch": setup.name,
             "arch_id": arch.id,
@@ -106,8 +104,8 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
-            "device": setup.device.key if found else None,
-            "measured_latency_ms": found.median_ms if found else None,
+            "device": str(setup.device.key) if found else None,
+            "measured_latency_ms": found.latency_ms if found else None,
             "latency_spread_ms": found.spread_ms if found else None,
             "not_measured": setup.not_measured,
         }

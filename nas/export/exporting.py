@@ -13,11 +13,11 @@ from nas.data import ImageData
 from nas.export.formats import format_named
 from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
+from nas.latency.devices import TargetDevice, device_of
 from nas.latency.measuring.measure import LOADS, measurements, quiet, reference_workload
 from nas.latency.measuring.timing import image, onnx_workload, timed
 from nas.latency.measuring.visits import Interleaved
-from nas.latency.runtimes import check_local, runtime_named
-from nas.latency.tables.origin import not_this_machine
+from nas.latency.runtimes import runtime_named
 from nas.networks.network import FlatNetwork, Network
 from nas.runs.files import write_atomic
 from nas.runs.seeding import generator
@@ -46,13 +46,13 @@ def export(
     *,
     comparison: Comparison = Comparison(),
     batch_size: int = 1,
-    device: Device | None = None,
+    device: Device | TargetDevice | None = None,
 ) -> dict[str, Any]:
     """Write `network` (with its `arch`) to `path`, check the file against torch, time it, and return the report.
 
     Logits are compared as `comparison` says, on random images in batches of 1, 2 and 5 (of `batch_size` where the
-    format fixes it). `device` says how the file is timed (None: not at all; nor where it is another machine than this
-    one, `local`). The file appears only when it has passed. `format`: a name, or a format of your own.
+    format fixes it). `device` says how the file is timed (None: not at all; nor where it is another one than this
+    machine). The file appears only when it has passed. `format`: a name, or a format of your own.
 
     The report: `format, bytes, batch` (`dynamic` or the size), `random` and `real` (each `max_difference`,
     `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread, by how
@@ -64,13 +64,7 @@ def export(
     arch = network.arch
     if comparison.data is not None:
         _check_data(comparison.data, network)
-    if device is not None and (device.dtype != "fp32" or device.runtime != "onnxruntime"):
-        raise ValueError(f"exported files are fp32 and timed by their own runtime; device {device.key} is not for them")
-    not_measured = None if device is None else not_this_machine(device)
-    if not_measured is not None:
-        device = None
-    if device is not None:
-        check_local(device)
+    timed_for, not_measured = _timed_for(device)
     training = network.training
     network.eval()
     report: dict[str, Any] = {
@@ -82,16 +76,30 @@ def export(
 
     def write(temporary: Path) -> None:
         chosen.write(network, arch.input_shape, batch_size, temporary)
-        run = chosen.load(temporary, device.threads if device else 1)
+        run = chosen.load(temporary, timed_for.threads if timed_for else 1)
         report["bytes"] = temporary.stat().st_size
         report["random"] = _check_random(network, run, chosen, batch_size, comparison)
         report["real"] = _check_real(network, run, chosen, batch_size, comparison)
-        report["latency"] = None if device is None else _latency(temporary, chosen, run, network, batch_size, device)
+        report["latency"] = timed_for and _latency(temporary, chosen, run, network, batch_size, timed_for)
         report["not_measured"] = not_measured
 
     write_atomic(path, write)
     network.train(training)
     return report
+
+
+def _timed_for(device: Device | TargetDevice | None) -> tuple[Device | None, str | None]:
+    """How a file is timed on this machine (None: not at all), and why it is not where that was asked."""
+    if device is None:
+        return None, None
+    target = device_of(device)
+    if (why := target.files_not_timed()) is not None:
+        return None, why
+    key = target.key
+    if key.dtype != "fp32" or key.runtime != "onnxruntime":
+        raise ValueError(f"exported files are fp32 and timed by their own runtime; device {key} is not for them")
+    target.check()
+    return key, None
 
 
 def _check_data(data: ImageData, network: Network | FlatNetwork) -> None:

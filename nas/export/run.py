@@ -11,13 +11,13 @@ from nas.data.card import DataSource
 from nas.export.exporting import Comparison, default_output, export, summary
 from nas.export.formats import format_named
 from nas.export.formats.base import Format
-from nas.latency.device import Device
+from nas.latency import devices
+from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import as_trained
 from nas.runs.files import write_json
-from nas.terminal.configuration import cards
 from nas.terminal.progress import log
 
 RANDOM = "random"  # as a checkpoint: untrained weights
@@ -38,7 +38,7 @@ class ExportSetup:
     format: Format
     output: str | None
     data: DataSource | None
-    device: Device | None
+    device: TargetDevice | None
     batch_size: int
     tolerance: float
     seed: int
@@ -61,7 +61,7 @@ class ExportSetup:
             format=chosen,
             output=config["output"],
             data=DataSource(config["data"]) if config.get("data") is not None else None,
-            device=cards.given(config["device"], "device") if config["measure"] else None,
+            device=devices.given(config["device"]) if config["measure"] else None,
             batch_size=config["batch_size"],
             tolerance=config["tolerance"],
             seed=config["seed"],

@@ -46,6 +46,9 @@ class Device:
         processor = "" if self.processor == "cpu" else f"-{self.processor}"
         return f"{self.name}-{self.runtime}{processor}-{self.dtype}-b{self.batch_size}-t{self.threads}"
 
+    def __str__(self) -> str:
+        return self.key
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

@@ -13,7 +13,7 @@ from nas.latency.imports.layers import write_layers
 from nas.latency.setup import TYPES as TABLE_TYPES
 from nas.latency.setup import TableSetup
 from nas.latency.show import show
-from nas.latency.tables.table import LatencyTable, table_path
+from nas.latency.tables.table import LatencyTable
 from nas.terminal import progress
 
 TYPES: dict[str, Any] = {
@@ -87,16 +87,20 @@ def _write_kit(setup: LatencySetup) -> None:
     from nas.latency.kit import write_kit
 
     wanted = setup.table
-    command = f"space={wanted.space.name} ..."
     folder = write_kit(
-        wanted.space, wanted.device, str(setup.kit), seed=wanted.visiting.seed, effort=wanted.effort, command=command
+        wanted.space,
+        wanted.device.key,
+        str(setup.kit),
+        seed=wanted.visiting.seed,
+        effort=wanted.effort,
+        command=f"space={wanted.space.name} ...",
     )
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
     progress.log(f"{folder} ({size:.1f} MB) is ready: copy it to the device and run python measure.py in it")
 
 
 def _built(wanted: TableSetup) -> tuple[LatencyTable, Path]:
-    return wanted.build(), table_path(wanted.folder, wanted.space, wanted.device)
+    return wanted.build(), wanted.device.table_path(wanted.space, wanted.folder)
 
 
 def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
@@ -107,7 +111,7 @@ def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
         table = import_kit(setup.kit, wanted.space)
     else:
         table = import_file(
-            str(setup.format), str(setup.file), space=wanted.space, device=wanted.device, reading=setup.reading
+            str(setup.format), str(setup.file), space=wanted.space, device=wanted.device.key, reading=setup.reading
         )
     path = Path(wanted.folder) / table.file_name
     if path.exists() and not wanted.refresh:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.data.space import build_space
-from nas.latency.device import Device
+from nas.latency import devices
+from nas.latency.devices import TargetDevice
 from nas.latency.effort import Effort, Visiting
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.configuration import cards
@@ -18,10 +19,10 @@ TYPES: dict[str, Any] = {"tables": str, "seed": int, "refresh": bool, "pin": boo
 
 @dataclass(frozen=True)
 class TableSetup:
-    """The table of `space` on `device`, kept in `folder`; see `nas.latency.build.build_table` for the rest."""
+    """The table of `space` on `device`, kept in `folder`; see `nas.latency.devices.base.TargetDevice.table`."""
 
     space: SearchSpace
-    device: Device
+    device: TargetDevice
     folder: str
     effort: Effort
     visiting: Visiting
@@ -32,7 +33,7 @@ class TableSetup:
         """The table that a resolved configuration (`conf/latency.yaml`) describes."""
         return cls(
             space=build_space(config["space"]),
-            device=cards.given(config["device"], "device"),
+            device=devices.given(config["device"]),
             folder=config["tables"],
             effort=cards.given(config["effort"], "effort"),
             visiting=Visiting(config["seed"], config["pin"]),
@@ -41,8 +42,6 @@ class TableSetup:
 
     def build(self) -> LatencyTable:
         """Measure, or take what is there."""
-        from nas.latency.build import build_table  # here: torch takes seconds
-
-        return build_table(
-            self.space, self.device, self.folder, effort=self.effort, visiting=self.visiting, refresh=self.refresh
+        return self.device.table(
+            self.space, self.folder, effort=self.effort, visiting=self.visiting, refresh=self.refresh
         )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from nas.derive.budget import Budget, resolve_budget
 from nas.derive.handover import clock_of
-from nas.derive.verdict import Asked, not_measured
+from nas.derive.verdict import NOT_ASKED, Asked
 from nas.derive.within_budget import Clock
-from nas.latency.build import build_table
-from nas.latency.device import Device
+from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
 from nas.runs.run import Run
 from nas.search.setup import SearchSetup
@@ -19,11 +18,12 @@ from search_spaces.pricing.budgets import Limit
 
 @dataclass(frozen=True)
 class Prices:
-    """The table and what follows from it; `table`, `cost` and `device` are None where no latency is asked for."""
+    """The table of `device` and what follows from it; `table`, `cost` and `device` are None where no latency is asked
+    for."""
 
     table: LatencyTable | None
     cost: AdditiveCost | None
-    device: Device | None
+    device: TargetDevice | None
     budgets: Asked
     clock: Clock
 
@@ -31,6 +31,11 @@ class Prices:
     def budget(self) -> Budget | None:
         """The budget on latency."""
         return self.budgets.latency
+
+    @property
+    def not_measured(self) -> str | None:
+        """Why networks have no measured latency, in words; None where they are measured."""
+        return NOT_ASKED if self.device is None else self.device.not_measured(self.table)
 
     @property
     def limits(self) -> list[Limit]:
@@ -48,7 +53,8 @@ def price(run: Run, setup: SearchSetup) -> Prices:
         margin = table.margin if asked.margin is None else asked.margin
         fraction = None if setup.counts else asked.fraction  # it holds only where no other cost has a budget
         budget = resolve_budget(cost, asked.latency_ms, fraction, margin, asked.tolerance)
-    clock = clock_of(space, cost, device if not_measured(table) is None else None, setup.seed)
+    measures = table is not None and device.not_measured(table) is None
+    clock = clock_of(space, cost, device if measures else None, table, setup.seed)
     return Prices(table, cost, device if table else None, Asked(budget, asked.macs, asked.params), clock)
 
 
@@ -56,8 +62,8 @@ def _table(run: Run, setup: SearchSetup) -> LatencyTable:
     """The device's table, copied into the run: a resumed run prices with the very numbers it began with."""
     path, space = run.path / "table.json", setup.problem.space.architectures
     if path.exists():
-        return LatencyTable.load(path, space, setup.device)
-    found = build_table(space, setup.device, setup.paths.tables)
+        return LatencyTable.load(path, space, setup.device.of_run(path).key)
+    found = setup.device.table(space, setup.paths.tables)
     found.save(path)
     return found
 
@@ -72,7 +78,7 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
     parts.append(f"device {table.device.key}" if table else "no latency is asked for, none is measured")
     if table and table.proof:
         parts.append(f"table: {table.proof.sentence()}")
-    if table and (why := not_measured(table)):
+    if table and (why := setup.device.not_measured(table)):
         parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
     if budget:
         parts.append(

@@ -11,7 +11,7 @@ from typing import Any
 from nas.data import ImageData
 from nas.derive.most_probable import SINGLE
 from nas.derive.setup import FinishedSearch
-from nas.derive.verdict import not_measured, say_missed
+from nas.derive.verdict import say_missed
 from nas.networks.network import FlatNetwork, Network
 from nas.search.found import Found
 from nas.search.pricing import Prices
@@ -77,7 +77,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
     budget, inherited = budgets.latency, found.inherit is not None
     why = None
     if first.measured_ms is None:
-        why = not_measured(latency_table) or "it was derived on another machine; remove derived.json to measure it here"
+        why = outcome.prices.not_measured or "it was derived on another machine; remove derived.json to measure it here"
     return {
         "space": setup.problem.space.name,
         "method": setup.method_name,

@@ -12,7 +12,8 @@ from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.derive.most_probable import Derivation
 from nas.derive.settings import check_budget
-from nas.latency.device import Device
+from nas.latency import devices
+from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.early_stopping import check_equal_lengths
 from nas.methods.candidates.executors.base import Executor
@@ -60,7 +61,7 @@ class SearchSetup:
     method: Method
     method_name: str
     recipe: Recipe
-    device: Device
+    device: TargetDevice
     budget: BudgetRequest
     latency: Latency
     candidates: CandidateSettings
@@ -80,7 +81,7 @@ class SearchSetup:
         compute = Compute(config["accelerator"], config["precision"])
         recipe = cards.given(config["recipe"], "recipe")
         problem = Problem.from_config(config, recipe)
-        device, method = (cards.given(config[name], name) for name in ("device", "method"))
+        device, method = devices.given(config["device"]), cards.given(config["method"], "method")
         asked = config["derive"]
         mode = most_probable.own_mode(method, asked["mode"])
         return cls(

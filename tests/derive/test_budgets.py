@@ -11,6 +11,7 @@ import pytest
 
 from nas.derive.__main__ import main as derive
 from nas.latency.device import Device
+from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables import origin
 from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.methods.candidates.training_job import TrainingJob
@@ -42,18 +43,19 @@ def pretend_table(monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any] |
         found = origin.here(asked) if environment is None else environment
         return LatencyTable("fbnet", asked, rows, 0.0, None, environment=found)
 
-    monkeypatch.setattr("nas.search.pricing.build_table", build)
+    monkeypatch.setattr("nas.latency.build.build_table", build)
 
 
 def pretend_measured(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[str]:
     """Networks measure `factor` times their multiply-adds / 1e6 ms; returns who was measured."""
     measured: list[str] = []
 
-    def measure(arch: Any, device: Device, seed: int) -> float:
+    def measure(arch: Any, device: Device, seed: int) -> NetworkTime:
         measured.append(arch.id)
-        return factor * float(arch.macs) / 1e6
+        ms = factor * float(arch.macs) / 1e6
+        return NetworkTime(ms, ms, 0.0)
 
-    monkeypatch.setattr("nas.derive.handover.measure_arch_fresh_ms", measure)
+    monkeypatch.setattr("nas.latency.measuring.fresh.measure_arch_fresh", measure)
     return measured
 
 

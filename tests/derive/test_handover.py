@@ -24,6 +24,8 @@ from nas.derive.handover import (
 from nas.derive.most_probable import NothingWithin
 from nas.derive.within_budget import ENOUGH, Derived
 from nas.latency.device import Device
+from nas.latency.devices.local import LocalDevice
+from nas.latency.measuring.network_time import NetworkTime
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
@@ -31,7 +33,7 @@ from tests.methods.candidates.pretended import joint_space
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
-LOCAL = Device()
+LOCAL = LocalDevice()
 
 
 def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
@@ -47,21 +49,22 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     slowdown = {SPACE.decode(population[0]).id: 1.3}
     measured: list[str] = []
 
-    def measure(arch: Arch, device: Device, seed: int) -> float:
+    def measure(arch: Arch, device: Device, seed: int) -> NetworkTime:
         measured.append(arch.id)
-        return slowdown.get(arch.id, 1.0) * float(cost(np.array([SPACE.encode(arch, BASE)]))[0])
+        ms = slowdown.get(arch.id, 1.0) * float(cost(np.array([SPACE.encode(arch, BASE)]))[0])
+        return NetworkTime(ms, ms, 0.0)
 
-    monkeypatch.setattr("nas.derive.handover.measure_arch_fresh_ms", measure)
+    monkeypatch.setattr("nas.latency.measuring.fresh.measure_arch_fresh", measure)
     asked = float(estimates[0])
     budget = Budget(asked, asked, 0.0, *cost.reachable())
 
     def derived(
-        budget: Budget = budget, ranked: Any = population, cost: Any = cost, device: Device = LOCAL, **changes: Any
+        budget: Budget = budget, ranked: Any = population, cost: Any = cost, device: LocalDevice = LOCAL, **changes: Any
     ) -> Derived:
         measured.clear()
         asked = Derivation(**{"mode": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
         depends = derivation_identity(ranked.tolist(), SPACE, cost, device, budget, asked)
-        clock = clock_of(SPACE, cost, Device(), 0)
+        clock = clock_of(SPACE, cost, LocalDevice(), None, 0)
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
 
     lowered, fits = (np.flatnonzero(estimates <= limit) for limit in (asked / 1.3, (asked / 1.3 + asked) / 2))
@@ -81,7 +84,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         ({"budget": dataclasses.replace(budget, tolerance=0.5)}, "budget.tolerance is 0.0"),
         ({"ranked": population[1:]}, "result is"),
         ({"cost": dearer}, "cost is"),
-        ({"device": Device("desk")}, 'device is "local-onnxruntime-fp32-b1-t1"'),
+        ({"device": LocalDevice("desk")}, 'device is "local-onnxruntime-fp32-b1-t1"'),
     ):
         derived()
         capsys.readouterr()

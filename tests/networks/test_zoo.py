@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from nas import zoo as command
 from nas.latency.device import Device
+from nas.latency.devices import device_of
 from nas.latency.tables.table import LatencyTable, Row
-from nas.zoo import main, rows, sorted_rows
+from nas.zoo import NAME_WIDTH, folded, main, rows, sorted_rows
 from search_spaces import zoo
 
 
@@ -44,13 +44,13 @@ def test_latency_where_a_table_of_the_device_has_it(tmp_path, capsys: pytest.Cap
         "fbnet", device, tuple(Row(layer, shape, 0.5, 0.0, 1, 0.5) for layer, shape in steps), 1.0, None
     )
     priced.save(tmp_path / f"fbnet-r224-x-{device.key}.json")
-    found = rows("fbnet", command.tables_of(tmp_path, device))
+    found = rows("fbnet", list(device_of(device).tables_in(tmp_path).values()))
     known = {row["name"]: row["latency_ms"] for row in found if row["latency_ms"] is not None}
     layers = [x for x, shape in zoo.published("fbnetc_100").walk() if x.table_row(shape) is not None]
     assert known == {"fbnetc_100": 1.0 + 0.5 * len(layers)}
-    assert command.tables_of(tmp_path, Device()) == []
+    assert device_of(Device()).tables_in(tmp_path) == {}
     dataclasses.replace(priced, device=Device()).save(tmp_path / f"fbnet-r224-x-{Device().key}.json")
-    assert command.tables_of(tmp_path, Device()) == []  # another machine's `local`
+    assert device_of(Device()).tables_in(tmp_path) == {}  # another machine's `local`
     assert "is left out, as it is not of this machine" in capsys.readouterr().out
     main([f"tables={tmp_path}", "device.name=desk", "filter=fbnetc_100"])
     assert "┃ latency ┃" in capsys.readouterr().out
@@ -64,8 +64,8 @@ def test_the_table_fits_a_terminal(tmp_path, capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert max(len(line.rstrip()) for line in shown.splitlines() if line.startswith("│")) <= 80
     for name in zoo.FAMILY_OF:
-        lines = command.folded(name).splitlines()
-        assert "".join(lines) == name and max(map(len, lines)) <= command.NAME_WIDTH
+        lines = folded(name).splitlines()
+        assert "".join(lines) == name and max(map(len, lines)) <= NAME_WIDTH
         assert all(f"│ {line} " in shown for line in lines)
     sources = {figures.source for figures in zoo.FIGURES.values()}
     assert all(f"] {source}" in shown for source in sources) and f"[{len(sources)}]" in shown

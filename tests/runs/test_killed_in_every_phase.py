@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,16 @@ from typing import Any
 import pytest
 
 from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.executors.base import Done, Work
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from nas.search.__main__ import main
 from search_spaces.arch import Arch
+from search_spaces.space import SearchSpace
 from tests.latency.test_build import SMALL as LITTLE_EFFORT
 from tests.runs.killed_runs import damage, same
 
@@ -102,8 +105,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def executioner(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Executioner:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nas.search.pricing.build_table", functools.partial(build_table, effort=LITTLE_EFFORT))
-    monkeypatch.setattr("nas.derive.handover.measure_arch_fresh_ms", measured_ms)
+    monkeypatch.setattr("nas.latency.build.build_table", little)
+    monkeypatch.setattr("nas.latency.measuring.fresh.measure_arch_fresh", measured)
     found = Executioner(monkeypatch)
 
     @contextlib.contextmanager
@@ -114,8 +117,12 @@ def executioner(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return found
 
 
-def measured_ms(arch: Arch, device: object, seed: int = 0) -> float:
-    return arch.macs / 1e9
+def little(space: SearchSpace, device: Device, folder: str, **_: Any) -> LatencyTable:
+    return build_table(space, device, folder, effort=LITTLE_EFFORT)
+
+
+def measured(arch: Arch, device: object, seed: int = 0) -> NetworkTime:
+    return NetworkTime(arch.macs / 1e9, arch.macs / 1e9, 0.0)
 
 
 def outcome(run: Path) -> dict[str, Any]:

@@ -15,12 +15,18 @@ import sys
 
 from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
+from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.runtimes import check_local, runtime_named
 from search_spaces.arch import Arch, modules_of
 
 
 def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
-    """Median milliseconds of one batch through `arch` on this machine, measured by a new Python process.
+    """Median milliseconds of one batch through `arch` on this machine; see `measure_arch_fresh`."""
+    return measure_arch_fresh(arch, device, seed).latency_ms
+
+
+def measure_arch_fresh(arch: Arch, device: Device, seed: int = 0) -> NetworkTime:
+    """The time of one batch through `arch` on this machine, measured by a new Python process.
 
     Raises `ValueError` for a device this machine cannot measure for and for block kinds that only this process has,
     `RuntimeError` where the process failed.
@@ -39,7 +45,8 @@ def measure_arch_fresh_ms(arch: Arch, device: Device, seed: int = 0) -> float:
     done = subprocess.run(command, input=request, capture_output=True, text=True, env=found)
     if done.returncode:
         raise RuntimeError(f"measuring in a new process failed: {done.stderr.strip()[-2000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["median_ms"])
+    result = json.loads(done.stdout.splitlines()[-1])
+    return NetworkTime(result["median_ms"], result["median_ms"], result["spread_ms"])
 
 
 def main() -> None:
@@ -48,7 +55,7 @@ def main() -> None:
         importlib.import_module(module)
     device = Device.from_dict(request["device"])
     found = measure_arch_ms(Arch.from_dict(request["arch"]), device, seed=request["seed"])
-    print(json.dumps({"median_ms": found.median_ms}))
+    print(json.dumps({"median_ms": found.median_ms, "spread_ms": found.spread_ms}))
 
 
 if __name__ == "__main__":

@@ -15,27 +15,29 @@ from typing import Any, get_type_hints
 
 @dataclass(frozen=True)
 class Role:
-    """What is made by the cards of a group: instances of `kind`, a dotted name, or things that can do one of `deeds`.
+    """What is made by the cards of a group: instances of one of `kinds`, dotted names, or things that can do one of
+    `deeds`.
 
     `holds_cards`: its values may be cards again.
     """
 
     what: str
-    kind: str | None = None
+    kinds: tuple[str, ...] = ()
     deeds: tuple[str, ...] = ()
     holds_cards: bool = True
 
 
+DEVICES = ("nas.latency.devices.base.TargetDevice", "nas.latency.device.Device")  # the latter: this machine
 ROLES = {
-    "space": Role("a search space (search_spaces.space.SearchSpace)", "search_spaces.space.SearchSpace"),
+    "space": Role("a search space (search_spaces.space.SearchSpace)", ("search_spaces.space.SearchSpace",)),
     "method": Role("a method, which has search(task) or start(...)", deeds=("search", "start")),
     "predictor": Role("a predictor card, which has build(...)", deeds=("build",)),
     "executor": Role("an executor, which has open(work)", deeds=("open",)),
-    "data": Role("a data set (nas.data.ImageData)", "nas.data.images.ImageData"),
-    "device": Role("a device (nas.latency.device.Device)", "nas.latency.device.Device", holds_cards=False),
-    "recipe": Role("a recipe (search_spaces.recipe.Recipe)", "search_spaces.recipe.Recipe", holds_cards=False),
-    "recipe_space": Role("a space of recipes", "search_spaces.recipe_space.RecipeSpace", holds_cards=False),
-    "effort": Role("an effort (nas.latency.effort.Effort)", "nas.latency.effort.Effort", holds_cards=False),
+    "data": Role("a data set (nas.data.ImageData)", ("nas.data.images.ImageData",)),
+    "device": Role("a device (nas.latency.devices.TargetDevice)", DEVICES, holds_cards=False),
+    "recipe": Role("a recipe (search_spaces.recipe.Recipe)", ("search_spaces.recipe.Recipe",), holds_cards=False),
+    "recipe_space": Role("a space of recipes", ("search_spaces.recipe_space.RecipeSpace",), holds_cards=False),
+    "effort": Role("an effort (nas.latency.effort.Effort)", ("nas.latency.effort.Effort",), holds_cards=False),
 }
 
 
@@ -71,7 +73,7 @@ def check_target(name: str, target: Callable[..., Any], path: str) -> None:
     if role is None:
         return
     makes = target if inspect.isclass(target) else _returned(target)
-    others = {str(other.kind).rpartition(".")[2] for other in ROLES.values() if other.kind != role.kind}
+    others = {kind.rpartition(".")[2] for other in ROLES.values() if other is not role for kind in other.kinds}
     if makes in others or (inspect.isclass(makes) and not _fits(makes, role)):
         raise ValueError(f"{name}._target_={path} makes no {role.what.partition(' ')[2]}; name one that does")
 
@@ -96,9 +98,9 @@ def _role(name: str) -> Role | None:
 
 
 def _fits(made: type, role: Role) -> bool:
-    if role.kind is not None:
-        module, _, name = role.kind.rpartition(".")
-        return issubclass(made, getattr(importlib.import_module(module), name))
+    if role.kinds:
+        paths = (kind.rpartition(".") for kind in role.kinds)
+        return issubclass(made, tuple(getattr(importlib.import_module(module), name) for module, _, name in paths))
     return any(callable(getattr(made, deed, None)) for deed in role.deeds)
 
 

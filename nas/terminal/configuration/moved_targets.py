@@ -13,6 +13,7 @@ MOVED = {
     ),
     "search_spaces.rexnet_space.rexnet": "search_spaces.families.rexnet.space.rexnet",
     "search_spaces.single_path.single_path": "search_spaces.families.single_path.single_path",
+    "nas.latency.device.Device": "nas.latency.devices.local.LocalDevice",
     "nas.latency.build.Effort": "nas.latency.effort.Effort",
     "nas.candidates.executors.local.LocalEngine": "nas.methods.candidates.executors.local.LocalExecutor",
     "nas.candidates.executors.ray.RayEngine": "nas.methods.candidates.executors.ray.RayExecutor",

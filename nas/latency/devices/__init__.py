@@ -1,0 +1,22 @@
+"""Devices: who measures, and whose times a search goes by. One kind a file, one card each in `conf/device`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas.latency.device import Device
+from nas.latency.devices.base import TargetDevice
+from nas.latency.devices.local import LocalDevice
+from nas.terminal.configuration import cards
+
+__all__ = ["TargetDevice", "device_of", "given"]
+
+
+def device_of(found: Device | TargetDevice) -> TargetDevice:
+    """A device as it comes; of the key of a table (`Device`) this machine, which measures for it."""
+    return LocalDevice(**found.to_dict()) if isinstance(found, Device) else found
+
+
+def given(value: Any) -> TargetDevice:
+    """What stands for `device` in a configuration: made by a card, or an object that a program gave."""
+    return device_of(cards.given(value, "device"))

@@ -1,0 +1,96 @@
+"""This machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.latency.device import Device
+from nas.latency.devices.base import TargetDevice
+from nas.terminal.progress import log
+
+if TYPE_CHECKING:
+    from nas.latency.effort import Effort, Visiting
+    from nas.latency.measuring.network_time import NetworkTime
+    from nas.latency.tables.table import LatencyTable
+    from search_spaces.arch import Arch
+    from search_spaces.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class LocalDevice(TargetDevice):
+    """This machine; the fields are those of the key of its tables (`nas.latency.device.Device`).
+
+    Under a `name` other than `local` it also stands for the device whose table lies in the folder of tables by that
+    name, measured elsewhere: that is used as it is, and nothing is measured.
+    """
+
+    name: str = "local"
+    runtime: str = "onnxruntime"
+    dtype: str = "fp32"
+    batch_size: int = 1
+    threads: int = 1
+    processor: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _ = self.key  # its fields are checked
+
+    @cached_property
+    def key(self) -> Device:
+        return Device(**asdict(self))
+
+    def check(self) -> None:
+        from nas.latency.runtimes import check_local
+
+        check_local(self.key)
+
+    def about(self) -> Mapping[str, Any]:
+        from nas.latency.tables.origin import here
+
+        return here(self.key)
+
+    def table(
+        self,
+        space: SearchSpace,
+        folder: str | Path,
+        *,
+        effort: Effort | None = None,
+        visiting: Visiting | None = None,
+        refresh: bool = False,
+    ) -> LatencyTable:
+        from nas.latency.build import build_table  # here: torch takes seconds
+
+        return build_table(space, self.key, folder, effort=effort, visiting=visiting, refresh=refresh)
+
+    def tables_in(self, folder: Path) -> dict[Path, LatencyTable]:
+        """But for those of `local` that another machine measured."""
+        from nas.latency.tables.origin import LOCAL
+
+        found = super().tables_in(folder)
+        for path, table in found.items() if self.name == LOCAL else ():
+            if not table.is_of_this_machine:
+                log(f"{path} is left out, as it is not of this machine as it is now: {table.elsewhere}")
+        return {path: table for path, table in found.items() if self.name != LOCAL or table.is_of_this_machine}
+
+    def not_measured(self, table: LatencyTable | None) -> str | None:
+        """A table of another machine (from a kit, a file, brought with the run) is used as it is, but what this machine
+        would measure says nothing about that one."""
+        from nas.latency.tables.origin import not_this_machine
+
+        if table is None:
+            return not_this_machine(self.key)
+        if table.is_of_this_machine:
+            return None
+        return f"the table of {table.device.key} is not of this machine as it is now ({table.elsewhere})"
+
+    def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
+        """Each by a process of its own: one that has trained measures slower."""
+        from nas.latency.measuring import fresh
+
+        return [fresh.measure_arch_fresh(arch, self.key, seed) for arch in archs]
+
+    def files_not_timed(self) -> str | None:
+        return self.not_measured(None)
