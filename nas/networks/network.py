@@ -154,6 +154,15 @@ class Network(TimmInterface):
             modules += [None if layer.is_identity(shape) else next(rest) for layer, shape in stage]
         return modules
 
+    def layer_modules(self) -> list[dict[str, nn.Module]]:
+        """Per layer that executes anything, in `arch` order, its modules by the names that `Layer.build` gives them."""
+        if self.pool_first:
+            head = [{"conv": self.conv_head, "norm": self.norm_head}]
+        else:
+            head = [{"conv": self.conv_head, "bn1": self.bn2}] if len(self.arch.stages[-1]) > 1 else []
+        blocks = [{"": module} for module in self.searched_modules() if module is not None]
+        return [{"conv": self.conv_stem, "bn1": self.bn1}, *blocks, *head, {"linear": self.classifier}]
+
 
 class FlatNetwork(TimmInterface):
     """A ReXNet as a module: `stem, features.<block>, head.fc`, as in timm; the last feature is the final convolution.
@@ -248,6 +257,14 @@ class FlatNetwork(TimmInterface):
         _, *stages, _ = self.arch.walk_stages()
         rest = iter(self.units)
         return [None if layer.is_identity(shape) else next(rest) for stage in stages for layer, shape in stage]
+
+    def layer_modules(self) -> list[dict[str, nn.Module]]:
+        """As those of `Network`."""
+        last: Any = self.features[self.num_units]
+        stem: Any = self.stem
+        blocks = [{"": module} for module in self.searched_modules() if module is not None]
+        ends = [{"conv": end.conv, "bn1": end.bn} for end in (stem, last)]
+        return [ends[0], *blocks, ends[1], {"linear": self.head["fc"]}]
 
 
 def _stem_stages_head(arch: Arch) -> tuple[Any, ...]:

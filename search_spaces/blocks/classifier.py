@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from search_spaces.blocks.layer import Layer, Role, register
+from search_spaces.blocks.layer import InnerWidths, Layer, Role, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
@@ -22,6 +22,7 @@ class Classifier(Layer):
 
     kind: ClassVar[str] = "classifier"
     role: ClassVar[Role] = "classifier"
+    elastic: ClassVar[tuple[str, ...] | None] = ()
     num_classes: int
 
     def __post_init__(self) -> None:
@@ -33,13 +34,19 @@ class Classifier(Layer):
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.num_classes, 1, 1)
 
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        return InnerWidths()
+
     def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
         return classifier_module()(self, shape)
 
 
 @torch_class
 def classifier_module() -> type[nn.Module]:
+    import torch.nn.functional as F
     from torch import nn
+
+    from search_spaces.blocks.parts import slices
 
     class ClassifierModule(nn.Module):
         def __init__(self, layer: Classifier, shape: Shape) -> None:
@@ -48,6 +55,11 @@ def classifier_module() -> type[nn.Module]:
 
         def forward(self, x: Tensor) -> Tensor:
             return self.linear(x.mean((2, 3)))
+
+        def sliced(self, x: Tensor, layer: Classifier) -> Tensor:
+            """The layer on the first columns of its weights."""
+            weight = slices.cut(self.linear.weight, (layer.num_classes, x.shape[1]))
+            return F.linear(x.mean((2, 3)), weight, self.linear.bias)
 
     return ClassifierModule
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +27,7 @@ class ConvBNAct(Layer):
     kind: ClassVar[str] = "conv_bn_act"
     role: ClassVar[Role] = "convolution"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = ("out_channels", "kernel_size", "stride", "residual")
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int | tuple[int, int] = 1
@@ -67,6 +68,11 @@ class ConvBNAct(Layer):
         checks.ungrouped(self)
         return InnerWidths()
 
+    def slice_form(self, shape: Shape) -> Hashable:
+        """Even kernels and odd ones have no centre in common."""
+        height, width = (self.kernel_size,) * 2 if isinstance(self.kernel_size, int) else self.kernel_size
+        return Layer.slice_form(self, shape), height % 2, width % 2
+
     def build_flat(self, shape: Shape) -> nn.Module:
         """A fresh module with the parameter names of a ReXNet, `conv` and `bn`, for stem and last convolution."""
         from timm.layers import ConvNormAct
@@ -88,7 +94,7 @@ def conv_bn_act_module() -> type[nn.Module]:
     from timm.layers import DropPath
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.convolution import conv2d, norm_act
 
     class ConvBNActModule(nn.Module):
@@ -110,6 +116,12 @@ def conv_bn_act_module() -> type[nn.Module]:
 
         def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
             return masks.times(self.branch(x), channels.out)
+
+        def sliced(self, x: Tensor, layer: ConvBNAct) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            y = slices.convolved(self.conv, x, layer.out_channels, layer.kernel_size, layer.stride)
+            y = slices.normed(self.bn1, y)
+            return y + x if layer.has_residual(Shape(*x.shape[1:])) else y
 
     return ConvBNActModule
 

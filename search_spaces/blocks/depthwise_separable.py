@@ -27,6 +27,7 @@ class DepthwiseSeparable(Layer):
 
     kind: ClassVar[str] = "depthwise_separable"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = ("out_channels", "kernel_size", "stride", "se", "residual")
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
@@ -74,7 +75,7 @@ def depthwise_separable_module() -> type[nn.Module]:
     from timm.layers import DropPath
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.convolution import conv2d, norm_act
 
     class DepthwiseSeparableModule(nn.Module):
@@ -101,6 +102,16 @@ def depthwise_separable_module() -> type[nn.Module]:
             if self.linear:
                 return masks.projected(x, self.conv_pw, self.bn2, channels.inner, channels.out)
             return masks.times(masks.projected(x, self.conv_pw, self.bn2, channels.inner, None), channels.out)
+
+        def sliced(self, x: Tensor, layer: DepthwiseSeparable) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            shape = Shape(*x.shape[1:])
+            channels = shape.channels
+            y = slices.normed(self.bn1, slices.convolved(self.conv_dw, x, channels, layer.kernel_size, layer.stride))
+            if layer.se is not None:
+                y = slices.squeezed(self.se, y, layer.se.squeezed(channels, channels))
+            y = slices.normed(self.bn2, slices.convolved(self.conv_pw, y, layer.out_channels))
+            return y + x if layer.has_residual(shape) else y
 
     return DepthwiseSeparableModule
 

@@ -27,6 +27,14 @@ class FusedBottleneck(Layer):
 
     kind: ClassVar[str] = "fused_bottleneck"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = (
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "expand_ratio",
+        "se",
+        "residual",
+    )
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
@@ -84,7 +92,7 @@ def fused_bottleneck_module() -> type[nn.Module]:
     from timm.layers import DropPath
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.convolution import conv2d, norm_act
 
     class FusedBottleneckModule(nn.Module):
@@ -110,6 +118,16 @@ def fused_bottleneck_module() -> type[nn.Module]:
         def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
             x = masks.squeeze(self.se, self.bn1(self.conv_exp(x)), channels.inner, channels.squeezed)
             return masks.projected(x, self.conv_pwl, self.bn2, channels.inner, channels.out)
+
+        def sliced(self, x: Tensor, layer: FusedBottleneck) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            shape = Shape(*x.shape[1:])
+            inner = layer.expanded(shape.channels)
+            y = slices.normed(self.bn1, slices.convolved(self.conv_exp, x, inner, layer.kernel_size, layer.stride))
+            if layer.se is not None:
+                y = slices.squeezed(self.se, y, layer.se.squeezed(shape.channels, inner))
+            y = slices.normed(self.bn2, slices.convolved(self.conv_pwl, y, layer.out_channels))
+            return y + x if layer.has_residual(shape) else y
 
     return FusedBottleneckModule
 

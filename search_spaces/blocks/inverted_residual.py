@@ -35,6 +35,14 @@ class InvertedResidual(Layer):
 
     kind: ClassVar[str] = "inverted_residual"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = (
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "expand_ratio",
+        "se",
+        "residual",
+    )
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
@@ -82,6 +90,9 @@ class InvertedResidual(Layer):
 
     def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
         return inverted_residual_module()(self, shape, drop_path_rate)
+
+    def build_enclosing(self, shape: Shape, expands: bool) -> nn.Module:
+        return replace(self, expand_at_1=expands).build(shape)
 
     @property
     def label(self) -> str:
@@ -132,7 +143,7 @@ def inverted_residual_module() -> type[nn.Module]:
     from timm.layers import DropPath
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.bottleneck import Bottleneck
     from search_spaces.blocks.parts.convolution import channel_shuffle, conv2d, norm_act
 
@@ -180,6 +191,20 @@ def inverted_residual_module() -> type[nn.Module]:
                 x = further(x)
             x = masks.squeeze(self.se, x, channels.inner, channels.squeezed)
             return masks.projected(x, self.conv_pwl, self.bn3, channels.inner, channels.out)
+
+        def sliced(self, x: Tensor, layer: InvertedResidual) -> Tensor:
+            """The block of `layer`, of which this is one of `slice_form` or the same, on slices of the weights."""
+            shape, y = Shape(*x.shape[1:]), x
+            inner = layer.expanded(shape.channels)
+            if layer.has_expand(shape.channels):
+                y = slices.normed(self.bn1, slices.convolved(self.conv_pw, y, inner))
+            y = slices.normed(self.bn2, slices.convolved(self.conv_dw, y, inner, layer.kernel_size, layer.stride))
+            for conv, norm in self.more_depthwise:  # type: ignore[misc]
+                y = slices.normed(norm, slices.convolved(conv, y, inner, layer.kernel_size))
+            if layer.se is not None:
+                y = slices.squeezed(self.se, y, layer.se.squeezed(shape.channels, inner))
+            y = slices.normed(self.bn3, slices.convolved(self.conv_pwl, y, layer.out_channels))
+            return y + x if layer.has_residual(shape) else y
 
         def bottleneck(self) -> Bottleneck:
             parts = self.conv_pw, self.bn1, self.conv_dw, self.bn2, self.se, self.conv_pwl, self.bn3

@@ -8,7 +8,7 @@ for an input shape; parameters, MACs and activations are sums over that list, an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -55,7 +55,9 @@ class Layer:
     module has `conv` and `bn1`), `pooled_convolution` (head behind the pooling; `conv` and `act`), `classifier`, or
     nothing but a `block`. `layouts`: the networks it can be a block of, by the names of their weights: `stages`
     (timm's EfficientNets), `flat` (timm's ReXNets). `in_cards`: whether yaml spaces may list it as a block.
-    `leaves_out`: whether choosing it means to leave the block out. `widths`: the fields that are numbers of channels,
+    `leaves_out`: whether choosing it means to leave the block out. `elastic`: the fields in which slices of one module
+    may differ, beside their input channels (None: no slices of it are layers); its module then runs them: `sliced(x,
+    layer)`. `widths`: the fields that are numbers of channels,
     between which times can be interpolated; what is no width is part of the form of a block.
     """
 
@@ -64,6 +66,7 @@ class Layer:
     layouts: ClassVar[tuple[Layout, ...]] = ("stages",)
     in_cards: ClassVar[bool] = False
     leaves_out: ClassVar[bool] = False
+    elastic: ClassVar[tuple[str, ...] | None] = None
     widths: ClassVar[tuple[str, ...]] = ()
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
@@ -140,6 +143,35 @@ class Layer:
             "method=predictor"
         )
 
+    def executed(self, shape: Shape) -> Layer | None:
+        """The layer whose module is built for `shape`: itself, unless it is another's name; None: nothing is."""
+        return None if self.is_identity(shape) else self
+
+    def slice_form(self, shape: Shape) -> Hashable:
+        """What layers have in common that are slices of one module: all but their `elastic` fields.
+
+        Whether they expand (`InnerWidths`) belongs to it: what only some of them have is in no module of theirs but for
+        squeeze-and-excitation. Raises `ValueError` for layers that are slices of none.
+        """
+        if self.elastic is None:
+            raise ValueError(f"{self.kind} blocks do not say how they are sliced")
+        fixed = [field.name for field in dataclasses.fields(self) if field.name not in self.elastic]
+        expands = self.inner_widths(shape).expands
+        return type(self), expands, *(getattr(self, name) for name in fixed)
+
+    def enclosing(self, others: Iterable[Layer]) -> Layer:
+        """The smallest layer of its form of which it and `others` of that form are slices: the largest of each field.
+
+        Squeeze-and-excitation is there where any has it, and of the largest ratio.
+        """
+        among = (self, *others)
+        values = {name: _largest([getattr(layer, name) for layer in among]) for name in self.elastic or ()}
+        return dataclasses.replace(self, **values)
+
+    def build_enclosing(self, shape: Shape, expands: bool) -> nn.Module:
+        """A fresh module for slices of this layer with at most `shape`'s channels, all of which expand, or none."""
+        return self.build(shape)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `kind` plus every field (those that came `later` where they are set)."""
         data = {"kind": self.kind, **dataclasses.asdict(self)}
@@ -152,6 +184,17 @@ class Layer:
     def from_card(cls, name: str, value: Any) -> Any:
         """The field `name` as `layer_from_dict` reads it, from the `value` that a yaml card may write instead."""
         return SqueezeExcite.from_card(value) if name == "se" else value
+
+
+def _largest(values: Sequence[Any]) -> Any:
+    """The largest of numbers, of sides (height and width each), of squeezes by their ratio."""
+    squeezes = [value for value in values if isinstance(value, SqueezeExcite)]
+    if squeezes:
+        return max(squeezes, key=lambda se: se.ratio)
+    pairs = [value if isinstance(value, tuple) else (value, value) for value in values]
+    if any(isinstance(value, tuple) for value in values):
+        return max(height for height, _ in pairs), max(width for _, width in pairs)
+    return None if values[0] is None else max(values)
 
 
 KINDS: dict[str, type[Layer]] = {}

@@ -30,6 +30,7 @@ class LinearBottleneck(Layer):
     kind: ClassVar[str] = "linear_bottleneck"
     layouts: ClassVar[tuple[Layout, ...]] = ("flat",)
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = ("out_channels", "kernel_size", "stride", "expand_ratio", "se")
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
@@ -89,7 +90,7 @@ def linear_bottleneck_module() -> type[nn.Module]:
     from timm.layers import ConvNormAct, DropPath, SEModule, create_act_layer, get_act_layer
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
 
     class LinearBottleneckModule(nn.Module):
         def __init__(self, layer: LinearBottleneck, shape: Shape, drop_path_rate: float = 0.0) -> None:
@@ -131,6 +132,22 @@ def linear_bottleneck_module() -> type[nn.Module]:
         def masked(self, x: Tensor, channels: masks.ChannelMasks) -> Tensor:
             x = self.act_dw(masks.squeeze(self.se, self.conv_dw(self.conv_exp(x)), channels.inner, channels.squeezed))
             return masks.projected(x, self.conv_pwl.conv, self.conv_pwl.bn, channels.inner, channels.out)
+
+        def sliced(self, x: Tensor, layer: LinearBottleneck) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            shape, y = Shape(*x.shape[1:]), x
+            inner = layer.expanded(shape.channels)
+            if layer.has_expand:
+                y = slices.normed(self.conv_exp.bn, slices.convolved(self.conv_exp.conv, y, inner))
+            y = slices.convolved(self.conv_dw.conv, y, inner, layer.kernel_size, layer.stride)
+            y = slices.normed(self.conv_dw.bn, y)
+            if layer.se is not None:
+                y = slices.squeezed(self.se, y, layer.se.squeezed(shape.channels, inner))
+            y = slices.convolved(self.conv_pwl.conv, self.act_dw(y), layer.out_channels)
+            y = slices.normed(self.conv_pwl.bn, y)
+            if not layer.has_residual(shape):
+                return y
+            return y + x if y.shape == x.shape else torch.cat([y[:, : x.shape[1]] + x, y[:, x.shape[1] :]], dim=1)
 
     return LinearBottleneckModule
 

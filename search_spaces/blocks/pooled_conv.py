@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from search_spaces.blocks.activations import ACTIVATIONS
-from search_spaces.blocks.layer import Layer, Role, later, register
+from search_spaces.blocks.layer import InnerWidths, Layer, Role, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
@@ -26,6 +26,7 @@ class PooledConv(Layer):
 
     kind: ClassVar[str] = "pooled_conv"
     role: ClassVar[Role] = "pooled_convolution"
+    elastic: ClassVar[tuple[str, ...] | None] = ("out_channels",)
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     act: str = "hard_swish"
@@ -44,6 +45,9 @@ class PooledConv(Layer):
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, 1, 1)
 
+    def inner_widths(self, shape: Shape) -> InnerWidths:
+        return InnerWidths()
+
     def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
         return pooled_conv_module()(self, shape)
 
@@ -53,6 +57,7 @@ def pooled_conv_module() -> type[nn.Module]:
     from timm.layers import create_act_layer
     from torch import nn
 
+    from search_spaces.blocks.parts import slices
     from search_spaces.blocks.parts.convolution import norm_act
 
     class PooledConvModule(nn.Module):
@@ -68,6 +73,11 @@ def pooled_conv_module() -> type[nn.Module]:
 
         def forward(self, x: Tensor) -> Tensor:
             return self.act(self.norm(self.conv(x.mean((2, 3), keepdim=True))))
+
+        def sliced(self, x: Tensor, layer: PooledConv) -> Tensor:
+            """The layer `layer` on slices of the weights."""
+            y = slices.convolved(self.conv, x.mean((2, 3), keepdim=True), layer.out_channels)
+            return self.act(slices.normed(self.norm, y))
 
     return PooledConvModule
 

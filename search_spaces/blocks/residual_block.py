@@ -27,6 +27,7 @@ class ResidualBlock(Layer):
 
     kind: ClassVar[str] = "residual_block"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = ("out_channels", "kernel_size", "stride")
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     kernel_size: int = 3
@@ -61,6 +62,9 @@ class ResidualBlock(Layer):
     def build(self, shape: Shape, drop_path_rate: float = 0.0) -> nn.Module:
         return residual_block_module()(self, shape, drop_path_rate)
 
+    def build_enclosing(self, shape: Shape, expands: bool) -> nn.Module:
+        return residual_block_module()(self, shape, projects=expands)
+
     @property
     def label(self) -> str:
         return f"res_k{self.kernel_size}" + ("_tf" if self.padding != "symmetric" else "")
@@ -82,14 +86,16 @@ def residual_block_module() -> type[nn.Module]:
     from torch import nn
 
     from search_spaces.blocks.activations import ACTIVATIONS
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.convolution import conv2d, norm_act
 
     class ResidualBlockModule(nn.Module):
-        def __init__(self, layer: ResidualBlock, shape: Shape, drop_path_rate: float = 0.0) -> None:
+        def __init__(
+            self, layer: ResidualBlock, shape: Shape, drop_path_rate: float = 0.0, projects: bool | None = None
+        ) -> None:
             super().__init__()
             channels, out, kernel, stride = shape.channels, layer.out_channels, layer.kernel_size, layer.stride
-            self.has_residual = layer.has_residual(shape)
+            self.has_residual = layer.has_residual(shape) if projects is None else not projects
             self.conv1 = conv2d(channels, out, kernel, stride, padding=layer.padding)
             self.bn1 = norm_act(out, layer.act)
             self.conv2 = conv2d(out, out, kernel)
@@ -118,6 +124,17 @@ def residual_block_module() -> type[nn.Module]:
             if len(self.downsample) == 1:
                 return y + masks.times(self.downsample[0](x), channels.out)
             return y + masks.projected(x, self.downsample[0], self.downsample[1], None, channels.out)
+
+        def sliced(self, x: Tensor, layer: ResidualBlock) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            out, kernel = layer.out_channels, layer.kernel_size
+            y = slices.normed(self.bn1, slices.convolved(self.conv1, x, out, kernel, layer.stride))
+            y = slices.normed(self.bn2, slices.convolved(self.conv2, y, out, kernel))
+            if not layer.has_residual(Shape(*x.shape[1:])):
+                conv, *norm = self.downsample
+                x = slices.convolved(conv, x, out, 1, layer.stride)
+                x = slices.normed(norm[0], x) if norm else x
+            return self.behind_shortcut(y + x)
 
     return ResidualBlockModule
 

@@ -63,5 +63,8 @@ class Skip(Layer):
     def table_row(self, shape: Shape) -> Layer | None:
         return None if self.is_identity(shape) else self._convolution()
 
+    def executed(self, shape: Shape) -> Layer | None:
+        return self.table_row(shape)
+
     def _convolution(self) -> ConvBNAct:
         return ConvBNAct(self.out_channels, stride=self.stride, act=self.act)

@@ -32,6 +32,9 @@ class UniversalBottleneck(Layer):
 
     kind: ClassVar[str] = "universal_bottleneck"
     in_cards: ClassVar[bool] = True
+    elastic: ClassVar[tuple[str, ...] | None] = (
+        *("out_channels", "start_kernel", "middle_kernel", "stride", "expand_ratio", "se", "residual"),
+    )
     widths: ClassVar[tuple[str, ...]] = ("out_channels",)
     out_channels: int
     start_kernel: int = 0
@@ -152,7 +155,7 @@ def universal_bottleneck_module() -> type[nn.Module]:
     from timm.layers import DropPath, LayerScale2d
     from torch import nn
 
-    from search_spaces.blocks.parts import masks
+    from search_spaces.blocks.parts import masks, slices
     from search_spaces.blocks.parts.bottleneck import Bottleneck
     from search_spaces.blocks.parts.convolution import ConvNorm
 
@@ -186,6 +189,23 @@ def universal_bottleneck_module() -> type[nn.Module]:
             x = masks.squeeze(self.se, self.dw_mid(x), channels.inner, channels.squeezed)
             x = masks.projected(x, self.pw_proj.conv, self.pw_proj.bn, channels.inner, channels.out)
             return self.layer_scale(x)
+
+        def sliced(self, x: Tensor, layer: UniversalBottleneck) -> Tensor:
+            """The block of `layer` on slices of the weights."""
+            shape, y = Shape(*x.shape[1:]), x
+            inner, start, middle = layer.expanded(shape.channels), layer.start_kernel, layer.middle_kernel
+            if start:
+                y = slices.convolved(self.dw_start.conv, y, shape.channels, start, layer.start_stride)
+                y = slices.normed(self.dw_start.bn, y)
+            y = slices.normed(self.pw_exp.bn, slices.convolved(self.pw_exp.conv, y, inner))
+            if middle:
+                y = slices.convolved(self.dw_mid.conv, y, inner, middle, layer.stride)
+                y = slices.normed(self.dw_mid.bn, y)
+            if layer.se is not None:
+                y = slices.squeezed(self.se, y, layer.se.squeezed(shape.channels, inner))
+            y = slices.normed(self.pw_proj.bn, slices.convolved(self.pw_proj.conv, y, layer.out_channels))
+            y = slices.scaled(self.layer_scale, y)
+            return y + x if layer.has_residual(shape) else y
 
         def bottleneck(self) -> Bottleneck:
             return Bottleneck(

@@ -24,6 +24,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import ConvBNAct, Layer
 from search_spaces.blocks.parts.initialisation import init_weights
 from search_spaces.blocks.parts.masks import ChannelMasks, times
+from search_spaces.blocks.parts.slices import copy_into
 from search_spaces.costs import Shape
 from search_spaces.resolution import Size
 from search_spaces.space import SearchSpace
@@ -103,7 +104,7 @@ class MaskedNetwork(nn.Module):
         ends = [*network.stem_modules(), *network.head_modules()]
         targets = [*ends, *(module for module in network.searched_modules() if module is not None)]
         for source, target in zip(sources, targets, strict=True):
-            _copy_first(source, target)
+            copy_into(target, source)
         return network.train(self.training)
 
     def one_hot(self, genotype: Sequence[int]) -> list[Tensor]:
@@ -198,11 +199,3 @@ def _add(y: Tensor | None, shortcut: Tensor, channels: int) -> Tensor:
     if common == channels:
         return y + shortcut[:, :common]
     return torch.cat([y[:, :common] + shortcut, y[:, common:]], dim=1)
-
-
-@torch.no_grad()
-def _copy_first(source: nn.Module, target: nn.Module) -> None:
-    """Copy the first channels of every weight and statistic of `source` that `target` has room for."""
-    whole = source.state_dict()
-    for name, tensor in target.state_dict().items():
-        tensor.copy_(whole[name][tuple(slice(0, size) for size in tensor.shape)])

@@ -140,8 +140,6 @@ class _TermReader:
         return type(layer), self._inner(layer, shape).expands, *fixed
 
     def _inner(self, layer: Layer, shape: Shape) -> InnerWidths:
-        if layer.role in ("pooled_convolution", "classifier"):
-            return InnerWidths()
         try:
             return layer.inner_widths(shape)
         except ValueError as error:

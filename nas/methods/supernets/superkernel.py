@@ -11,6 +11,7 @@ from nas.methods.supernets.nested_candidates import Mode, nest_of
 from nas.methods.supernets.superkernel_block import Indicators, SuperBlock
 from nas.networks.network import Network
 from search_spaces.blocks.parts.initialisation import init_weights
+from search_spaces.blocks.parts.slices import copy_into
 from search_spaces.costs import Shape
 from search_spaces.space import LayerwiseSpace
 
@@ -90,15 +91,10 @@ class Superkernel(nn.Module):
         """The stand-alone network of `genotype` with this superkernel's weights and batch statistics, copied."""
         network = Network(self.space.decode(genotype))
         network.load_ends(self.ends)
-        genes = iter(self.space.check(genotype))
         slots: Iterable[nn.Module] = self.slots
         for slot, target in zip(slots, network.searched_modules(), strict=True):
-            if not isinstance(slot, SuperBlock):
-                weights = slot.state_dict()
-            elif (choice := slot.nest.choices[next(genes)]) is not None:
-                weights = slot.slices(choice)
             if target is not None:
-                target.load_state_dict(weights)
+                copy_into(target, slot.block if isinstance(slot, SuperBlock) else slot)
         return network.train(self.training)
 
 

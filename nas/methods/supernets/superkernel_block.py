@@ -200,8 +200,10 @@ class SuperBlock(nn.Module):
         """The candidate of gene `path`, on slices of the weights; or the whole block under the masks of `path`."""
         if isinstance(path, Indicators):
             return self._masked(x, path)
-        choice = self.nest.choices[path]
-        return x if choice is None else self._sliced(x, choice)
+        if self.nest.choices[path] is None:
+            return x
+        found: Tensor = self.block.sliced(x, self.nest.position.candidates[path])
+        return found
 
     def _masked(self, x: Tensor, path: Indicators) -> Tensor:
         block, weight = self.parts, self.parts.depthwise.weight
@@ -221,42 +223,6 @@ class SuperBlock(nn.Module):
             h = h * path.width[0]
         return h + x if self.residual else h
 
-    def _sliced(self, x: Tensor, choice: Choice) -> Tensor:
-        block, width, taps = self.parts, self.nest.widths[choice.width], self._taps(choice)
-        h = _norm(F.conv2d(block.start(x), block.expand.weight[:width]), block.expand_norm, width)
-        kernel = block.depthwise.weight[:width, :, taps, taps]
-        h = _norm(depthwise(h, kernel, block.depthwise.stride[0], self.training), block.depthwise_norm, width)
-        if choice.se:
-            se = block.se
-            gate = F.conv2d(h.mean((2, 3), keepdim=True), se.conv_reduce.weight[:, :width], se.conv_reduce.bias)
-            gate = F.conv2d(se.act1(se.bn(gate)), se.conv_expand.weight[:width], se.conv_expand.bias[:width])
-            h = h * se.gate(gate)
-        h = block.scale(block.project_norm(F.conv2d(h, block.project.weight[:, :width])))
-        return h + x if self.residual else h
-
-    def _taps(self, choice: Choice) -> slice:
-        edge = (self.nest.kernels[-1] - self.nest.kernels[choice.kernel]) // 2
-        return slice(edge, self.nest.kernels[-1] - edge)
-
-    def slices(self, choice: Choice) -> dict[str, Tensor]:
-        """The state dict of the stand-alone block of `choice`."""
-        width, taps, block = self.nest.widths[choice.width], self._taps(choice), self.parts
-        squeezes, excites = getattr(block.se, "conv_reduce", None), getattr(block.se, "conv_expand", None)
-        excitation = set(block.se.modules()) if not choice.se else set()
-        found = {}
-        for name, tensor in self.block.state_dict().items():
-            owner = self.block.get_submodule(name.rpartition(".")[0])
-            if owner in excitation:
-                continue
-            if owner is block.depthwise:
-                tensor = tensor[:width, :, taps, taps]
-            elif (owner is block.project or owner is squeezes) and tensor.ndim > 1:
-                tensor = tensor[:, :width]
-            elif owner in (block.expand, block.expand_norm, block.depthwise_norm, excites) and tensor.ndim:
-                tensor = tensor[:width]
-            found[name] = tensor.clone()
-        return found
-
 
 def _gates(decisions: Tensor) -> Tensor:
     """`1, d_1, d_1 d_2, ...`: how much of each nested slice is used."""
@@ -268,13 +234,3 @@ def _chain(margins: Tensor) -> Tensor:
     go_on = _gates(torch.sigmoid(margins))
     stop = torch.cat([torch.sigmoid(-margins), margins.new_ones(1)])
     return go_on * stop
-
-
-def _norm(x: Tensor, norm: Any, width: int) -> Tensor:
-    """The first `width` channels of a batch norm with its activation; statistics are updated in place."""
-    if norm.training:
-        norm.num_batches_tracked += 1
-    mean, var, weight, bias = (getattr(norm, k)[:width] for k in ("running_mean", "running_var", "weight", "bias"))
-    y = F.batch_norm(x, mean, var, weight, bias, norm.training, norm.momentum, norm.eps)
-    out: Tensor = norm.act(y)
-    return out

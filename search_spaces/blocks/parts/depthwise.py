@@ -60,6 +60,10 @@ class DepthwiseConv2d(nn.Conv2d):
         # convolutions of other networks are, and its branches are not traced. The class says the truth, for pickle.
         self.__module__ = nn.Conv2d.__module__
 
+    def with_weight(self, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        """What it makes of `x` with another kernel and stride."""
+        return depthwise(x, weight, stride, self.training)
+
     def forward(self, x: Tensor) -> Tensor:
         # Two conditions, not one: TorchScript must see that the first is constant, and leave out what is below it.
         if not torch.jit.is_scripting():  # noqa: SIM102

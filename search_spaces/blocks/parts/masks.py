@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from search_spaces.blocks.parts.slices import excitation
+
 
 class ChannelMasks(NamedTuple):
     """(channels,) each, None for all channels: of the output, and of the insides that `InnerWidths` counts."""
@@ -45,10 +47,7 @@ def squeeze(module: Any, x: Tensor, mid: Tensor | None, squeezed: Tensor | None)
     """Squeeze-and-excitation that reads the channels of `mid` and has those of `squeezed`."""
     if isinstance(module, nn.Identity):
         return x
-    if hasattr(module, "conv_reduce"):
-        reduce, norm, act, expand = module.conv_reduce, module.bn, module.act1, module.conv_expand
-    else:
-        reduce, norm, act, expand = module.fc1, module.bn, module.act, module.fc2
+    reduce, norm, act, expand = excitation(module)
     gate = x.mean((2, 3), keepdim=True)
     weight = reduce.weight if mid is None else reduce.weight * mid[:, None, None]
     gate = times(act(norm(F.conv2d(gate, weight, reduce.bias))), squeezed)

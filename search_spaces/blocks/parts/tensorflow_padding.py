@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.layers import Conv2dSame
-from torch import nn
+import torch.nn.functional as F
+from timm.layers import Conv2dSame, pad_same
+from torch import Tensor, nn
 
 
 class TensorflowConv2d(Conv2dSame):
@@ -15,3 +16,8 @@ class TensorflowConv2d(Conv2dSame):
         super().__init__(*args, **kwargs)
         # One node of the graphs that torch.fx records, as in `DepthwiseConv2d`: the zeros are counted in Python.
         self.__module__ = nn.Conv2d.__module__
+
+    def with_weight(self, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        """What it makes of `x` with another kernel and stride."""
+        groups = x.shape[1] // weight.shape[1]
+        return F.conv2d(pad_same(x, weight.shape[2:], (stride, stride)), weight, None, stride, groups=groups)
