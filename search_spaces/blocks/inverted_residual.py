@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.parts import checks
@@ -199,7 +199,8 @@ def inverted_residual_module() -> type[nn.Module]:
             if layer.has_expand(shape.channels):
                 y = slices.normed(self.bn1, slices.convolved(self.conv_pw, y, inner))
             y = slices.normed(self.bn2, slices.convolved(self.conv_dw, y, inner, layer.kernel_size, layer.stride))
-            for conv, norm in self.more_depthwise:  # type: ignore[misc]
+            more: Any = self.more_depthwise
+            for conv, norm in more:
                 y = slices.normed(norm, slices.convolved(conv, y, inner, layer.kernel_size))
             if layer.se is not None:
                 y = slices.squeezed(self.se, y, layer.se.squeezed(shape.channels, inner))

@@ -53,15 +53,15 @@ def normed(norm: Any, x: Tensor) -> Tensor:
 
     An identity where there is no norm.
     """
-    if not isinstance(norm, nn.BatchNorm2d):
+    if isinstance(norm, nn.Identity):
         return x
     if norm.training:
-        norm.num_batches_tracked += 1  # type: ignore[operator]
+        norm.num_batches_tracked.add_(1)
     width = x.shape[1:2]
     mean, var, weight, bias = (
         cut(getattr(norm, name), width) for name in ("running_mean", "running_var", "weight", "bias")
     )
-    y = F.batch_norm(x, mean, var, weight, bias, norm.training, norm.momentum, norm.eps)  # type: ignore[arg-type]
+    y = F.batch_norm(x, mean, var, weight, bias, norm.training, norm.momentum, norm.eps)
     act = getattr(norm, "act", None)
     return y if act is None else act(y)
 

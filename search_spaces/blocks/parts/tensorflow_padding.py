@@ -20,4 +20,4 @@ class TensorflowConv2d(Conv2dSame):
     def with_weight(self, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         """What it makes of `x` with another kernel and stride."""
         groups = x.shape[1] // weight.shape[1]
-        return F.conv2d(pad_same(x, weight.shape[2:], (stride, stride)), weight, None, stride, groups=groups)
+        return F.conv2d(pad_same(x, list(weight.shape[2:]), [stride, stride]), weight, None, stride, groups=groups)
