@@ -1,1 +1,1 @@
-"""Elastic supernets: one network of a space's largest layers, of which every arch is a view on slices of the weights."""
+"""Elastic supernets: one network of the largest layers of a space, of which every arch is a view on slices."""
