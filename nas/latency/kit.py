@@ -6,9 +6,7 @@ only Python, numpy and onnxruntime. Run on the target it leaves `results.json`, 
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
 import math
 import os
 import shutil
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -31,6 +30,7 @@ from nas.latency.measuring import visits as visiting
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.measure import REFERENCE, measurements
 from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
+from nas.latency.one_program import one_program
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
@@ -88,7 +88,9 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
     try:
         for sub in ("blocks", "networks"):
             (partial / sub).mkdir()
-        with phase("writing graphs", 1 + len(rows) + len(fit) + len(held_out), "graph") as advance:
+        graphs = 1 + len(rows) + len(fit) + len(held_out)
+        with torch.random.fork_rng(devices=[]), phase("writing graphs", graphs, "graph") as advance:
+            torch.manual_seed(seed)  # of what weights are kept, so that the same kit has the same id
 
             def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
                 batch = (device.batch_size, *shape)
@@ -146,16 +148,8 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
 
 
 def measure_script() -> str:
-    """The source of `measure.py`: the modules of `SCRIPT` in one file, without their imports of each other."""
-    parts = ["# Measures the kit in this folder; its README.md says how.", "from __future__ import annotations"]
-    for module in SCRIPT:
-        source = inspect.getsource(module)
-        lines = source.splitlines()
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("__future__", "nas"):
-                lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    """The source of `measure.py`."""
+    return one_program(SCRIPT, "Measures the kit in this folder; its README.md says how.")
 
 
 def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyTable:

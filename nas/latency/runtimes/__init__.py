@@ -32,8 +32,8 @@ def runtime_named(name: str) -> Runtime:
     return found
 
 
-def check_local(device: Device) -> None:
-    """Raise `ValueError` where this machine cannot measure for `device`: its runtime, dtype, processor or threads."""
+def check_offered(device: Device) -> None:
+    """Raise `ValueError` where the runtime of `device` has no such arithmetic or processor, on whatever machine."""
     runtime = runtime_named(device.runtime)
     for what, value, known in (
         ("dtype", device.dtype, runtime.dtypes),
@@ -41,8 +41,13 @@ def check_local(device: Device) -> None:
     ):
         if value not in known:
             raise ValueError(f"runtime {runtime.name} does not measure {what}={value}; one of {', '.join(known)}")
+
+
+def check_local(device: Device) -> None:
+    """Raise `ValueError` where this machine cannot measure for `device`: its runtime, dtype, processor or threads."""
+    check_offered(device)
     if device.processor == "cuda":
-        runtime.require_cuda()
+        runtime_named(device.runtime).require_cuda()
     check_threads(device.threads)
 
 

@@ -23,7 +23,7 @@ def usable(path: Path, space: SearchSpace, device: Device, held_out_networks: in
         reason = table.elsewhere or f"it was measured with the kit {table.environment.get('kit')}"
         log(f"{path.name} is used as it is, nothing is measured: {reason}")
         return table
-    return table if table.is_of_this_machine and _is_proven(table, held_out_networks) else None
+    return table if table.is_of_this_machine and is_proven(table, held_out_networks) else None
 
 
 def _is_of_another_device(table: LatencyTable) -> bool:
@@ -31,7 +31,7 @@ def _is_of_another_device(table: LatencyTable) -> bool:
     return table.device.name != LOCAL and (is_carried(table.environment) or not table.is_of_this_machine)
 
 
-def _is_proven(table: LatencyTable, held_out_networks: int) -> bool:
+def is_proven(table: LatencyTable, held_out_networks: int) -> bool:
     """Whether the proof is as good as asked, or was as good as a space of few networks allows."""
     asked = table.environment.get("held_out_networks", 0)
     return max(asked, table.proof.networks if table.proof else 0) >= held_out_networks

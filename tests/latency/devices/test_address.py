@@ -99,7 +99,8 @@ def test_an_old_interpreter_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "name"), [("pi@my-board.local", "my_board.local"), ("fe80::1%eth0", "fe80__1_eth0"), ("10.0.0.7", "10.0.0.7")]
+    ("host", "name"),
+    [("pi@my-board.local", "my_board.local"), ("fe80::1%eth0", "fe80__1_eth0"), ("10.0.0.7", "10.0.0.7")],
 )
 def test_the_name_of_its_tables(host: str, name: str) -> None:
     assert Address(host).name == name

@@ -101,7 +101,9 @@ def test_what_login_scripts_say_is_no_reply(board: Board, tmp_path: Path) -> Non
 
 def test_missing_packages_are_named_with_what_installs_them(board: Board, tmp_path: Path) -> None:
     bare = board.using(python=interpreter(tmp_path / "bare", ()))
-    with pytest.raises(ValueError, match="has no numpy and no onnxruntime; install it there: ssh .*-m pip install numpy"):
+    with pytest.raises(
+        ValueError, match="has no numpy and no onnxruntime; install it there: ssh .*-m pip install numpy"
+    ):
         checks.check(look(bare, board.folder), bare, board.folder, DEVICE)
     some = board.using(python=interpreter(tmp_path / "some", ("numpy",)))
     with pytest.raises(ValueError, match="has no onnxruntime; .* -m pip install onnxruntime'") as caught:

@@ -215,9 +215,7 @@ def test_a_machine_that_starts_anew(tmp_path: Path, quick: None, capsys) -> None
         board.stop()
 
 
-def test_a_machine_that_stays_away_is_given_up(
-    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_stays_away_is_given_up(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 0.5)
     board = open_board(tmp_path / "board")
     kit = write(tmp_path / "kit", steps=60)
@@ -261,8 +259,8 @@ def test_ctrl_c_leaves_it_measuring(board: Board, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from nas.latency.devices.remote.job import Job\n"
         "from nas.latency.devices.remote.address import Address\n"
-        f"address = Address({board.address.host!r}, {board.port}, {board.address.options!r}, {board.address.python!r})\n"
-        f"Job(address, {board.folder!r}, Path({str(kit)!r}), {ENVIRONMENT!r}).run()"
+        f"board = Address('127.0.0.1', {board.port}, {board.address.options!r}, {board.address.python!r})\n"
+        f"Job(board, {board.folder!r}, Path({str(kit)!r}), {ENVIRONMENT!r}).run()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: starts(board, kit) and len(steps_made(board, kit)) > 20)
