@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas.runs.resuming import MAY_CHANGE
 from nas.runs.run import Run
-from nas.terminal.configuration.arguments import OUTSIDE
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.arguments import OUTSIDE, REACHED
 from nas.terminal.configuration.card_roles import ROLES, check_places
 from nas.terminal.configuration.composition import CONF, targets
 from nas.terminal.configuration.moved_targets import moved
@@ -21,7 +22,7 @@ from nas.terminal.configuration.override_text import command, literal
 from nas.terminal.renamed_keys import present_config
 from search_spaces.plain_data.identity import differences
 
-HARMLESS = ("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root")
+HARMLESS = ("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root", *REACHED)
 SPOKEN_FOR = ("resume", "debug", "run_dir")
 
 
@@ -79,6 +80,8 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
         now, then = (OmegaConf.select(config, key) for config in (cfg, stored))
         if key in choices and isinstance(now, DictConfig) and now.get("_target_") not in (None, *ours):
             continue  # a card of the user's own, given again so that its code may run; the run's settings hold
+        if key == "device" and isinstance(now, DictConfig) and then and now.get("_target_") == then.get("_target_"):
+            continue  # given again so that the machine may be reached; each setting is looked at by itself
         now, then = plain_value(now), plain_value(then)
         if now == then or _harmlessly_apart(key, now, then):
             continue
@@ -125,10 +128,19 @@ def _check_outside(cfg: DictConfig, stored: DictConfig, given: list[str]) -> Non
             continue
         if key == "tables" and ((folder / "table.json").exists() or Path(str(then)).resolve().is_relative_to(folder)):
             continue
+        again = _reached_by(stored) if key in REACHED else {key: then}
         raise ValueError(
             f"{cfg.resume} was begun with {key}={then}, which lies outside of it; a run directory reaches nothing "
-            f"outside unless asked: give the setting again, {command(None, {'resume': cfg.resume, key: then})}"
+            f"outside unless asked: give the setting again, {command(None, {'resume': cfg.resume, **again})}"
         )
+
+
+def _reached_by(stored: DictConfig) -> dict[str, Any]:
+    """The settings that let the machine of the run `stored` be reached again."""
+    known = OmegaConf.load(CONF / "device" / f"{(card := cards.module_name(stored.device))}.yaml")
+    found = {key: plain_value(OmegaConf.select(stored, key, default=None)) for key in REACHED}
+    defaults = {key: plain_value(known.get(key.partition(".")[2])) for key in REACHED}
+    return {"device": card, **{key: value for key, value in found.items() if value != defaults[key]}}
 
 
 def _literal(value: Any) -> Any:

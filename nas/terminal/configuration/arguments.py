@@ -25,7 +25,9 @@ PATHS = (
     *("run", "run_dir", "resume", "arch", "checkpoint", "initial_weights", "tables", "kit", "file", "out", "output"),
     *("data_root", "data.root"),
 )  # settings that are paths
-OUTSIDE = ("tables", "search.storage", "executor.address")  # settings that reach beyond a run directory
+ON_THE_DEVICE = ("device.python", "device.folder")  # paths whose `~` is the home directory of the machine that measures
+REACHED = ("device.host", "device.port", "device.options", *ON_THE_DEVICE)  # what another machine is reached by
+OUTSIDE = ("tables", "search.storage", "executor.address", *REACHED)  # settings that reach beyond a run directory
 
 
 def ordered(arguments: Sequence[str]) -> list[str]:
@@ -92,8 +94,11 @@ def own_cards(arguments: Sequence[str]) -> list[str]:
 
 def resume_command(config_name: str, run: str, arguments: Sequence[str]) -> str:
     """How to continue `run`, which was begun by `arguments`: with what its directory does not do unasked."""
-    outside = [word for word in arguments if word.partition("=")[0] in OUTSIDE]
-    words = shlex.join([*own_cards(arguments), *outside])
+    own = own_cards(arguments)
+    keys = {word.partition("=")[0] for word in arguments}
+    wanted = {*OUTSIDE, "device"} if keys & set(REACHED) else set(OUTSIDE)
+    outside = [word for word in arguments if word.partition("=")[0] in wanted and word not in own]
+    words = shlex.join([*own, *outside])
     return " ".join(filter(None, [command(config_name, {"resume": run}, folder_flags(arguments)), words]))
 
 
@@ -115,6 +120,8 @@ def _check_option(word: str) -> None:
 def _at_home(word: str) -> str:
     key, equals, value = word.partition("=")
     if equals and value.startswith("~") and not key.startswith("~") and "," not in value:
+        if key in ON_THE_DEVICE:
+            return f"{key}={value_text(value)}"
         home = os.path.expanduser(value)
         return f"{key}={value_text(home)}" if home != value else word
     return word

@@ -57,7 +57,7 @@ class Address:
         for option in self.options:
             if not OPTION.fullmatch(option) or not option.isprintable():
                 raise ValueError(
-                    "device.options is a list of settings of ssh, such as [IdentityFile=~/.ssh/board], "
+                    """device.options is a list of settings of ssh, 'device.options=["IdentityFile=~/.ssh/board"]', """
                     f"got {_shown(option)}"
                 )
         if not self.python or not self.python.isprintable() or self.python.startswith("-"):

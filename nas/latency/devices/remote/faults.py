@@ -36,7 +36,8 @@ def ended(address: Address, status: int, errors: str) -> Exception:
         if "Permission denied" in errors or "Too many authentication failures" in errors:
             return ValueError(
                 f"{host} lets nobody in by your keys ({last}); put your key there, {_copy_id(address)}, load it into "
-                "the agent, ssh-add, if it has a passphrase, or name it: device.options=[IdentityFile=~/.ssh/KEY]"
+                "the agent, ssh-add, if it has a passphrase, or name it: "
+                """'device.options=["IdentityFile=~/.ssh/KEY"]'"""
             )
         if "onfiguration option" in errors or "command-line" in errors or "no argument after keyword" in errors:
             return ValueError(f"ssh refuses a setting: {last}; see ssh_config(5), device.options and ~/.ssh/config")
