@@ -23,7 +23,7 @@ from nas.export.formats.onnx import FORMAT as ONNX
 from nas.latency import runtimes
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.kit import write_kit
+from nas.latency.kits.of_space import write_kit
 from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.networks.creation import create_model
 from nas.networks.network import build_network

@@ -84,7 +84,7 @@ def _write_rows(setup: LatencySetup) -> None:
 
 
 def _write_kit(setup: LatencySetup) -> None:
-    from nas.latency.kit import write_kit
+    from nas.latency.kits.of_space import write_kit
 
     wanted = setup.table
     folder = write_kit(
@@ -106,7 +106,7 @@ def _built(wanted: TableSetup) -> tuple[LatencyTable, Path]:
 def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
     wanted = setup.table
     if setup.kit is not None:
-        from nas.latency.kit import import_kit
+        from nas.latency.kits.of_space import import_kit
 
         table = import_kit(setup.kit, wanted.space)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.arrays import npz
-from nas.latency.kit import import_kit
+from nas.latency.kits.of_space import import_kit
 from nas.latency.measuring.journal import seal
 from search_spaces.families.fbnet import fbnet
 from search_spaces.plain_data.identity import digest

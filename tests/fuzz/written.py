@@ -16,7 +16,8 @@ from nas.derive.handover import write_archs, write_probabilities
 from nas.latency.build import Effort
 from nas.latency.device import Device
 from nas.latency.imports.layers import write_layers
-from nas.latency.kit import FORMAT, VERSION, write_kit
+from nas.latency.kits.files import FORMAT, VERSION
+from nas.latency.kits.of_space import write_kit
 from nas.latency.measuring.journal import Journal, seal
 from nas.latency.measuring.visits import Visit
 from nas.latency.tables.proof import Proof

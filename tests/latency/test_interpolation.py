@@ -14,7 +14,7 @@ from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.imports import Reading, import_file
 from nas.latency.imports.layers import write_layers
-from nas.latency.kit import write_kit
+from nas.latency.kits.of_space import write_kit
 from nas.latency.measuring.measure import Measurement
 from nas.latency.show import interpolation_sentence
 from nas.latency.tables.interpolation import BLOCK, MOST_ANCHORS, Interpolation, TableRow, anchors, counts_of, form_of

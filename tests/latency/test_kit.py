@@ -17,7 +17,8 @@ import pytest
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.kit import _without_weights, import_kit, write_kit
+from nas.latency.kits.files import without_weights
+from nas.latency.kits.of_space import import_kit, write_kit
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.tables.table import LatencyTable
@@ -187,7 +188,7 @@ def test_truncated_results_are_refused(kit: Path, tmp_path: Path) -> None:
 def test_graphs_without_weights_execute_the_same(tmp_path: Path) -> None:
     network = Network(SPACE.decode([1, 0, 2] * 7 + [1]))
     full = to_onnx(network, (1, 3, 16, 16))
-    light = _without_weights(full)
+    light = without_weights(full)
     assert light.ByteSize() < full.ByteSize() / 3
     executed = []
     for model in (full, light):
@@ -210,7 +211,7 @@ def test_kit_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr("nas.latency.kit.write_json", fail)
+    monkeypatch.setattr("nas.latency.kits.files.write_json", fail)
     with pytest.raises(OSError, match="disk full"):
         write_kit(SPACE, DEVICE, tmp_path / "kit", effort=SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +54,7 @@ class SshDevice(TargetDevice):
     def __post_init__(self) -> None:
         if self.host is None:
             raise ValueError("device=ssh needs the machine: device.host=pi@board, or a name of ~/.ssh/config")
+        _ = self.address  # its fields are checked
         if not self.folder or not self.folder.isprintable():
             raise ValueError(f"device.folder must be a folder on the device, got {self.folder!r}")
         if self.key.name == "local":
@@ -128,7 +130,17 @@ class SshDevice(TargetDevice):
         return None
 
     def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
-        raise NotImplementedError
+        """By one kit of all of them. Other searches' measuring there is waited for."""
+        from nas.latency.devices.remote.job import Job
+        from nas.latency.kits.of_networks import import_network_times, write_network_kit
+
+        self.check()
+        self.not_measured(table)
+        with tempfile.TemporaryDirectory(prefix="nas-kit-") as folder:
+            kit = write_network_kit(archs, self.key, Path(folder) / "kit", seed=seed)
+            Job(self.address, self.folder, kit, self._state(), anew=True, forget=True).run()
+            times = import_network_times(kit, self.key)
+        return [times[arch.id] for arch in archs]
 
     def _state(self) -> dict[str, Any]:
         about = self.about()
@@ -174,7 +186,7 @@ class SshDevice(TargetDevice):
     def _measured(self, space: SearchSpace, path: Path, effort: Effort, visiting: Visiting, anew: bool) -> LatencyTable:
         """The table of `space`, by the machine. The kit stays beside `path` until it is there."""
         from nas.latency.devices.remote.job import Job
-        from nas.latency.kit import import_kit, write_kit
+        from nas.latency.kits.of_space import import_kit, write_kit
 
         kit = path.with_suffix(".kit")
         if not _is_kit_of(kit, space, self.key, effort, visiting.seed):
@@ -191,14 +203,14 @@ class SshDevice(TargetDevice):
 
 def _is_kit_of(kit: Path, space: SearchSpace, device: Device, effort: Effort, seed: int) -> bool:
     """Whether the folder `kit` is the kit that would be written: an interrupted measurement is one of its graphs."""
-    from nas.latency import kit as kits
+    from nas.latency.kits.files import VERSION
     from nas.latency.measuring.journal import seal
     from nas.latency.tables.table import entries, row_key
     from nas.runs.files import read_json
 
     try:
         data = read_json(kit / "kit.json", "latency kit")
-        asked = (kits.VERSION, space.name, device.to_dict(), dataclasses.asdict(effort), seed)
+        asked = (VERSION, space.name, device.to_dict(), dataclasses.asdict(effort), seed)
         same = asked == tuple(data[name] for name in ("version", "space", "device", "effort", "seed"))
         rows = {row["key"] for row in data["rows"]}
         return bool(

@@ -12,7 +12,6 @@ from nas.latency.device import Device
 from nas.latency.devices.remote import checks, connection
 from nas.latency.devices.remote.address import Address
 from nas.latency.devices.remote.checks import Found, look
-
 from nas.latency.devices.remote.connection import asked
 
 from .board import Board, free_port, interpreter, key

@@ -17,7 +17,7 @@ from typing import IO, Any
 from nas.latency.devices.remote import agent
 from nas.latency.devices.remote.address import Address
 from nas.latency.devices.remote.faults import Lost, ended
-from nas.latency.one_program import one_program
+from nas.latency.kits.one_program import one_program
 from nas.runs import machine
 
 SILENCE_SECONDS = 90.0  # without a reply, after which nobody is believed to be there: ssh itself gives up after 60

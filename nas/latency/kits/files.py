@@ -1,7 +1,6 @@
-"""Kits: measuring on a device that has no torch.
+"""The folder of a kit: ONNX graphs of blocks and whole networks, one script that measures them, and what it leaves.
 
-A kit is a folder with ONNX graphs of a space's blocks and of whole networks, and one script, `measure.py`, that needs
-only Python, numpy and onnxruntime. Run on the target it leaves `results.json`, which `import_kit` turns into a table.
+`measure.py` needs only Python, numpy and onnxruntime. Run on the target it leaves `results.json`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ import math
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,25 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from nas.latency.assemble import assemble
-from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
+from nas.latency.kits.one_program import one_program
 from nas.latency.measuring import journal, kit_script, timing
 from nas.latency.measuring import visits as visiting
 from nas.latency.measuring.journal import seal
-from nas.latency.measuring.measure import REFERENCE, measurements
-from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, usual_reference_ms, visit_of
-from nas.latency.one_program import one_program
+from nas.latency.measuring.measure import REFERENCE
+from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, visit_of
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
-from nas.latency.tables.table import LatencyTable, all_entries, entries, row_key
+from nas.latency.tables.table import row_key
 from nas.networks.network import build_network
 from nas.runs import machine
 from nas.runs.files import read_json, write_json
 from nas.terminal.progress import phase
 from search_spaces.arch import Arch
-from search_spaces.blocks import layer_from_dict
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
-from search_spaces.space import SearchSpace
 
 FORMAT = "nas.latency_kit"
 VERSION = 2
@@ -59,84 +57,51 @@ Needs Python, numpy and onnxruntime; nothing else. On the device, in this folder
 It can be stopped and started again at any time and ends by writing `results.json`. Bring the folder (or only that file,
 into this folder) back and run
 
-    python -m nas.latency {space} action=import kit=<this folder>
+    {command}
 
 For figures that hold, leave the device alone meanwhile and let it run at its usual clock.
 """
 
 
-def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: int = 0, effort: Effort | None = None,
-              command: str = "space=...") -> Path:  # fmt: skip
-    """Write the kit of `space` for `device` to the new folder `folder`; it appears whole or not at all.
+@dataclass(frozen=True)
+class Contents:
+    """What a kit holds: of `subject` (a space's name, or what its networks are), the layers at their input shapes and
+    the networks with their roles (`fit` and `held_out` of a table, `found`), visited by `effort` in an order of `seed`.
+
+    `more`: further entries of its `kit.json`.
+    """
+
+    subject: str
+    device: Device
+    effort: Effort
+    seed: int
+    rows: Sequence[tuple[Layer, Shape]]
+    networks: Sequence[tuple[Arch, str]]
+    more: Mapping[str, Any]
+
+
+def write_folder(contents: Contents, folder: str | Path, command: str) -> Path:
+    """Write `contents` to the new folder `folder`; it appears whole or not at all. `command` imports the results.
 
     Graphs carry no large weights: each is a constant that the runtime fills in before it optimises, which changes
-    neither what is executed nor how long it takes. The kit's id is a digest of all it holds. Raises `ValueError` for a
-    runtime other than onnxruntime, a device that has no name of its own, and for a folder that exists.
+    neither what is executed nor how long it takes. The kit's id is a digest of all it holds; the same contents have the
+    same id. Raises `ValueError` for a runtime other than onnxruntime, a device that has no name of its own, and for a
+    folder that exists.
     """
-    _check_name(device)
+    folder, device = Path(folder), contents.device
+    check_name(device)
     if device.runtime != "onnxruntime":
         raise ValueError(f"a kit runs under onnxruntime, not under {device.runtime!r}; set device.runtime=onnxruntime")
-    folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} exists; name a new folder for the kit")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    effort = effort or Effort()
-    fit, held_out = draw_networks(space, effort, seed)
-    rows = entries(space)
-    others = len(all_entries(space)) - len(rows)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for sub in ("blocks", "networks"):
-            (partial / sub).mkdir()
-        graphs = 1 + len(rows) + len(fit) + len(held_out)
-        with torch.random.fork_rng(devices=[]), phase("writing graphs", graphs, "graph") as advance:
-            torch.manual_seed(seed)  # of what weights are kept, so that the same kit has the same id
-
-            def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
-                batch = (device.batch_size, *shape)
-                graph = _without_weights(onnx_model(module, batch, device.dtype)).SerializeToString()
-                (partial / file).write_bytes(graph)
-                advance()
-                return {"file": file, "sha256": hashlib.sha256(graph).hexdigest(), "shape": list(batch), **more}
-
-            kit: dict[str, Any] = {
-                "format": FORMAT,
-                "version": VERSION,
-                "space": space.name,
-                "device": device.to_dict(),
-                "seed": seed,
-                "effort": asdict(effort),
-                "reference": write("reference.onnx", build_network(REFERENCE), REFERENCE.input_shape),
-                "rows": [
-                    write(
-                        f"blocks/{i:04}.onnx",
-                        layer.build(shape),
-                        shape,
-                        key="row:" + row_key(layer, shape),
-                        params=layer.cost(shape).params,
-                        layer=layer.to_dict(),
-                    )
-                    for i, (layer, shape) in enumerate(rows)
-                ],
-                "networks": [
-                    write(
-                        f"networks/{arch.id}.onnx",
-                        build_network(arch),
-                        arch.input_shape,
-                        key=f"net:{arch.id}",
-                        params=arch.params,
-                        role="fit" if arch in fit else "held_out",
-                        arch=arch.to_dict(),
-                    )
-                    for arch in shuffled(fit + held_out, seed)
-                ],
-            }
-            if others:
-                kit["interpolated"] = others
+        kit = _write_graphs(contents, partial)
         kit["id"] = seal(kit, "id")
         write_json(partial / "kit.json", kit)
         (partial / "measure.py").write_text(measure_script())
-        (partial / "README.md").write_text(README.format(space=command))
+        (partial / "README.md").write_text(README.format(command=command))
         mask = os.umask(0)
         os.umask(mask)
         partial.chmod(0o777 & ~mask)
@@ -147,16 +112,84 @@ def write_kit(space: SearchSpace, device: Device, folder: str | Path, *, seed: i
     return folder
 
 
+def _write_graphs(contents: Contents, folder: Path) -> dict[str, Any]:
+    """All graphs, into `folder`; what `kit.json` says of them."""
+    device = contents.device
+    for sub in ("blocks", "networks"):
+        (folder / sub).mkdir()
+    graphs = 1 + len(contents.rows) + len(contents.networks)
+    with torch.random.fork_rng(devices=[]), phase("writing graphs", graphs, "graph") as advance:
+        torch.manual_seed(contents.seed)  # of what weights are kept, so that the same kit has the same id
+
+        def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
+            batch = (device.batch_size, *shape)
+            graph = without_weights(onnx_model(module, batch, device.dtype)).SerializeToString()
+            (folder / file).write_bytes(graph)
+            advance()
+            return {"file": file, "sha256": hashlib.sha256(graph).hexdigest(), "shape": list(batch), **more}
+
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": contents.subject,
+            "device": device.to_dict(),
+            "seed": contents.seed,
+            "effort": asdict(contents.effort),
+            "reference": write("reference.onnx", build_network(REFERENCE), REFERENCE.input_shape),
+            "rows": [
+                write(
+                    f"blocks/{i:04}.onnx",
+                    layer.build(shape),
+                    shape,
+                    key="row:" + row_key(layer, shape),
+                    params=layer.cost(shape).params,
+                    layer=layer.to_dict(),
+                )
+                for i, (layer, shape) in enumerate(contents.rows)
+            ],
+            "networks": [
+                write(
+                    f"networks/{arch.id}.onnx",
+                    build_network(arch),
+                    arch.input_shape,
+                    key=f"net:{arch.id}",
+                    params=arch.params,
+                    role=role,
+                    arch=arch.to_dict(),
+                )
+                for arch, role in contents.networks
+            ],
+            **contents.more,
+        }
+
+
 def measure_script() -> str:
     """The source of `measure.py`."""
     return one_program(SCRIPT, "Measures the kit in this folder; its README.md says how.")
 
 
-def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyTable:
-    """The table that the results in the kit `folder` give, calibrated and proven like a direct build.
+@dataclass(frozen=True)
+class Results:
+    """What was measured of a `kit` (its `kit.json`): the device, where and with what, and all visits."""
 
-    Raises `ValueError` where the kit or its results are missing, unfinished, damaged, of another kit, unit or version,
-    or of another space than `space`.
+    kit: Mapping[str, Any]
+    device: Device
+    environment: dict[str, Any]
+    visits: Visits
+
+    def networks(self) -> list[tuple[Arch, str, str]]:
+        """Its networks in their order: arch, key of its visits, role."""
+        return [(Arch.from_dict(net["arch"]), net["key"], net["role"]) for net in self.kit["networks"]]
+
+    def of(self, prefix: str) -> Visits:
+        """The visits of the blocks, `row:`, or of the networks, `net:`."""
+        return {key: turns for key, turns in self.visits.items() if key.startswith(prefix)}
+
+
+def read_results(folder: str | Path) -> Results:
+    """The results in the kit `folder`.
+
+    Raises `ValueError` where the kit or its results are missing, unfinished, damaged, of another kit, unit or version.
     """
     folder = Path(folder)
     kit = _checked(folder / "kit.json", "latency kit", FORMAT, "id")
@@ -164,7 +197,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         begun = " (it was begun there)" if (folder / "results.jsonl").exists() else ""
         raise ValueError(f"the kit {folder} has no results.json yet{begun}; run python measure.py in it on the device")
     results = _checked(folder / "results.json", "result file of a latency kit", f"{FORMAT}_results", "digest")
-    try:
+    with naming(folder):
         if results["kit"] != kit["id"]:
             raise ValueError(f"results.json is of kit {results['kit']!r}, this is kit {kit['id']}")
         if results["unit"] != "ms":
@@ -172,36 +205,23 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         device = Device.from_dict(kit["device"])
         if Device.from_dict(results["device"]) != device:
             raise ValueError(f"results.json is of device {results['device']}, the kit is for {kit['device']}")
-        _check_name(device)
+        check_name(device)
         visits = _visits(kit, results["visits"])
-        rows = {(layer_from_dict(row["layer"]), Shape(*row["shape"][1:])): row["key"] for row in kit["rows"]}
-        networks = [(Arch.from_dict(net["arch"]), net["key"], net["role"] == "fit") for net in kit["networks"]]
-        environment = fields.environment(results["environment"])
-        name = fields.name(kit["space"], "space")
-        others = fields.whole(kit.get("interpolated", 0), "interpolated")
-        if not rows or not networks:
-            raise ValueError("it lists no rows or no networks; write a new kit")
+        return Results(kit, device, fields.environment(results["environment"]), visits)
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Errors inside name the kit `folder`; a lack of what it must hold is a `ValueError`."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the kit {folder} is incomplete: {error!r}") from None
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-    times = measurements({key: turns for key, turns in visits.items() if key.startswith("row:")})
-    nets = {key: turns for key, turns in visits.items() if key.startswith("net:")}
-    times |= measurements(nets)
-    table = assemble(
-        name,
-        device,
-        {row: times[key] for row, key in rows.items()},
-        [(arch, times[key], fit) for arch, key, fit in networks],
-        {**environment, "kit": kit["id"], "reference_ms": usual_reference_ms(nets)},
-        others,
-    )
-    if space is not None:
-        table.check(space)
-    return table
 
 
-def _check_name(device: Device) -> None:
+def check_name(device: Device) -> None:
     if device.name == LOCAL:
         raise ValueError(
             "a kit is measured elsewhere, and `local` is the machine we run on: name its device, device.name=phone"
@@ -238,7 +258,7 @@ def _visits(kit: dict[str, Any], made: dict[str, Any]) -> Visits:
     return visits
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with each large float weight made a `ConstantOfShape(1 / fan-in)`, which keeps activations finite."""
     kept, fillers = [], []
     for weight in model.graph.initializer:

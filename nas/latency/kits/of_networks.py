@@ -1,0 +1,49 @@
+"""Kits of networks: those found for a device, measured on it, so that a budget is met there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.latency.device import Device
+from nas.latency.effort import Effort
+from nas.latency.kits.files import Contents, naming, read_results, write_folder
+from nas.latency.measuring.measure import Measurement, measurements
+from nas.latency.measuring.network_time import NetworkTime
+from search_spaces.arch import Arch
+
+SUBJECT = "networks"  # stands where a space's name does
+ROLE = "found"
+EFFORT = Effort(network_rounds=15, network_visit_ms=50.0)  # of a network that is measured by itself
+
+
+def write_network_kit(
+    archs: Sequence[Arch], device: Device, folder: str | Path, *, seed: int = 0, command: str = "..."
+) -> Path:
+    """Write the kit of `archs` for `device` to the new folder `folder`; see `nas.latency.kits.files.write_folder`."""
+    distinct = {arch.id: arch for arch in archs}
+    if not distinct:
+        raise ValueError("a kit of networks needs at least one")
+    contents = Contents(SUBJECT, device, EFFORT, seed, (), [(arch, ROLE) for arch in distinct.values()], {})
+    return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
+
+
+def import_network_times(folder: str | Path, device: Device) -> dict[str, NetworkTime]:
+    """The time of each network, by its id, that the results in the kit `folder` give.
+
+    Raises `ValueError` as `read_results` does, and for a kit of a space or of another device.
+    """
+    folder = Path(folder)
+    found = read_results(folder)
+    with naming(folder):
+        if found.kit["space"] != SUBJECT or found.kit["rows"]:
+            raise ValueError(f"it is the kit of the space {found.kit['space']!r}, not of networks")
+        if found.device != device:
+            raise ValueError(f"it is of device {found.device}, not of {device}")
+        networks = [(arch.id, key) for arch, key, _ in found.networks()]
+    times = measurements(found.visits)
+    return {name: _time(times[key]) for name, key in networks}
+
+
+def _time(found: Measurement) -> NetworkTime:
+    return NetworkTime(found.median_ms, found.median_ms, found.spread_ms)

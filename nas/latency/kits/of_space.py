@@ -1,0 +1,70 @@
+"""Kits of a space: its blocks and whole networks, measured elsewhere, and the table that these times give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.latency.assemble import assemble
+from nas.latency.build import draw_networks, shuffled
+from nas.latency.device import Device
+from nas.latency.effort import Effort
+from nas.latency.kits.files import Contents, naming, read_results, write_folder
+from nas.latency.measuring.measure import measurements
+from nas.latency.measuring.visits import usual_reference_ms
+from nas.latency.tables import fields
+from nas.latency.tables.table import LatencyTable, all_entries, entries
+from search_spaces.blocks import layer_from_dict
+from search_spaces.costs import Shape
+from search_spaces.space import SearchSpace
+
+
+def write_kit(
+    space: SearchSpace,
+    device: Device,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    effort: Effort | None = None,
+    command: str = "space=...",
+) -> Path:
+    """Write the kit of `space` for `device` to the new folder `folder`; see `nas.latency.kits.files.write_folder`.
+
+    `command`: the settings of the space, which its table is imported with.
+    """
+    effort, rows = effort or Effort(), entries(space)
+    fit, held_out = draw_networks(space, effort, seed)
+    networks = [(arch, "fit" if arch in fit else "held_out") for arch in shuffled(fit + held_out, seed)]
+    others = len(all_entries(space)) - len(rows)
+    more = {"interpolated": others} if others else {}
+    contents = Contents(space.name, device, effort, seed, rows, networks, more)
+    return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
+
+
+def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyTable:
+    """The table that the results in the kit `folder` give, calibrated and proven like a direct build.
+
+    Raises `ValueError` as `read_results` does, and where they are of another space than `space`.
+    """
+    folder = Path(folder)
+    found = read_results(folder)
+    with naming(folder):
+        kit = found.kit
+        rows = {(layer_from_dict(row["layer"]), Shape(*row["shape"][1:])): row["key"] for row in kit["rows"]}
+        networks = [(arch, key, role == "fit") for arch, key, role in found.networks()]
+        name = fields.name(kit["space"], "space")
+        others = fields.whole(kit.get("interpolated", 0), "interpolated")
+        if not rows or not networks:
+            raise ValueError("it lists no rows or no networks; write a new kit")
+    nets = found.of("net:")
+    times = measurements(found.of("row:")) | measurements(nets)
+    table = assemble(
+        name,
+        found.device,
+        {row: times[key] for row, key in rows.items()},
+        [(arch, times[key], fit) for arch, key, fit in networks],
+        {**found.environment, "kit": kit["id"], "reference_ms": usual_reference_ms(nets)},
+        others,
+    )
+    if space is not None:
+        table.check(space)
+    return table
