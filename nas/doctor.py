@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from nas.latency.devices import TargetDevice, device_of
+from nas.latency.devices.base import Finding
 from nas.runs.machine import cpu_model, usable_cores
 from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain
 from nas.terminal.progress import log, table
@@ -25,16 +26,13 @@ OPTIONAL = {
 }
 MIN_FREE_GB = 2.0
 
-Finding = tuple[str, str, str, str]  # what, state, figure, fix
-
-
 @entry("doctor")
 def main(cfg: DictConfig) -> None:
     check_types(cfg, {"data_root": str, "tables": str})
     config = plain(cfg)
     asked = device_of(instantiate(cfg.device))
     folders_found = folders(Path(config["data_root"]), Path(config["tables"]))
-    findings = [*packages(), *compute(), *machine(), device(asked), *folders_found]
+    findings = [*packages(), *compute(), *machine(), *device(asked), *folders_found]
     marks = {"ok": "ok", "no": "–", "bad": "FAULT"}
     table("this machine", ("what", "", "figure", "note"), [(w, marks[s], f, n) for w, s, f, n in findings])
     faults = [finding for finding in findings if finding[1] == "bad"]
@@ -132,14 +130,12 @@ def _pinning() -> Finding:
     return "pinning to a core", "ok", "allowed", ""
 
 
-def device(asked: TargetDevice) -> Finding:
-    """Whether the device can do what is asked of its kind, and what it is."""
+def device(asked: TargetDevice) -> list[Finding]:
+    """Whether the device can do what is asked of its kind, step by step, and what it is."""
     try:
-        asked.check()
-        about = asked.about()
+        return asked.findings()
     except (ValueError, OSError) as error:
-        return "device", "bad", "not usable", str(error)
-    return "device", "ok", str(asked.key), str(about.get("cpu", ""))
+        return [("device", "bad", "not usable", str(error))]
 
 
 def folders(data_root: Path, tables: Path) -> list[Finding]:

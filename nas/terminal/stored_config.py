@@ -137,10 +137,10 @@ def _check_outside(cfg: DictConfig, stored: DictConfig, given: list[str]) -> Non
 
 def _reached_by(stored: DictConfig) -> dict[str, Any]:
     """The settings that let the machine of the run `stored` be reached again."""
-    known = OmegaConf.load(CONF / "device" / f"{(card := cards.module_name(stored.device))}.yaml")
-    found = {key: plain_value(OmegaConf.select(stored, key, default=None)) for key in REACHED}
-    defaults = {key: plain_value(known.get(key.partition(".")[2])) for key in REACHED}
-    return {"device": card, **{key: value for key, value in found.items() if value != defaults[key]}}
+    card = cards.module_name(stored.device)
+    defaults = OmegaConf.create({"device": OmegaConf.load(CONF / "device" / f"{card}.yaml")})
+    now, usual = ({key: plain_value(OmegaConf.select(config, key)) for key in REACHED} for config in (stored, defaults))
+    return {"device": card, **{key: value for key, value in now.items() if value != usual[key]}}
 
 
 def _literal(value: Any) -> Any:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FILES_ARE_TIMED_HERE = "a file is timed on this machine alone, with device=local"
 
+Finding = tuple[str, str, str, str]
+"""What was looked at; `ok`, `no` (not there, not needed) or `bad`; a figure; a note, the cure where it is bad."""
+
 
 class TargetDevice(ABC):
     """The device that networks are searched for.
@@ -37,6 +40,11 @@ class TargetDevice(ABC):
     @abstractmethod
     def about(self) -> Mapping[str, Any]:
         """What the device is, as its tables state it in their `environment`."""
+
+    def findings(self) -> list[Finding]:
+        """`check` and `about` for a reader: each thing that was looked at. Raises `ValueError` where nothing can be."""
+        self.check()
+        return [("device", "ok", str(self.key), str(self.about().get("cpu", "")))]
 
     @abstractmethod
     def table(

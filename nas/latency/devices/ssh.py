@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.latency.device import Device
-from nas.latency.devices.base import TargetDevice
+from nas.latency.devices.base import Finding, TargetDevice
 from nas.latency.devices.remote import checks
 from nas.latency.devices.remote.address import Address
-from nas.latency.devices.remote.checks import Finding, Found
+from nas.latency.devices.remote.checks import Found
 from nas.terminal.progress import log
 
 if TYPE_CHECKING:
@@ -90,8 +90,11 @@ class SshDevice(TargetDevice):
         return {**self._found.environment(), "measuring": measuring_version(self.dtype)}
 
     def findings(self) -> list[Finding]:
-        """What measuring needs of the machine, step by step."""
-        found = checks.look(self.address, self.folder)
+        """What measuring needs of the machine, step by step; nothing of it is measured."""
+        try:
+            found = checks.look(self.address, self.folder)
+        except ValueError as error:
+            return [(f"{self.host} over ssh", "bad", "not usable", str(error))]
         return checks.findings(found, self.address, self.folder, self.key)
 
     def table(

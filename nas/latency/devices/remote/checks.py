@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.latency.device import Device
+from nas.latency.devices.base import Finding
 from nas.latency.devices.remote.address import Address
 from nas.latency.devices.remote.connection import asked
 from nas.latency.devices.remote.faults import Lost, lacks, reported, unreachable
 
 PACKAGES = ("numpy", "onnxruntime")
 MIN_FREE_MB = 50.0
-
-Finding = tuple[str, str, str, str]
-"""What was looked at; `ok`, `no` (not there, not needed) or `bad`; a figure; a note, the cure where it is bad."""
 
 
 @dataclass(frozen=True)
