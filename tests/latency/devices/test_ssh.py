@@ -89,11 +89,12 @@ def test_what_was_measured_there_serves_a_second_search(board: Board, tables: Pa
 
 
 def test_found_networks_are_measured_there(board: Board, tables: Path) -> None:
-    found = device(board)
+    found, kits = device(board), Path(board.folder) / "kits"
+    before = set(kits.iterdir())
     archs = [SPACE.decode([1] * 22), SPACE.decode([2] * 22), SPACE.decode([1] * 22)]
     times = found.measure(archs, LatencyTable.load(the_table(tables)))
     assert times[0] == times[2] and times[0].latency_ms > times[1].latency_ms > 0
-    assert len(list((Path(board.folder) / "kits").iterdir())) == 1  # that of the table: theirs is gone
+    assert set(kits.iterdir()) == before  # theirs is gone
 
 
 def renamed(folder: Path, tmp_path: Path, **environment: object) -> Path:
