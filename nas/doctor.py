@@ -26,6 +26,7 @@ OPTIONAL = {
 }
 MIN_FREE_GB = 2.0
 
+
 @entry("doctor")
 def main(cfg: DictConfig) -> None:
     check_types(cfg, {"data_root": str, "tables": str})
