@@ -92,6 +92,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=setup.compute.here)
         found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
+        estimated = setup.device.estimate_ms(arch)
         record: dict[str, Any] = {
             "arch": setup.name,
             "arch_id": arch.id,
@@ -104,7 +105,8 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
-            "device": str(setup.device.key) if found else None,
+            "device": str(setup.device.key) if found or estimated is not None else None,
+            "estimated_latency_ms": estimated,
             "measured_latency_ms": found.latency_ms if found else None,
             "latency_spread_ms": found.spread_ms if found else None,
             "not_measured": setup.not_measured,
@@ -130,7 +132,9 @@ def _show(path: Path, record: Mapping[str, Any]) -> None:
         ("test accuracy", f"{record['top1_percent']:.2f}% top-1, {record['top5_percent']:.2f}% top-5"),
         ("loss", f"{record['loss']:.4f}"),
     ]
-    if record["device"] is not None:
+    if record["estimated_latency_ms"] is not None:
+        rows.append(("latency estimated", f"{record['estimated_latency_ms']:.4g} ms ({record['device']})"))
+    if record["measured_latency_ms"] is not None:
         measured, spread = record["measured_latency_ms"], record["latency_spread_ms"]
         rows.append(("latency measured", f"{measured:.4g} ms +- {spread:.2g} ({record['device']})"))
     elif record["not_measured"] != NOT_WANTED:

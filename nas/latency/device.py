@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+LOCAL = "local"  # the name of whatever machine we run on
+KIT_RUNTIME = "onnxruntime"  # of kits, which are measured without torch
 NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nas.derive.budget import Budget, resolve_budget
 from nas.derive.handover import clock_of
+from nas.derive.setup import TABLE
 from nas.derive.verdict import NOT_ASKED, Asked
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
@@ -45,27 +46,26 @@ class Prices:
 
 def price(run: Run, setup: SearchSetup) -> Prices:
     """Measure the device, or take its table from the run, and resolve the budgets."""
-    space, asked, device = setup.problem.space, setup.budget, setup.device
-    table = _table(run, setup) if setup.is_timed else None
+    space, asked = setup.problem.space, setup.budget
+    device, table = _of_run(run, setup) if setup.is_timed else (None, None)
     cost = table.cost(space) if table else None
     budget = None
     if table is not None and cost is not None:
         margin = table.margin if asked.margin is None else asked.margin
         fraction = None if setup.counts else asked.fraction  # it holds only where no other cost has a budget
         budget = resolve_budget(cost, asked.latency_ms, fraction, margin, asked.tolerance)
-    measures = table is not None and device.not_measured(table) is None
+    measures = device is not None and device.not_measured(table) is None
     clock = clock_of(space, cost, device if measures else None, table, setup.seed)
-    return Prices(table, cost, device if table else None, Asked(budget, asked.macs, asked.params), clock)
+    return Prices(table, cost, device, Asked(budget, asked.macs, asked.params), clock)
 
 
-def _table(run: Run, setup: SearchSetup) -> LatencyTable:
-    """The device's table, copied into the run: a resumed run prices with the very numbers it began with."""
-    path, space = run.path / "table.json", setup.problem.space.architectures
-    if path.exists():
-        return LatencyTable.load(path, space, setup.device.of_run(path).key)
-    found = setup.device.table(space, setup.paths.tables)
-    found.save(path)
-    return found
+def _of_run(run: Run, setup: SearchSetup) -> tuple[TargetDevice, LatencyTable]:
+    """The device and its table, copied into the run: a resumed run prices with the very numbers it began with."""
+    path, space = run.path / TABLE, setup.problem.space.architectures
+    if not path.exists():
+        setup.device.table(space, setup.paths.tables).save(path)
+    device = setup.device.of_run(path)
+    return device, LatencyTable.load(path, space, device.key)
 
 
 def intention(setup: SearchSetup, prices: Prices) -> str:
@@ -78,7 +78,7 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
     parts.append(f"device {table.device.key}" if table else "no latency is asked for, none is measured")
     if table and table.proof:
         parts.append(f"table: {table.proof.sentence()}")
-    if table and (why := setup.device.not_measured(table)):
+    if table and (why := prices.not_measured):
         parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
     if budget:
         parts.append(

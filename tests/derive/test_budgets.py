@@ -14,12 +14,11 @@ from nas.latency.device import Device
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables import origin
 from nas.latency.tables.table import LatencyTable, Row, entries
-from nas.methods.candidates.training_job import TrainingJob
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
 from nas.terminal.entry import DictConfig, entry
 from search_spaces.space import SearchSpace
-from tests.methods.candidates.pretended import Pretended, made_up_percent
+from tests.methods.candidates.pretended import Scored
 
 SMALL = [
     "space.width=0.25",
@@ -62,13 +61,6 @@ def pretend_measured(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[str
 def result() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path("r/result.json").read_text())
     return found
-
-
-class Scored(Pretended):
-    """Candidates score what follows from their id, untrained."""
-
-    def result(self, job: TrainingJob) -> dict[str, Any]:
-        return {"top1_percent": made_up_percent(job.candidate), "epochs": 1}
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.device import Device
+from nas.latency.device import KIT_RUNTIME, LOCAL, Device
 
 if TYPE_CHECKING:
     from nas.latency.effort import Effort, Visiting
@@ -74,6 +74,10 @@ class TargetDevice(ABC):
 
         return {path: LatencyTable.load(path) for path in sorted(folder.glob(f"*-{self.key.key}.json"))}
 
+    def estimate_ms(self, arch: Arch) -> float | None:
+        """Milliseconds of `arch` by the table that the device itself is; None where it is none, or has other layers."""
+        return None
+
     @abstractmethod
     def not_measured(self, table: LatencyTable | None) -> str | None:
         """Why networks are not measured, in words; None where they are.
@@ -91,6 +95,11 @@ class TargetDevice(ABC):
     def files_not_timed(self) -> str | None:
         """Why an exported file is not timed for the device, in words; None where this machine times it."""
         return FILES_ARE_TIMED_HERE
+
+    @property
+    def takes_kits(self) -> bool:
+        """Whether a kit (`nas.latency.kit`) can be carried to it: it is elsewhere, under the runtime that kits need."""
+        return self.key.name != LOCAL and self.key.runtime == KIT_RUNTIME
 
     def of_run(self, table: Path) -> TargetDevice:
         """This device for a run that has its table already: a copy, in the file `table`."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.latency.device import Device
+from nas.latency.device import LOCAL, Device
 from nas.latency.measuring.timing import measuring_version
 from nas.latency.runtimes import environment
 from search_spaces.plain_data.identity import Identity, differences
-
-LOCAL = "local"  # the name of whatever machine we run on
 
 
 def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:

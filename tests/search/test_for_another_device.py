@@ -1,0 +1,65 @@
+"""A search and derivations by the table of a phone that is not here: HW-NAS-Bench's Pixel 3."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.derive.__main__ import main as derive
+from nas.latency.__main__ import main as latency
+from nas.report.run_page import report_html
+from nas.search.__main__ import main as search
+from tests.latency.foreign_tables import LUT
+from tests.methods.candidates.pretended import Scored
+
+SPACE = ["space.resolution=32", "space.head_channels=1504"]
+RUNTIME = "tflite"  # none of ours, as it was measured
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The imported table, and a data set of as many classes and pixels."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "nas.methods.candidates.executors.local.LocalExecutor.open", lambda self, work: Scored().open(work)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(200) % 100
+    np.savez("hundred.npz", x_train=images[:100], y_train=labels[:100], x_test=images[100:], y_test=labels[100:])
+    named = ["device.name=pixel3", f"device.runtime={RUNTIME}", "space.num_classes=100"]
+    latency([*SPACE, *named, "action=import", "format=hwnasbench", f"file={LUT}", "source=pixel3"])
+    (path,) = Path("latency_tables").glob("*-pixel3-tflite-*.json")
+    return path
+
+
+def test_a_search_and_three_derivations_by_an_imported_table(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = table.read_bytes()
+    device = ["device=table", f"device.file={table}"]
+    setting = [*SPACE, "data=npz", "data.root=hundred.npz", "train.enabled=false", "accelerator=cpu"]
+    asked = ["method=random", "search.trials=24", "search.batch=24", "search.epochs=1", "budget.latency_ms=25"]
+    capsys.readouterr()
+    search([*setting, *device, *asked, "run_dir=r"])
+    found, said = json.loads(Path("r/result.json").read_text()), capsys.readouterr().out
+    assert found["device"] == "pixel3-tflite-fp32-b1-t1"
+    assert 0 < found["estimated_latency_ms"] <= 25 and found["budget_met"] is True
+    assert found["measured_latency_ms"] is None
+    why = "the table of pixel3-tflite-fp32-b1-t1 alone, and that device is not here"
+    assert why in found["not_measured"] and why in report_html("r") and f"not measured: device=table is {why[:40]}" in said
+    assert "no network will be measured, estimates decide alone" in said
+    table.rename("elsewhere.json")  # a run has its own copy
+    costs = sorted(trial["costs"]["latency_ms"] for trial in json.loads(Path("r/trials.json").read_text()))
+    for budget in (costs[4], costs[12], 24.9):
+        derive(["run=r", f"budget.latency_ms={budget}", "count=2", "out=derived"])
+        records = json.loads(Path("derived/derived.json").read_text())
+        assert len(records) == 2
+        for record in records:
+            assert 0 < record["estimated_latency_ms"] <= budget and record["budget_met"] is True
+            assert record["measured_latency_ms"] is None and why in record["not_measured"]
+        assert why in " ".join(capsys.readouterr().out.split())
+    search(["resume=r"])
+    again = json.loads(Path("r/result.json").read_text())
+    assert {**again, "search_seconds": 0} == {**found, "search_seconds": 0}
+    assert Path("elsewhere.json").read_bytes() == before and not list(table.parent.glob("*.json"))
