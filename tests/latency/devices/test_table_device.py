@@ -76,7 +76,7 @@ def test_evaluation_and_export_say_what_the_table_says(device: TableDevice, caps
     table.save("fbnet.json")
     before = Path("fbnet.json").read_bytes()
     for name, found in (("net", space), ("wide", fbnet(8, 10, 1, width=0.5, candidates=("k3_e1",)))):
-        model_folder.write(name, Network(found.decode([0] * 22)))
+        model_folder.write(name, Network(found.decode([0] * len(found.variables))))
     asked = ["device=table", "device.file=fbnet.json", "data.resolution=8"]
     evaluate(["arch=net", "run_dir=one", *asked])
     found = json.loads(Path("one/metrics.json").read_text())
