@@ -98,7 +98,7 @@ class TargetDevice(ABC):
 
     @property
     def takes_kits(self) -> bool:
-        """Whether a kit (`nas.latency.kit`) can be carried to it: it is elsewhere, under the runtime that kits need."""
+        """Whether a kit (`nas.latency.kits`) can be carried to it: it is elsewhere, and kits know its runtime."""
         return self.key.name != LOCAL and self.key.runtime == KIT_RUNTIME
 
     def of_run(self, table: Path) -> TargetDevice:

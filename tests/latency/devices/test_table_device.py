@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.doctor import device as finding
+from nas.doctor import device as findings
 from nas.evaluate.__main__ import main as evaluate
 from nas.export.__main__ import main as export
 from nas.latency.__main__ import main as latency
@@ -55,8 +55,9 @@ def test_what_is_no_table_is_one_line(
     broken = TableDevice("other.json")
     with pytest.raises(ValueError, match=message):
         broken.check()
-    assert finding(broken)[1:3] == ("bad", "not usable") and message in finding(broken)[3]
-    assert finding(device)[1:3] == ("ok", "phone-tflite-fp32-b1-t4")
+    ((_, state, figure, cure),) = findings(broken)
+    assert (state, figure) == ("bad", "not usable") and message in cure
+    assert [row[1:3] for row in findings(device)] == [("ok", "phone-tflite-fp32-b1-t4")]
     with pytest.raises(SystemExit) as stop:
         latency(["device=table", "device.file=other.json"])
     said = capsys.readouterr().err
