@@ -19,6 +19,7 @@ from nas.latency.measuring.fresh import measure_arch_fresh_ms
 from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
+from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import TrainingJob
 from nas.runs.run import Run
 from nas.terminal.configuration import cards
@@ -104,7 +105,9 @@ def search(
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])
-        search = CandidateSearch(method_of(method), feasible, job_of, LocalExecutor(workers=1), settings, seed)
+        search = CandidateSearch(
+            method_of(method), feasible, TrainingScorer(job_of), LocalExecutor(workers=1), settings, seed
+        )
         found = search_candidates(run, search)
     genotype = found.genotypes[0]
     return {

@@ -14,7 +14,7 @@ from nas.terminal.progress import log
 from search_spaces.plain_data import plain_json
 
 FILE = "metrics.jsonl"
-PHASES = ("search", "train")  # in the order a run has them; any other comes last
+PHASES = ("pretrain", "search", "train")  # in the order a run has them; any other comes last
 
 Record = dict[str, Any]  # phase, step, time (seconds since 1970) and named figures
 

@@ -9,11 +9,11 @@ from typing import Any
 from nas.runs.stored import Count, Milliseconds, NonNegative, Percent, Schema, read_record, record
 
 RESULT: Schema = {
-    **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by"), str | None),
+    **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by", "scorer"), str | None),
     **dict.fromkeys(("asked_latency_ms", "measured_latency_ms", "limit_latency_ms"), Milliseconds | None),
     "estimated_latency_ms": float | None,
     **dict.fromkeys(("top1_percent", "validation_top1_percent"), Percent | None),
-    **dict.fromkeys(("search_seconds", "train_seconds"), NonNegative | None),
+    **dict.fromkeys(("search_seconds", "train_seconds", "pretrain_seconds"), NonNegative | None),
     **dict.fromkeys(("asked_macs", "asked_params", "trials"), Count | None),
     **dict.fromkeys(("params", "macs"), Count),
     "seed": int,

@@ -15,7 +15,15 @@ from search_spaces.plain_data.identity import Identity
 
 FIXES = ("recipe.lr", "recipe.clip_grad", "recipe.min_lr")  # of a training that diverged
 SEARCH_FIXES = ("method.weight_lr", "method.theta_lr", "method.threshold_lr", "method.temperature_floor")
-MAY_CHANGE = (*FIXES, "recipe.epochs", *SEARCH_FIXES, "method.epochs", "evaluate_every")  # keys of the command line
+PRETRAINING_FIXES = tuple(f"pretraining.{key}" for key in FIXES)
+MAY_CHANGE = (
+    *FIXES,
+    "recipe.epochs",
+    *SEARCH_FIXES,
+    *PRETRAINING_FIXES,
+    "method.epochs",
+    "evaluate_every",
+)  # keys of the command line
 FIX = "give the same settings to resume, or another run_dir to start afresh"
 
 

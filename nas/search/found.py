@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.derive.within_budget import Derived
-from nas.networks.network import Network
+from nas.networks.network import FlatNetwork, Network
 from search_spaces.space import Genotype
 
 
@@ -15,12 +15,14 @@ class Found:
     """Networks `derived` from a search of `seconds`, and the way they were (`derived_by`, or `ranking` of candidates).
 
     `inherit(genotype)`: that network with the supernet's weights. `trials` candidates were trained, the first derived
-    one to `validation_top1_percent`. What the kind of method does not have is None.
+    one to `validation_top1_percent`. `pretrain_seconds`: of the elastic supernet that
+    scored them. What the kind of method does not have is None.
     """
 
     derived: Derived
     seconds: float
     derived_by: str
-    inherit: Callable[[Genotype], Network] | None = None
+    inherit: Callable[[Genotype], Network | FlatNetwork] | None = None
     trials: int | None = None
     validation_top1_percent: float | None = None
+    pretrain_seconds: float | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from nas.derive.handover import derivation_identity, derive_ranked, derived_once
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.loop import CandidateSearch, search_candidates
-from nas.methods.candidates.training_job import JobMaker
 from nas.runs.run import Run
 from nas.search.found import Found
 from nas.search.pricing import Prices
+from nas.search.scoring import scoring_of
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.budgets import Feasible
 
@@ -18,9 +18,8 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     problem, asked = setup.problem, setup.derivation
     space, settings = problem.space, setup.candidates
     feasible = Feasible(space, [*prices.limits, *setup.counts])
-    fingerprint, held_out = problem.data.fingerprint, settings.validation_fraction
-    job_of = JobMaker(setup.trained_space, problem.source, fingerprint, held_out, setup.seed, setup.compute)
-    search = CandidateSearch(method, feasible, job_of, setup.executor, settings, setup.seed)
+    scoring = scoring_of(run, setup, prices)
+    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, settings, setup.seed)
     found = search_candidates(run, search)
     ranked = found.genotypes[feasible.mask(found.genotypes)]
     depends = derivation_identity(ranked.tolist(), space, prices.cost, prices.device, prices.budget, asked)
@@ -28,4 +27,5 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
         run.path, space, depends, lambda: derive_ranked(ranked, prices.cost, prices.clock, prices.budget, asked)
     )
     score = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
-    return Found(derived, found.seconds, "ranking", None, len(found.genotypes), score)
+    inherit = scoring.inherit if setup.training.inherit else None
+    return Found(derived, found.seconds, "ranking", inherit, len(found.genotypes), score, scoring.pretrain_seconds)

@@ -105,6 +105,8 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "recipe": outcome.recipe.to_dict(),
         "trials": found.trials,
         "validation_top1_percent": found.validation_top1_percent,
+        "scorer": None if found.trials is None else setup.candidates.scorer,
+        "pretrain_seconds": found.pretrain_seconds,
         "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
@@ -158,12 +160,15 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
     if found.get("budget_met") is not None:
         rows.append(("budget", "MISSED" if missed else "met"))
     if found["trials"] is not None:
-        rows.append(("candidates trained", f"{found['trials']}"))
+        words = "candidates scored" if found.get("scorer") == "elastic" else "candidates trained"
+        rows.append((words, f"{found['trials']}"))
         rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
     if found["top1_percent"] is not None:
         rows.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
         rows.append(("weights", found["weights"]))
         rows.append(("training took", format_seconds(found["train_seconds"])))
+    if found.get("pretrain_seconds") is not None:
+        rows.append(("pretraining took", format_seconds(found["pretrain_seconds"])))
     rows.append(("search took", format_seconds(found["search_seconds"])))
     return rows
 

@@ -8,6 +8,7 @@ from typing import cast
 from nas.data import ImageData
 from nas.derive.handover import write_archs
 from nas.methods.base import CandidateMethod, is_supernet
+from nas.methods.candidates.training_job import search_recipe
 from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
@@ -61,7 +62,10 @@ def _with_network(run: Run, outcome: SearchOutcome) -> SearchOutcome:
         network.load_state_dict(outcome.found.inherit(outcome.found.derived.first.genotype).state_dict())
     if arch.resolution != data.resolution:  # a searched resolution: the images follow the network
         data = setup.problem.source.at(arch.resolution)
-    figures = _train(run, network, data, recipe, setup)
+    if not setup.final_epochs:
+        figures = {**training.evaluate(network, data.test, accelerator=setup.compute.here), "train_seconds": 0.0}
+    else:
+        figures = _train(run, network, data, search_recipe(recipe, setup.training.epochs), setup)
     return dataclasses.replace(outcome, network=network, data=data, figures=figures)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from nas.derive.settings import BUDGET_TYPES, Mode
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
+Scorer = Literal["training", "elastic"]  # see nas.methods.candidates.scorers
 TYPES: dict[str, Any] = {
     "seed": int,
     **BUDGET_TYPES,
@@ -16,10 +17,14 @@ TYPES: dict[str, Any] = {
     "derive.use": (float, 0, 1),
     "train.enabled": bool,
     "train.inherit": bool,
+    "train.epochs": (int | None, 0),
     "search.trials": (int, 1),
     "search.batch": (int, 1),
     "search.finalists": (int, 0),
     "search.epochs": (int | None, 1),
+    "search.scorer": Scorer,
+    "search.supernet": str | None,
+    "search.statistics": (int, 1),
     "tables": str,
     "arch": str | None,
 }

@@ -21,6 +21,8 @@ from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
+from nas.methods.elastic.places import ElasticPlan
+from nas.methods.elastic.settings import Pretraining
 from nas.search.settings import Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
@@ -33,10 +35,14 @@ SETTINGS = "nas.methods.candidates.loop.CandidateSettings"
 
 @dataclass(frozen=True)
 class FinalTraining:
-    """Whether the derived network is trained, and whether it may `inherit` the supernet's weights."""
+    """Whether the derived network is trained, and whether it may `inherit` the supernet's weights.
+
+    `epochs` None: the recipe's, and none where the weights are an elastic supernet's.
+    """
 
     enabled: bool
     inherit: bool
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class SearchSetup:
     executor: Executor
     derivation: Derivation
     training: FinalTraining
+    pretraining: Pretraining | None
     compute: Compute
     seed: int
     paths: Paths
@@ -96,6 +103,7 @@ class SearchSetup:
             executor=cards.given(config["executor"], "executor"),
             derivation=Derivation(mode, asked["use"], asked["count"], budget.rounds, config["seed"]),
             training=FinalTraining(**config["train"]),
+            pretraining=cards.given(config["pretraining"], "pretraining") if config.get("pretraining") else None,
             compute=compute,
             seed=config["seed"],
             paths=Paths(config["run_dir"], config["resume"], config["tables"]),
@@ -106,10 +114,16 @@ class SearchSetup:
         check_budget(self.budget.latency_ms)
         most_probable.check(self.derivation.mode, self.derivation.count, self.derivation.use)
         _ = self.is_timed
+        if not self.final_epochs and not (self.is_elastic and self.training.inherit):
+            raise ValueError(
+                "train.epochs=0 keeps the weights of an elastic supernet (search.scorer=elastic, train.inherit=true); "
+                "train.enabled=false stops at the derived network"
+            )
         if is_supernet(self.method):
             self.method.check(self.problem.space.architectures)
             self._check_supernet()
         else:
+            self._check_elastic()
             recipes = self.trained_space.recipes
             if self.candidates.stop_correlation is not None:
                 check_equal_lengths(recipes)
@@ -149,8 +163,35 @@ class SearchSetup:
         base = search_recipe(self.recipe, self.candidates.epochs)
         return JointSpace(space.architectures, dataclasses.replace(space.recipes, base=base))
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether candidates inherit from an elastic supernet."""
+        return self.candidates.scorer == "elastic" and not is_supernet(self.method)
+
+    @property
+    def final_epochs(self) -> int:
+        """How long the derived network is trained; 0: it keeps the weights that it inherits."""
+        if self.training.epochs is not None:
+            return self.training.epochs
+        return 0 if self.is_elastic and self.training.inherit else self.recipe.epochs
+
+    def _check_elastic(self) -> None:
+        """An elastic supernet holds slices of one network, trained by one recipe."""
+        if not self.is_elastic:
+            return
+        if self.problem.space.recipes.variables:
+            raise ValueError("search.scorer=elastic trains no candidate, so it searches no recipes; recipe_space=none")
+        if self.pretraining is None and self.candidates.supernet is None:
+            raise ValueError("search.scorer=elastic needs pretraining=, a card of how its supernet is trained")
+        ElasticPlan(self.problem.space.architectures)
+
     def _check_supernet(self) -> None:
         """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
+        if self.candidates.scorer == "elastic":
+            raise ValueError(
+                "search.scorer=elastic scores the candidates of a method that proposes them; this one trains a "
+                "supernet of its own: take method=predictor, random, regularized_evolution, tpe or nsga2"
+            )
         if self.problem.space.recipes.variables:
             raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")
         for name in ("macs", "params"):

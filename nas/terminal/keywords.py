@@ -23,6 +23,7 @@ class SearchKeywords(TypedDict, total=False):
     recipe_space: Any
     predictor: Any
     executor: Any
+    pretraining: Any
     experiment: str
     latency_ms: float
     fraction: float

@@ -41,17 +41,19 @@ def judged(split: Split) -> tuple[Split, Split]:
 
 
 @torch.no_grad()
-def estimate_statistics(network: nn.Module, split: Split, batch_size: int, seed: int) -> None:
+def estimate_statistics(
+    network: nn.Module, split: Split, batch_size: int, seed: int, most: int = STATISTICS_IMAGES
+) -> None:
     """Give every batch norm of `network` the statistics of `split`, in place: the mean over whole batches.
 
-    At most `STATISTICS_IMAGES` images, drawn by `seed`, without augmentation. Dropout and stochastic depth rest, as
+    At most `most` images, drawn by `seed`, without augmentation. Dropout and stochastic depth rest, as
     they do when the network is used.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:
         return
-    if len(split) > STATISTICS_IMAGES:
-        drawn = torch.randperm(len(split), generator=generator(seed, "statistics"))[:STATISTICS_IMAGES]
+    if len(split) > most:
+        drawn = torch.randperm(len(split), generator=generator(seed, "statistics"))[:most]
         split = split.subset(drawn.sort().values)
     device = next(network.parameters()).device
     training, momenta = network.training, [norm.momentum for norm in norms]

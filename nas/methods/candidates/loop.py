@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from nas.methods.candidates import early_stopping
 from nas.methods.candidates.early_stopping import Stop
 from nas.methods.candidates.executors.base import Executor, Workers
 from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
+from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.storage import file_url
 from nas.methods.candidates.study import study_identity
-from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.candidates.trials import Claim, TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
@@ -38,6 +39,8 @@ class CandidateSettings:
     score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
     the run directory); `study`: its name there (None: one that no other run has). `stop_correlation`: how well an epoch
     must rank the first batch for later candidates to stop there (None: all train in full); see `early_stopping`.
+    `scorer`: whether candidates are trained or inherit from an elastic supernet, that of the finished run `supernet`
+    (None: one that this run trains); `statistics`: images that their batch-norm statistics come from at most.
     """
 
     trials: int
@@ -49,6 +52,9 @@ class CandidateSettings:
     storage: str | None
     study: str | None
     stop_correlation: float | None = None
+    scorer: Literal["training", "elastic"] = "training"
+    supernet: str | None = None
+    statistics: int = 2048
 
     def __post_init__(self) -> None:
         for name, value, least in (("trials", self.trials, 1), ("batch", self.batch, 1), ("epochs", self.epochs, 1)):
@@ -58,6 +64,12 @@ class CandidateSettings:
             raise ValueError(f"search.finalists must be >= 0, got {self.finalists}")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"search.validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
+        if self.statistics < 1:
+            raise ValueError(f"search.statistics must be >= 1, got {self.statistics}")
+        if self.scorer != "elastic" and self.supernet is not None:
+            raise ValueError("search.supernet is a run whose supernet scores candidates: add search.scorer=elastic")
+        if self.scorer == "elastic" and self.stop_correlation is not None:
+            raise ValueError("search.stop_correlation stops trainings early, and search.scorer=elastic has none")
         if self.stop_correlation is not None:
             if not 0 < self.stop_correlation <= 1:
                 raise ValueError(
@@ -81,11 +93,11 @@ class Found:
 
 @dataclass(frozen=True)
 class CandidateSearch:
-    """A search by `method` among the candidates within the budgets of `feasible`, each trained as `job_of` says."""
+    """A search by `method` among the candidates within the budgets of `feasible`, each scored by `scorer`."""
 
     method: CandidateMethod
     feasible: Feasible
-    job_of: Callable[[str, Genotype], TrainingJob]
+    scorer: Scorer
     executor: Executor
     settings: CandidateSettings
     seed: int
@@ -109,13 +121,13 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
     _check_total(store, settings, total)
     settled = len(store.outcomes())
 
-    def checked_job(candidate: str, genotype: Genotype) -> TrainingJob:
+    def checked_job(candidate: str, genotype: Genotype) -> Any:
         _check(feasible, store, [(candidate, genotype)])
-        return search.job_of(candidate, genotype)
+        return search.scorer.job(candidate, genotype)
 
     with (
         phase("training candidates", total, "candidate", completed=settled) as advance,
-        search.executor.open(train_candidate) as workers,
+        search.executor.open(type(search.scorer).work) as workers,
     ):
         number = 0
         while len(proposal.told) < total:
@@ -163,7 +175,6 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
 def _store(run: Run, search: CandidateSearch) -> TrialStore:
     """The study of this search: the run's own unless one is named, and refused where it is another search's."""
     feasible, settings = search.feasible, search.settings
-    anchor = tuple(int(gene) for gene in feasible.anchor)
     own = run_id(run)
     store = TrialStore(
         settings.storage or file_url(run.path / "trials.db"),
@@ -171,7 +182,7 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,
-        identity=study_identity(feasible, search.method, search.job_of("", anchor), settings.stop_correlation),
+        identity=study_identity(feasible, search.method, search.scorer, settings.stop_correlation),
     )
     keep_id(run, own)  # only now: a run that is refused leaves no directory
     return store
@@ -236,7 +247,7 @@ class _Round:
 
     store: TrialStore
     workers: Workers
-    job_of: Callable[[str, Genotype], TrainingJob]
+    job_of: Callable[[str, Genotype], Any]
     advance: Advance
     stopping: bool
     clock: Clock

@@ -7,7 +7,9 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+import torch
 
 from nas.data.card import DataSource
 from nas.data.files.stamp import stamp
@@ -84,7 +86,7 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
         if module != "__main__":  # a process that multiprocessing starts has run the program's file
             importlib.import_module(module)
     arch, recipe = Arch.from_dict(job.arch), Recipe.from_dict(job.recipe)
-    data = _data(job, arch.resolution)  # searched resolutions: the images follow the candidate
+    data = held_out(job, arch.resolution)  # searched resolutions: the images follow the candidate
     seed = derive_seed(job.seed, "candidate", job.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
     accelerator = make_accelerator(job.accelerator, job.precision)
@@ -119,7 +121,27 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
 _KEPT = KeptData()  # of this process, which trains one candidate after the other
 
 
-def _data(job: TrainingJob, resolution: Resolution) -> ImageData:
+def kind_of_device(accelerator: str) -> str:
+    """What `auto` means here: CPU and GPU round otherwise."""
+    return "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+class ScoredOnImages(Protocol):
+    """A job that is judged on held-out training images; see `TrainingJob`."""
+
+    @property
+    def data(self) -> Mapping[str, Any] | ImageData: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def validation_fraction(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def held_out(job: ScoredOnImages, resolution: Resolution) -> ImageData:
+    """The images of `job`: training images without those that score candidates, and these as test images."""
+
     def load() -> ImageData:
         return DataSource(job.data).at(resolution).held_out(1 - job.validation_fraction, job.seed)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nas.methods.elastic.places import ElasticPlan
 from nas.networks.network import FlatNetwork, Network, build_network
 from search_spaces.arch import Arch
-from search_spaces.blocks.parts.initialisation import init_weights
+from search_spaces.blocks.parts.initialisation import init_weights, zero_init_residuals
 from search_spaces.blocks.parts.slices import copy_into
 from search_spaces.resolution import size
 from search_spaces.space import SearchSpace
@@ -30,13 +30,19 @@ class ElasticNetwork(nn.Module):
     BigNAS); blocks of different kinds, activations or layer scales share nothing but their neighbours.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, zero_init_residual: bool = False) -> None:
+        """`zero_init_residual`: places that have a shortcut in every arch start as the identity."""
         super().__init__()
         self.space, self.plan = space, ElasticPlan(space)
         self.places = nn.ModuleList(
             nn.ModuleList(envelope.build() for envelope in place.envelopes) for place in self.plan.places
         )
         init_weights(self)
+        if zero_init_residual:
+            for modules, place in zip(self.places, self.plan.places, strict=True):
+                for module, envelope in zip(modules.children(), place.envelopes, strict=True):
+                    if envelope.always_residual:
+                        zero_init_residuals(module)
 
     def forward(self, x: Tensor, arch: Arch) -> Tensor:
         x = scaled_to(x, arch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,11 +29,15 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Envelope:
-    """The smallest `layer` and input `shape` of which layers of one form are slices; they all expand, or none does."""
+    """The smallest `layer` and input `shape` of which layers of one form are slices; they all expand, or none does.
+
+    `always_residual`: whether all of them add their input.
+    """
 
     layer: Layer
     shape: Shape
     expands: bool
+    always_residual: bool
 
     def build(self) -> nn.Module:
         """A fresh module for all of them."""
@@ -88,10 +92,6 @@ class ElasticPlan:
                     found.append(Step(executed, number, self.places[number].number[_form(executed, shape)]))
         return tuple(found)
 
-    def envelopes(self) -> Iterator[tuple[int, Envelope]]:
-        """Every envelope with the number of its place."""
-        return ((i, envelope) for i, place in enumerate(self.places) for envelope in place.envelopes)
-
     def _place(self, stage: int, steps: Sequence[tuple[Layer, Shape]]) -> Place | None:
         """The place that holds the layers of `steps`; None where they all execute nothing."""
         place, groups = Place(stage), dict[Form, list[tuple[Layer, Shape]]]()
@@ -105,7 +105,8 @@ class ElasticPlan:
             channels = max(before.channels for _, before in members)
             expands = first.inner_widths(shape).expands
             place.number[form] = len(place.envelopes)
-            place.envelopes.append(Envelope(largest, shape._replace(channels=channels), expands))
+            residual = all(layer.has_residual(before) for layer, before in members)
+            place.envelopes.append(Envelope(largest, shape._replace(channels=channels), expands, residual))
         for form in groups:  # those without a squeeze are slices of the first with one
             place.number.setdefault(form, next(n for f, n in place.number.items() if f[0] == form[0]))
         return place if place.envelopes else None

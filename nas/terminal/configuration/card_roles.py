@@ -37,6 +37,10 @@ ROLES = {
     "device": Role("a device (nas.latency.devices.TargetDevice)", DEVICES, holds_cards=False),
     "recipe": Role("a recipe (search_spaces.recipe.Recipe)", ("search_spaces.recipe.Recipe",), holds_cards=False),
     "recipe_space": Role("a space of recipes", ("search_spaces.recipe_space.RecipeSpace",), holds_cards=False),
+    "pretraining": Role(
+        "a pretraining of supernets (nas.methods.elastic.settings.Pretraining)",
+        ("nas.methods.elastic.settings.Pretraining",),
+    ),
     "effort": Role("an effort (nas.latency.effort.Effort)", ("nas.latency.effort.Effort",), holds_cards=False),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.methods.candidates.executors.base import Done, Work
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch
@@ -109,4 +110,6 @@ def search(
 
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
         changed = dataclasses.replace(settings, **changes)
-        return search_candidates(run, CandidateSearch(method, Feasible(space, limits), job_of, executor, changed, 0))
+        return search_candidates(
+            run, CandidateSearch(method, Feasible(space, limits), TrainingScorer(job_of), executor, changed, 0)
+        )

@@ -13,6 +13,7 @@ import pytest
 
 from nas.derive.budget import count_limits
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE
@@ -56,7 +57,9 @@ def search(
     changed = dataclasses.replace(SETTINGS, **settings)
     seed = (job or {}).get("seed", 0)
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
-        search = CandidateSearch(method or RandomSearch(), feasible, job_of, executor or Pretended(), changed, seed)
+        search = CandidateSearch(
+            method or RandomSearch(), feasible, TrainingScorer(job_of), executor or Pretended(), changed, seed
+        )
         return search_candidates(run, search)
 
 

@@ -1,0 +1,1 @@
+"""Ways to score a candidate of a search, one a file."""

@@ -1,0 +1,43 @@
+"""Scoring by training: every candidate is trained by itself, from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.methods.candidates.executors.base import Work
+from nas.methods.candidates.training_job import TrainingJob, kind_of_device, train_candidate
+from nas.train.training import TRAINING_VERSION
+from search_spaces.plain_data.identity import Identity
+from search_spaces.pricing.budgets import Feasible
+from search_spaces.space import Genotype
+from search_spaces.wrappers.joint import JointSpace
+
+
+@dataclass(frozen=True)
+class TrainingScorer:
+    """`job_of(id, genotype)` is the training of a candidate; what is the same in all of them counts for identity."""
+
+    work: ClassVar[Work] = staticmethod(train_candidate)
+    by_epoch: ClassVar[bool] = True
+    job_of: Callable[[str, Genotype], TrainingJob]
+
+    def job(self, candidate: str, genotype: Genotype) -> TrainingJob:
+        return self.job_of(candidate, genotype)
+
+    def identity(self, feasible: Feasible) -> Identity:
+        """Recipe, recipe space, the data's content, split, seed, precision, kind of device, and the training's code."""
+        space, job = feasible.space, self.job_of("", tuple(int(gene) for gene in feasible.anchor))
+        assert isinstance(space, JointSpace)
+        searched = {variable.name for variable in space.recipes.variables}
+        return {
+            "recipe": {name: value for name, value in job.recipe.items() if name not in searched},
+            "recipe_space": {v.name: list(v.choices) for v in space.recipes.variables},
+            "data": job.fingerprint,
+            "validation_fraction": job.validation_fraction,
+            "seed": job.seed,
+            "precision": job.precision,
+            "accelerator": kind_of_device(job.accelerator),
+            "training_version": TRAINING_VERSION,
+        }

@@ -1,0 +1,255 @@
+"""Training an elastic supernet, resumable at every epoch bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas.methods.base import Task
+from nas.methods.elastic.network import ElasticNetwork
+from nas.methods.elastic.sampling import ArchSampler
+from nas.methods.elastic.settings import Pretraining
+from nas.methods.elastic.watch import CURE, Watch
+from nas.methods.loops.epochs import batches
+from nas.runs import checkpoint as checkpoints
+from nas.runs.memory import keep_freed_memory
+from nas.runs.resuming import FIXES, check_checkpoint
+from nas.runs.seeding import derive_seed, seed_global
+from nas.runs.stored import Count, NonNegative, record
+from nas.terminal.progress import log
+from nas.train.accelerator import begin
+from nas.train.mixing import Mixing
+from nas.train.optimizer import make_optimizer, make_scheduler
+from nas.train.training import TRAINING_VERSION
+from search_spaces.arch import Arch
+from search_spaces.plain_data.identity import Identity, digest
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.space import SearchSpace
+
+FORMAT = "nas.elastic"
+PROGRESS = {"epoch": Count, "seconds": NonNegative, "best": float}  # of a checkpoint
+SUPERNET = "checkpoints/supernet.pt"  # of a run directory
+PART = "pretraining"  # name of its streams of random numbers
+
+
+class Trained(NamedTuple):
+    """The supernet, the seconds its training took over all resumed pieces, and what it depends on."""
+
+    network: ElasticNetwork
+    seconds: float
+    identity: Identity
+
+
+def pretrain(settings: Pretraining, task: Task) -> Trained:
+    """Train the supernet of `task.space` on `task.data.train`, or go on from `task.checkpoint`.
+
+    `task.cost` is what archs are drawn uniformly in. Raises `ValueError` where the space has no common envelope, where
+    the loss is not finite or the supernet collapses (the checkpoint of the last good epoch stays), and for a checkpoint
+    of something else.
+    """
+    if task.accelerator.device.type == "cpu":
+        keep_freed_memory()
+    training = _Pretraining(settings, task)
+    progress = training.restore() or {"epoch": 0, "seconds": 0.0, "best": float("inf")}
+    watch = Watch(task.data.num_classes, progress["best"])
+    epochs, seconds = settings.recipe.epochs, progress["seconds"]
+    for epoch in range(progress["epoch"], epochs):
+        began = time.perf_counter()
+        figures = training.epoch(epoch)
+        if note := watch.check(epoch, figures, epoch + 1 == epochs):
+            log(f"NOTE: {note}")
+        seconds += time.perf_counter() - began
+        task.on_epoch(epoch, {**figures, "lr": training.learning_rate})
+        checkpoints.save(task.checkpoint, training.state({"epoch": epoch + 1, "seconds": seconds, "best": watch.best}))
+    training.close()
+    return Trained(training.network, seconds, training.identity)
+
+
+def finished_epochs(checkpoint: Path) -> int:
+    """How many epochs `checkpoint` holds; 0 where there is none. Raises `ValueError` for a damaged one."""
+    state = checkpoints.latest(checkpoint)
+    return 0 if state is None else int(_progress(state, checkpoint)["epoch"])
+
+
+def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity]:
+    """The finished supernet in `checkpoint`, and what it depends on.
+
+    Raises `ValueError` where there is none, where it is of other networks than those of `space`, and where its training
+    has not ended.
+    """
+    state = checkpoints.latest(checkpoint)
+    if state is None:
+        raise ValueError(f"there is no supernet at {checkpoint}; it is a run of search.scorer=elastic that has one")
+    progress = _progress(state, checkpoint)
+    known = record(state.get("identity"), {}, f"checkpoint {checkpoint}: the identity")
+    if known.get("networks") != space.fingerprint:
+        raise ValueError(f"{checkpoint} is the supernet of another space than {space.name} as it is asked for")
+    epochs = known.get("recipe", {}).get("epochs")
+    if progress["epoch"] != epochs:
+        raise ValueError(
+            f"the supernet in {checkpoint} is trained for {progress['epoch']} of {epochs} epochs; resume it"
+        )
+    network = ElasticNetwork(space)
+    _load(network, state, "network", checkpoint)
+    return network, known
+
+
+def _progress(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{checkpoint} is not the checkpoint of an elastic supernet")
+    return record(state.get("progress"), PROGRESS, f"checkpoint {checkpoint}: the progress")
+
+
+def _load(part: Any, state: dict[str, Any], name: str, checkpoint: Path) -> None:
+    try:
+        part.load_state_dict(state[name])
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"checkpoint {checkpoint} does not fit this supernet: {reason}") from None
+
+
+def cost_digest(cost: AdditiveCost) -> str:
+    """A digest of every figure of `cost`."""
+    return digest([float(cost.fixed).hex(), [[float(x).hex() for x in table.reshape(-1)] for table in cost.tables]])
+
+
+class _Pretraining:
+    """The objects of one training, from the first epoch to the last."""
+
+    def __init__(self, settings: Pretraining, task: Task) -> None:
+        self.settings, self.task, recipe = settings, task, settings.recipe
+        self.sampler = ArchSampler(
+            task.space, task.cost, settings.sampling, settings.least, settings.most, derive_seed(task.seed, PART)
+        )
+        seed_global(task.seed, PART, "initialisation")
+        self.network = ElasticNetwork(task.space, recipe.zero_init_residual)
+        self.steps = task.data.train.num_batches(recipe.batch_size, drop_last=True)
+        begin(task.accelerator)
+        self.network.to(task.accelerator.device).to(memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(self.network, recipe)
+        self.scheduler = make_scheduler(self.optimizer, recipe, self.steps)
+        self.stepper = task.accelerator.prepare(self.optimizer)
+        self.mixing = Mixing(recipe, task.data.num_classes) if recipe.mixup or recipe.cutmix else None
+        self.parts: dict[str, Any] = {"network": self.network, "optimizer": self.optimizer}
+        if task.accelerator.scaler is not None:
+            self.parts["scaler"] = task.accelerator.scaler
+        self.identity: Identity = {
+            "format": FORMAT,
+            "version": TRAINING_VERSION,
+            "networks": task.space.fingerprint,
+            "data": task.data.train.fingerprint(),
+            "recipe": recipe.to_dict(),
+            "pretraining": settings.to_dict(),
+            "costs": cost_digest(task.cost) if settings.sampling == "latency" else None,
+            "seed": task.seed,
+            "precision": task.accelerator.mixed_precision,
+        }
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch: the loss; mean cross-entropy (nats) and accuracy (percent) of both ends on the labels."""
+        task, recipe = self.task, self.settings.recipe
+        seed_global(task.seed, PART, "epoch", epoch)
+        np.random.seed(derive_seed(task.seed, PART, "mixup", epoch) % 2**32)  # timm's Mixup draws from it
+        self.network.train()
+        found: list[Tensor] = []
+        for step, (images, labels) in enumerate(
+            batches(task, task.data.train, PART, epoch, recipe.batch_size, recipe.augment)
+        ):
+            self.scheduler.step_update(epoch * self.steps + step)
+            found.append(self._step(images, labels, epoch, step))
+            if recipe.clip_grad:
+                task.accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_grad)
+            self.stepper.step()
+            self.stepper.zero_grad()
+        values = torch.stack(found).cpu()
+        wrong = (~torch.isfinite(values).all(1)).nonzero()
+        if len(wrong):
+            raise ValueError(f"a loss is not finite in epoch {epoch + 1}, step {int(wrong[0]) + 1}: {CURE}")
+        names = ("loss", "largest_loss", "smallest_loss", "largest_top1_percent", "smallest_top1_percent")
+        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        return {**means, "spread_percent": means["largest_top1_percent"] - means["smallest_top1_percent"]}
+
+    def _step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> Tensor:
+        """The gradients of a step, and its five figures: the mean of their losses is what is learnt."""
+        targets: Tensor = labels
+        if self.mixing is not None:
+            images, targets = self.mixing(images, labels)
+            images = images.contiguous(memory_format=torch.channels_last)
+        of = 1 if self.settings.pick == "any" else self.settings.of
+        groups = self.sampler.draw(epoch, step, self.settings.random, of)
+        archs = [[self.sampler.largest], *groups, [self.sampler.smallest]]
+        teacher: Tensor | None = None
+        losses, ends = [], []
+        for group in archs:
+            arch = group[0] if len(group) == 1 else self._picked(group, images, targets)
+            with self.task.accelerator.autocast():
+                logits = self.network(images, arch)
+            logits = logits.float()
+            loss = self._loss(logits, targets, teacher)
+            self.task.accelerator.backward(loss / len(archs))
+            losses.append(loss.detach())
+            if teacher is None:
+                teacher = logits.detach().softmax(1)
+            if group is archs[0] or group is archs[-1]:
+                plain = logits.detach()
+                ends.append((F.cross_entropy(plain, labels), 100 * (plain.argmax(1) == labels).float().mean()))
+        (largest, most), (smallest, least) = ends
+        return torch.stack([torch.stack(losses).mean(), largest, smallest, most, least])
+
+    def _loss(self, logits: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
+        """Cross-entropy with the labels, and for all but the largest with its probabilities."""
+        share = 0.0 if teacher is None else self.settings.distillation
+        loss = logits.new_zeros(())
+        if share < 1:
+            smoothing = 0.0 if targets.ndim > 1 else self.settings.recipe.label_smoothing
+            loss = loss + (1 - share) * F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if teacher is not None and share:
+            loss = loss + share * F.cross_entropy(logits, teacher)
+        return loss
+
+    @torch.no_grad()
+    def _picked(self, group: Sequence[Arch], images: Tensor, targets: Tensor) -> Arch:
+        """The arch of `group` that is worth training, by its loss on these images."""
+        losses = []
+        for arch in group:
+            with self.task.accelerator.autocast():
+                losses.append(F.cross_entropy(self.network(images, arch).float(), targets))
+        order = torch.stack(losses)
+        return group[int(order.argmin() if self.settings.pick == "best" else order.argmax())]
+
+    def state(self, progress: dict[str, Any]) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"format": FORMAT, "identity": dict(self.identity), "progress": progress, **parts}
+
+    def restore(self) -> dict[str, Any] | None:
+        """Load the task's checkpoint; returns its progress, None where there is none."""
+        path = self.task.checkpoint
+        state = checkpoints.latest(path)
+        if state is None:
+            return None
+        progress = _progress(state, path)
+        known = record(state.get("identity"), {}, f"checkpoint {path}: the identity")
+        is_finished = progress["epoch"] >= self.settings.recipe.epochs
+        changes = check_checkpoint(path, known, self.identity, FIXES, is_finished)
+        if changes:
+            log(f"pretraining goes on after {progress['epoch']} epochs with a change: {'; '.join(changes)}")
+        for name, part in self.parts.items():
+            _load(part, state, name, path)
+        return progress
+
+    def close(self) -> None:
+        """Leave the plain supernet."""
+        self.task.accelerator.free_memory()
+        self.network.to(memory_format=torch.contiguous_format)

@@ -1,0 +1,90 @@
+"""How a search gets the scores of its candidates: by training each, or from a supernet that is trained once before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.methods.base import Task
+from nas.methods.candidates.scorers.base import Scorer
+from nas.methods.candidates.scorers.elastic import ElasticScorer
+from nas.methods.candidates.scorers.training import TrainingScorer
+from nas.methods.candidates.training_job import JobMaker
+from nas.methods.elastic import pretraining
+from nas.methods.elastic.inheritance import Inheritance
+from nas.methods.elastic.pretraining import SUPERNET, Trained
+from nas.runs.run import Run
+from nas.search.pricing import Prices
+from nas.search.setup import SearchSetup
+from nas.terminal.progress import phase
+from search_spaces.plain_data import identity
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """`inherit(genotype)`: that network with the supernet's weights; `pretrain_seconds`: what that took. None: none."""
+
+    scorer: Scorer
+    inherit: Inheritance | None = None
+    pretrain_seconds: float | None = None
+
+
+def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
+    """The scorer that `setup` asks for; an elastic one has its supernet trained first, or what is left of that."""
+    problem, settings, seed = setup.problem, setup.candidates, setup.seed
+    fingerprint, held_out = problem.data.fingerprint, settings.validation_fraction
+    if not setup.is_elastic:
+        job_of = JobMaker(setup.trained_space, problem.source, fingerprint, held_out, seed, setup.compute)
+        return Scoring(TrainingScorer(job_of))
+    trained = _supernet(run, setup, prices)
+    batch_size = int(trained.identity["recipe"]["batch_size"])
+    supernet, compute = trained.network, setup.compute
+    scorer = ElasticScorer(
+        problem.space,
+        supernet,
+        trained.identity,
+        problem.source,
+        fingerprint,
+        held_out,
+        seed,
+        batch_size,
+        settings.statistics,
+        compute,
+    )
+    inherit = Inheritance(problem.space.decode, supernet, problem.source, batch_size, seed, compute)
+    return Scoring(scorer, inherit, trained.seconds)
+
+
+def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
+    """The supernet of the run, trained on all images that do not score; or that of the run that is named."""
+    problem, settings = setup.problem, setup.candidates
+    archs = problem.space.architectures
+    data = problem.data.held_out(1 - settings.validation_fraction, setup.seed)
+    if settings.supernet is not None:
+        network, known = pretraining.load(Path(settings.supernet) / SUPERNET, archs)
+        asked = {**known, "data": data.train.fingerprint()}
+        fix = "give the data, validation fraction and seed of that run, or leave search.supernet out"
+        identity.check(f"the supernet of {settings.supernet}", known, asked, fix)
+        return Trained(network, 0.0, known)
+    assert setup.pretraining is not None
+    checkpoint = run.path / SUPERNET
+    done, epochs = pretraining.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
+    run.rewind("pretrain", done)
+    with phase("pretraining the supernet", epochs, "epoch", completed=done) as advance:
+        seen = 0.0  # of the present epoch
+
+        def on_share(share: float) -> None:
+            nonlocal seen
+            advance(share - seen)
+            seen = share
+
+        def on_epoch(epoch: int, record: dict[str, float]) -> None:
+            nonlocal seen
+            run.log("pretrain", epoch, **record)
+            ends = (record[f"{end}_top1_percent"] for end in ("largest", "smallest"))
+            advance(1 - seen, "largest {:.1f}%, smallest {:.1f}% of the training images".format(*ends))
+            seen = 0.0
+
+        cost = prices.cost or archs.count("macs")
+        task = Task(archs, data, cost, None, setup.seed, setup.compute.here, checkpoint, on_epoch, on_share)
+        return pretraining.pretrain(setup.pretraining, task)
