@@ -35,6 +35,10 @@ SEARCHES = {
     "single_path": ["space=single_path", *SPACE, "method=single_path", *SUPERNET],
     "masking": ["space=rexnet", "space.resolution=16", *SHORT, *SUPERNET, "method=masking"],
     "random": [*FBNET, "method=random", *CANDIDATES],
+    "elastic": [
+        *(*FBNET, "method=random", *CANDIDATES[:3], "search.scorer=elastic", "search.statistics=200"),
+        *("pretraining.recipe.epochs=2", "pretraining.recipe.warmup_epochs=0", "train.epochs=1"),
+    ],
     "predictor": [*FBNET, "method=predictor", *CANDIDATES, *FOREST],
 }
 # (file, before or after it appears for the first time in a piece): a log line is written before its checkpoint
@@ -49,6 +53,11 @@ CANDIDATE_KILLS = [
     *(("trials.json", "before"), ("derived.json", "before"), ("train.pt", "after"), ("result.json", "before")),
     ("report.html", "before"),
 ]
+SUPERNET_OF_CANDIDATES_KILLS = [
+    *(("supernet.new.pt", "before"), ("supernet.pt", "after"), ("supernet.previous.pt", "before")),
+    *(("supernet.pt", "before"), *CANDIDATE_KILLS[1:]),
+]
+KILLS = {"elastic": SUPERNET_OF_CANDIDATES_KILLS, **dict.fromkeys(("random", "predictor"), CANDIDATE_KILLS)}
 
 
 class Killed(BaseException):
@@ -146,7 +155,7 @@ def test_killed_in_every_phase(name: str, tables: Path, executioner: Executioner
     run(main, *settings, "run_dir=whole")
     expected = outcome(Path("whole"))
     piece = [*settings, "run_dir=part"]
-    for moment in SUPERNET_KILLS if name in ("dnas", "single_path", "masking") else CANDIDATE_KILLS:
+    for moment in KILLS.get(name, SUPERNET_KILLS):
         executioner.moment = moment
         with pytest.raises(Killed):
             run(main, *piece)

@@ -107,7 +107,7 @@ def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_pat
 
 
 def test_the_training_code_belongs_to_a_score(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.methods.candidates.study.TRAINING_VERSION", 10_000)
+    monkeypatch.setattr("nas.methods.candidates.scorers.training.TRAINING_VERSION", 10_000)
     with pytest.raises(ValueError, match=r"training_version is \d+, asked is 10000"):
         search(tmp_path / "second", storage=storage, study="common")
 

@@ -1,0 +1,86 @@
+"""`nas.search` with candidates that inherit from a supernet: what it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nas
+from nas.methods.elastic import pretraining
+from nas.runs.run import read_metrics
+
+SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
+PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=200"]
+ELASTIC = [*SPACE, "method=random", "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3"]
+BUDGET = 300_000
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("elastic") / "run"
+    return nas.run_search(overrides=[*ELASTIC, f"budget.macs={BUDGET}", f"run_dir={folder}"])
+
+
+def test_the_network_is_ready_without_a_training(run: Any) -> None:
+    result, folder = run.result, run.run_dir
+    assert result["weights"] == "inherited from the supernet" and result["train_seconds"] == 0
+    assert result["scorer"] == "elastic" and result["pretrain_seconds"] > 0 and result["trials"] == 3
+    assert result["budget_met"] and result["macs"] <= BUDGET
+    model = nas.create_model(folder / "model")
+    supernet, _ = pretraining.load(folder / pretraining.SUPERNET, run.setup.problem.space.architectures)
+    alone = supernet.extract(run.arch)
+    for (name, mine), theirs in zip(alone.named_parameters(), model.parameters(), strict=True):
+        assert torch.equal(mine, theirs), name
+    statistics = dict(model.named_buffers())
+    assert not torch.equal(dict(alone.named_buffers())["bn1.running_mean"], statistics["bn1.running_mean"])
+    phases = [record["phase"] for record in read_metrics(folder)]
+    assert phases == ["pretrain"] * 2 + ["search"] * 3
+    evaluated = nas.evaluate_model(folder, data={"resolution": 8}, measure=False)
+    assert evaluated.result["top1_percent"] == pytest.approx(result["top1_percent"])
+
+
+def test_another_search_takes_the_supernet(run: Any, tmp_path: Path) -> None:
+    settings = [*ELASTIC, "budget.macs=200000", f"search.supernet={run.run_dir}", "train.epochs=1"]
+    other = nas.run_search(overrides=[*settings, "recipe.epochs=3", f"run_dir={tmp_path / 'other'}"])
+    assert other.result["pretrain_seconds"] == 0 and other.result["macs"] <= 200_000
+    assert other.result["train_seconds"] > 0
+    assert not (tmp_path / "other" / pretraining.SUPERNET).exists()
+    for wrong, words in (
+        ("seed=1", "the supernet of .* belongs to something else: data"),
+        ("space.head_channels=48", "supernet of another space"),
+        ("search.supernet=nowhere", "no supernet at"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            nas.run_search(overrides=[*settings, wrong, f"run_dir={tmp_path / 'wrong'}"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["method=single_path", "latency=auto"], "search.scorer=elastic scores the candidates of a method"),
+        (["recipe_space=small_images"], "searches no recipes"),
+        (["search.stop_correlation=0.9", "search.trials=100"], "search.scorer=elastic has none"),
+        (["space=fbnet"], "grouped convolutions do not nest.*search.scorer=training"),
+        (["search.scorer=training", "search.supernet=x"], "add search.scorer=elastic"),
+        (["search.scorer=training", "train.epochs=0"], "train.epochs=0 keeps the weights of an elastic supernet"),
+        (["train.inherit=false", "train.epochs=0"], "train.epochs=0 keeps the weights of an elastic supernet"),
+        (["pretraining.recipe.ema_decay=0.9"], "ema_decay must be 0"),
+        (["search.statistics=0"], "search.statistics"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_begins(
+    settings: list[str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        nas.run_search(overrides=[*ELASTIC, *settings, f"run_dir={tmp_path / 'x'}"])
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_report_and_the_receipt_say_what_scored(run: Any) -> None:
+    stored = json.loads((run.run_dir / "result.json").read_text())
+    assert stored["scorer"] == "elastic"
+    assert (run.run_dir / "report.html").stat().st_size > 1000
