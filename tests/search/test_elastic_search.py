@@ -68,7 +68,7 @@ def test_another_search_takes_the_supernet(run: Any, tmp_path: Path) -> None:
         (["search.scorer=training", "search.supernet=x"], "add search.scorer=elastic"),
         (["search.scorer=training", "train.epochs=0"], "train.epochs=0 keeps the weights of an elastic supernet"),
         (["train.inherit=false", "train.epochs=0"], "train.epochs=0 keeps the weights of an elastic supernet"),
-        (["pretraining.recipe.ema_decay=0.9"], "ema_decay must be 0"),
+        (["+pretraining.recipe.ema_decay=0.9"], "ema_decay must be 0"),
         (["search.statistics=0"], "search.statistics"),
     ],
 )
