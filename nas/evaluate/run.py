@@ -109,10 +109,14 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "estimated_latency_ms": estimated,
             "measured_latency_ms": found.latency_ms if found else None,
             "latency_spread_ms": found.spread_ms if found else None,
+            "latency_now_ms": found.now_ms if found else None,
+            "latency_slowdown": found.slowdown if found else None,
             "not_measured": setup.not_measured,
         }
         run.write_json("metrics.json", record)
         _show(run.path, record)
+        if found and found.note:
+            log(found.note)
     return EvaluateOutcome(run.path, record)
 
 

@@ -14,10 +14,10 @@ from nas.export.formats import format_named
 from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
 from nas.latency.devices import TargetDevice, device_of
-from nas.latency.measuring.measure import LOADS, measurements, quiet, reference_workload
-from nas.latency.measuring.timing import image, onnx_workload, timed
-from nas.latency.measuring.visits import Interleaved
-from nas.latency.runtimes import runtime_named
+from nas.latency.measuring.measure import Repeats, measured_here
+from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.measuring.networks import measure_file
+from nas.latency.measuring.timing import image, timed
 from nas.networks.network import FlatNetwork, Network
 from nas.runs.files import write_atomic
 from nas.runs.seeding import generator
@@ -25,7 +25,6 @@ from nas.runs.seeding import generator
 TOLERANCE = 1e-4  # of the largest logit: fp32 runtimes sum in other orders, which costs some 1e-6
 RANDOM_BATCHES = (1, 2, 5)
 REAL_IMAGES = 256
-ROUNDS, VISIT_MS = 15, 50.0  # of the timing: visits to the file, and how long each lasts
 
 
 @dataclass(frozen=True)
@@ -168,29 +167,31 @@ def _compare(expected: np.ndarray, found: np.ndarray, tolerance: float, what: st
 def _latency(
     path: Path, chosen: Format, run: Run, network: Network | FlatNetwork, batch_size: int, device: Device
 ) -> dict[str, Any]:
-    """Median and half interquartile range of one call of the file, in milliseconds."""
+    """One call of the file: at calm speed and as it was now, and half the interquartile range, in milliseconds."""
     if chosen.dynamic_batch:
         batch_size = device.batch_size
     shape = (batch_size, *network.arch.input_shape)
-    with quiet(device):
-        if chosen.name == "onnx":
-            model = path.read_bytes()
-            in_caller = runtime_named(device.runtime).in_calling_thread(device)
-            copies = [onnx_workload(model, shape, device.threads, device.processor, in_caller) for _ in range(LOADS)]
-        else:
-            images = image(shape)
-            copies = [timed(lambda: run(images))]
-        watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
-        watch.run({"file": copies})
-    found = measurements(watch.visits)["file"]
+    if chosen.name == "onnx":
+        found = measure_file(path, shape, network.arch, device)
+    else:
+        found = _in_this_process(run, shape, device)
     runtime = device.runtime if chosen.name == "onnx" else chosen.name
     threads = device.threads if chosen.sets_threads else None
     return {
-        "median_ms": found.median_ms,
+        "median_ms": found.latency_ms,
+        "now_ms": found.now_ms,
+        "note": found.note,
         "spread_ms": found.spread_ms,
         "device": f"{device.name}-{runtime}-fp32-b{batch_size}" + (f"-t{threads}" if threads else ""),
         "threads": threads,
     }
+
+
+def _in_this_process(run: Run, shape: tuple[int, ...], device: Device) -> NetworkTime:
+    """The time of a file under a runtime that only the format knows: in this process, where it was loaded."""
+    images = image(shape)
+    found = measured_here({"file": [timed(lambda: run(images))]}, device, 0, Repeats())["file"]
+    return NetworkTime(found.median_ms, found.now_ms, found.spread_ms, found.slowdown)
 
 
 def default_output(arch: str, suffix: str) -> Path:
@@ -217,6 +218,8 @@ def summary(report: dict[str, Any]) -> list[str]:
     if latency is not None:
         where = latency["device"] + ("" if latency["threads"] else ", in as many threads as its runtime takes")
         lines.append(f"latency measured: {latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({where})")
+        if latency["note"]:
+            lines.append(latency["note"])
     elif report["not_measured"]:
         lines.append(f"latency not measured: {report['not_measured']}")
     return lines

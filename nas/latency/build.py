@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nas.latency.assemble import assemble
-from nas.latency.device import Device, pinned
+from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
 from nas.latency.learning.sample import spread_networks
+from nas.latency.measuring.bench import bench
+from nas.latency.measuring.calm import remember
 from nas.latency.measuring.journal import Journal, locked
-from nas.latency.measuring.measure import measurements, prepare, quiet, reference_workload
-from nas.latency.measuring.timing import Workload, capacity
-from nas.latency.measuring.visits import Interleaved, Visits, usual_reference_ms
+from nas.latency.measuring.kit_script import groups
+from nas.latency.measuring.network_time import NOTED
+from nas.latency.measuring.samples import Measurement, calm_speed, measurements, slowdown
+from nas.latency.measuring.sampling import Group, Record
+from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
 from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
-from nas.networks.network import build_network
 from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
-from search_spaces.blocks import Layer
-from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
 
 MIN_TO_PROVE = 4  # networks of a space: two for the fit, two for the proof
@@ -86,36 +88,30 @@ def _build(
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}
     networks = shuffled(fit + held_out, seed)
-    journal = Journal(journal_path, header, log)
-    try:
-        with quiet(device), pinned(visiting.pin, device.threads) as bound:
-            reference = reference_workload(device)
-            visits = _select(journal.visits, "row:")
-            watch = Interleaved(seed, effort.rounds, effort.visit_ms, reference, journal.record, visits)
-            with _phase(f"measuring blocks on {device.key}", len(rows), effort.rounds, visits) as advance:
-                watch.run({"row:" + row_key(*row): [_row_workload(row, device)] for row in rows}, advance, _say)
-            times = measurements(watch.visits)
-            visits = _select(journal.visits, "net:")
-            watch = Interleaved(seed, effort.network_rounds, effort.network_visit_ms, reference, journal.record, visits)
-            for group in _groups(networks):
-                ready = {}
-                with phase("loading whole networks", len(group), "network") as advance:
-                    for arch in group:
-                        ready[f"net:{arch.id}"] = [_net_workload(arch, device)]
-                        advance()
-                done = {key: turns for key, turns in visits.items() if key in ready}
-                plan = watch.plan(ready, effort.network_minutes * len(group) / len(networks))
-                with _phase("timing whole networks", len(group), plan.rounds, done) as advance:
-                    watch.run(ready, advance, _say, plan)
-            times |= measurements(watch.visits)
-            environment = {
-                **machine,
-                "pinned": bound,
-                "held_out_networks": effort.held_out_networks,
-                "reference_ms": usual_reference_ms(watch.visits),
-            }
-    finally:
-        journal.close()
+    with bench(device) as ready, closing(Journal(journal_path, header, log)) as journal:
+        with phase("preparing blocks and networks", len(rows) + len(networks), "workload") as advance:
+            blocks, nets = [], []
+            for row in rows:
+                blocks.append(ready.row("row:" + row_key(*row), *row))
+                advance()
+            for arch in networks:
+                nets.append(ready.network(f"net:{arch.id}", arch))
+                advance()
+        common = ready.common([*blocks, *nets], seed)
+        bound = False
+        for name, group in groups(blocks, nets, asdict(effort)).items():
+            asked = group.requests(common, journal.visits)
+            what = f"measuring {name} on {device.key}" if name == "blocks" else "timing whole networks"
+            with _phase(what, group, journal.visits) as advance:
+                bound = ready.run(asked, _recording(journal, advance), visiting.pin) or bound
+        visits = journal.visits
+    times, speed = _times(visits, {entry["key"]: entry["rung"] for entry in [*blocks, *nets]}, device)
+    environment = {
+        **machine,
+        "pinned": bound,
+        "held_out_networks": effort.held_out_networks,
+        **speed,
+    }
     return assemble(
         space.name,
         device,
@@ -124,6 +120,26 @@ def _build(
         environment,
         len(all_entries(space)) - len(rows),
     )
+
+
+def _times(visits: Visits, rungs: dict[str, str], device: Device) -> tuple[dict[str, Measurement], dict[str, Any]]:
+    """The time of every workload at the machine's calm speed, and what a table states of that speed."""
+    seen = calm_speed(visits, rungs)
+    known = remember(device, seen)
+    calm = {rung: known[rung] for rung in seen}
+    times = measurements(visits, rungs, calm)
+    slower = slowdown(times.values())
+    if slower > 1 + NOTED:
+        log(f"the machine was busy, {100 * (slower - 1):.0f}% slower than calm: times stand at its calm speed")
+    return times, {"calm_ms": calm, "slowdown": slower}
+
+
+def _recording(journal: Journal, advance: Callable[[], None]) -> Record:
+    def record(key: str, turn: int, visit: Visit) -> None:
+        journal.record(key, turn, visit)
+        advance()
+
+    return record
 
 
 def draw_networks(space: SearchSpace, effort: Effort, seed: int) -> tuple[list[Arch], list[Arch]]:
@@ -150,38 +166,8 @@ def shuffled(networks: Sequence[Arch], seed: int) -> list[Arch]:
     return random.Random(f"{seed}/networks").sample(networks, len(networks))
 
 
-def _row_workload(row: tuple[Layer, Shape], device: Device) -> Workload:
-    layer, shape = row
-    return prepare(layer.build(shape), shape, device)
-
-
-def _net_workload(arch: Arch, device: Device) -> Workload:
-    return prepare(build_network(arch), arch.input_shape, device)
-
-
-def _groups(archs: list[Arch]) -> Iterable[list[Arch]]:
-    """`archs` in their order, cut into groups that fit into memory together."""
-    group: list[Arch] = []
-    params, most = 0, capacity()
-    for arch in archs:
-        if group and params + arch.params > most:
-            yield group
-            group, params = [], 0
-        group.append(arch)
-        params += arch.params
-    if group:
-        yield group
-
-
-def _say(count: int) -> None:
-    if count >= 20:
-        log(f"background load; repeating {count} timings")
-
-
-def _select(visits: Visits, prefix: str) -> Visits:
-    return {key: turns for key, turns in visits.items() if key.startswith(prefix)}
-
-
-def _phase(description: str, count: int, rounds: int, visits: Visits) -> Any:
-    done = sum(len(turns) for turns in visits.values())
-    return phase(description, total=count * rounds, unit="visit", completed=done)
+def _phase(description: str, group: Group, visits: Visits) -> Any:
+    keys = {entry["key"] for entry in group.entries}
+    done = sum(len(turns) for key, turns in visits.items() if key in keys)
+    total = len(keys) * group.processes * group.visits_each
+    return phase(description, total=total, unit="visit", completed=done)

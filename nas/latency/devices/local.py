@@ -87,10 +87,11 @@ class LocalDevice(TargetDevice):
         return f"the table of {table.device.key} is not of this machine as it is now ({table.elsewhere})"
 
     def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
-        """Each by a process of its own: one that has trained measures slower."""
-        from nas.latency.measuring import fresh
+        """By processes of their own: one that has trained measures slower, and each has its own luck."""
+        from nas.latency.measuring.networks import measure_networks
 
-        return [fresh.measure_arch_fresh(arch, self.key, seed) for arch in archs]
+        calm = None if table is None else table.environment.get("calm_ms")
+        return measure_networks(archs, self.key, calm, seed)
 
     def files_not_timed(self) -> str | None:
         return self.not_measured(None)

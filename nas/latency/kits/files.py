@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import shutil
 import tempfile
@@ -16,20 +15,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.one_program import one_program
-from nas.latency.measuring import journal, kit_script, timing
+from nas.latency.measuring import journal, kit_script, sampling, timing
 from nas.latency.measuring import visits as visiting
+from nas.latency.measuring.bench import network_entry, row_entry
 from nas.latency.measuring.journal import seal
-from nas.latency.measuring.measure import REFERENCE
-from nas.latency.measuring.visits import LEAST_ROUNDS, Visits, visit_of
+from nas.latency.measuring.kit_script import groups
+from nas.latency.measuring.ladder import ladder
+from nas.latency.measuring.samples import Ladder, Measurement, calm_speed, measurements
+from nas.latency.measuring.visits import LEAST_VISITS, Visit, Visits, visit_of
+from nas.latency.measuring.weightless import without_weights
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
@@ -43,9 +43,11 @@ from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 
 FORMAT = "nas.latency_kit"
-VERSION = 2
-SCRIPT = (machine, timing, visiting, journal, kit_script)  # each uses those before it alone
-KEEP_ELEMENTS = 512  # weights up to this size stay in the files
+VERSION = 3
+READ = (2, VERSION)
+ONLY_REFERENCE = "6m"  # of kits of version 2
+LEAST_ROUNDS_2 = 6  # that a limit on time left to their networks
+SCRIPT = (machine, timing, visiting, journal, sampling, kit_script)  # each uses those before it alone
 
 README = """# Latency kit
 
@@ -117,17 +119,33 @@ def _write_graphs(contents: Contents, folder: Path) -> dict[str, Any]:
     device = contents.device
     for sub in ("blocks", "networks"):
         (folder / sub).mkdir()
-    graphs = 1 + len(contents.rows) + len(contents.networks)
+    graphs = len(contents.rows) + len(contents.networks)
     with torch.random.fork_rng(devices=[]), phase("writing graphs", graphs, "graph") as advance:
         torch.manual_seed(contents.seed)  # of what weights are kept, so that the same kit has the same id
 
-        def write(file: str, module: nn.Module, shape: Shape, **more: Any) -> dict[str, Any]:
+        def write(file: str, module: nn.Module, shape: Shape, entry: Mapping[str, Any]) -> dict[str, Any]:
             batch = (device.batch_size, *shape)
             graph = without_weights(onnx_model(module, batch, device.dtype)).SerializeToString()
             (folder / file).write_bytes(graph)
-            advance()
-            return {"file": file, "sha256": hashlib.sha256(graph).hexdigest(), "shape": list(batch), **more}
+            return {**entry, "file": file, "sha256": hashlib.sha256(graph).hexdigest(), "shape": list(batch)}
 
+        def network(name: str, arch: Arch, key: str, **more: Any) -> dict[str, Any]:
+            entry = {**network_entry(key, arch), **more}
+            return write(f"networks/{name}.onnx", build_network(arch), arch.input_shape, entry)
+
+        rows, networks = [], []
+        for i, (layer, shape) in enumerate(contents.rows):
+            entry = row_entry("row:" + row_key(layer, shape), layer, shape)
+            rows.append(write(f"blocks/{i:04}.onnx", layer.build(shape), shape, entry))
+            advance()
+        for arch, role in contents.networks:
+            networks.append(network(arch.id, arch, f"net:{arch.id}", role=role))
+            advance()
+        references = {
+            rung: network(f"reference-{rung}", arch, f"reference:{rung}")
+            for rung, arch in ladder().items()
+            if rung in {entry["rung"] for entry in [*rows, *networks]}
+        }
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -135,30 +153,9 @@ def _write_graphs(contents: Contents, folder: Path) -> dict[str, Any]:
             "device": device.to_dict(),
             "seed": contents.seed,
             "effort": asdict(contents.effort),
-            "reference": write("reference.onnx", build_network(REFERENCE), REFERENCE.input_shape),
-            "rows": [
-                write(
-                    f"blocks/{i:04}.onnx",
-                    layer.build(shape),
-                    shape,
-                    key="row:" + row_key(layer, shape),
-                    params=layer.cost(shape).params,
-                    layer=layer.to_dict(),
-                )
-                for i, (layer, shape) in enumerate(contents.rows)
-            ],
-            "networks": [
-                write(
-                    f"networks/{arch.id}.onnx",
-                    build_network(arch),
-                    arch.input_shape,
-                    key=f"net:{arch.id}",
-                    params=arch.params,
-                    role=role,
-                    arch=arch.to_dict(),
-                )
-                for arch, role in contents.networks
-            ],
+            "references": references,
+            "rows": rows,
+            "networks": networks,
             **contents.more,
         }
 
@@ -181,9 +178,21 @@ class Results:
         """Its networks in their order: arch, key of its visits, role."""
         return [(Arch.from_dict(net["arch"]), net["key"], net["role"]) for net in self.kit["networks"]]
 
-    def of(self, prefix: str) -> Visits:
-        """The visits of the blocks, `row:`, or of the networks, `net:`."""
-        return {key: turns for key, turns in self.visits.items() if key.startswith(prefix)}
+    @property
+    def rungs(self) -> dict[str, str]:
+        """Which reference stood beside each workload."""
+        return {e["key"]: e.get("rung", ONLY_REFERENCE) for e in [*self.kit["rows"], *self.kit["networks"]]}
+
+    def calm_speed(self) -> dict[str, float]:
+        """The references' calm times, as they were seen meanwhile."""
+        return calm_speed(self.visits, self.rungs)
+
+    def times(self, calm: Ladder) -> dict[str, Measurement]:
+        """The time of every workload at the `calm` speed of its reference."""
+        rungs = self.rungs
+        if missing := sorted(set(rungs.values()) - set(calm)):
+            raise ValueError(f"the table has no calm time of the reference {missing[0]}; measure it again")
+        return measurements(self.visits, rungs, calm)
 
 
 def read_results(folder: str | Path) -> Results:
@@ -198,7 +207,7 @@ def read_results(folder: str | Path) -> Results:
         raise ValueError(f"the kit {folder} has no results.json yet{begun}; run python measure.py in it on the device")
     results = _checked(folder / "results.json", "result file of a latency kit", f"{FORMAT}_results", "digest")
     with naming(folder):
-        if results["kit"] != kit["id"]:
+        if results["kit"] != kit["id"] or results["version"] != kit["version"]:
             raise ValueError(f"results.json is of kit {results['kit']!r}, this is kit {kit['id']}")
         if results["unit"] != "ms":
             raise ValueError(f"results.json is in {results['unit']!r}, expected 'ms'")
@@ -233,7 +242,7 @@ def _checked(path: Path, what: str, form: str, key: str) -> dict[str, Any]:
     data = read_json(path, what)
     if not isinstance(data, dict) or data.get("format") != form:
         raise ValueError(f"{path} is not a {what}")
-    if data.get("version") != VERSION:
+    if data.get("version") not in READ:
         raise ValueError(f"{path} has version {data.get('version')!r}, this release reads {VERSION}; write a new kit")
     if data.get(key) != seal(data, key):
         raise ValueError(f"{what} {path} is damaged (its digest differs); copy it from the device again")
@@ -243,14 +252,18 @@ def _checked(path: Path, what: str, form: str, key: str) -> dict[str, Any]:
 def _visits(kit: dict[str, Any], made: dict[str, Any]) -> Visits:
     """The visits of every workload of the kit. Raises `ValueError` naming the first that lacks or has odd ones."""
     visits: Visits = {}
-    for group, rounds in (("rows", "rounds"), ("networks", "network_rounds")):
-        asked = fields.whole(kit["effort"][rounds], f"effort.{rounds}", 2)
-        for entry in kit[group]:
+    old = kit["version"] != VERSION
+    for name in ("rounds", "network_rounds"):
+        fields.whole(kit["effort"][name], f"effort.{name}", 2)
+    for what, group in groups(kit["rows"], kit["networks"], kit["effort"]).items():
+        most = group.rounds if old else group.processes * group.visits_each
+        least = LEAST_ROUNDS_2 if old else group.processes * LEAST_VISITS
+        least = min(most, least) if what == "networks" else most  # large networks may get fewer visits
+        for entry in group.entries:
             turns = made.get(entry["key"], [])
-            least = asked if group == "rows" else min(asked, LEAST_ROUNDS)  # large networks may get fewer rounds
-            if not least <= len(turns) <= asked:
-                raise ValueError(f"{entry['file']} was timed {len(turns)} times instead of {asked}; measure again")
-            found = [visit_of(turn) for turn in turns]
+            if not least <= len(turns) <= most:
+                raise ValueError(f"{entry['file']} was timed {len(turns)} times instead of {most}; measure again")
+            found = [_visit_2(turn) if old else visit_of(turn) for turn in turns]
             for turn, visit in zip(turns, found, strict=True):
                 if visit is None:
                     raise ValueError(f"{entry['file']} has the visit {turn!r}, not a time in ms; measure again")
@@ -258,19 +271,6 @@ def _visits(kit: dict[str, Any], made: dict[str, Any]) -> Visits:
     return visits
 
 
-def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with each large float weight made a `ConstantOfShape(1 / fan-in)`, which keeps activations finite."""
-    kept, fillers = [], []
-    for weight in model.graph.initializer:
-        size = math.prod(weight.dims)
-        if size <= KEEP_ELEMENTS or weight.data_type != TensorProto.FLOAT:
-            kept.append(weight)
-            continue
-        shape = f"{weight.name}_shape"
-        kept.append(numpy_helper.from_array(np.array(weight.dims, dtype=np.int64), shape))
-        value = helper.make_tensor("value", TensorProto.FLOAT, [1], [weight.dims[0] / size])
-        fillers.append(helper.make_node("ConstantOfShape", [shape], [weight.name], value=value))
-    graph = helper.make_graph(
-        [*fillers, *model.graph.node], model.graph.name, model.graph.input, model.graph.output, kept
-    )
-    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+def _visit_2(turn: Any) -> Visit | None:
+    """A visit of a kit of version 2: time, reference's time, calls. One process made all, beside one reference."""
+    return visit_of([*turn, 0, turn[0]]) if isinstance(turn, list) and len(turn) == 3 else None

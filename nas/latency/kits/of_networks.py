@@ -8,8 +8,8 @@ from pathlib import Path
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.files import Contents, naming, read_results, write_folder
-from nas.latency.measuring.measure import Measurement, measurements
 from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.measuring.samples import Ladder
 from search_spaces.arch import Arch
 
 SUBJECT = "networks"  # stands where a space's name does
@@ -28,8 +28,10 @@ def write_network_kit(
     return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
 
 
-def import_network_times(folder: str | Path, device: Device) -> dict[str, NetworkTime]:
+def import_network_times(folder: str | Path, device: Device, calm: Ladder | None = None) -> dict[str, NetworkTime]:
     """The time of each network, by its id, that the results in the kit `folder` give.
+
+    `calm`: the references' times that they stand at, those of a table; by default the calmest seen meanwhile.
 
     Raises `ValueError` as `read_results` does, and for a kit of a space or of another device.
     """
@@ -41,9 +43,5 @@ def import_network_times(folder: str | Path, device: Device) -> dict[str, Networ
         if found.device != device:
             raise ValueError(f"it is of device {found.device}, not of {device}")
         networks = [(arch.id, key) for arch, key, _ in found.networks()]
-    times = measurements(found.visits)
-    return {name: _time(times[key]) for name, key in networks}
-
-
-def _time(found: Measurement) -> NetworkTime:
-    return NetworkTime(found.median_ms, found.median_ms, found.spread_ms)
+        times = found.times(found.calm_speed() if calm is None else calm)
+    return {name: times[key].of_network() for name, key in networks}

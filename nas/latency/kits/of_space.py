@@ -9,8 +9,7 @@ from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.files import Contents, naming, read_results, write_folder
-from nas.latency.measuring.measure import measurements
-from nas.latency.measuring.visits import usual_reference_ms
+from nas.latency.measuring.samples import slowdown
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, all_entries, entries
 from search_spaces.blocks import layer_from_dict
@@ -55,14 +54,15 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         others = fields.whole(kit.get("interpolated", 0), "interpolated")
         if not rows or not networks:
             raise ValueError("it lists no rows or no networks; write a new kit")
-    nets = found.of("net:")
-    times = measurements(found.of("row:")) | measurements(nets)
+        calm = found.calm_speed()
+        times = found.times(calm)
+    speed = {"calm_ms": calm, "slowdown": slowdown(times.values())}
     table = assemble(
         name,
         found.device,
         {row: times[key] for row, key in rows.items()},
         [(arch, times[key], fit) for arch, key, fit in networks],
-        {**found.environment, "kit": kit["id"], "reference_ms": usual_reference_ms(nets)},
+        {**found.environment, "kit": kit["id"], **speed},
         others,
     )
     if space is not None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.latency.measuring.visits import Visit, Visits, _is_whole, keep_quieter, visit_of
+from nas.latency.measuring.visits import Visit, Visits, _is_whole, visit_of
 
 
 def seal(data: Mapping[str, Any], key: str) -> str:
@@ -35,7 +35,7 @@ class Journal:
         self.path = path
         self.visits: Visits = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = {"format": "nas.latency_journal", "version": 2, **json.loads(json.dumps(header))}
+        header = {"format": "nas.latency_journal", "version": 3, **json.loads(json.dumps(header))}
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         if lines and (known := _opened(lines[0])) != header:
             aside = path.with_suffix(f".kept-{zlib.crc32(lines[0]):08x}{path.suffix}")
@@ -53,14 +53,17 @@ class Journal:
             if entry is None:
                 damaged += 1
             else:
-                keep_quieter(self.visits, *entry)
+                key, turn, visit = entry
+                self.visits.setdefault(key, {})[turn] = visit
         if damaged:
             say(f"{path.name} has {damaged} damaged lines; their visits are made again")
         _cut_torn_end(path)
         self.file = path.open("a")
 
     def record(self, key: str, turn: int, visit: Visit) -> None:
-        self._write({"key": key, "turn": turn, "ms": visit.ms, "ref": visit.reference_ms, "calls": visit.calls})
+        """Enter and write `visit`."""
+        self.visits.setdefault(key, {})[turn] = visit
+        self._write({"key": key, "turn": turn, "visit": visit.numbers()})
 
     def _write(self, line: dict[str, Any]) -> None:
         self.file.write(json.dumps({**line, "seal": seal(line, "seal")[:8]}) + "\n")
@@ -82,7 +85,7 @@ def _opened(line: bytes) -> dict[str, Any] | None:
 def _visit_of(line: dict[str, Any] | None) -> tuple[str, int, Visit] | None:
     if line is None or not isinstance(line.get("key"), str) or not _is_whole(line.get("turn"), 0):
         return None
-    visit = visit_of((line.get("ms"), line.get("ref"), line.get("calls")))
+    visit = visit_of(line.get("visit"))
     return None if visit is None else (line["key"], line["turn"], visit)
 
 

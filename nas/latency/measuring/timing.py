@@ -27,8 +27,8 @@ Copies = Sequence[Workload]
 """One workload, loaded as many times: what lies where in memory differs, and with it the time (3% for small nets)."""
 
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
-MEASURING = 1  # raised where this code changes what is measured
-MEASURING_INT8 = 2  # and this where it does for graphs of 8 bits; 1 computed some convolutions in floats
+MEASURING = 2  # raised where this code changes what is measured; 1 timed in one process, beside one reference
+MEASURING_INT8 = 3  # and this where it does for graphs of 8 bits; 1 computed some convolutions in floats
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
 BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
 

@@ -1,9 +1,9 @@
-"""Visits to workloads, interleaved, repeated and watched.
+"""Visits to workloads: interleaved, and each beside a reference.
 
-Every workload is visited once a round, in an order shuffled anew each round, so that slow drift of the machine hits all
-alike. A fixed reference workload runs before and after each stretch of visits; visits of a stretch in which the
-reference was slow are made again. A workload's time is the median over its visits, each visit being the median of a few
-calls behind one untimed call. Where a workload was loaded several times, visits take turns among these copies.
+A process visits every workload a few times, in an order shuffled anew each time. A visit is one untimed call and then a
+few timed ones; its time is the one that a tenth of these stay below, so that what interrupts single calls is left out. A
+reference of about the workload's size runs before and after each stretch of visits: what the machine did to it, it did
+to them. Where a workload was loaded several times, visits take turns among these copies.
 
 Part of the script that a kit carries (see `kit_script`).
 """
@@ -13,154 +13,119 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from nas.latency.measuring.timing import Copies, Workload
 
-STRETCH_MS = 200.0  # time between two runs of the reference
-DISTURBED = 1.10  # a stretch whose reference exceeds the run's usual one by this factor is measured again
-RETRIES = 3
-LEAST_ROUNDS = 6  # that a limit on time leaves
+STRETCH_MS = 100.0  # time between two runs of the reference
+REFERENCE_MS = 6.0  # of one run of the reference, at least three calls
+LEAST_VISITS = 2  # by a process to a workload, that a limit on time leaves
 MOST_MS = 1e7  # of a call, nearly three hours: a larger value cannot be a time
+UNDISTURBED = 10  # one in so many calls is quicker than the time of its visit
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One visit to a workload: its time, the reference's time around it, and how many calls were timed."""
+    """One visit to a workload by a process: undisturbed milliseconds, the reference's around them, number of calls,
+    which process it was, and the median of the calls as they were."""
 
     ms: float
     reference_ms: float
     calls: int
+    process: int
+    now_ms: float
+
+    def numbers(self) -> list[float]:
+        return list(astuple(self))
 
 
 Visits = dict[str, dict[int, Visit]]
-
-
-def keep_quieter(visits: Visits, key: str, turn: int, visit: Visit) -> None:
-    """Enter `visit` unless the same visit was already made on a quieter machine."""
-    known = visits.setdefault(key, {}).get(turn)
-    if known is None or visit.reference_ms < known.reference_ms:
-        visits[key][turn] = visit
+"""Visits by workload and turn. Turns are counted through all processes."""
 
 
 def visit_of(numbers: Any) -> Visit | None:
-    """The visit with the three `numbers` time, reference's time (ms) and calls; None where they cannot be one's."""
-    if not isinstance(numbers, list | tuple) or len(numbers) != 3 or not _is_whole(numbers[2], 1):
+    """The visit with these `numbers`, in the order of its fields; None where they cannot be one's."""
+    if not isinstance(numbers, list | tuple) or len(numbers) != 5:
         return None
-    for ms in numbers[:2]:
-        if isinstance(ms, bool) or not isinstance(ms, int | float) or not 0 < ms <= MOST_MS:
+    ms, reference_ms, calls, process, now_ms = numbers
+    if not _is_whole(calls, 1) or not _is_whole(process, 0):
+        return None
+    for time in (ms, reference_ms, now_ms):
+        if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time <= MOST_MS:
             return None
-    return Visit(float(numbers[0]), float(numbers[1]), numbers[2])
+    return Visit(float(ms), float(reference_ms), calls, process, float(now_ms))
 
 
 def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= 10**6
 
 
-def usual_reference_ms(visits: Visits) -> float:
-    """The reference's lower quartile: its time while the machine is left alone at least a quarter of the time."""
-    times = [visit.reference_ms for turns in visits.values() for visit in turns.values()]
-    return statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many calls a visit to each workload times, and how many rounds are made."""
-
-    calls: Mapping[str, int]
-    rounds: int
+def undisturbed(times: Sequence[float]) -> float:
+    """The time that a tenth of `times` stay below; the least of ten or fewer."""
+    return sorted(times)[(len(times) - 1) // UNDISTURBED]
 
 
 @dataclass
 class Interleaved:
-    """Visits by workload and round, filled by `run` and possibly begun by an earlier, interrupted process.
+    """Visits by one process.
 
-    `record(key, round, visit)` is told of every visit as it is made.
+    `references`: by name of their size; `rungs`: which of them each workload stands beside (all beside the only one
+    where nothing is said). `record(key, turn, visit)` is told of every visit as it is made.
     """
 
     seed: int
-    rounds: int
     visit_ms: float
-    reference: Workload
-    record: Callable[[str, int, Visit], None] = lambda key, turn, visit: None
-    visits: Visits = field(default_factory=dict)
-
-    def plan(self, workloads: Mapping[str, Copies], most_minutes: float = math.inf) -> Plan:
-        """The visits that `run` makes: all rounds, or as many as `most_minutes` allow, at least `LEAST_ROUNDS`."""
-        calls: dict[str, int] = {}
-        round_ms = 0.0
-        for key, (first, *_) in workloads.items():
-            first(1)
-            ms = max(first(1)[0], 1e-4)
-            calls[key] = max(2, min(50, math.ceil(self.visit_ms / ms)))
-            round_ms += (1 + calls[key]) * ms
-        affordable = int(min(60e3 * most_minutes / max(round_ms, 1e-4), self.rounds))
-        return Plan(calls, min(self.rounds, max(LEAST_ROUNDS, affordable)))
+    references: Mapping[str, Workload]
+    record: Callable[[str, int, Visit], None]
+    rungs: Mapping[str, str] = field(default_factory=dict)
+    process: int = 0
 
     def run(
-        self,
-        workloads: Mapping[str, Copies],
-        advance: Callable[[], None] = lambda: None,
-        repeating: Callable[[int], None] = lambda count: None,
-        plan: Plan | None = None,
+        self, workloads: Mapping[str, Copies], turns: Mapping[str, Sequence[int]], minutes: float = math.inf
     ) -> None:
-        """Visit each of `workloads` in every round that lacks it, then again where there was background load.
+        """Make the visits `turns` to each of `workloads`, or as many as `minutes` allow, at least `LEAST_VISITS`."""
+        calls = {key: self._calls(first, self.visit_ms, 2) for key, (first, *_) in workloads.items()}
+        beside = {key: self.rungs.get(key) or next(iter(self.references)) for key in workloads}
+        self.reference_calls = {r: self._calls(self.references[r], REFERENCE_MS, 3) for r in set(beside.values())}
+        pass_ms = sum((1 + count) * ms for count, ms in calls.values())
+        affordable = max(LEAST_VISITS, int(min(60e3 * minutes / max(pass_ms, 1e-4), 1e6)))
+        for i in range(min(affordable, max(map(len, turns.values()), default=0))):
+            order = random.Random(f"{self.seed}/{self.process}/{i}")
+            rungs = sorted(self.reference_calls)
+            order.shuffle(rungs)
+            for rung in rungs:
+                todo = [key for key in sorted(workloads) if beside[key] == rung and i < len(turns.get(key, ()))]
+                order.shuffle(todo)
+                self._stretches([(key, turns[key][i]) for key in todo], workloads, {k: calls[k][0] for k in todo}, rung)
 
-        `repeating` is told how many visits are made again, at most half of all. `plan`: that of these workloads.
-        """
-        plan = plan or self.plan(workloads)
-        calls = plan.calls
-        for turn in range(plan.rounds):
-            todo = [key for key in sorted(workloads) if turn not in self.visits.get(key, {})]
-            random.Random(f"{self.seed}/order/{turn}").shuffle(todo)
-            self._stretches([(key, turn) for key in todo], workloads, calls, advance)
-        left = plan.rounds * len(workloads) // 2
-        for _ in range(RETRIES):
-            again = self._under_load(workloads)[:left]
-            if not again:
-                break
-            left -= len(again)
-            repeating(len(again))
-            self._stretches(again, workloads, calls, lambda: None)
-
-    def _under_load(self, workloads: Mapping[str, Copies]) -> list[tuple[str, int]]:
-        """The visits under background load to `workloads`, the worst first."""
-        limit = DISTURBED * usual_reference_ms(self.visits)
-        found = [
-            (visit.reference_ms, key, turn)
-            for key in workloads
-            for turn, visit in self.visits[key].items()
-            if visit.reference_ms > limit
-        ]
-        return [(key, turn) for _, key, turn in sorted(found, reverse=True)]
+    def _calls(self, workload: Workload, visit_ms: float, least: int) -> tuple[int, float]:
+        """How many calls a visit times, and the milliseconds of one."""
+        workload(1)
+        ms = max(min(workload(2)), 1e-4)
+        return max(least, min(50, math.ceil(visit_ms / ms))), ms
 
     def _stretches(
-        self,
-        order: list[tuple[str, int]],
-        workloads: Mapping[str, Copies],
-        calls: Mapping[str, int],
-        advance: Callable[[], None],
+        self, order: list[tuple[str, int]], workloads: Mapping[str, Copies], calls: Mapping[str, int], rung: str
     ) -> None:
-        stretch: list[tuple[str, int, float]] = []
+        stretch: list[tuple[str, int, list[float]]] = []
         spent = 0.0
-        before = self._reference_ms() if order else 0.0
+        before = self._reference_ms(rung) if order else 0.0
         for i, (key, turn) in enumerate(order):
             copy = workloads[key][turn % len(workloads[key])]
             copy(1)
             times = copy(calls[key])
-            stretch.append((key, turn, statistics.median(times)))
+            stretch.append((key, turn, times))
             spent += sum(times)
             if spent >= STRETCH_MS or i == len(order) - 1:
-                after = self._reference_ms()
-                for name, at, ms in stretch:
-                    visit = Visit(ms, max(before, after), calls[name])
+                after = self._reference_ms(rung)
+                for name, at, took in stretch:
+                    now = statistics.median(took)
+                    visit = Visit(undisturbed(took), (before + after) / 2, len(took), self.process, now)
                     self.record(name, at, visit)
-                    keep_quieter(self.visits, name, at, visit)
-                    advance()
                 stretch, spent, before = [], 0.0, after
 
-    def _reference_ms(self) -> float:
-        self.reference(1)
-        return statistics.median(self.reference(3))
+    def _reference_ms(self, rung: str) -> float:
+        self.references[rung](1)
+        return undisturbed(self.references[rung](self.reference_calls[rung][0]))

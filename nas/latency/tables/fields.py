@@ -55,10 +55,14 @@ def environment(value: Any) -> dict[str, Any]:
     """Where a table was measured: what is compared is text or a number, and times are times."""
     found = mapping(value, "environment")
     for key, entry in found.items():
-        if isinstance(entry, dict | list) and key != "imported":
+        if isinstance(entry, dict | list) and key not in ("imported", "calm_ms"):
             raise ValueError(f"environment.{key} must be a plain value, got {_shown(entry)}")
     if "imported" in found:
         mapping(found["imported"], "environment.imported")
+    for name, ms in mapping(found.get("calm_ms", {}), "environment.calm_ms").items():
+        number(ms, f"environment.calm_ms.{name}", 1e-9, MOST_MS)
+    if "slowdown" in found:
+        number(found["slowdown"], "environment.slowdown", 0.0)
     if "reference_ms" in found:
         number(found["reference_ms"], "environment.reference_ms", 0.0)
     if "held_out_networks" in found:

@@ -1,0 +1,154 @@
+"""Workloads measured by several processes: one process is one sample.
+
+A process keeps its luck from its first call to its last: which pages its weights came to lie in, what else runs on the
+host. Visits in one process, however many, say little about the next. So the visits to a workload are shared out over a
+few processes, each of which loads it anew.
+
+Part of the script that a kit carries (see `kit_script`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nas.latency.measuring.timing import capacity
+from nas.latency.measuring.visits import Interleaved, Visit, Visits, visit_of
+
+PROCESSES = 5  # that share the visits to a workload
+MARK = "visit "  # begins the lines in which a process says what it measured
+MISTAKE = 2  # exit status of a process that was asked for what it cannot do
+
+Record = Callable[[str, int, Visit], None]
+Request = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Workloads that are measured alike: `rounds` visits to each, of about `visit_ms`, in `minutes` where that leaves
+    each process two of them.
+
+    An entry says, as plain data, how a process loads a workload; all have a `key`, their reference's `rung`, `params`.
+    """
+
+    entries: Sequence[Mapping[str, Any]]
+    rounds: int
+    visit_ms: float
+    minutes: float = math.inf
+
+    @property
+    def processes(self) -> int:
+        return min(PROCESSES, self.rounds)
+
+    @property
+    def visits_each(self) -> int:
+        """Visits by each process to each workload: all in all, at least `rounds`."""
+        return -(-self.rounds // self.processes)
+
+    def requests(self, common: Mapping[str, Any], made: Visits) -> list[Request]:
+        """What is asked of each process: the visits that are not `made`. Each is given what fits into memory together.
+
+        `common`: what all are told.
+        """
+        asked = []
+        for process in range(self.processes):
+            for part in _parts(self.entries):
+                own = range(process * self.visits_each, (process + 1) * self.visits_each)
+                turns = {e["key"]: [turn for turn in own if turn not in made.get(e["key"], {})] for e in part}
+                left = [e for e in part if turns[e["key"]]]
+                if left:
+                    minutes = self.minutes * len(left) / len(self.entries) / self.processes
+                    asked.append(request(common, left, process, turns, self.visit_ms, minutes))
+        return asked
+
+
+def request(
+    common: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    process: int,
+    turns: Mapping[str, Sequence[int]],
+    visit_ms: float,
+    minutes: float = math.inf,
+) -> Request:
+    """What one process is asked: `common` (`seed`, `device`, `references` by rung), and its visits."""
+    wanted = {entry["key"]: list(turns[entry["key"]]) for entry in entries}
+    rungs = {entry["rung"] for entry in entries}
+    references = {rung: entry for rung, entry in common["references"].items() if rung in rungs}
+    own = {"entries": list(entries), "process": process, "turns": wanted, "visit_ms": visit_ms}
+    return {**common, "references": references, **own, "minutes": minutes if math.isfinite(minutes) else None}
+
+
+def _parts(entries: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """`entries` in their order, cut into groups that fit into memory together."""
+    parts: list[list[Mapping[str, Any]]] = [[]]
+    params, most = 0, capacity()
+    for entry in entries:
+        if parts[-1] and params + entry["params"] > most:
+            parts.append([])
+            params = 0
+        parts[-1].append(entry)
+        params += entry["params"]
+    return parts
+
+
+def answer(asked: Request, load: Callable[[Mapping[str, Any]], Any]) -> None:
+    """Make the visits of a request in this process and say them; `load` makes the workload of an entry."""
+    references = {rung: load(entry) for rung, entry in asked["references"].items()}
+    rungs = {entry["key"]: entry["rung"] for entry in asked["entries"]}
+    watch = Interleaved(asked["seed"], asked["visit_ms"], references, _say, rungs, asked["process"])
+    minutes = math.inf if asked["minutes"] is None else asked["minutes"]
+    watch.run({entry["key"]: [load(entry)] for entry in asked["entries"]}, asked["turns"], minutes)
+
+
+def _say(key: str, turn: int, visit: Visit) -> None:
+    print(MARK + json.dumps([key, turn, visit.numbers()]), flush=True)
+
+
+def ask(
+    command: Sequence[str], requests: Sequence[Request], record: Record, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run `command`, which reads `requests` as JSON and answers with visits, and tell `record` of each as it comes.
+
+    Raises `ValueError` with what the process says is wrong, and `RuntimeError` where it broke.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            try:
+                process.stdin.write(json.dumps(list(requests)))
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # it ended already; why, it says below
+            for line in process.stdout:
+                if line.startswith(MARK):
+                    key, turn, numbers = json.loads(line[len(MARK) :])
+                    visit = visit_of(numbers)
+                    if visit is None:
+                        raise RuntimeError(f"a process that measures gave the visit {numbers!r}, which is no time")
+                    record(key, turn, visit)
+            process.wait()
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+        if process.returncode:
+            errors.seek(0)
+            said = errors.read().strip()
+            if process.returncode == MISTAKE and said.startswith("Error: "):
+                raise ValueError(said.removeprefix("Error: "))
+            raise RuntimeError(f"measuring in a new process failed ({process.returncode}): {said[-2000:]}")
+
+
+def answer_all(load: Callable[[Request, Mapping[str, Any]], Any]) -> None:
+    """The other side of `ask`: what a process does that is started to measure."""
+    for asked in json.loads(sys.stdin.read()):
+        answer(asked, lambda entry, asked=asked: load(asked, entry))  # type: ignore[misc]
