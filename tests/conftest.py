@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 
 import pytest
 import torch
@@ -15,8 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
 
 
+CACHE = tempfile.TemporaryDirectory(prefix="nas-tests-")  # what tests teach us of this machine is forgotten
+
+
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    os.environ["NAS_CACHE"] = CACHE.name
     for name in TERMINALS:
         os.environ.pop(name, None)
 

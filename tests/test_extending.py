@@ -24,7 +24,7 @@ from nas.latency import runtimes
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.kits.of_space import write_kit
-from nas.latency.measuring.fresh import measure_arch_fresh_ms
+from nas.latency.measuring.networks import measure_networks
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
 from predictors.metrics import kendall_tau
@@ -173,7 +173,7 @@ def test_an_activation_and_a_runtime(mine: Callable[[str], Any]) -> None:
     assert Arch.from_json(arch.to_json()) == arch
     bent = [type(m).__name__ for m in build_network(arch).modules()]
     assert bent.count("SquaredReLU") == 1
-    assert measure_arch_fresh_ms(arch, device) > 0
+    assert measure_networks([arch], device)[0].latency_ms > 0
     with pytest.raises(ValueError, match="there is an activation 'squared_relu' already"):
         activations.register_activation("squared_relu", torch.nn.ReLU)
 

@@ -15,8 +15,7 @@ from torch import nn
 
 from experiments import records
 from nas.latency.device import Device
-from nas.latency.measuring.measure import prepare, quiet, reference_workload
-from nas.latency.measuring.visits import Interleaved
+from nas.latency.measuring.measure import Repeats, prepare, quiet, visits_here
 from search_spaces.blocks import (
     ConvBNAct,
     DepthwiseSeparable,
@@ -56,17 +55,15 @@ def cases(resolution: int) -> list[tuple[str, Shape, Layer]]:
 def measure(device: Device, resolution: int, seed: int) -> list[float]:
     """Milliseconds of one block of each case, at the pace of the reference network's quietest quarter."""
     with quiet(device):
-        watch = Interleaved(seed, 9, 8.0, reference_workload(device))
-        watch.run(
-            {
-                str(i): [prepare(nn.Sequential(*(layer.build(shape) for _ in range(DEPTH))), shape, device)]
-                for i, (_, shape, layer) in enumerate(cases(resolution))
-            }
-        )
-    references = [visit.reference_ms for turns in watch.visits.values() for visit in turns.values()]
+        ready = {
+            str(i): [prepare(nn.Sequential(*(layer.build(shape) for _ in range(DEPTH))), shape, device)]
+            for i, (_, shape, layer) in enumerate(cases(resolution))
+        }
+        made = visits_here(ready, device, seed, Repeats(9, 8.0))
+    references = [visit.reference_ms for turns in made.values() for visit in turns.values()]
     calm = statistics.quantiles(references, n=4)[0]
     return [
-        statistics.median(v.ms / v.reference_ms for v in watch.visits[str(i)].values()) * calm / DEPTH
+        statistics.median(v.ms / v.reference_ms for v in made[str(i)].values()) * calm / DEPTH
         for i in range(len(cases(resolution)))
     ]
 

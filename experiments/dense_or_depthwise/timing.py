@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.latency.device import Device
-from nas.latency.measuring.measure import prepare, quiet, reference_workload
-from nas.latency.measuring.visits import Interleaved
+from nas.latency.measuring.measure import Repeats, prepare, quiet, visits_here
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
 
@@ -74,11 +73,11 @@ def main() -> None:
     device = Device.from_dict(job["device"])
     archs = [Arch.from_dict(arch) for arch in job["archs"]]
     with quiet(device):
-        watch = Interleaved(job["seed"], job["rounds"], job["visit_ms"], reference_workload(device))
-        watch.run({str(i): [prepare(build_network(a), a.input_shape, device)] for i, a in enumerate(archs)})
+        ready = {str(i): [prepare(build_network(a), a.input_shape, device)] for i, a in enumerate(archs)}
+        made = visits_here(ready, device, job["seed"], Repeats(job["rounds"], job["visit_ms"]))
     found = []
     for i in range(len(archs)):
-        visits = watch.visits[str(i)].values()
+        visits = made[str(i)].values()
         share = statistics.median(visit.ms / visit.reference_ms for visit in visits)
         found.append((share, statistics.median(visit.ms for visit in visits)))
     print(json.dumps(found))

@@ -15,7 +15,7 @@ from experiments.equal_latency import mean_interval
 from nas.data.card import data_of
 from nas.derive.budget import resolve_budget
 from nas.latency.device import Device
-from nas.latency.measuring.fresh import measure_arch_fresh_ms
+from nas.latency.measuring.networks import measure_networks
 from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
@@ -122,7 +122,7 @@ def search(
         "asked_latency_ms": budget.asked_ms,
         "limit_latency_ms": budget.limit_ms,
         "estimated_latency_ms": float(cost(genotype[None])[0]),
-        "measured_latency_ms": measure_arch_fresh_ms(space.decode(genotype), Device(), seed=seed),
+        "measured_latency_ms": measure_networks([space.decode(genotype)], Device(), seed=seed)[0].latency_ms,
         "macs": space.decode(genotype).macs,
         "params": space.decode(genotype).params,
         "search_seconds": found.seconds,

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from nas.latency.build import draw_networks
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.measuring.measure import prepare_copies, quiet, reference_workload
-from nas.latency.measuring.visits import Interleaved
+from nas.latency.measuring.measure import Repeats, prepare_copies, quiet, visits_here
 from nas.networks.network import build_network
 from nas.runs.files import read_json, write_json
 from search_spaces.families.fbnet import fbnet
@@ -25,14 +24,13 @@ def times_ms(device: Device, resolution: int) -> NDArray[np.float64]:
     """Visits of random FBNets: `(NETWORKS, COPIES, ROUNDS)`."""
     archs, _ = draw_networks(fbnet(resolution), Effort(fit_networks=NETWORKS), 0)
     with quiet(device):
-        watch = Interleaved(0, ROUNDS, VISIT_MS, reference_workload(device))
         copies = {
             f"{i}/{copy}": [workload]
             for i, arch in enumerate(archs)
             for copy, workload in enumerate(prepare_copies(build_network(arch), arch.input_shape, device, COPIES))
         }
-        watch.run(copies)
-    visits = [[watch.visits[key][turn].ms for turn in range(ROUNDS)] for key in sorted(copies)]
+        made = visits_here(copies, device, 0, Repeats(ROUNDS, VISIT_MS))
+    visits = [[made[key][turn].ms for turn in range(ROUNDS)] for key in sorted(copies)]
     return np.array(visits).reshape(NETWORKS, COPIES, ROUNDS)
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from experiments.latency_proof.run import EFFORT, record
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.measuring.measure import measure_arch_ms, measurements, prepare, quiet, reference_workload
-from nas.latency.measuring.visits import Interleaved
+from nas.latency.measuring.measure import Repeats, measure_arch_ms, measured_here, prepare
 from nas.latency.tables.plot import scatter
 from nas.latency.tables.table import LatencyTable, all_entries, row_key
 from nas.runs.files import read_json, write_json
@@ -69,10 +68,8 @@ def held_out_rows(table: LatencyTable, space: SearchSpace, count: int, seed: int
     """Errors of `count` interpolated rows that are measured after all, as the rows of the table were."""
     known = {(row.layer, row.shape) for row in table.rows_}
     rows = random.Random(seed).sample([row for row in all_entries(space) if row not in known], count)
-    with quiet(table.device):
-        watch = Interleaved(seed, EFFORT.rounds, EFFORT.visit_ms, reference_workload(table.device))
-        watch.run({row_key(*row): [prepare(row[0].build(row[1]), row[1], table.device)] for row in rows})
-    times = measurements(watch.visits)
+    ready = {row_key(*row): [prepare(row[0].build(row[1]), row[1], table.device)] for row in rows}
+    times = measured_here(ready, table.device, seed, Repeats(EFFORT.rounds, EFFORT.visit_ms))
     errors = np.array([_isolated(table, row) / times[row_key(*row)].median_ms - 1 for row in rows])
     return {
         "rows": count,

@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.latency.device import Device
 from nas.latency.learning.features import network_features
-from nas.latency.measuring.measure import Measurement
+from nas.latency.measuring.samples import Measurement
 from nas.latency.tables.calibrate import Rows, calibrate
 from nas.latency.tables.interpolation import Interpolation, TableRow
 from nas.latency.tables.proof import Proof

@@ -49,12 +49,13 @@ def pretend_measured(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[str
     """Networks measure `factor` times their multiply-adds / 1e6 ms; returns who was measured."""
     measured: list[str] = []
 
-    def measure(arch: Any, device: Device, seed: int) -> NetworkTime:
+    def measure(archs: Any, device: Device, calm: object, seed: int) -> list[NetworkTime]:
+        (arch,) = archs
         measured.append(arch.id)
         ms = factor * float(arch.macs) / 1e6
-        return NetworkTime(ms, ms, 0.0)
+        return [NetworkTime(ms, ms, 0.0)]
 
-    monkeypatch.setattr("nas.latency.measuring.fresh.measure_arch_fresh", measure)
+    monkeypatch.setattr("nas.latency.measuring.networks.measure_networks", measure)
     return measured
 
 

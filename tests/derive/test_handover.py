@@ -49,12 +49,13 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     slowdown = {SPACE.decode(population[0]).id: 1.3}
     measured: list[str] = []
 
-    def measure(arch: Arch, device: Device, seed: int) -> NetworkTime:
+    def measure(archs: list[Arch], device: Device, calm: object, seed: int) -> list[NetworkTime]:
+        (arch,) = archs
         measured.append(arch.id)
         ms = slowdown.get(arch.id, 1.0) * float(cost(np.array([SPACE.encode(arch, BASE)]))[0])
-        return NetworkTime(ms, ms, 0.0)
+        return [NetworkTime(ms, ms, 0.0)]
 
-    monkeypatch.setattr("nas.latency.measuring.fresh.measure_arch_fresh", measure)
+    monkeypatch.setattr("nas.latency.measuring.networks.measure_networks", measure)
     asked = float(estimates[0])
     budget = Budget(asked, asked, 0.0, *cost.reachable())
 

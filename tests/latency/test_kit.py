@@ -17,10 +17,10 @@ import pytest
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.kits.files import without_weights
 from nas.latency.kits.of_space import import_kit, write_kit
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import to_onnx
+from nas.latency.measuring.weightless import without_weights
 from nas.latency.tables.table import LatencyTable
 from nas.networks.network import Network
 
@@ -91,9 +91,9 @@ def test_import_is_a_direct_build_within_noise(kit: Path, tmp_path: Path) -> Non
     assert table.device == DEVICE
     assert {(r.layer, r.shape) for r in table.rows_} == {(r.layer, r.shape) for r in direct.rows_}
     assert [net["arch"] for net in table.networks] == [net["arch"] for net in direct.networks]
-    pace = table.environment["reference_ms"] / direct.environment["reference_ms"]
     pairs = zip(table.networks, direct.networks, strict=True)
-    ratio = np.array([a["measured_ms"] / b["measured_ms"] for a, b in pairs]) / pace
+    ratio = np.array([a["measured_ms"] / b["measured_ms"] for a, b in pairs])
+    assert table.environment["calm_ms"].keys() == direct.environment["calm_ms"].keys()
     assert 0.2 < np.median(ratio) < 5  # the same unit and the right networks, however busy the machine is
     assert table.proof is not None
     assert LatencyTable.load(table.save(tmp_path / "t.json"), SPACE, DEVICE) == table
@@ -104,6 +104,29 @@ def test_done_kit_is_not_measured_twice(kit: Path) -> None:
     out, _ = measure(kit).communicate()
     assert "is there already" in out
     assert (kit / "results.json").read_bytes() == before
+
+
+def test_results_of_the_scripts_before_this_one_are_read(kit: Path, tmp_path: Path) -> None:
+    """Which measured in one process, beside one reference."""
+    data = {name: json.loads((kit / name).read_text()) for name in ("kit.json", "results.json")}
+    old, results = data["kit.json"], data["results.json"]
+    old.update(version=2, reference=old.pop("references"))
+    for entry in [*old["rows"], *old["networks"]]:
+        del entry["rung"]
+    old["id"] = seal(old, "id")
+    visits = {key: [visit[:3] for visit in turns] for key, turns in results["visits"].items()}
+    results.update(version=2, kit=old["id"], visits=visits)
+    results["digest"] = seal(results, "digest")
+    for name, content in data.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    table = import_kit(tmp_path, SPACE)
+    assert set(table.environment["calm_ms"]) == {"6m"}
+    first = next(iter(visits))
+    results["visits"][first][0] = [1.0, 1.0, 2, 0, 1.0]
+    results["digest"] = seal(results, "digest")
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match="not a time in ms"):
+        import_kit(tmp_path, SPACE)
 
 
 def drop_visits(data: dict) -> None:
@@ -123,10 +146,14 @@ def first_visit(*visit: object):
         ("results.json", lambda d: d["device"].update(threads=2), "the kit is for"),
         ("results.json", lambda d: d["visits"].pop(next(iter(d["visits"]))), "was timed 0 times instead of 2"),
         ("results.json", drop_visits, "was timed 0 times instead of 2"),
-        ("results.json", first_visit(-1.0, 1.0, 2), r"has the visit \[-1.0, 1.0, 2\], not a time in ms"),
-        ("results.json", first_visit(None, 1.0, 2), "not a time in ms"),
-        ("results.json", first_visit(1.0, 1e300, 2), "not a time in ms"),
-        ("results.json", first_visit(1.0, 1.0, "2"), "not a time in ms"),
+        (
+            "results.json",
+            first_visit(-1.0, 1.0, 2, 0, 1.0),
+            r"has the visit \[-1.0, 1.0, 2, 0, 1.0\], not a time in ms",
+        ),
+        ("results.json", first_visit(None, 1.0, 2, 0, 1.0), "not a time in ms"),
+        ("results.json", first_visit(1.0, 1e300, 2, 0, 1.0), "not a time in ms"),
+        ("results.json", first_visit(1.0, 1.0, "2", 0, 1.0), "not a time in ms"),
         ("results.json", first_visit(1.0), "not a time in ms"),
         ("results.json", first_visit(), "not a time in ms"),
         ("results.json", lambda d: d.update(visits=[]), "is incomplete"),
@@ -157,7 +184,7 @@ def test_other_results_are_refused(kit: Path, tmp_path: Path, file: str, change,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("file", ["kit.json", "results.json", "reference.onnx"])
+@pytest.mark.parametrize("file", ["kit.json", "results.json", "networks/reference-120k.onnx"])
 def test_changed_bytes_are_noticed(kit: Path, tmp_path: Path, file: str) -> None:
     """On the device, before anything is measured, and here."""
     copy = tmp_path / "kit"
@@ -167,11 +194,12 @@ def test_changed_bytes_are_noticed(kit: Path, tmp_path: Path, file: str) -> None
     while not chr(content[place]).isdigit():
         place += 1
     (copy / file).write_bytes(content[:place] + (b"1" if content[place] != ord("1") else b"2") + content[place + 1 :])
-    if file != "reference.onnx":
+    if not file.endswith(".onnx"):
         with pytest.raises(ValueError, match="is damaged"):
             import_kit(copy)
     if file != "results.json":
-        (copy / "results.json").unlink()
+        for made in copy.glob("results.json*"):
+            made.unlink()
         done = subprocess.run([sys.executable, "measure.py"], cwd=copy, capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.startswith("Error: ") and "is damaged" in done.stderr and done.stderr.count("\n") == 1

@@ -142,7 +142,7 @@ class SshDevice(TargetDevice):
         with tempfile.TemporaryDirectory(prefix="nas-kit-") as folder:
             kit = write_network_kit(archs, self.key, Path(folder) / "kit", seed=seed)
             Job(self.address, self.folder, kit, self._state(), anew=True, forget=True).run()
-            times = import_network_times(kit, self.key)
+            times = import_network_times(kit, self.key, None if table is None else table.environment.get("calm_ms"))
         return [times[arch.id] for arch in archs]
 
     def _state(self) -> dict[str, Any]:

@@ -60,10 +60,12 @@ class Bench:
         """`entry` as a process of this bench takes it; `build()` gives its module, for inputs of `shape`."""
         if not self.takes_graphs:
             return entry
+        from nas.latency.measuring.weightless import without_weights
         from nas.latency.runtimes.onnxruntime import onnx_model
 
         batch = (self.device.batch_size, *shape)
-        return self.graph(entry, onnx_model(build(), batch, self.device.dtype).SerializeToString(), batch)
+        model = without_weights(onnx_model(build(), batch, self.device.dtype))
+        return self.graph(entry, model.SerializeToString(), batch)
 
     def graph(self, entry: Entry, model: bytes, batch: Sequence[int]) -> Entry:
         """`entry` with its ONNX `model`, whose input has the shape `batch`."""
@@ -112,7 +114,7 @@ def bench(device: Device) -> Iterator[Bench]:
         yield Bench(device, Path(folder))
 
 
-def _importable(arch: Arch) -> list[str]:
+def _importable(arch: Arch) -> tuple[str, ...]:
     """The modules that define the layers of `arch`."""
     for layer in arch.layers:
         if type(layer).__module__ == "__main__":

@@ -2,11 +2,13 @@
 
 A table keeps the calm times that its own times stand at. A network that is measured by itself has no table, and on a
 machine that is busy today they cannot be seen: so they are kept from the calmest measurement so far, one small file for
-each runtime and way of driving it, in the user's cache. Without that folder nothing is remembered.
+each runtime and way of driving it, in the user's cache (`~/.cache/nas`, or `$NAS_CACHE`). Without that folder nothing
+is remembered.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -28,7 +30,11 @@ def remembered(device: Device) -> dict[str, float]:
     path, identity = _place(device)
     try:
         found = read_json(path, "calm speed of this machine")
-        if found["format"] != FORMAT or found["identity"] != plain(identity) or found["digest"] != seal(found, "digest"):
+        if (
+            found["format"] != FORMAT
+            or found["identity"] != plain(identity)
+            or found["digest"] != seal(found, "digest")
+        ):
             return {}
         return {name: float(ms) for name, ms in found["calm_ms"].items() if 0 < ms <= MOST_MS}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -42,10 +48,8 @@ def remember(device: Device, seen: Ladder) -> dict[str, float]:
     if found != known:
         path, identity = _place(device)
         content = {"format": FORMAT, "identity": plain(identity), "calm_ms": found}
-        try:
+        with contextlib.suppress(OSError):
             write_json(path, {**content, "digest": seal(content, "digest")})
-        except OSError:
-            pass
     return found
 
 
@@ -53,5 +57,8 @@ def _place(device: Device) -> tuple[Path, Identity]:
     """Where it is kept, and all that the times depend on."""
     device = dataclasses.replace(device, name=LOCAL)
     identity = {**measured_by(device, here(device)), "references": [arch.id for arch in ladder().values()]}
-    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or str(Path.home() / ".cache")
-    return Path(root) / "nas" / f"calm-{device.key}-{digest(plain(identity))[:8]}.json", identity
+    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
+    cache = Path(next(filter(None, found), Path.home() / ".cache"), "nas")
+    return Path(
+        os.environ.get("NAS_CACHE") or cache
+    ) / f"calm-{device.key}-{digest(plain(identity))[:8]}.json", identity

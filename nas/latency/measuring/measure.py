@@ -77,7 +77,9 @@ def visits_here(workloads: Mapping[str, Copies], device: Device, seed: int, repe
     return visits
 
 
-def measured_here(workloads: Mapping[str, Copies], device: Device, seed: int, repeats: Repeats) -> dict[str, Measurement]:
+def measured_here(
+    workloads: Mapping[str, Copies], device: Device, seed: int, repeats: Repeats
+) -> dict[str, Measurement]:
     """Times of `workloads` in this process, at the calmest speed the reference had meanwhile."""
     with quiet(device):
         visits = visits_here(workloads, device, seed, repeats)

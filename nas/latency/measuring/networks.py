@@ -50,8 +50,8 @@ def _measured(ready: Bench, entries: Sequence[Entry], reference: Ladder | None, 
     rungs = {entry["key"]: entry["rung"] for entry in entries}
     if reference is not None and (missing := sorted(set(rungs.values()) - set(reference))):
         raise ValueError(
-            f"the table has no calm time of the reference {missing[0]}, which this network is compared with; measure it "
-            "again with refresh=true"
+            f"the table has no calm time of the reference {missing[0]}, which this network is compared with; measure "
+            "it again with refresh=true"
         )
     common = ready.common(entries, seed)
 

@@ -48,7 +48,7 @@ class Measurement:
         count = len(times)
         if count == 1:
             times = [calm_ms * visit.ms / visit.reference_ms for visit in visits]
-        quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
+        quartiles = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else [times[0]] * 3
         halves = [statistics.median(times[half::2] or times) for half in (0, 1)]
         return Measurement(
             statistics.median(times) if count > 1 else process_times(visits, calm_ms)[0],

@@ -1,9 +1,9 @@
 """Visits to workloads: interleaved, and each beside a reference.
 
-A process visits every workload a few times, in an order shuffled anew each time. A visit is one untimed call and then a
-few timed ones; its time is the one that a tenth of these stay below, so that what interrupts single calls is left out. A
-reference of about the workload's size runs before and after each stretch of visits: what the machine did to it, it did
-to them. Where a workload was loaded several times, visits take turns among these copies.
+A process visits every workload a few times, in an order shuffled anew each time. A visit is one untimed call and then
+a few timed ones; its time is the one that a tenth of these stay below, so that what interrupts single calls is left
+out. A reference of about the workload's size runs before and after each stretch of visits: what the machine did to it,
+it did to them. Where a workload was loaded several times, visits take turns among these copies.
 
 Part of the script that a kit carries (see `kit_script`).
 """
