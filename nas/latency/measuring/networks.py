@@ -90,4 +90,3 @@ def sampled(keys: set[str], ask: Callable[[Sequence[int], set[str], Record], Non
 def agreed(visits: Sequence[Visit]) -> bool:
     """Whether the processes that made `visits` agree on the time well enough."""
     return Measurement.of(visits, 1.0).error <= AGREED
-

@@ -65,7 +65,6 @@ class Measurement:
         """Standard error of the time, as a share of it: that of a median of normal values with such quartiles."""
         return 1.2533 * self.spread_ms / 0.6745 / max(self.processes, 1) ** 0.5 / self.median_ms
 
-
     def of_network(self) -> NetworkTime:
         """As the time of a network that is measured by itself."""
         return NetworkTime(self.median_ms, self.now_ms, self.spread_ms, self.slowdown, self.processes, self.error)
