@@ -13,13 +13,13 @@ from nas.latency.assemble import assemble
 from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
 from nas.latency.learning.sample import spread_networks
-from nas.latency.measuring.bench import bench
 from nas.latency.measuring.calm import remember
 from nas.latency.measuring.journal import Journal, locked
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.network_time import NOTED
+from nas.latency.measuring.processes.bench import bench
+from nas.latency.measuring.processes.sampling import Group, Record
 from nas.latency.measuring.samples import Measurement, calm_speed, measurements, slowdown
-from nas.latency.measuring.sampling import Group, Record
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
 from nas.latency.tables.origin import LOCAL, here, measured_by

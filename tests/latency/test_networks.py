@@ -14,7 +14,7 @@ from nas.latency.measuring.ladder import ladder, numbers_of, rung_of
 from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.networks import measure_networks, sampled
-from nas.latency.measuring.sampling import PROCESSES
+from nas.latency.measuring.processes.sampling import PROCESSES
 from nas.latency.measuring.visits import Visit
 from search_spaces.families.fbnet import fbnet
 

@@ -21,12 +21,13 @@ from torch import nn
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.one_program import one_program
-from nas.latency.measuring import journal, kit_script, sampling, timing
+from nas.latency.measuring import journal, kit_script, timing
 from nas.latency.measuring import visits as visiting
-from nas.latency.measuring.bench import network_entry, row_entry
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.ladder import ladder
+from nas.latency.measuring.processes import sampling
+from nas.latency.measuring.processes.bench import network_entry, row_entry
 from nas.latency.measuring.samples import Ladder, Measurement, calm_speed, measurements
 from nas.latency.measuring.visits import LEAST_VISITS, Visit, Visits, visit_of
 from nas.latency.measuring.weightless import without_weights

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.measuring.journal import Journal, locked, seal
-from nas.latency.measuring.sampling import MISTAKE, Group, Request, answer_all, ask
+from nas.latency.measuring.processes.sampling import MISTAKE, Group, Request, answer_all, ask
 from nas.latency.measuring.timing import (
     Workload,
     check_threads,

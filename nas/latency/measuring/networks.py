@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nas.latency.device import Device
-from nas.latency.measuring.bench import Bench, Entry, bench
 from nas.latency.measuring.calm import remember
 from nas.latency.measuring.ladder import numbers_of, rung_of
 from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.measuring.processes.bench import Bench, Entry, bench
+from nas.latency.measuring.processes.sampling import PROCESSES, Record, request
 from nas.latency.measuring.samples import Ladder, Measurement, calm_speed, measurements
-from nas.latency.measuring.sampling import PROCESSES, Record, request
 from nas.latency.measuring.visits import Visit, Visits
 from search_spaces.arch import Arch
 

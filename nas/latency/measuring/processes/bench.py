@@ -17,8 +17,8 @@ from torch import nn
 from nas.latency.device import Device, pinned
 from nas.latency.measuring.kit_script import SAMPLE
 from nas.latency.measuring.ladder import ladder, numbers_of, numbers_of_row, rung_of
-from nas.latency.measuring.module_script import FORKS
-from nas.latency.measuring.sampling import Record, Request, ask
+from nas.latency.measuring.processes.module_script import FORKS
+from nas.latency.measuring.processes.sampling import Record, Request, ask
 from nas.latency.runtimes import check_local, runtime_named
 from nas.networks.network import build_network
 from search_spaces.arch import Arch, modules_of
@@ -94,7 +94,7 @@ class Bench:
     def run(self, requests: Sequence[Request], record: Record, pin: bool = False) -> bool:
         """Let processes answer `requests`, one each; returns whether they were bound to one core."""
         found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
-        command = [sys.executable, "-m", "nas.latency.measuring.module_script"]
+        command = [sys.executable, "-m", "nas.latency.measuring.processes.module_script"]
         if self.takes_graphs:
             command = [sys.executable, "-m", "nas.latency.measuring.kit_script", str(self.folder), SAMPLE]
         with pinned(pin, self.device.threads) as bound:  # what they are started by, they inherit

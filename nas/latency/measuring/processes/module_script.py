@@ -1,4 +1,4 @@
-"""A process that measures torch modules: `python -m nas.latency.measuring.module_script`, for runtimes without graphs.
+"""A process that measures torch modules: `python -m nas.latency.measuring.processes.module_script`, for runtimes without graphs.
 
 It imports torch and builds what it is asked for once, and forks a process for each sample, which loads everything anew.
 Where the system cannot fork, it makes one sample, and is started once for each.
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from nas.latency.device import Device
-from nas.latency.measuring.sampling import MISTAKE, Request, answer
+from nas.latency.measuring.processes.sampling import MISTAKE, Request, answer
 from nas.latency.measuring.timing import Workload
 from nas.latency.runtimes import runtime_named
 from nas.networks.network import build_network
