@@ -7,7 +7,7 @@ import pytest
 
 from nas.latency.show import offset_sentence
 from nas.latency.tables.calibrate import Rows, calibrate
-from nas.latency.tables.proof import Errors, Proof
+from nas.latency.tables.proof import Errors, Proof, noise_ceiling
 
 
 def world(networks: int, noise: float, seed: int = 0) -> tuple[Rows, np.ndarray, np.ndarray]:
@@ -107,19 +107,39 @@ def test_the_stated_error_covers_rows_that_had_to_be_raised(seed: int) -> None:
 
 @pytest.mark.parametrize("noise", [0.002, 0.02, 0.2])
 def test_noise_ceiling_is_what_the_truth_reaches(noise: float) -> None:
-    """Mean over many proofs: neither the halves' agreement, which is less, nor 1."""
+    """Mean over many proofs, of ranks and of errors: neither what the halves agree on, which is less, nor all."""
     rng = np.random.default_rng(0)
-    best, reached = [], []
+    best, reached, errors = [], [], []
     for _ in range(200):
         true = rng.uniform(1.0, 2.0, 40)
-        halves = true * (1 + noise * rng.standard_normal((2, 40)))
-        measured = halves.mean(axis=0)
+        halves = true * np.exp(noise * rng.standard_normal((2, 40)))
+        measured = np.sqrt(halves[0] * halves[1])
         proof = Proof.of(true, np.full(40, 1.5), (halves[0], halves[1]), measured, fit_networks=3)
         assert proof.best_tau is not None and proof.ceiling is not None
         best.append(proof.best_tau)
         reached.append(Errors.of(true, measured).kendall_tau)
-        assert proof.best_tau >= proof.ceiling.kendall_tau
+        errors.append((proof.ceiling.mape_percent, Errors.of(true, measured).mape_percent))
     assert np.mean(best) == pytest.approx(np.mean(reached), abs=0.03)
+    assert np.mean(errors, axis=0)[0] == pytest.approx(np.mean(errors, axis=0)[1], rel=0.1)
+
+
+def test_noise_ceiling_by_hand() -> None:
+    """Halves that differ by factors of 1.21 and 1 / 1.21: a timing is off by 10% up or 1 / 11 down."""
+    measured = np.array([1.0, 10.0, 100.0, 1000.0])
+    halves = measured * np.array([1.21, 1, 1, 1.21]), measured * np.array([1, 1.21, 1.21, 1])
+    found = noise_ceiling(halves, measured)
+    assert found.kendall_tau == 1.0
+    assert found.mape_percent == pytest.approx(100 * (1 - 1 / 1.1 + 0.1) / 2)
+
+
+def test_a_table_that_is_better_than_its_noise_ceiling_raises_it() -> None:
+    errors, noise = Errors(2.0, 95, 100, 0.867, 0.9), Errors(4.0, 80, 95, 0.367, 0.5)
+    proof = Proof(16, 24, errors, errors, noise, 0.02, "whole")
+    assert proof.best_tau == 0.867 and not proof.faults
+    assert Proof.from_dict(proof.to_dict()) == proof
+    assert "noise alone" in str(proof.table())
+    with pytest.raises(ValueError, match=r"proof\.footing must be halves or whole"):
+        Proof.from_dict({**proof.to_dict(), "footing": "x"})
 
 
 def test_no_noise_ceiling_is_shown_below_what_the_table_reaches() -> None:

@@ -118,7 +118,15 @@ def fit_predictor(table: LatencyTable) -> LatencyPredictor:
     raw = np.array([net["raw_ms"] for net in held])
     estimates = raw * np.exp(regression.predict(_matrix([net["features"] for net in held])))
     margin = max(0.0, float(np.quantile(truth / estimates - 1, MARGIN_QUANTILE)))
-    proof = Proof(len(held), len(fit), table.proof.raw, Errors.of(estimates, truth), table.proof.ceiling, margin)
+    proof = Proof(
+        len(held),
+        len(fit),
+        table.proof.raw,
+        Errors.of(estimates, truth),
+        table.proof.ceiling,
+        margin,
+        table.proof.footing,
+    )
     return LatencyPredictor(table, best, errors, proof, regression)
 
 

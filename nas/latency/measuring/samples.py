@@ -11,6 +11,7 @@ A machine slowed by a factor slows both x_v and r_v by it, and the time that com
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ class Measurement:
     spread_ms: float
     count: int
     halves_ms: tuple[float, float]
-    now_ms: float
-    slowdown: float
-    processes: int
+    now_ms: float = math.nan
+    slowdown: float = 1.0
+    processes: int = 1
 
     @staticmethod
     def of(visits: Sequence[Visit], calm_ms: float) -> Measurement:

@@ -21,6 +21,21 @@ MIN_TAU_SHARE = 0.95  # of the noise ceiling
 
 MARGIN_QUANTILE = 0.9
 UNRANKED = (math.nan, math.nan)  # rank correlations of a single network
+HALVES, WHOLE = "halves", "whole"  # what the ceiling of a proof is of
+
+
+def noise_ceiling(halves: tuple[Floats, Floats], measured: Floats) -> Errors:
+    """What true times would have against the `measured` ones, by what two `halves` of the timings differ in.
+
+    With independent noise of variance s^2 on the logarithm of a whole timing, a half has 2 s^2, the logarithm d of the
+    ratio of two halves 4 s^2, and d / 2 the s^2 by which a whole timing is off. True times are imitated by the measured
+    ones, drawn together to the spread that is left without the noise, and timings by these times exp(d / 2).
+    """
+    noise = np.log(halves[0] / halves[1]) / 2
+    logs = np.log(measured)
+    kept = max(0.0, 1 - float(np.square(noise).mean()) / max(float(logs.var()), 1e-30)) ** 0.5
+    true = np.exp(logs.mean() + kept * (logs - logs.mean()))
+    return Errors.of(true, true * np.exp(noise))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +75,11 @@ class Errors:
 class Proof:
     """A table against whole networks held out of its calibration.
 
-    `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the same networks timed
-    twice (even against odd rounds; None where each was timed once). `fit_networks` calibrated the table, `networks`
-    proved it. `margin` is the 90% quantile of measured / estimate - 1 over these, at least 0.
+    `raw` are plain sums of isolated times, `calibrated` the table's estimates, `ceiling` the true times as far as noise
+    allows to know them, all against the same measured ones (see `noise_ceiling`; None where each was timed once).
+    `fit_networks` calibrated the table, `networks` proved it. `margin` is the 90% quantile of measured / estimate - 1
+    over these, at least 0. `footing`: what `ceiling` is of; `halves` in proofs of before: one half of the timings
+    against the other, each of them noisier than what the table is compared with.
     """
 
     networks: int
@@ -71,6 +88,7 @@ class Proof:
     calibrated: Errors
     ceiling: Errors | None
     margin: float
+    footing: str = HALVES
 
     @staticmethod
     def of(
@@ -81,8 +99,9 @@ class Proof:
             fit_networks,
             Errors.of(raw, measured),
             Errors.of(calibrated, measured),
-            Errors.of(halves[0], halves[1]),
+            noise_ceiling(halves, measured),
             max(0.0, float(np.quantile(measured / calibrated - 1, MARGIN_QUANTILE))),
+            WHOLE,
         )
 
     @property
@@ -94,9 +113,10 @@ class Proof:
             found.append(f"mean error {fit.mape_percent:.1f}% (gate {MAX_MAPE_PERCENT:g}%)")
         if not fit.within_10_percent >= MIN_WITHIN_10_PERCENT:
             found.append(f"{fit.within_10_percent:.0f}% of networks within 10% (gate {MIN_WITHIN_10_PERCENT:g}%)")
-        gate = MIN_TAU_SHARE * (self.ceiling.kendall_tau if self.ceiling else 1.0)
+        best = self.ceiling.kendall_tau if self.ceiling and self.footing == HALVES else self.best_tau
+        gate = MIN_TAU_SHARE * (1.0 if best is None else best)
         if not fit.kendall_tau >= gate:
-            of = f", {MIN_TAU_SHARE:g} x that of two timings" if self.ceiling else ""
+            of = "" if best is None else f", {MIN_TAU_SHARE:g} x the noise ceiling"
             found.append(f"Kendall tau {fit.kendall_tau:.3f} (gate {gate:.3f}{of})")
         return found
 
@@ -104,13 +124,15 @@ class Proof:
     def best_tau(self) -> float | None:
         """Kendall's tau that true times would have with the measured ones: the noise ceiling of any table.
 
-        From tau of the two halves of the timings, as for normal variables: r = sin(pi tau / 2) of the halves, 2 r /
-        (1 + r) of two whole timings (Spearman-Brown), its root of a whole timing and the truth. None where it is not
-        known: networks timed once, halves that agree on nothing, or an estimate that the table itself exceeds (of few
-        networks, or of halves noisier than the whole).
+        That of the `ceiling`, but no less than the table's own, which shows that as much can be reached. Of a proof by
+        halves from their tau, as for normal variables: r = sin(pi tau / 2) of the halves, 2 r / (1 + r) of two whole
+        timings (Spearman-Brown), its root of a whole timing and the truth. None where it is not known: networks timed
+        once, halves that agree on nothing or on less than the table does.
         """
         if self.ceiling is None or self.ceiling.mape_percent == 0:
             return None
+        if self.footing == WHOLE:
+            return max(self.ceiling.kendall_tau, self.calibrated.kendall_tau)
         halves = math.sin(math.pi / 2 * self.ceiling.kendall_tau)
         if not halves > 0:
             return None
@@ -142,7 +164,7 @@ class Proof:
             for name, e in (
                 ("sum of blocks (raw)", self.raw),
                 ("table (calibrated)", self.calibrated),
-                ("timed twice", self.ceiling),
+                ("timed twice" if self.footing == HALVES else "noise alone", self.ceiling),
             )
             if e is not None
         ]
@@ -162,6 +184,8 @@ class Proof:
             fields.whole(proof.networks, "proof.networks", 1)
             fields.whole(proof.fit_networks, "proof.fit_networks")
             fields.number(proof.margin, "proof.margin", 0.0)
+            if proof.footing not in (HALVES, WHOLE):
+                raise ValueError(f"proof.footing must be {HALVES} or {WHOLE}, got {proof.footing!r}")
             return proof
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a proof of a latency table: {error}") from None

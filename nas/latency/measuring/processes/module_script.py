@@ -1,4 +1,4 @@
-"""A process that measures torch modules: `python -m nas.latency.measuring.processes.module_script`, for runtimes without graphs.
+"""A process that measures torch modules, for runtimes that are not given graphs.
 
 It imports torch and builds what it is asked for once, and forks a process for each sample, which loads everything anew.
 Where the system cannot fork, it makes one sample, and is started once for each.
