@@ -35,7 +35,7 @@ def clock_of(
     estimate = None if cost is None else lambda genotype: float(cost(np.array([genotype]))[0])
     if device is None:
         return Clock(estimate)
-    return Clock(estimate, lambda genotype: device.measure([space.decode(genotype)], table, seed)[0].latency_ms)
+    return Clock(estimate, lambda genotype: device.measure([space.decode(genotype)], table, seed)[0])
 
 
 def derive_probable(
@@ -84,7 +84,13 @@ def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:
 # -- derived.json: what was derived and measured in a run, for its continuation
 
 STORED = {"networks": list[dict], "rounds": int, "identity": dict, "digest": str}
-TIMED = {"genotype": list[int], "estimated_ms": float | None, "measured_ms": float | None}
+TIMED: Schema = {
+    "genotype": list[int],
+    **dict.fromkeys(("estimated_ms", "measured_ms", "now_ms"), float | None),
+    "note": str,
+    "error": float,
+}
+BEFORE = {"now_ms": None, "note": "", "error": 0.0}  # of networks derived before these were kept
 
 
 def derivation_identity(
@@ -153,8 +159,8 @@ def _read_derived(path: Path, space: SearchSpace) -> tuple[Derived, dict[str, An
         stored = read_record(path, "derived networks", STORED)
         if stored.pop("digest") != identity.digest(stored):
             raise ValueError("its content does not match its digest")
-        networks = [record(network, TIMED, "a network") for network in stored["networks"]]
-        timed = (Timed(space.check(n["genotype"]), n["estimated_ms"], n["measured_ms"]) for n in networks)
+        networks = [record({**BEFORE, **network}, TIMED, "a network") for network in stored["networks"]]
+        timed = (Timed(**{**network, "genotype": space.check(network["genotype"])}) for network in networks)
         return Derived(tuple(timed), stored["rounds"]), stored["identity"]
     except ValueError as error:
         raise ValueError(f"{path} does not hold derived networks: {error}; remove it to derive again") from None

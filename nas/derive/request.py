@@ -129,6 +129,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
                 "asked_latency_ms": budgets.latency.asked_ms if budgets.latency else None,
                 "estimated_latency_ms": network.estimated_ms,
                 "measured_latency_ms": network.measured_ms,
+                "latency_now_ms": network.now_ms,
                 "not_measured": request.unmeasured,
                 "asked_macs": budgets.macs,
                 "asked_params": budgets.params,

@@ -2,6 +2,14 @@
 
 What a search and `nas.derive` share. A budget is one on measured time, an estimate is not: a network that measures too
 slow gives way to one estimated lower, and where that went too far down (a measurement was noisy) the way goes back up.
+
+How far down one measured too slow says to go is judged by what is known of its noise: with the measurement m of an
+estimate e, its standard error s, and the error t that the table's margin says estimates have (both as shares),
+
+    slower by   (m / e) ^ (t^2 / (t^2 + s^2))
+
+is the most probable true factor. A certain measurement is taken at its word; one that says less than the estimate moves
+the limit little.
 """
 
 from __future__ import annotations
@@ -13,10 +21,13 @@ import numpy as np
 
 from nas.derive.budget import Budget
 from nas.derive.most_probable import NothingWithin
+from nas.latency.measuring.network_time import NetworkTime
 from nas.terminal.progress import Advance, log, phase
 from search_spaces.space import Genotype
 
 ENOUGH = 0.8  # of the budget: a network below that, after another one missed it, is tried again upwards
+MARGIN_DEVIATIONS = 1.28  # a margin is a 90% quantile of a table's errors
+LEAST_ERROR = 0.02  # of any table's estimates
 CLOSE = 0.01  # estimates known to fit and not to fit that are nearer than this have nothing between them
 
 Propose = Callable[[float, int], Sequence[Genotype]]
@@ -29,16 +40,23 @@ class Clock:
     """The two ways to a network's milliseconds: `estimate` (None: no table), `measure` (None: not on this machine)."""
 
     estimate: Callable[[Genotype], float] | None = None
-    measure: Callable[[Genotype], float] | None = None
+    measure: Callable[[Genotype], NetworkTime] | None = None
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A derived network, its latency estimated and measured (milliseconds; None: not asked)."""
+    """A derived network, its latency estimated and measured (milliseconds; None: not asked).
+
+    `measured_ms` stands at the table's conditions; `now_ms` is what it was at the time, `note` what is to be said of
+    that, and `error` the standard error of the measurement as a share of it.
+    """
 
     genotype: Genotype
     estimated_ms: float | None
     measured_ms: float | None
+    now_ms: float | None = None
+    note: str = ""
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,12 @@ class _Watch:
         genotype = tuple(int(gene) for gene in genotype)
         if genotype not in self.seen:
             estimated = self.clock.estimate(genotype) if self.clock.estimate else None
-            measured = self.clock.measure(genotype) if self.clock.measure else None
-            self.seen[genotype] = Timed(genotype, estimated, measured)
+            time = self.clock.measure(genotype) if self.clock.measure else None
+            measured = time.latency_ms if time else None
+            known = (time.now_ms, time.note, time.error) if time else ()
+            self.seen[genotype] = Timed(genotype, estimated, measured, *known)
+            if time and time.note:
+                log(time.note)
             said = [f"{ms:.4g} ms {how}" for ms, how in ((measured, "measured"), (estimated, "estimated")) if ms]
             self.advance(1, ", ".join(said))
         return self.seen[genotype]
@@ -101,7 +123,8 @@ def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: 
 
     One measured above the budget is derived again with its estimate lowered by the excess. Once one fits, but takes
     less than `ENOUGH` of the budget, the limit is sought by bisection between the highest one known to fit and the
-    lowest estimate known not to. The fastest network seen, where none fits.
+    lowest estimate known not to; where none is known not to, the margin is given up first. The fastest network seen,
+    where none fits.
     """
     limit, high = budget.limit_ms, np.inf
     best: tuple[Timed, float] | None = None
@@ -115,12 +138,17 @@ def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: 
         assert found.estimated_ms is not None and found.measured_ms is not None
         if _fits(found, budget):
             best = (found, limit)
-            if found.measured_ms >= ENOUGH * budget.asked_ms or high - limit <= CLOSE * high or np.isinf(high):
+            if np.isinf(high):
+                if found.measured_ms >= ENOUGH * budget.asked_ms or limit >= (1 - CLOSE) * budget.asked_ms:
+                    break
+                limit = budget.asked_ms
+                continue
+            if found.measured_ms >= ENOUGH * budget.asked_ms or high - limit <= CLOSE * high:
                 break
         else:
             high = min(high, found.estimated_ms)
         if best is None:
-            limit = max(budget.low_ms, min(limit, high) * budget.asked_ms / found.measured_ms)
+            limit = max(budget.low_ms, min(limit, high, (1 - CLOSE) * high, budget.asked_ms / _slower(found, budget)))
             if limit >= high:
                 break
             log(f"measured {found.measured_ms:.4g} ms for {budget.asked_ms:.4g} ms: deriving below {limit:.4g} ms")
@@ -130,6 +158,14 @@ def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: 
     if best is not None:
         return best
     return min(watch.seen.values(), key=lambda timed: timed.measured_ms or 0.0), limit
+
+
+def _slower(found: Timed, budget: Budget) -> float:
+    """How many times slower than estimated a network most probably is that measured too slow."""
+    assert found.estimated_ms is not None and found.measured_ms is not None
+    table = max(budget.margin / MARGIN_DEVIATIONS, LEAST_ERROR)
+    trust = table**2 / (table**2 + found.error**2)
+    return float((found.measured_ms / found.estimated_ms) ** trust)
 
 
 def _further(propose: Propose, watch: _Watch, budget: Budget, limit: float, count: int, rounds: int) -> list[Timed]:

@@ -87,6 +87,8 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "asked_latency_ms": budget.asked_ms if budget else None,
         "estimated_latency_ms": first.estimated_ms,
         "measured_latency_ms": first.measured_ms,
+        "latency_now_ms": first.now_ms,
+        "latency_note": first.note or None,
         "not_measured": why,
         "budget_met": budgets.met(first, arch),
         "limit_latency_ms": budget.limit_ms if budget else None,
@@ -153,6 +155,8 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
     ]
+    if found.get("latency_note"):
+        rows.insert(3, ("", found["latency_note"]))
     if found["estimated_latency_ms"] is not None and found["not_measured"]:
         rows[2] = ("latency measured", f"not measured: {found['not_measured']}")
     asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
