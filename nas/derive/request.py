@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.derive.budget import Budget, count_limits, resolve_budget
 from nas.derive.handover import clock_of
-from nas.derive.setup import BUDGETS, TABLE, DeriveSetup, FinishedSearch
+from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
 from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed
 from nas.derive.within_budget import Clock, Derived
 from nas.latency.tables.table import LatencyTable
@@ -60,7 +60,7 @@ class Request:
         table, cost, budget = None, None, None
         unmeasured: str | None = NOT_ASKED
         if device is not None:
-            table = LatencyTable.load(folder / TABLE, search.archs, device.key)
+            table = LatencyTable.load(search.table, search.archs, device.key)
             cost = table.cost(space)
             unmeasured = device.not_measured(table) if setup.measure else NOT_WANTED
             margin = table.margin if asked.margin is None else asked.margin
@@ -72,7 +72,7 @@ class Request:
         clock = clock_of(space, cost, device if unmeasured is None else None, table, setup.seed)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
         asked_of_all = Asked(budget, wanted.macs, wanted.params)
-        out = _out(folder, setup.out, budget, counts)
+        out = _out(search, setup.out, budget, counts)
         return Request(setup, asked_of_all, (*limits, *counts), cost, clock, unmeasured, out)
 
 
@@ -156,12 +156,13 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     return DerivedNetworks(out, tuple(archs), recipes, tuple(records), tuple(missed))
 
 
-def _out(folder: Path, given: str | None, budget: Budget | None, counts: list[Limit]) -> Path:
-    """Where the networks go: `given`, else a folder in the run that is called after the budget."""
+def _out(search: FinishedSearch, given: str | None, budget: Budget | None, counts: list[Limit]) -> Path:
+    """Where the networks go: `given`, else a folder in the run that is called after the budget, and another device."""
     if given is None:
         parts = [f"{budget.asked_ms:.4g}ms"] if budget else []
         parts += [f"{limit.limit:.0f}{limit.name}" for limit in counts]
-        return folder / "-".join(["derived", *parts])
+        other = [search.device.key.key] if search.device and search.other_table else []
+        return search.folder / "-".join(["derived", *other, *parts])
     if (Path(given) / "config.yaml").exists():
         raise ValueError(f"out={given} is a run directory, whose own arch.json stays; name another folder")
     return Path(given)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from nas.derive import most_probable
 from nas.derive.from_candidates import derive_candidates
+from nas.derive.from_supernet import derive_inherited
 from nas.derive.handover import derive_probable, read_decided, read_probabilities
 from nas.derive.most_probable import Derivation
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
@@ -16,8 +17,12 @@ from search_spaces.space import Genotype
 
 def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
     """Derive, measure, write and show networks. Raises `ValueError` for bad input and where none is within reach."""
-    method = setup.search.method
-    return _derive_supernet(setup) if is_supernet(method) else derive_candidates(setup, cast(CandidateMethod, method))
+    method, elastic = setup.search.method, setup.search.elastic
+    if is_supernet(method):
+        return _derive_supernet(setup)
+    if elastic is not None:
+        return derive_inherited(setup, cast(CandidateMethod, method), elastic)
+    return derive_candidates(setup, cast(CandidateMethod, method))
 
 
 def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:

@@ -21,7 +21,10 @@ TYPES: dict[str, Any] = {
     "count": (int, 1),
     "use": (float, 0, 1),
     "measure": bool,
+    "candidates": (int, 0),
+    "train.epochs": (int, 0),
     "seed": int,
+    "tables": str,
     "out": str | None,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from nas.derive.budget import BudgetRequest
 from nas.derive.settings import check_budget
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
+from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Method, is_supernet
+from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
+from nas.methods.elastic.pretraining import SUPERNET
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from search_spaces.recipe import Recipe
@@ -24,6 +28,7 @@ from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", "macs", "params")
 TABLE = "table.json"  # of a run directory
+CANDIDATES = "nas.methods.candidates.loop.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
     **dict.fromkeys(("latency_ms", "fraction"), float | None),
@@ -32,11 +37,29 @@ BUDGET: Schema = {
 
 
 @dataclass(frozen=True)
+class ElasticRun:
+    """How candidates of a search inherited: from the checkpoint `supernet`; see `CandidateSettings` for the others."""
+
+    supernet: Path
+    validation_fraction: float
+    statistics: int
+
+    @classmethod
+    def of(cls, folder: Path, settings: CandidateSettings) -> ElasticRun | None:
+        """Of the run in `folder`; None where its candidates were trained."""
+        if settings.scorer != "elastic":
+            return None
+        supernet = Path(settings.supernet or folder) / SUPERNET
+        return cls(supernet, settings.validation_fraction, settings.statistics)
+
+
+@dataclass(frozen=True)
 class FinishedSearch:
     """A search that ended in `folder`: what it searched, how, and under which `budget` (its own, not a new one).
 
     `space`: for methods that train candidates a `JointSpace`, for supernets that of archs alone. `device`: whose table
-    the run has; None where it has none. `data`: the card of its images, or a data set in memory.
+    the run has; None where it has none. `data`: the card of its images, or a data set in memory. `elastic`: how its
+    candidates inherited, where they did. `other_table`: of a `device` that is another than the run's.
     """
 
     folder: Path
@@ -47,6 +70,26 @@ class FinishedSearch:
     data: Mapping[str, Any] | ImageData
     budget: BudgetRequest
     seed: int
+    elastic: ElasticRun | None = None
+    other_table: Path | None = None
+
+    @property
+    def table(self) -> Path:
+        """Where the table of `device` lies."""
+        return self.other_table or self.folder / TABLE
+
+    def on(self, device: TargetDevice, tables: str) -> FinishedSearch:
+        """This search asked about `device`: as it is where its table is that device's, else with a table of it.
+
+        That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run.
+        """
+        own = self.folder / TABLE
+        if own.exists() and LatencyTable.load(own).device == device.key:
+            return dataclasses.replace(self, device=device.of_run(own))
+        path = self.folder / "tables" / f"{device.key.key}.json"
+        if not path.exists():
+            device.table(self.archs, tables).save(path)
+        return dataclasses.replace(self, device=device.of_run(path), other_table=path)
 
     @property
     def archs(self) -> SearchSpace:
@@ -65,6 +108,7 @@ class FinishedSearch:
         record(settings["budget"], BUDGET, f"{where}: budget")
         method = cards.given(config["method"], "method")
         recipe: Recipe | None = cards.given(config["recipe"], "recipe") if config.get("recipe") else None
+        elastic: ElasticRun | None = None
         if is_supernet(method):
             source = DataSource(config["data"])
             data = source.load(resolution_of(config["space"]) or source.resolution)
@@ -72,6 +116,8 @@ class FinishedSearch:
         else:
             recipe = cards.given(config["recipe"], "recipe")
             space = Problem.from_config(config, recipe).space
+            asked = cards.build({"_target_": CANDIDATES, **config.get("search", {})}, "search", {})
+            elastic = ElasticRun.of(folder, asked)
         return cls(
             folder,
             space,
@@ -81,6 +127,7 @@ class FinishedSearch:
             config["data"],
             BudgetRequest(**{name: config["budget"].get(name) for name in BUDGETS}),
             settings["seed"] or 0,
+            elastic,
         )
 
 
@@ -89,7 +136,8 @@ class DeriveSetup:
     """Networks asked of `search`: `count`, within `budget` (none: its own), best first, written to `out`.
 
     `mode` and `use`: see `nas.derive.most_probable.derive`. `measure`: time them on this machine, where the table is of
-    it. `seed`: of sampling and of the order of timings.
+    it. `seed`: of sampling and of the order of timings. Of searches whose candidates inherit, `candidates` more are
+    scored, and the networks fine-tuned for `epochs`.
     """
 
     search: FinishedSearch
@@ -100,12 +148,22 @@ class DeriveSetup:
     measure: bool
     seed: int
     out: str | None
+    candidates: int = 32
+    epochs: int = 0
 
     def __post_init__(self) -> None:
         check_budget(self.budget.latency_ms)
+        if self.epochs and self.search.elastic is None:
+            raise ValueError(
+                "train.epochs fine-tunes weights that are inherited, and this run has none: it is one of "
+                "search.scorer=elastic that has; train its archs with python -m nas.train"
+            )
 
     @classmethod
     def from_config(cls, search: FinishedSearch, config: Mapping[str, Any]) -> DeriveSetup:
         """What the settings of `conf/derive.yaml` ask of `search`."""
         names = ("mode", "count", "use", "measure", "seed", "out")
-        return cls(search, BudgetRequest(**config["budget"]), *(config[name] for name in names))
+        given = {name: config[name] for name in (*names, "candidates")}
+        if config.get("device"):
+            search = search.on(devices.given(config["device"]), config["tables"])
+        return cls(search, BudgetRequest(**config["budget"]), epochs=config["train"]["epochs"], **given)

@@ -10,8 +10,9 @@ from typing import Any
 
 from nas.data import ImageData
 from nas.derive.most_probable import SINGLE
-from nas.derive.setup import FinishedSearch
+from nas.derive.setup import ElasticRun, FinishedSearch
 from nas.derive.verdict import say_missed
+from nas.methods.base import is_supernet
 from nas.networks.network import FlatNetwork, Network
 from nas.search.found import Found
 from nas.search.pricing import Prices
@@ -62,6 +63,7 @@ class SearchOutcome:
             data=setup.problem.source.card,
             budget=setup.budget,
             seed=setup.seed,
+            elastic=None if is_supernet(setup.method) else ElasticRun.of(self.run_dir, setup.candidates),
         )
 
 

@@ -56,6 +56,9 @@ class DeriveKeywords(TypedDict, total=False):
     count: int
     use: float
     measure: bool
+    candidates: int
+    train: Mapping[str, Any]
+    tables: str | Path
     seed: int
     out: str | Path
     space: Any

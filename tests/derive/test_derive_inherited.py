@@ -1,0 +1,124 @@
+"""`nas.derive` on a run whose candidates inherit: networks with weights, for other budgets and another device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nas
+from nas.derive.__main__ import main
+from nas.latency.device import Device
+from nas.latency.tables.table import LatencyTable, Row, entries
+from nas.methods.elastic import pretraining
+from search_spaces.families.single_path import single_path
+from search_spaces.space import SearchSpace
+
+SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8"]
+PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=100"]
+SEARCH = [*SPACE, "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3", "recipe.batch_size=256"]
+ARCHS = single_path(8, 10, 1, width=0.25, head_channels=32)
+
+
+def table_of(space: SearchSpace, name: str, path: Path, ms_per_mac: float, ms_per_layer: float) -> Path:
+    """The file of a made-up table of another device."""
+    priced = [(layer, shape, ms_per_mac * layer.cost(shape).macs + ms_per_layer) for layer, shape in entries(space)]
+    rows = tuple(Row(layer, shape, ms, 0.0, 10, ms) for layer, shape, ms in priced)
+    LatencyTable(space.name, Device(name), rows, 0.0, None).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("derive")
+    phone = table_of(ARCHS, "phone", folder / "phone.json", 1e-6, 0.001)
+    nas.run_search(
+        overrides=[*SEARCH, "method=random", "device=table", f"device.file={phone}", f"run_dir={folder / 'run'}"]
+    )
+    return folder / "run"
+
+
+def derived(run: Path, *settings: str, out: Path) -> list[dict[str, Any]]:
+    main([f"run={run}", "candidates=2", f"out={out}", *settings])
+    found: list[dict[str, Any]] = json.loads((out / "derived.json").read_text())
+    return found
+
+
+def test_another_budget_gives_networks_with_weights(run: Path, tmp_path: Path) -> None:
+    low, high = LatencyTable.load(run / "table.json").cost(ARCHS).reachable()
+    limit = low + 0.4 * (high - low)
+    first, second = derived(run, f"budget.latency_ms={limit}", "count=2", out=tmp_path / "out")
+    assert first["estimated_latency_ms"] <= limit and second["estimated_latency_ms"] <= limit
+    assert first["score"] >= second["score"] and first["score_is"] == "validation accuracy with inherited weights"
+    supernet, _ = pretraining.load(run / pretraining.SUPERNET, ARCHS)
+    for record, folder in ((first, "model"), (second, "model-2")):
+        model = nas.create_model(tmp_path / "out" / folder)
+        alone = supernet.extract(ARCHS.decode(record["genotype"]))
+        for mine, theirs in zip(alone.parameters(), model.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+        evaluated = nas.evaluate_model(tmp_path / "out" / folder, data={"resolution": 8}, measure=False)
+        assert evaluated.result["top1_percent"] == pytest.approx(record["top1_percent"])
+    again = derived(run, f"budget.latency_ms={limit}", "count=2", out=tmp_path / "again")
+    assert again == [first, second]
+
+
+def test_new_candidates_are_scored_where_none_was_within(run: Path, tmp_path: Path) -> None:
+    cost = LatencyTable.load(run / "table.json").cost(ARCHS)
+    low, high = cost.reachable()
+    trials = json.loads((run / "trials.json").read_text())
+    records = trials["trials"] if isinstance(trials, dict) else trials
+    genotypes = [record["genotype"] for record in records]
+    limit = low + 0.05 * (high - low)
+    assert (cost(np.array(genotypes)) > limit).all()
+    (record,) = derived(run, f"budget.latency_ms={limit}", out=tmp_path / "out")
+    assert record["genotype"] not in genotypes and record["estimated_latency_ms"] <= limit
+
+
+def test_another_device_by_its_table(run: Path, tmp_path: Path) -> None:
+    board = table_of(ARCHS, "board", tmp_path / "board.json", 1e-7, 0.01)
+    before, low = board.read_bytes(), LatencyTable.load(board).cost(ARCHS).reachable()[0]
+    settings = ["device=table", f"device.file={board}", f"budget.latency_ms={1.4 * low}"]
+    (record,) = derived(run, *settings, out=tmp_path / "out")
+    own = LatencyTable.load(run / "table.json").cost(ARCHS)
+    other = LatencyTable.load(board).cost(ARCHS)
+    assert record["estimated_latency_ms"] == pytest.approx(float(other(record["genotype"])[0]))
+    assert record["estimated_latency_ms"] != pytest.approx(float(own(record["genotype"])[0]))
+    assert board.read_bytes() == before and LatencyTable.load(run / "table.json").device == Device("phone")
+    assert record["measured_latency_ms"] is None and record["not_measured"]
+
+
+def test_fine_tuning_goes_on_where_it_was_interrupted(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ["train.epochs=2", "candidates=1"]
+    (expected,) = derived(run, *settings, out=tmp_path / "whole")
+    from nas.train import training
+
+    epoch = training._Training.epoch
+
+    def dies(self: Any, number: int, on_step: Any) -> float:
+        if number == 1:
+            raise KeyboardInterrupt
+        return epoch(self, number, on_step)
+
+    monkeypatch.setattr(training._Training, "epoch", dies)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        derived(run, *settings, out=tmp_path / "part")
+    assert (tmp_path / "part" / "checkpoints" / "train.pt").exists()
+    monkeypatch.setattr(training._Training, "epoch", epoch)
+    assert derived(run, *settings, out=tmp_path / "part") == [expected]
+    assert expected["fine_tuned_epochs"] == 2
+
+
+def test_runs_without_inherited_weights_are_not_fine_tuned(tmp_path: Path) -> None:
+    from nas.derive.setup import DeriveSetup, FinishedSearch
+
+    search = FinishedSearch(tmp_path, ARCHS, None, None, None, {}, None, 0)  # type: ignore[arg-type]
+    from nas.derive.budget import BudgetRequest
+
+    with pytest.raises(ValueError, match="train.epochs fine-tunes weights that are inherited"):
+        DeriveSetup(search, BudgetRequest(None, None, None, None, None, 0.0, 1), None, 1, 0.9, False, 0, None, epochs=1)
