@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -22,6 +23,7 @@ from nas.latency.measuring.processes.sampling import Group, Record
 from nas.latency.measuring.samples import Measurement, calm_speed, measurements, slowdown
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
+from nas.latency.tables.fall_backs import fallen_back
 from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
@@ -112,7 +114,7 @@ def _build(
         "held_out_networks": effort.held_out_networks,
         **speed,
     }
-    return assemble(
+    table = assemble(
         space.name,
         device,
         {row: times["row:" + row_key(*row)] for row in rows},
@@ -120,6 +122,7 @@ def _build(
         environment,
         len(all_entries(space)) - len(rows),
     )
+    return dataclasses.replace(table, fell_back=fallen_back(held_out or fit, device))
 
 
 def _times(visits: Visits, rungs: dict[str, str], device: Device) -> tuple[dict[str, Measurement], dict[str, Any]]:

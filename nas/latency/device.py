@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -23,6 +23,8 @@ class Device:
     `name` is free (`local` is the machine we run on); `runtime` executes networks; `dtype` is the arithmetic;
     `batch_size` images are processed per call, and every time is the time of one such call in milliseconds;
     `threads` is the number of CPU threads the runtime may use; `processor` is `cpu` or `cuda`.
+
+    `python` is no part of the key: the interpreter that has the runtime installed, where it is not this one.
     """
 
     name: str = "local"
@@ -31,16 +33,19 @@ class Device:
     batch_size: int = 1
     threads: int = 1
     processor: str = "cpu"
+    python: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        for field in ("name", "runtime", "dtype", "processor"):  # all of them are parts of file names
-            value = getattr(self, field)
+        for name in ("name", "runtime", "dtype", "processor"):  # all of them are parts of file names
+            value = getattr(self, name)
             if not isinstance(value, str) or not NAME.fullmatch(value):
-                raise ValueError(f"device {field} must be letters, digits, '_' and '.', got {value!r}")
-        for field in ("batch_size", "threads"):
-            value = getattr(self, field)
+                raise ValueError(f"device {name} must be letters, digits, '_' and '.', got {value!r}")
+        for name in ("batch_size", "threads"):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"device {field} must be a whole number >= 1, got {value!r}")
+                raise ValueError(f"device {name} must be a whole number >= 1, got {value!r}")
+        if self.python is not None and (not isinstance(self.python, str) or not self.python):
+            raise ValueError(f"device python must be the path of a Python interpreter, got {self.python!r}")
 
     @property
     def key(self) -> str:
@@ -52,17 +57,29 @@ class Device:
         return self.key
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """The key as plain data: what tables, kits and identities hold. Files name no interpreter."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "python"}
 
     @staticmethod
     def from_dict(data: Any) -> Device:
-        names = {field.name for field in dataclasses.fields(Device)}
+        names = {field.name for field in dataclasses.fields(Device)} - {"python"}
         if not isinstance(data, dict) or set(data) != names:
             raise ValueError(f"a device is an object with {', '.join(sorted(names))}, got {data!r}")
         for name in ("name", "runtime", "dtype", "processor"):
             if not isinstance(data[name], str):
                 raise ValueError(f"device {name} must be a string, got {data[name]!r}")
         return Device(**data)
+
+    def to_request(self) -> dict[str, Any]:
+        """The key and the interpreter: what a process that measures for us is told."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_request(data: Any) -> Device:
+        """What `to_request` gave; not for files, which must not name programs to run."""
+        return dataclasses.replace(
+            Device.from_dict({k: v for k, v in data.items() if k != "python"}), python=data["python"]
+        )
 
 
 def version(package: str) -> str | None:

@@ -212,9 +212,14 @@ def _proof(table: LatencyTable | None) -> str:
     kind = "poor" if table.proof.faults else "good"
     return (
         f"<h2>Can the latency table be trusted?</h2><p>On whole networks it had not seen: "
-        f"<span class='verdict {kind}'>{escape(table.proof.sentence())}</span>.</p>"
+        f"<span class='verdict {kind}'>{escape(table.proof.sentence())}</span>.</p>{_fell_back(table)}"
         f"<div class='charts'>{plot}<div class='panel'><table><tr>{head}</tr>{body}</table></div></div>"
     )
+
+
+def _fell_back(table: LatencyTable) -> str:
+    said = table.fell_back.sentence() if table.fell_back is not None else ""
+    return f"<p>{escape(said)}.</p>" if said else ""
 
 
 def _repeat(config: dict[str, Any], environment: dict[str, Any]) -> str:

@@ -51,6 +51,9 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
             f"{where}{named}: which no card of this installation names; a run directory runs no code of its own, so "
             f"give your cards again: --config-dir FOLDER {again}"
         )
+    device = stored.get("device")
+    if isinstance(device, DictConfig) and "python" in device and "host" not in device:
+        device.python = None  # which program runs on this machine is said by the command line alone
     OmegaConf.set_struct(stored, True)
     return stored
 

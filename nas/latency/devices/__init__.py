@@ -14,7 +14,7 @@ __all__ = ["TargetDevice", "device_of", "given"]
 
 def device_of(found: Device | TargetDevice) -> TargetDevice:
     """A device as it comes; of the key of a table (`Device`) this machine, which measures for it."""
-    return LocalDevice(**found.to_dict()) if isinstance(found, Device) else found
+    return LocalDevice(**found.to_request()) if isinstance(found, Device) else found
 
 
 def given(value: Any) -> TargetDevice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalDevice(TargetDevice):
-    """This machine; the fields are those of the key of its tables (`nas.latency.device.Device`).
+    """This machine; the fields are those of the key of its tables (`nas.latency.device.Device`), and the interpreter
+    that has the runtime installed where it is not this one.
 
     Under a `name` other than `local` it also stands for the device whose table lies in the folder of tables by that
     name, measured elsewhere: that is used as it is, and nothing is measured.
@@ -34,6 +35,7 @@ class LocalDevice(TargetDevice):
     batch_size: int = 1
     threads: int = 1
     processor: str = "cpu"
+    python: str | None = None
 
     def __post_init__(self) -> None:
         _ = self.key  # its fields are checked
@@ -69,7 +71,7 @@ class LocalDevice(TargetDevice):
         """But for those of `local` that another machine measured."""
         from nas.latency.tables.origin import LOCAL
 
-        found = super().tables_in(folder)
+        found = {path: self._here(table) for path, table in super().tables_in(folder).items()}
         for path, table in found.items() if self.name == LOCAL else ():
             if not table.is_of_this_machine:
                 log(f"{path} is left out, as it is not of this machine as it is now: {table.elsewhere}")
@@ -82,9 +84,14 @@ class LocalDevice(TargetDevice):
 
         if table is None:
             return not_this_machine(self.key)
-        if table.is_of_this_machine:
+        ours = self._here(table)
+        if ours.is_of_this_machine:
             return None
-        return f"the table of {table.device.key} is not of this machine as it is now ({table.elsewhere})"
+        return f"the table of {table.device.key} is not of this machine as it is now ({ours.elsewhere})"
+
+    def _here(self, table: LatencyTable) -> LatencyTable:
+        """`table` as one of this machine: a file does not name the interpreter that has its runtime."""
+        return replace(table, device=self.key) if self.python is not None and table.device == self.key else table
 
     def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
         """By processes of their own: one that has trained measures slower, and each has its own luck."""

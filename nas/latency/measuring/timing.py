@@ -80,10 +80,13 @@ def image(shape: tuple[int, ...]) -> np.ndarray:
 def onnx_workload(
     model: bytes | str, shape: tuple[int, ...], threads: int, processor: str, in_calling_thread: bool
 ) -> Workload:
-    """An ONNX model under ONNX Runtime: full graph optimisation, bound buffers, so that only execution is timed.
+    """An ONNX model under ONNX Runtime, to be timed (see `onnx_session`). `in_calling_thread`: see `timed`."""
+    session, binding = onnx_session(model, shape, threads, processor)
+    return timed(lambda: session.run_with_iobinding(binding), in_calling_thread)
 
-    `in_calling_thread`: see `timed`.
-    """
+
+def onnx_session(model: bytes | str, shape: tuple[int, ...], threads: int, processor: str) -> tuple[Any, Any]:
+    """An ONNX model under ONNX Runtime: full graph optimisation, bound buffers, so that only execution is timed."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -96,7 +99,7 @@ def onnx_workload(
     binding = session.io_binding()
     binding.bind_cpu_input("input", image(shape))
     binding.bind_output("output", "cpu")
-    return timed(lambda: session.run_with_iobinding(binding), in_calling_thread)
+    return session, binding
 
 
 def capacity() -> int:

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from nas.latency.device import Device, version
+from nas.latency.device import Device
 from nas.latency.measuring.timing import check_threads, machine
 from nas.latency.runtimes.base import Runtime
 
@@ -34,28 +34,20 @@ def runtime_named(name: str) -> Runtime:
 
 def check_offered(device: Device) -> None:
     """Raise `ValueError` where the runtime of `device` has no such arithmetic or processor, on whatever machine."""
-    runtime = runtime_named(device.runtime)
-    for what, value, known in (
-        ("dtype", device.dtype, runtime.dtypes),
-        ("processor", device.processor, runtime.processors),
-    ):
-        if value not in known:
-            raise ValueError(f"runtime {runtime.name} does not measure {what}={value}; one of {', '.join(known)}")
+    runtime_named(device.runtime).check_offered(device)
 
 
 def check_local(device: Device) -> None:
     """Raise `ValueError` where this machine cannot measure for `device`: its runtime, dtype, processor or threads."""
     check_offered(device)
-    if device.processor == "cuda":
-        runtime_named(device.runtime).require_cuda()
+    runtime_named(device.runtime).check(device)
     check_threads(device.threads)
 
 
 def environment(device: Device) -> dict[str, Any]:
     """Where and with what a table is measured: what a reader needs to judge or repeat it."""
     known = device.runtime in (*NAMES, *_OWN)  # a table may be of a runtime that is not among ours
-    packages = runtime_named(device.runtime).packages if known else ()
-    found = {**machine(), **{name: version(name) for name in packages}}
+    found = {**machine(), **(runtime_named(device.runtime).versions(device) if known else {})}
     if device.processor == "cuda":
         import torch
 

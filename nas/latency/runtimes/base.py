@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nas.latency.device import Device
-from nas.latency.measuring.timing import Copies
+import numpy as np
+
+from nas.latency.device import Device, version
+from nas.latency.elsewhere import client
+from nas.latency.graphs.stand_in import stand_in
+from nas.latency.measuring.timing import Copies, timed
+from nas.latency.placement import Placement
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that a runtime needs: how it is imported, what pip calls it, and the least version that serves."""
+
+    module: str
+    pip: str
+    least: str = "0"
+
+    def fault(self) -> str | None:
+        """Why it does not serve here; None where it does."""
+        if importlib.util.find_spec(self.module) is None:
+            return f"{self.pip} is not installed"
+        found = version(self.pip)
+        if found is not None and _numbers(found) < _numbers(self.least):
+            return f"{self.pip} {found} is too old"
+        return None
+
+    @property
+    def requirement(self) -> str:
+        return self.pip if self.least == "0" else f"'{self.pip}>={self.least}'"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text.split("+")[0].split(".dev")[0])[:3])
 
 
 class Runtime(ABC):
     """Something that executes networks on this machine; `device.runtime` names it.
 
     `dtypes` is the arithmetic it offers (`device.dtype`), `processors` where it runs, `packages` those whose versions a
-    table records. `computes_in_caller`: with one thread on a CPU, all of a call is computed in the thread that calls,
-    so that the time in which the system took the core away may be left out (see `timing.timed`).
+    table records, `identified_by` (of them; by default the one it is called after) those that times depend on, `needs`
+    those that are not installed with us. `computes_in_caller`: with one thread on a CPU, all of a call is computed in
+    the thread that calls, so that the time in which the system took the core away may be left out (see `timing.timed`).
     """
 
     name: ClassVar[str]
     dtypes: ClassVar[Sequence[str]]
     processors: ClassVar[Sequence[str]] = ("cpu",)
     packages: ClassVar[Sequence[str]] = ("torch",)
+    identified_by: ClassVar[Sequence[str]] = ()
+    needs: ClassVar[Sequence[Package]] = ()
     computes_in_caller: ClassVar[bool] = False
+    largest_batch: ClassVar[int | None] = None
 
     @abstractmethod
     def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
         """`module` in eval mode, loaded `count` times to run on inputs of `shape` (batch, channels, height, width)."""
+
+    def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
+        """Where the operators of `module` run when it is loaded; by default a runtime runs all as it was asked to."""
+        return Placement()
 
     def require_cuda(self) -> None:
         """Raise `ValueError` with the way out where this machine has no GPU; needed where `cuda` is a processor."""
@@ -41,3 +85,146 @@ class Runtime(ABC):
     def in_calling_thread(self, device: Device) -> bool:
         """Whether a call for `device` is computed by its caller alone."""
         return self.computes_in_caller and device.processor == "cpu" and device.threads == 1
+
+    def check(self, device: Device) -> None:
+        """Raise `ValueError` where it cannot measure for `device` in this interpreter, naming the way out."""
+        if device.python is not None:
+            raise ValueError(
+                f"runtime {self.name} is given torch modules, which live in this interpreter alone: leave out "
+                "device.python, or take a runtime that is given graphs (docs/runtimes.md)"
+            )
+        self.check_here(device)
+
+    def check_offered(self, device: Device) -> None:
+        """Raise `ValueError` where it has no such arithmetic, processor or batches, on whatever machine."""
+        for what, value, known in (
+            ("dtype", device.dtype, self.dtypes),
+            ("processor", device.processor, self.processors),
+        ):
+            if value not in known:
+                raise ValueError(f"runtime {self.name} does not measure {what}={value}; one of {', '.join(known)}")
+        if self.largest_batch is not None and device.batch_size > self.largest_batch:
+            raise ValueError(
+                f"runtime {self.name} takes at most {self.largest_batch} image a call, got device.batch_size="
+                f"{device.batch_size}; set device.batch_size={self.largest_batch}"
+            )
+
+    def check_here(self, device: Device) -> None:
+        """As `check`, in the interpreter in which the runtime runs."""
+        faults = {package: fault for package in self.needs if (fault := package.fault())}
+        if faults:
+            pip = "pip" if device.python is None else f"{sys.executable} -m pip"
+            line = f"{pip} install {' '.join(package.requirement for package in faults)}"
+            other = "" if device.python else ", here or into another environment, named by device.python=<its python>"
+            raise ValueError(f"runtime {self.name}: {'; '.join(faults.values())}; {line}{other}")
+        if device.processor == "cuda":
+            self.require_cuda()
+
+    def versions(self, device: Device) -> dict[str, Any]:
+        """The versions that a table records, and under the runtime's own name what identifies it."""
+        return self.versions_here()
+
+    def versions_here(self) -> dict[str, Any]:
+        found = {name: version(name) for name in self.packages}
+        named = self.identified_by or (self.name,)
+        own = found.get(named[0]) if len(named) == 1 else ", ".join(f"{name} {found.get(name)}" for name in named)
+        return {**found, self.name: own}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A network loaded to run on the image of `timing.image`.
+
+    `run` computes it once; `output` gives what the last run computed, (batch, ...); `placement` where it computed it.
+    """
+
+    run: Callable[[], Any]
+    output: Callable[[], np.ndarray]
+    placement: Callable[[], Placement] = Placement
+
+
+class SessionRuntime(Runtime):
+    """A runtime that is told by its sessions."""
+
+    @abstractmethod
+    def sessions(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Sequence[Session]:
+        """`module`, loaded `count` times in this interpreter."""
+
+    def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
+        in_caller = self.in_calling_thread(device)
+        return [timed(session.run, in_caller) for session in self.sessions(module, shape, device, count)]
+
+    def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
+        return self.sessions(module, shape, device, 1)[0].placement()
+
+    def output(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> np.ndarray:
+        """What the loaded `module` computes of `timing.image(shape)`."""
+        (session,) = self.sessions(module, shape, device, 1)
+        session.run()
+        return session.output()
+
+
+class GraphRuntime(SessionRuntime):
+    """A runtime that is given an ONNX graph, and therefore runs in any interpreter: in that of `device.python`.
+
+    `weights_matter`: it is given the weights themselves. Where preparing takes so long that what was prepared is kept,
+    it is timed with stand-ins, which are the same for all networks of one shape.
+    """
+
+    weights_matter: ClassVar[bool] = True
+
+    @abstractmethod
+    def open(self, graph: bytes, shape: tuple[int, ...], device: Device, count: int) -> Sequence[Session]:
+        """The ONNX model `graph`, whose input `input` has `shape`, loaded `count` times in this interpreter."""
+
+    def graph(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> bytes:
+        return onnx_model(module, shape, device.dtype).SerializeToString()
+
+    def _timed_graph(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> bytes:
+        graph = self.graph(module, shape, device)
+        return graph if self.weights_matter else stand_in(graph)
+
+    def sessions(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Sequence[Session]:
+        return self.open(self.graph(module, shape, device), shape, device, count)
+
+    def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
+        graph = self._timed_graph(module, shape, device)
+        if device.python is not None:
+            return client.load(device, type(self).__module__, graph, shape, count)
+        in_caller = self.in_calling_thread(device)
+        return [timed(session.run, in_caller) for session in self.open(graph, shape, device, count)]
+
+    def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
+        graph = self._timed_graph(module, shape, device)
+        if device.python is not None:
+            return client.placement(device, type(self).__module__, graph, shape)
+        return self.open(graph, shape, device, 1)[0].placement()
+
+    def output(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> np.ndarray:
+        if device.python is None:
+            return super().output(module, shape, device)
+        return client.output(device, type(self).__module__, self.graph(module, shape, device), shape)
+
+    def check(self, device: Device) -> None:
+        if device.python is None:
+            self.check_here(device)
+        else:
+            client.check(device, type(self).__module__)
+
+    def versions(self, device: Device) -> dict[str, Any]:
+        return self.versions_here() if device.python is None else client.versions(device, type(self).__module__)
+
+
+def onnx_model(module: nn.Module, shape: tuple[int, ...], dtype: str) -> onnx.ModelProto:
+    """The graph that runtimes are given for `module` on inputs of `shape` (batch first) in the arithmetic `dtype`.
+
+    Eight bits are written into the graph; narrower floats are the runtime's own affair.
+    """
+    from nas.latency.measuring.onnx_graph import to_onnx
+
+    model = to_onnx(module, shape)
+    if dtype == "int8":
+        from nas.latency.measuring.quantize import quantize
+
+        return quantize(model, shape)
+    return model

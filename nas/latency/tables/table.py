@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nas.latency.device import Device
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.visits import MOST_MS
+from nas.latency.placement import Placement
 from nas.latency.tables import fields
 from nas.latency.tables.interpolation import Interpolation, anchors
 from nas.latency.tables.origin import elsewhere
@@ -95,7 +96,8 @@ class LatencyTable:
     `offset_ms` is the part of a network's time that belongs to no layer; below 0 it is what layers save together.
     `calibration` says how the rows were corrected, `networks` lists every whole network timed (for the scatter plot),
     `environment` where it happened. `interpolation`: what is known of the rows between the measured ones; None where
-    all rows are measured.
+    all rows are measured. `fell_back`: operators of its whole networks that ran otherwise than asked; None where nobody
+    looked.
     """
 
     space: str
@@ -107,6 +109,7 @@ class LatencyTable:
     networks: tuple[dict[str, Any], ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
     interpolation: dict[str, float] | None = None
+    fell_back: Placement | None = None
 
     @cached_property
     def _between(self) -> Interpolation:
@@ -213,6 +216,7 @@ class LatencyTable:
             ],
             "networks": list(self.networks),
             **({} if self.interpolation is None else {"interpolation": self.interpolation}),
+            **({} if self.fell_back is None else {"fell_back": self.fell_back.to_dict()}),
         }
         return {**data, "digest": seal(data, "digest")}
 
@@ -228,6 +232,8 @@ class LatencyTable:
             table = LatencyTable.from_dict(data)
             if space is not None:
                 table.check(space, device)
+            if device is not None and table.device == device:
+                table = dataclasses.replace(table, device=device)  # with the interpreter, which no file names
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         return table
@@ -266,6 +272,7 @@ class LatencyTable:
                 tuple(fields.network(i, network) for i, network in enumerate(networks)),
                 fields.environment(data["environment"]),
                 fields.interpolation(data.get("interpolation")),
+                Placement.from_dict(data["fell_back"]) if data.get("fell_back") is not None else None,
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the latency table is incomplete: {error!r}") from None

@@ -54,7 +54,7 @@ class Bench:
 
     @property
     def takes_graphs(self) -> bool:
-        return self.device.runtime == GRAPHS
+        return self.device.runtime == GRAPHS and self.device.python is None
 
     def prepare(self, entry: Entry, build: Callable[[], nn.Module], shape: Shape) -> Entry:
         """`entry` as a process of this bench takes it; `build()` gives its module, for inputs of `shape`."""
@@ -89,7 +89,7 @@ class Bench:
         rungs = {entry["rung"] for entry in entries}
         references = {rung: self.network(f"reference:{rung}", ladder()[rung]) for rung in sorted(rungs)}
         modules = sorted({*self.modules, type(runtime_named(self.device.runtime)).__module__})
-        return {"seed": seed, "device": self.device.to_dict(), "references": references, "modules": modules}
+        return {"seed": seed, "device": self.device.to_request(), "references": references, "modules": modules}
 
     def run(self, requests: Sequence[Request], record: Record, pin: bool = False) -> bool:
         """Let processes answer `requests`, one each; returns whether they were bound to one core."""

@@ -72,7 +72,7 @@ def _all(asked: Request) -> list[Mapping[str, Any]]:
 
 
 def _answer(asked: Request, built: Mapping[str, tuple[nn.Module, Shape]]) -> None:
-    device = Device.from_dict(asked["device"])
+    device = Device.from_request(asked["device"])
 
     def load(entry: Mapping[str, Any]) -> Workload:
         module, shape = built[entry["key"]]
