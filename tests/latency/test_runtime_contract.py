@@ -80,7 +80,9 @@ def sessions(name: str) -> SessionRuntime:
 @pytest.mark.parametrize(
     ("name", "which"),
     [
-        pytest.param(name, which, marks=[pytest.mark.slow] * (name in SLOW and which != "kinds 1"))
+        pytest.param(
+            name, which, marks=[pytest.mark.slow] * (name in SLOW and (name, which) != ("executorch", "kinds 1"))
+        )
         for name in NAMES
         for which in NETWORKS
     ],
