@@ -18,7 +18,7 @@ from scipy import stats
 from experiments import records
 from experiments.collecting import collect_or_report, measured_table
 from nas.data.torchvision import fashion_mnist
-from nas.derive.budget import resolve_budget
+from nas.derive.budget import BudgetRequest, resolve_budget
 from nas.derive.integer_programme import best_under_budget
 from nas.latency.device import Device
 from nas.latency.measuring.measure import measure_arch_ms
@@ -92,7 +92,7 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
 
 
 def _limit(cost: AdditiveCost) -> float:
-    budget = resolve_budget(cost, None, FRACTION, 0.0)
+    budget = resolve_budget(cost, BudgetRequest(), FRACTION, 0.0)
     assert budget is not None
     return budget.limit_ms
 

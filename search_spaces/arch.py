@@ -14,6 +14,7 @@ from search_spaces.blocks import Classifier, Layer, layer_from_dict
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.parts.checks import MOST_CHANNELS
 from search_spaces.costs import Cost, Shape
+from search_spaces.memory.counted import Counted
 from search_spaces.plain_data import plain_json
 from search_spaces.resolution import Resolution, canonical, size
 
@@ -91,6 +92,14 @@ class Arch:
     @property
     def activations(self) -> int:
         return self.cost.activations
+
+    def memory_kib(self, counted: Counted) -> float:
+        """Peak of the activations alive at once for one image: the largest of its layers', which form a chain."""
+        return counted.activations_kib(max(layer.peak(shape, counted.in_place) for layer, shape in self.walk()))
+
+    def weights_kib(self, counted: Counted) -> float:
+        """What its weights take once norms are folded into them."""
+        return sum(counted.weights_kib(*layer.stored(shape)) for layer, shape in self.walk())
 
     def with_classes(self, num_classes: int) -> Arch:
         """The same network for another number of classes."""

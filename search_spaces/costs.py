@@ -52,6 +52,11 @@ class Conv:
         return self.weights + self.out_channels * (int(self.bias) + 2 * int(self.norm))
 
     @property
+    def biases(self) -> int:
+        """Biases once the norm is folded into the weights."""
+        return self.out_channels * int(self.bias or self.norm)
+
+    @property
     def macs(self) -> int:
         return self.weights * self.height * self.width
 
@@ -66,6 +71,13 @@ class Cost(NamedTuple):
     params: int
     macs: int
     activations: int
+
+
+class Stored(NamedTuple):
+    """What a device keeps of a layer once norms and learned scales are folded: numbers of weights and of biases."""
+
+    weights: int
+    biases: int
 
 
 Count = Literal["params", "macs", "activations"]

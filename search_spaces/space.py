@@ -23,7 +23,10 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Count, Shape
 from search_spaces.genes import Genotype, Population, Steps, Term, Variable
-from search_spaces.pricing.additive import AdditiveCost, Floats
+from search_spaces.memory.counted import Counted
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.genotype_cost import CostKind, Floats
+from search_spaces.pricing.peak import PeakCost
 from search_spaces.pricing.tabulated import Tabulated, of_results
 from search_spaces.resolution import Pixels, canonical
 
@@ -96,6 +99,14 @@ class SearchSpace(ABC):
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
+        return self.compiled(AdditiveCost, price, fixed)
+
+    def peak(self, price: Callable[[Layer, Shape], float]) -> PeakCost:
+        """The largest `price(layer, input shape)` of the layers of an arch, compiled to arrays."""
+        return self.compiled(PeakCost, price, 0.0)
+
+    def compiled(self, kind: type[CostKind], price: Callable[[Layer, Shape], float], fixed: float) -> CostKind:
+        """`fixed` and `price(layer, input shape)` of the layers of an arch joined as `kind` joins, as arrays."""
         known: dict[tuple[Layer, Shape], float] = {}
         variables: list[tuple[int, ...]] = []
         tables: list[Floats] = []
@@ -105,18 +116,26 @@ class SearchSpace(ABC):
                 for step in steps:
                     if step not in known:
                         known[step] = float(price(*step))
-                values.append(sum(known[step] for step in steps))
+                values.append(kind.joined([known[step] for step in steps]))
             table = np.array([*values, math.inf])[walks.numbers]
             if term.variables:
                 variables.append(term.variables)
                 tables.append(table)
             else:
-                fixed += float(table)
-        return AdditiveCost(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
+                fixed = kind.joined([fixed, float(table)])
+        return kind(fixed, tuple(variables), tuple(tables), tuple(len(v) for v in self.variables))
 
     def count(self, what: Count) -> AdditiveCost:
         """`decode(g).cost.<what>` of every genotype g, compiled to arrays: a number for one image."""
         return self.cost(lambda layer, shape: getattr(layer.cost(shape), what))
+
+    def memory_kib(self, counted: Counted) -> PeakCost:
+        """`decode(g).memory_kib(counted)` of every genotype g, compiled to arrays."""
+        return self.peak(lambda layer, shape: counted.activations_kib(layer.peak(shape, counted.in_place)))
+
+    def weights_kib(self, counted: Counted) -> AdditiveCost:
+        """`decode(g).weights_kib(counted)` of every genotype g, compiled to arrays."""
+        return self.cost(lambda layer, shape: counted.weights_kib(*layer.stored(shape)))
 
     def possible(self, term: Term) -> NDArray[np.bool_] | None:
         """Which genes of `term` some arch has, an axis per variable; None: all. Others have no row, cost infinity."""

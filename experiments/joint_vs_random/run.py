@@ -13,7 +13,7 @@ from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
 from nas.data.card import data_of
-from nas.derive.budget import resolve_budget
+from nas.derive.budget import BudgetRequest, resolve_budget
 from nas.latency.device import Device
 from nas.latency.measuring.networks import measure_networks
 from nas.latency.tables.table import LatencyTable
@@ -92,7 +92,7 @@ def search(
     """The best trained candidate by validation accuracy; the test images are not looked at. `folder`: the run's."""
     space = space_of(method, base)
     cost = table.cost(space)
-    budget = resolve_budget(cost, None, FRACTION, table.margin)
+    budget = resolve_budget(cost, BudgetRequest(), FRACTION, table.margin)
     assert budget is not None
     card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
     fingerprint = data_of(card).fingerprint

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.derive.budget import Budget
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
+from nas.derive.verdict import Asked
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
@@ -21,6 +22,7 @@ from nas.terminal.progress import log
 from search_spaces.arch import Arch
 from search_spaces.plain_data import identity
 from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
 
@@ -43,17 +45,17 @@ def derive_probable(
     decided: Genotype | None,
     cost: AdditiveCost,
     clock: Clock,
-    budget: Budget | None,
+    budgets: Asked,
     asked: Derivation,
 ) -> Derived:
     """Networks from the probabilities of a supernet, or the one it `decided`, that prove to be within the budget."""
 
     def propose(limit: float, count: int) -> list[Genotype]:
         bound = limit if np.isfinite(limit) else None
-        return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided)
+        return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided, budgets.others)
 
     rounds = 1 if asked.mode in SINGLE else asked.rounds
-    return within_budget(propose, clock, budget, asked.count, rounds)
+    return within_budget(propose, clock, budgets.latency, asked.count, rounds)
 
 
 def derive_ranked(
@@ -98,7 +100,7 @@ def derivation_identity(
     space: SearchSpace,
     cost: AdditiveCost | None,
     device: TargetDevice | None,
-    budget: Budget | None,
+    budgets: Asked,
     asked: Derivation,
 ) -> dict[str, Any]:
     """All that derived networks depend on. `result`: what the search found, as plain values.
@@ -111,12 +113,13 @@ def derivation_identity(
         "space": identity.digest([_first(space).id, [[v.name, _labels(v)] for v in space.variables]]),
         "cost": None if cost is None else cost_digest(cost),
         "device": None if device is None else str(device.key),
-        "budget": None if budget is None else dataclasses.asdict(budget),
+        "budget": None if budgets.latency is None else dataclasses.asdict(budgets.latency),
+        **{limit.name: [limit.limit, cost_digest(limit.cost)] for limit in budgets.others},
         **dataclasses.asdict(asked),
     }
 
 
-def cost_digest(cost: AdditiveCost) -> str:
+def cost_digest(cost: GenotypeCost) -> str:
     """A digest of every figure of `cost`."""
     tables = [hashlib.sha256(np.ascontiguousarray(table).tobytes()).hexdigest() for table in cost.tables]
     return identity.digest([cost.fixed, [list(variables) for variables in cost.variables], tables])

@@ -10,9 +10,8 @@ from scipy.optimize import LinearConstraint
 
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.integer_programme import GenotypeProgramme
+from search_spaces.pricing.limits import TIGHTER, Limit, cheapest_within, split
 from search_spaces.space import Genotype
-
-TIGHTER = 1e-6  # the solver's tolerance, by which a limit is tightened where it let a genotype through
 
 
 def best_under_budget(
@@ -21,36 +20,47 @@ def best_under_budget(
     limit: float,
     count: int = 1,
     least: float = -np.inf,
+    others: Sequence[Limit] = (),
 ) -> list[Genotype]:
     """The `count` most probable genotypes with `least <= cost(g) <= limit`, best first, exactly; genes are independent.
 
-    maximise `sum_v log p_v[g_v]` subject to `least <= fixed + sum_t tables_t[g] <= limit`, as a `GenotypeProgramme`.
-    Each further genotype excludes those found.
+    maximise `sum_v log p_v[g_v]` subject to `least <= fixed + sum_t tables_t[g] <= limit` and to `others`, as a
+    `GenotypeProgramme`: sums are rows of it, a peak forbids combinations. Each further genotype excludes those found.
     Raises `ValueError` with the reachable range where the limit (ms) is unreachable; gives fewer than `count` (with
-    `least`, possibly none) only where no more genotypes lie there. `limit` holds to the last bit, `least` to the
+    `least`, possibly none) only where no more genotypes lie there. Limits hold to the last bit, `least` to the
     solver's 1e-6.
     """
     low, high = cost.reachable()
+    cheapest = cheapest_within(cost, others) if others else cost.cheapest()
+    if cheapest is None:
+        raise ValueError(f"no network is within {' and '.join(other.name for other in others)}")
+    low = max(low, float(cost(np.array([cheapest]))[0]))
     if not limit >= low:
         raise ValueError(f"latency budget {limit:.4g} ms is out of reach; this space spans {low:.4g} to {high:.4g} ms")
-    programme = GenotypeProgramme([cost])
-    price = programme.prices[0]
+    sums, allowed = split(others)
+    programme = GenotypeProgramme([cost, *(each for each, _ in sums), *allowed])
+    prices = programme.prices[: 1 + len(sums)]
+    fixed = np.array([cost.fixed, *(each.fixed for each, _ in sums)])
+    maxima = np.array([limit, *(most for _, most in sums)])
+    minima = np.array([least, *(-np.inf for _ in sums)])
     gain = np.zeros(programme.width)
     gain[: programme.choices] = np.concatenate([np.log(np.clip(p, 1e-300, None)) for p in probabilities])
     cuts: list[LinearConstraint] = []
     found: list[Genotype] = []
-    room = limit - cost.fixed
+    rooms = maxima - fixed
     while len(found) < count:
-        unit = max(room, 1e-12) if np.isfinite(room) else max(float(np.abs(price).sum()), 1e-12)
-        within = LinearConstraint(price[None, :] / unit, (least - cost.fixed) / unit, room / unit)
+        totals = np.maximum(np.abs(prices).sum(axis=1), 1e-12)
+        units = np.where(np.isfinite(rooms), np.maximum(rooms, 1e-12), totals)
+        within = LinearConstraint(prices / units[:, None], (minima - fixed) / units, rooms / units)
         genotype = programme.minimise(-gain, [*cuts, within])
-        if genotype is None:  # nothing is left within the limit
+        if genotype is None:  # nothing is left within the limits
             break
-        if cost(np.array([genotype]))[0] > limit:
-            room -= TIGHTER * abs(room)
+        over = np.array([cost(np.array([genotype]))[0], *(each(np.array([genotype]))[0] for each, _ in sums)]) > maxima
+        if over.any():
+            rooms = np.where(over, rooms - TIGHTER * np.abs(rooms), rooms)
             continue
         found.append(genotype)
         cuts.append(programme.excluding(genotype))
     if not found and least <= low:  # the limit is the minimum to the last bits, below what the solver can tell apart
-        found.append(cost.cheapest())
+        found.append(cheapest)
     return found

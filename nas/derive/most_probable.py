@@ -13,6 +13,7 @@ from nas.derive.integer_programme import best_under_budget
 from nas.derive.settings import Mode
 from nas.runs.seeding import numpy_generator
 from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.space import Genotype
 
 Rows = Sequence[NDArray[np.float64]]
@@ -36,9 +37,14 @@ class Derivation:
 
 
 def derive(
-    probabilities: Rows, cost: AdditiveCost, limit: float | None, asked: Derivation, decided: Genotype | None = None
+    probabilities: Rows,
+    cost: AdditiveCost,
+    limit: float | None,
+    asked: Derivation,
+    decided: Genotype | None = None,
+    others: Sequence[Limit] = (),
 ) -> list[Genotype]:
-    """`count` networks from the probabilities of a finished search, best first, none with a cost above `limit`.
+    """`count` networks from a finished search's probabilities, best first, none above `limit` or one of `others`.
 
     `mode`: `budget` (exact, `best_under_budget`), `argmax` (one network), `sample` (from P(theta), ordered by
     probability) or `thresholds` (the one network that the search itself `decided`, as Single-Path NAS is published).
@@ -51,22 +57,29 @@ def derive(
     bound = np.inf if limit is None else limit
     if mode == "budget":
         if limit is None or not use:
-            return best_under_budget(probabilities, cost, bound, count)
+            return best_under_budget(probabilities, cost, bound, count, others=others)
         least = use * min(bound, cost.reachable()[1])
-        found = best_under_budget(probabilities, cost, bound, count, least)
+        found = best_under_budget(probabilities, cost, bound, count, least, others)
         if len(found) < count:  # then cheaper ones too
-            cheaper = best_under_budget(probabilities, cost, bound, count)
+            cheaper = best_under_budget(probabilities, cost, bound, count, others=others)
             found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
         return found
     if mode == "sample":
-        found = sample(probabilities, count, numpy_generator(asked.seed, "derive"), cost, bound)
+        limits = [Limit("latency_ms", cost, bound), *others]
+        found = sample(probabilities, count, numpy_generator(asked.seed, "derive"), limits)
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
     if mode == "thresholds" and decided is None:
         raise ValueError("this search decided no network by thresholds; derive with mode=budget, argmax or sample")
     genotype = decided if mode == "thresholds" and decided is not None else argmax(probabilities)
     found_ms = float(cost(np.array([genotype]))[0])
+    what = "argmax network" if mode == "argmax" else "network that the thresholds decide"
+    for other in others:
+        if not other.holds(genotype):
+            raise NothingWithin(
+                f"the {what} has {as_typed(other.value(genotype))} {other.name}, above budget.{other.name}="
+                f"{as_typed(other.limit)}; use mode=budget (python -m nas.derive run=... mode=budget), or raise it"
+            )
     if found_ms > bound:
-        what = "argmax network" if mode == "argmax" else "network that the thresholds decide"
         raise NothingWithin(
             f"the {what} takes {found_ms:.4g} ms, above the limit {bound:.4g} ms on estimates; use mode=budget, which "
             "finds the most probable network within the budget (python -m nas.derive run=... mode=budget), or raise it"
@@ -112,11 +125,10 @@ def sample(
     probabilities: Rows,
     count: int,
     rng: np.random.Generator,
-    cost: AdditiveCost | None = None,
-    limit: float = np.inf,
+    limits: Sequence[Limit] = (),
     draws: int = 200_000,
 ) -> list[Genotype]:
-    """Up to `count` distinct genotypes drawn from P(theta), the paper's final step; with `limit`, only those within it.
+    """Up to `count` distinct genotypes drawn from P(theta), the paper's final step, all of them within `limits`.
 
     Raises `NothingWithin` where none of `draws` draws is.
     """
@@ -124,12 +136,13 @@ def sample(
         [np.minimum(np.searchsorted(np.cumsum(p), rng.random(draws), side="right"), len(p) - 1) for p in probabilities],
         axis=1,
     )
-    if cost is not None:
-        population = population[cost(population) <= limit]
+    for limit in limits:
+        population = population[limit.cost(population) <= limit.limit]
     if not len(population):
+        asked = " and ".join(f"{limit.name} <= {limit.limit:.4g}" for limit in limits)
         raise NothingWithin(
-            f"none of {draws} networks sampled from P(theta) has latency <= {limit:.4g} ms; derive with mode=budget, "
-            "which finds the best one within the budget"
+            f"none of {draws} networks sampled from P(theta) has {asked}; derive with mode=budget, which finds the "
+            "best one within the budget"
         )
     _, first = np.unique(population, axis=0, return_index=True)
     return [tuple(int(g) for g in population[i]) for i in np.sort(first)[:count]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.derive.budget import Budget, count_limits, resolve_budget
+from nas.derive.budget import Budget, count_limits, energy_limit, resolve_budget
 from nas.derive.handover import clock_of
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
 from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed
@@ -20,7 +20,7 @@ from nas.terminal.next_command import train_command
 from nas.terminal.progress import log, table
 from search_spaces.arch import Arch
 from search_spaces.pricing.additive import AdditiveCost
-from search_spaces.pricing.budgets import Limit
+from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 
@@ -56,24 +56,27 @@ class Request:
         folder, space, device = search.folder, search.space, search.device
         own = all(getattr(asked, name) is None for name in BUDGETS)
         wanted = search.budget if own else asked
-        counts = count_limits(space, wanted.macs, wanted.params)
+        counted = asked.counted_like(search.counted)
+        others = count_limits(space, wanted, counted)
         table, cost, budget = None, None, None
         unmeasured: str | None = NOT_ASKED
         if device is not None:
             table = LatencyTable.load(search.table, search.archs, device.key)
+            others += energy_limit(space, wanted, table)
             cost = table.cost(space)
             unmeasured = device.not_measured(table) if setup.measure else NOT_WANTED
             margin = table.margin if asked.margin is None else asked.margin
             # the run's own fraction holds only where no other cost has a budget
-            fraction = None if own and counts else wanted.fraction
-            budget = resolve_budget(cost, wanted.latency_ms, fraction, margin, asked.tolerance)
-        elif not own and (wanted.latency_ms is not None or wanted.fraction is not None):
+            fraction = None if own and others else wanted.fraction
+            budget = resolve_budget(cost, replace(wanted, tolerance=asked.tolerance), fraction, margin, others)
+        elif not own and any(wanted.__dict__[name] is not None for name in ("latency_ms", "fraction", "energy_mj")):
             raise ValueError(f"{folder} has no latency table: none was asked for; search again with latency=on")
         clock = clock_of(space, cost, device if unmeasured is None else None, table, setup.seed)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
-        asked_of_all = Asked(budget, wanted.macs, wanted.params)
-        out = _out(search, setup.out, budget, counts)
-        return Request(setup, asked_of_all, (*limits, *counts), cost, clock, unmeasured, out)
+        energy = table.energy(space) if table and table.has_energy else None
+        asked_of_all = Asked(budget, tuple(others), counted, energy)
+        out = _out(search, setup.out, budget, others)
+        return Request(setup, asked_of_all, (*limits, *others), cost, clock, unmeasured, out)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     """Write the networks and a record of each in `derived.json`, and show them."""
     search, space = request.search, request.search.space
     budgets, out = request.budgets, request.out
-    missed = budgets.shortfalls(derived.first, space.decode(derived.first.genotype))
+    missed = budgets.shortfalls(derived.first)
     if missed:
         say_missed(missed, "raise it, or give the search more to choose from; exit status 1")
     _remove_earlier(out)
@@ -131,21 +134,20 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
                 "measured_latency_ms": network.measured_ms,
                 "latency_now_ms": network.now_ms,
                 "not_measured": request.unmeasured,
-                "asked_macs": budgets.macs,
-                "asked_params": budgets.params,
-                "budget_met": budgets.met(network, arch),
-                "params": arch.params,
-                "macs": arch.macs,
+                "budget_met": budgets.met(network),
+                **budgets.figures(arch, network.genotype),
             }
         )
         times = ("–" if ms is None else f"{ms:#.4g}" for ms in (network.estimated_ms, network.measured_ms))
-        rows.append((path.name, f"{next(iter(known.values())):.2f}", *times, f"{arch.params:,}", f"{arch.macs:,}"))
+        kib = f"{records[-1]['memory_kib']:,.4g}"
+        rows.append((path.name, f"{next(iter(known.values())):.2f}", *times, f"{arch.params:,}", f"{arch.macs:,}", kib))
     write_json(out / "derived.json", records)
     within = (
         f" within {budgets.latency.asked_ms:.4g} ms on {search.device.key}" if budgets.latency and search.device else ""
     )
     title = f"networks of {search.folder}{within}"
-    table(title, ("file", ranking.heading, "estimated ms", "measured ms", "params", "MACs"), rows)
+    headings = ("file", ranking.heading, "estimated ms", "measured ms", "params", "MACs", "peak KiB")
+    table(title, headings, rows)
     if request.unmeasured and request.unmeasured != NOT_WANTED and request.cost is not None:
         log(f"NOTE: not measured, estimates decide alone: {request.unmeasured}")
     if len(rows) < request.setup.count:
@@ -156,11 +158,11 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     return DerivedNetworks(out, tuple(archs), recipes, tuple(records), tuple(missed))
 
 
-def _out(search: FinishedSearch, given: str | None, budget: Budget | None, counts: list[Limit]) -> Path:
+def _out(search: FinishedSearch, given: str | None, budget: Budget | None, others: list[Limit]) -> Path:
     """Where the networks go: `given`, else a folder in the run that is called after the budget, and another device."""
     if given is None:
         parts = [f"{budget.asked_ms:.4g}ms"] if budget else []
-        parts += [f"{limit.limit:.0f}{limit.name}" for limit in counts]
+        parts += [f"{as_typed(limit.limit)}{limit.name}" for limit in others]
         other = [search.device.key.key] if search.device and search.other_table else []
         return search.folder / "-".join(["derived", *other, *parts])
     if (Path(given) / "config.yaml").exists():

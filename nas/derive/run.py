@@ -28,16 +28,13 @@ def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
 def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:
     """Derive from the probabilities of a supernet, or the network that its search decided."""
     search, budget = setup.search, setup.budget
-    for name in ("macs", "params"):
-        if getattr(budget, name) is not None:
-            raise ValueError(f"this run's method knows budget.latency_ms alone; leave out budget.{name}")
     probabilities, decided = read_probabilities(search.folder, search.space), read_decided(search.folder, search.space)
     request = Request.of(setup)
     assert request.cost is not None  # a supernet always has a table
     mode = most_probable.own_mode(search.method, setup.mode)
     asked = Derivation(mode, setup.use, setup.count, budget.rounds, setup.seed)
     most_probable.check(asked.mode, asked.count, asked.use)
-    derived = derive_probable(probabilities, decided, request.cost, request.clock, request.budgets.latency, asked)
+    derived = derive_probable(probabilities, decided, request.cost, request.clock, request.budgets, asked)
 
     def facts(genotype: Genotype) -> dict[str, Any]:
         return {"log_probability": most_probable.log_probability(probabilities, genotype)}

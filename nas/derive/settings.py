@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from search_spaces.memory.counted import BYTES
+from search_spaces.memory.tape import InPlace
+
 Mode = Literal["budget", "argmax", "sample", "thresholds"]  # see nas.derive.most_probable.derive
 BUDGET_TYPES: dict[str, Any] = {
     "budget.latency_ms": float | None,
     "budget.macs": int | None,
     "budget.params": int | None,
+    "budget.memory_kib": (float | None, 0),
+    "budget.weights_kib": (float | None, 0),
+    "budget.energy_mj": (float | None, 0),
+    "budget.dtype": Literal[tuple(BYTES)] | None,
+    "budget.in_place": InPlace | None,
     "budget.fraction": (float | None, 0, 1),
     "budget.margin": (float | None, 0),
     "budget.tolerance": (float, 0),

@@ -11,7 +11,7 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
-from nas.derive.budget import BudgetRequest
+from nas.derive.budget import OTHERS, BudgetRequest
 from nas.derive.settings import check_budget
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
@@ -22,17 +22,20 @@ from nas.methods.candidates.problem import Problem
 from nas.methods.elastic.pretraining import SUPERNET
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
+from search_spaces.memory.counted import Counted
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 from search_spaces.wrappers.joint import JointSpace
 
-BUDGETS = ("latency_ms", "fraction", "macs", "params")
+BUDGETS = ("latency_ms", "fraction", *OTHERS)
 TABLE = "table.json"  # of a run directory
 CANDIDATES = "nas.methods.candidates.loop.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
     **dict.fromkeys(("latency_ms", "fraction"), float | None),
     **dict.fromkeys(("macs", "params"), int | None),
+    **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), float | None),
+    **dict.fromkeys(("dtype", "in_place"), str | None),
 }
 
 
@@ -58,8 +61,9 @@ class FinishedSearch:
     """A search that ended in `folder`: what it searched, how, and under which `budget` (its own, not a new one).
 
     `space`: for methods that train candidates a `JointSpace`, for supernets that of archs alone. `device`: whose table
-    the run has; None where it has none. `data`: the card of its images, or a data set in memory. `elastic`: how its
-    candidates inherited, where they did. `other_table`: of a `device` that is another than the run's.
+    the run has; None where it has none. `data`: the card of its images, or a data set in memory. `counted`: how it
+    counts memory and weights. `elastic`: how its candidates inherited, where they did. `other_table`: of a `device` other
+    than the run's.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class FinishedSearch:
     data: Mapping[str, Any] | ImageData
     budget: BudgetRequest
     seed: int
+    counted: Counted
     elastic: ElasticRun | None = None
     other_table: Path | None = None
 
@@ -86,10 +91,11 @@ class FinishedSearch:
         own = self.folder / TABLE
         if own.exists() and LatencyTable.load(own).device == device.key:
             return dataclasses.replace(self, device=device.of_run(own))
+        counted = dataclasses.replace(self.counted, dtype=self.budget.dtype or device.key.dtype)
         path = self.folder / "tables" / f"{device.key.key}.json"
         if not path.exists():
             device.table(self.archs, tables).save(path)
-        return dataclasses.replace(self, device=device.of_run(path), other_table=path)
+        return dataclasses.replace(self, device=device.of_run(path), counted=counted, other_table=path)
 
     @property
     def archs(self) -> SearchSpace:
@@ -118,15 +124,20 @@ class FinishedSearch:
             space = Problem.from_config(config, recipe).space
             asked = cards.build({"_target_": CANDIDATES, **config.get("search", {})}, "search", {})
             elastic = ElasticRun.of(folder, asked)
+        device = devices.given(config["device"])
+        timed = (folder / TABLE).exists()
+        device = device.of_run(folder / TABLE) if timed else device
+        budget = BudgetRequest(**{name: config["budget"].get(name) for name in (*BUDGETS, "dtype", "in_place")})
         return cls(
             folder,
             space,
             method,
             recipe,
-            devices.given(config["device"]).of_run(folder / TABLE) if (folder / TABLE).exists() else None,
+            device if timed else None,
             config["data"],
-            BudgetRequest(**{name: config["budget"].get(name) for name in BUDGETS}),
+            budget,
             settings["seed"] or 0,
+            budget.counted(device.key.dtype),
             elastic,
         )
 

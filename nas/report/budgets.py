@@ -6,12 +6,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from nas.derive.verdict import COSTS, amount
 from nas.report import charts
-from nas.report.charts import count, number
+from nas.report.charts import number
 from nas.runs.files import read_json
 from nas.runs.stored import Percent, record
-
-COUNTS = (("macs", "multiply-adds"), ("params", "parameters"))
 
 
 def budgets(result: dict[str, Any]) -> str:
@@ -22,9 +21,10 @@ def budgets(result: dict[str, Any]) -> str:
         how, ms = ("measured", measured) if measured is not None else ("estimated", result["estimated_latency_ms"])
         has = "–" if ms is None else f"{number(ms)} ms {how}"
         rows.append(("latency asked", f"{number(result['asked_latency_ms'])} ms", has))
-    for key, name in COUNTS:
+    for key, name, unit in COSTS:
         if result[f"asked_{key}"] is not None:
-            rows.append((f"{name} asked", f"{result[f'asked_{key}']:,}", f"{result[key]:,}"))
+            has = "–" if result[key] is None else f"{amount(result[key])}{unit}"
+            rows.append((f"{name} asked", f"{amount(result[f'asked_{key}'])}{unit}", has))
     if not rows:
         return ""
     verdict = ""
@@ -72,4 +72,4 @@ def candidates(run: Path) -> str:
 
 
 def _cost(name: str, value: float) -> str:
-    return number(value) if name.endswith("_ms") else count(int(value))
+    return number(value) if name.endswith("_ms") else amount(value)

@@ -10,7 +10,7 @@ from typing import Any
 from nas.runs.files import read_json
 from nas.runs.result_file import read_result
 from nas.runs.run import Run, read_metrics
-from nas.runs.stored import Count, Milliseconds, record
+from nas.runs.stored import Count, Milliseconds, NonNegative, record
 from nas.terminal.configuration.override_text import command
 
 Row = dict[str, Any]
@@ -20,6 +20,8 @@ DERIVED = {  # of a network in the derived.json of nas.derive
     "estimated_latency_ms": float | None,
     **dict.fromkeys(("asked_macs", "asked_params"), Count | None),
     **dict.fromkeys(("params", "macs"), Count),
+    **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), NonNegative | None),
+    **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),
     "budget_met": bool | None,
 }
 

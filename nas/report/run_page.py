@@ -72,6 +72,8 @@ def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
         (_percent(result["top1_percent"]), f"test accuracy on {result['data']}"),
         (count(result["params"]), "parameters"),
         (count(result["macs"]), "multiply-adds"),
+        (_kib(result["memory_kib"]), "peak memory"),
+        (_kib(result["weights_kib"]), "of weights"),
         (_seconds(result["search_seconds"]), "search"),
         (_seconds(result["train_seconds"]), "training"),
     ]
@@ -247,6 +249,10 @@ def _shape(shape: Any) -> str:
 
 def _ms(value: float | None) -> str:
     return NOTHING if value is None else f"{number(value)} ms"
+
+
+def _kib(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.4g} KiB"
 
 
 def _percent(value: float | None) -> str:

@@ -16,6 +16,8 @@ RESULT: Schema = {
     **dict.fromkeys(("search_seconds", "train_seconds", "pretrain_seconds"), NonNegative | None),
     **dict.fromkeys(("asked_macs", "asked_params", "trials"), Count | None),
     **dict.fromkeys(("params", "macs"), Count),
+    **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), NonNegative | None),
+    **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),
     "seed": int,
     "data": str,
     "budget_met": bool | None,

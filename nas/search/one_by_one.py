@@ -17,12 +17,12 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     """Train candidates, or those that are left, and derive networks within the budget from their ranking."""
     problem, asked = setup.problem, setup.derivation
     space, settings = problem.space, setup.candidates
-    feasible = Feasible(space, [*prices.limits, *setup.counts])
+    feasible = Feasible(space, prices.limits)
     scoring = scoring_of(run, setup, prices)
     search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, settings, setup.seed)
     found = search_candidates(run, search)
     ranked = found.genotypes[feasible.mask(found.genotypes)]
-    depends = derivation_identity(ranked.tolist(), space, prices.cost, prices.device, prices.budget, asked)
+    depends = derivation_identity(ranked.tolist(), space, prices.cost, prices.device, prices.budgets, asked)
     derived = derived_once(
         run.path, space, depends, lambda: derive_ranked(ranked, prices.cost, prices.clock, prices.budget, asked)
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.derive.budget import Budget, resolve_budget
+from nas.derive.budget import Budget, energy_limit, resolve_budget
 from nas.derive.handover import clock_of
 from nas.derive.setup import TABLE
 from nas.derive.verdict import NOT_ASKED, Asked
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
-from nas.latency.tables.table import LatencyTable
+from nas.latency.tables.table import NO_ENERGY, LatencyTable
 from nas.runs.run import Run
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.additive import AdditiveCost
@@ -40,8 +40,9 @@ class Prices:
 
     @property
     def limits(self) -> list[Limit]:
-        """The limit on the estimated latency."""
-        return [Limit("latency_ms", self.cost, self.budget.limit_ms)] if self.cost and self.budget else []
+        """All budgets as limits, that on the estimated latency first."""
+        latency = [Limit("latency_ms", self.cost, self.budget.limit_ms)] if self.cost and self.budget else []
+        return [*latency, *self.budgets.others]
 
 
 def price(run: Run, setup: SearchSetup) -> Prices:
@@ -49,20 +50,25 @@ def price(run: Run, setup: SearchSetup) -> Prices:
     space, asked = setup.problem.space, setup.budget
     device, table = _of_run(run, setup) if setup.is_timed else (None, None)
     cost = table.cost(space) if table else None
-    budget = None
+    others = [*setup.counts, *energy_limit(space, asked, table)]
+    budget, energy = None, None
     if table is not None and cost is not None:
         margin = table.margin if asked.margin is None else asked.margin
-        fraction = None if setup.counts else asked.fraction  # it holds only where no other cost has a budget
-        budget = resolve_budget(cost, asked.latency_ms, fraction, margin, asked.tolerance)
+        fraction = None if others else asked.fraction  # it holds only where no other cost has a budget
+        budget = resolve_budget(cost, asked, fraction, margin, others)
+        energy = table.energy(space) if table.has_energy else None
     measures = device is not None and device.not_measured(table) is None
     clock = clock_of(space, cost, device if measures else None, table, setup.seed)
-    return Prices(table, cost, device, Asked(budget, asked.macs, asked.params), clock)
+    return Prices(table, cost, device, Asked(budget, tuple(others), setup.counted, energy), clock)
 
 
 def _of_run(run: Run, setup: SearchSetup) -> tuple[TargetDevice, LatencyTable]:
     """The device and its table, copied into the run: a resumed run prices with the very numbers it began with."""
     path, space = run.path / TABLE, setup.problem.space.architectures
     if not path.exists():
+        there = setup.device.table_path(space, setup.paths.tables)
+        if setup.budget.energy_mj is not None and not there.exists():  # none that is measured now would have it
+            raise ValueError(f"a table of {setup.device.key} that is measured now {NO_ENERGY}")
         setup.device.table(space, setup.paths.tables).save(path)
     device = setup.device.of_run(path)
     return device, LatencyTable.load(path, space, device.key)

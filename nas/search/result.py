@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
+from nas.derive.budget import COUNTED
 from nas.derive.most_probable import SINGLE
 from nas.derive.setup import ElasticRun, FinishedSearch
-from nas.derive.verdict import say_missed
+from nas.derive.verdict import COSTS, say_missed
 from nas.methods.base import is_supernet
 from nas.networks.network import FlatNetwork, Network
 from nas.search.found import Found
@@ -44,7 +45,7 @@ class SearchOutcome:
     @property
     def missed(self) -> list[str]:
         """A phrase for each budget that the network exceeds."""
-        return self.prices.budgets.shortfalls(self.found.derived.first, self.arch)
+        return self.prices.budgets.shortfalls(self.found.derived.first)
 
     @functools.cached_property
     def result(self) -> dict[str, Any]:
@@ -63,6 +64,7 @@ class SearchOutcome:
             data=setup.problem.source.card,
             budget=setup.budget,
             seed=setup.seed,
+            counted=self.prices.budgets.counted,
             elastic=None if is_supernet(setup.method) else ElasticRun.of(self.run_dir, setup.candidates),
         )
 
@@ -92,16 +94,13 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "latency_now_ms": first.now_ms,
         "latency_note": first.note or None,
         "not_measured": why,
-        "budget_met": budgets.met(first, arch),
+        "budget_met": budgets.met(first),
         "limit_latency_ms": budget.limit_ms if budget else None,
         "reachable_latency_ms": [budget.low_ms, budget.high_ms] if budget else None,
-        "asked_macs": budgets.macs,
-        "asked_params": budgets.params,
         "derived_by": found.derived_by,
         "arch": arch.id,
         "genotype": list(first.genotype),
-        "params": arch.params,
-        "macs": arch.macs,
+        **budgets.figures(arch, first.genotype),
         "activations": arch.activations,
         "top1_percent": figures.get("top1_percent"),
         "top5_percent": figures.get("top5_percent"),
@@ -156,13 +155,20 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         ("latency measured", ms("measured_latency_ms")),
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
+        ("peak memory", f"{found['memory_kib']:,.4g} KiB of activations ({found['counted']['dtype']})"),
+        ("weights", f"{found['weights_kib']:,.4g} KiB ({found['counted']['dtype']})"),
     ]
     if found.get("latency_note"):
         rows.insert(3, ("", found["latency_note"]))
     if found["estimated_latency_ms"] is not None and found["not_measured"]:
         rows[2] = ("latency measured", f"not measured: {found['not_measured']}")
-    asked_counts = (("multiply-adds asked", "asked_macs"), ("parameters asked", "asked_params"))
-    rows += [(label, f"at most {found[key]:,}") for label, key in asked_counts if found[key] is not None]
+    if found["energy_mj"] is not None:
+        rows.append(("energy", f"{found['energy_mj']:.4g} mJ an image, by the table"))
+    rows += [
+        (f"{label} asked", f"at most {found[f'asked_{key}']:,}{unit}")
+        for key, label, unit in COSTS
+        if found[f"asked_{key}"] is not None
+    ]
     if found.get("budget_met") is not None:
         rows.append(("budget", "MISSED" if missed else "met"))
     if found["trials"] is not None:
@@ -171,7 +177,7 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
     if found["top1_percent"] is not None:
         rows.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
-        rows.append(("weights", found["weights"]))
+        rows.append(("weights are", found["weights"]))
         rows.append(("training took", format_seconds(found["train_seconds"])))
     if found.get("pretrain_seconds") is not None:
         rows.append(("pretraining took", format_seconds(found["pretrain_seconds"])))
@@ -184,8 +190,8 @@ def another_budget(found: dict[str, Any]) -> dict[str, float]:
     if found["trials"] is not None and found["method"] != "predictor":
         return {}  # it knows the candidates it trained: more of them within its own budget
     if found["estimated_latency_ms"] is None:  # it has no latency table
-        counts = (name for name in ("macs", "params") if found[f"asked_{name}"] is not None)
-        return {f"budget.{name}": int(0.8 * found[f"asked_{name}"]) for name in counts}
+        names = (name for name in COUNTED if found[f"asked_{name}"] is not None)
+        return {f"budget.{name}": int(0.8 * found[f"asked_{name}"]) for name in names}
     if found["asked_latency_ms"] is None:
         return {"budget.fraction": 0.3}
     low, high = found["reachable_latency_ms"]

@@ -6,12 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.derive.most_probable import Derivation
 from nas.derive.settings import check_budget
+from nas.derive.setup import TABLE
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
@@ -26,6 +28,7 @@ from nas.methods.elastic.settings import Pretraining
 from nas.search.settings import Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
+from search_spaces.memory.counted import Counted
 from search_spaces.pricing.budgets import Limit
 from search_spaces.recipe import Recipe
 from search_spaces.wrappers.joint import JointSpace
@@ -140,21 +143,30 @@ class SearchSetup:
         """
         supernet, asked = is_supernet(self.method), self.budget
         if self.latency == "off":
-            if asked.latency_ms is not None:
-                raise ValueError("latency=off leaves nothing to hold budget.latency_ms by; leave one of the two out")
+            for name in ("latency_ms", "energy_mj"):
+                if getattr(asked, name) is not None:
+                    raise ValueError(f"latency=off leaves nothing to hold budget.{name} by; leave one of the two out")
             if supernet:
                 raise ValueError(
                     "latency=off: this method is steered by the latency table; use method=predictor or random"
                 )
             return False
-        counted = asked.macs is not None or asked.params is not None
-        by_default = asked.fraction is not None and not counted
-        return self.latency == "on" or supernet or asked.latency_ms is not None or by_default
+        by_default = asked.fraction is not None and not asked.others
+        by_table = asked.latency_ms is not None or asked.energy_mj is not None
+        return self.latency == "on" or supernet or by_table or by_default
 
     @functools.cached_property
     def counts(self) -> tuple[Limit, ...]:
-        """The budgets on multiply-adds and parameters. Raises `ValueError` for one out of reach."""
-        return tuple(count_limits(self.problem.space, self.budget.macs, self.budget.params))
+        """The budgets on what an arch alone decides. Raises `ValueError` for those out of reach."""
+        return tuple(count_limits(self.problem.space, self.budget, self.counted))
+
+    @property
+    def counted(self) -> Counted:
+        """How memory and weights are counted: in the device's arithmetic, unless the budget says otherwise."""
+        device, resumed = self.device, self.paths.resume
+        if resumed is not None and (Path(resumed) / TABLE).exists():  # a run has its own copy of the table
+            device = device.of_run(Path(resumed) / TABLE)
+        return self.budget.counted(device.key.dtype)
 
     @functools.cached_property
     def trained_space(self) -> JointSpace:
@@ -186,7 +198,7 @@ class SearchSetup:
         ElasticPlan(self.problem.space.architectures)
 
     def _check_supernet(self) -> None:
-        """A supernet is one set of weights under one recipe, and its derivation knows one cost."""
+        """A supernet is one set of weights under one recipe."""
         if self.candidates.scorer == "elastic":
             raise ValueError(
                 "search.scorer=elastic scores the candidates of a method that proposes them; this one trains a "
@@ -194,8 +206,3 @@ class SearchSetup:
             )
         if self.problem.space.recipes.variables:
             raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")
-        for name in ("macs", "params"):
-            if getattr(self.budget, name) is not None:
-                raise ValueError(
-                    f"this method meets budget.latency_ms alone; budget.{name} needs method=predictor or random"
-                )

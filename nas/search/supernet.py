@@ -19,13 +19,15 @@ from nas.terminal.progress import phase
 
 def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> Found:
     """Train the supernet, or what is left of it, and derive networks within the budget."""
-    cost, budget, asked, space = prices.cost, prices.budget, setup.derivation, setup.problem.space
+    cost, budgets, asked, space = prices.cost, prices.budgets, setup.derivation, setup.problem.space
     assert cost is not None  # a supernet always has a table
     result = _train(run, setup, method, prices)
     write_probabilities(run.path, space.architectures, result.probabilities, result.decided)
     found = (result.probabilities, result.decided)
-    depends = derivation_identity(rounded(*found), space, cost, prices.device, budget, asked)
-    derived = derived_once(run.path, space, depends, lambda: derive_probable(*found, cost, prices.clock, budget, asked))
+    depends = derivation_identity(rounded(*found), space, cost, prices.device, budgets, asked)
+    derived = derived_once(
+        run.path, space, depends, lambda: derive_probable(*found, cost, prices.clock, budgets, asked)
+    )
     inherit = result.inherit if setup.training.inherit else None
     return Found(derived, result.seconds, asked.mode, inherit)
 

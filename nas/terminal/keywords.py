@@ -29,6 +29,9 @@ class SearchKeywords(TypedDict, total=False):
     fraction: float
     macs: int
     params: int
+    memory_kib: float
+    weights_kib: float
+    energy_mj: float
     budget: Mapping[str, Any]
     latency: str
     arch: str | Path | Arch
@@ -51,6 +54,9 @@ class DeriveKeywords(TypedDict, total=False):
     fraction: float
     macs: int
     params: int
+    memory_kib: float
+    weights_kib: float
+    energy_mj: float
     budget: Mapping[str, Any]
     mode: str
     count: int

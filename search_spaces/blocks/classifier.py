@@ -10,6 +10,7 @@ from search_spaces.blocks.layer import InnerWidths, Layer, Role, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +31,9 @@ class Classifier(Layer):
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
         yield Conv(shape.channels, self.num_classes, bias=True, norm=False)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        return tape.conv(tape.pool(x), self.num_classes)
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.num_classes, 1, 1)

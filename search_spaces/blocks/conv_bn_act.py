@@ -10,6 +10,7 @@ from search_spaces.blocks.layer import InnerWidths, Layer, Role, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,6 +50,10 @@ class ConvBNAct(Layer):
     def convs(self, shape: Shape) -> Iterator[Conv]:
         _, height, width = self.out_shape(shape)
         yield Conv(shape.channels, self.out_channels, self.kernel_size, self.groups, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        y = tape.conv(x, self.out_channels, self.stride, self.groups, self.act)
+        return tape.add(y, x) if self.has_residual(x.shape) else y
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

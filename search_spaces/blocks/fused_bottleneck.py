@@ -11,6 +11,7 @@ from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,6 +65,13 @@ class FusedBottleneck(Layer):
         if self.se is not None:
             yield from self.se.convs(shape.channels, expanded)
         yield Conv(expanded, self.out_channels, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        y = tape.conv(x, self.expanded(x.shape.channels), self.stride, act=self.act)
+        if self.se is not None:
+            y = self.se.record(tape, y, x.shape.channels)
+        y = tape.conv(y, self.out_channels)
+        return tape.add(y, x) if self.has_residual(x.shape) else y
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

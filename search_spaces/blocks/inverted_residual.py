@@ -11,6 +11,7 @@ from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,6 +85,18 @@ class InvertedResidual(Layer):
         if self.se is not None:
             yield from self.se.convs(shape.channels, expanded)
         yield Conv(expanded, self.out_channels, groups=self.groups, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        expanded = self.expanded(x.shape.channels)
+        y = tape.conv(x, expanded, groups=self.groups, act=self.act) if self.has_expand(x.shape.channels) else x
+        if self.groups > 1:
+            y = tape.shuffle(y)
+        for i in range(self.num_depthwise):
+            y = tape.conv(y, expanded, 1 if i else self.stride, expanded, self.act)
+        if self.se is not None:
+            y = self.se.record(tape, y, x.shape.channels)
+        y = tape.conv(y, self.out_channels, groups=self.groups)
+        return tape.add(y, x) if self.has_residual(x.shape) else y
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

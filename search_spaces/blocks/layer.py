@@ -15,7 +15,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
-from search_spaces.costs import Conv, Cost, Shape, total
+from search_spaces.costs import Conv, Cost, Shape, Stored, total
+from search_spaces.memory.tape import InPlace, Tape, Value, elements, peak
 from search_spaces.plain_data import fields
 
 if TYPE_CHECKING:
@@ -90,6 +91,32 @@ class Layer:
     def cost(self, shape: Shape) -> Cost:
         """Parameters, MACs and activations for input `shape`."""
         return total(self.convs(shape))
+
+    def stored(self, shape: Shape) -> Stored:
+        """Weights and biases that remain for input `shape`; parameters outside of convolutions count as biases."""
+        convs = list(self.convs(shape))
+        others = self.cost(shape).params - total(convs).params
+        return Stored(sum(conv.weights for conv in convs), sum(conv.biases for conv in convs) + others)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        """Write the operators executed for input `x` on `tape`, in order; gives the output.
+
+        The default is a bound for kinds that do not say: the input, the output of every convolution (and its
+        activation) and the layer's output are alive together, with a shortcut its output twice. It is not below the
+        truth where a block consists of its `convs`, activations behind them, gates, one sum or concatenation, and a
+        shortcut.
+        """
+        made = [tape.act(tape.write((x,), _output(conv))) for conv in self.convs(x.shape)]
+        if made:
+            largest = max(range(len(made)), key=lambda i: elements(made[i].shape))
+            made[largest] = tape.act(made[largest])  # where a gate would be
+        joined = tape.write((x, *made), self.out_shape(x.shape))
+        return tape.write((x, joined, *made), joined.shape) if self.has_residual(x.shape) else joined
+
+    def peak(self, shape: Shape, in_place: InPlace) -> int:
+        """Elements of activations alive at once at most, with the input of `shape`; see `search_spaces.memory.tape`."""
+        tape = Tape(shape)
+        return peak(tape, self.record(tape, tape.input), in_place)
 
     @property
     def label(self) -> str:
@@ -195,6 +222,10 @@ def _largest(values: Sequence[Any]) -> Any:
     if any(isinstance(value, tuple) for value in values):
         return max(height for height, _ in pairs), max(width for _, width in pairs)
     return None if values[0] is None else max(values)
+
+
+def _output(conv: Conv) -> Shape:
+    return Shape(conv.out_channels, conv.height, conv.width)
 
 
 KINDS: dict[str, type[Layer]] = {}

@@ -12,6 +12,7 @@ from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,6 +68,21 @@ class LinearBottleneck(Layer):
         if self.se is not None:
             yield from self.se.convs(shape.channels, expanded)
         yield Conv(expanded, self.out_channels, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        channels, expanded = x.shape.channels, self.expanded(x.shape.channels)
+        y = tape.conv(x, expanded, act=self.act) if self.has_expand else x
+        y = tape.conv(y, expanded, self.stride, expanded)
+        if self.se is not None:
+            y = self.se.record(tape, y, channels)
+        if self.dw_act:
+            y = tape.act(y)
+        y = tape.conv(y, self.out_channels)
+        if not self.has_residual(x.shape):
+            return y
+        if channels == self.out_channels:
+            return tape.add(y, x)
+        return tape.concat(tape.add(tape.part(y, channels), x), tape.part(y, self.out_channels - channels))
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

@@ -11,6 +11,7 @@ from search_spaces.blocks.layer import InnerWidths, Layer, Role, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,6 +42,9 @@ class PooledConv(Layer):
 
     def convs(self, shape: Shape) -> Iterator[Conv]:
         yield Conv(shape.channels, self.out_channels, bias=self.bias, norm=self.norm)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        return tape.conv(tape.pool(x), self.out_channels, act=self.act)
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, 1, 1)

@@ -10,6 +10,7 @@ from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, Shape
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,6 +56,12 @@ class ResidualBlock(Layer):
         if not self.has_residual(shape):
             norm = self.projection == "norm"
             yield Conv(shape.channels, out, bias=not norm, norm=norm, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        y = tape.conv(tape.conv(x, self.out_channels, self.stride, act=self.act), self.out_channels)
+        shortcut = x if self.has_residual(x.shape) else tape.conv(x, self.out_channels, self.stride)
+        y = tape.add(y, shortcut)
+        return tape.act(y) if self.act else y
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

@@ -10,6 +10,7 @@ from search_spaces.blocks.conv_bn_act import ConvBNAct
 from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
 from search_spaces.blocks.parts import checks
 from search_spaces.costs import Conv, Shape
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +43,9 @@ class Skip(Layer):
         if not self.is_identity(shape):
             _, height, width = self.out_shape(shape)
             yield Conv(shape.channels, self.out_channels, height=height, width=width)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        return x if self.is_identity(x.shape) else self._convolution().record(tape, x)
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

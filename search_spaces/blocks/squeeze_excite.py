@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.blocks.activations import ACTIVATIONS, GATES
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.costs import Conv, make_divisible
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,6 +58,12 @@ class SqueezeExcite:
         squeezed = self.squeezed(in_channels, expanded)
         yield Conv(expanded, squeezed, bias=True, norm=self.norm)
         yield Conv(squeezed, expanded, bias=True, norm=False)
+
+    def record(self, tape: Tape, x: Value, in_channels: int) -> Value:
+        """The operators for `x` in a block of `in_channels`; gives what is gated. See `Layer.record`."""
+        expanded = x.shape.channels
+        gate = tape.conv(tape.pool(x), self.squeezed(in_channels, expanded), act=self.act)
+        return tape.gated(x, tape.act(tape.conv(gate, expanded)))
 
     def build(self, in_channels: int, expanded: int) -> nn.Module:
         """A fresh module for a block of `in_channels` and `expanded` channels."""

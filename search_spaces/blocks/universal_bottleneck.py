@@ -12,7 +12,8 @@ from search_spaces.blocks.layer import InnerWidths, Layer, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
-from search_spaces.costs import Conv, Cost, Shape, make_divisible, total
+from search_spaces.costs import Conv, Cost, Shape, Stored, make_divisible, total
+from search_spaces.memory.tape import Tape, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -95,6 +96,21 @@ class UniversalBottleneck(Layer):
         if self.layer_scale is None:
             return convolutions
         return convolutions._replace(params=convolutions.params + self.out_channels)
+
+    def stored(self, shape: Shape) -> Stored:
+        """Its scale is folded into the projection, as a norm is."""
+        return Layer.stored(replace(self, layer_scale=None), shape)
+
+    def record(self, tape: Tape, x: Value) -> Value:
+        channels, expanded = x.shape.channels, self.expanded(x.shape.channels)
+        y = tape.conv(x, channels, self.start_stride, channels) if self.start_kernel else x
+        y = tape.conv(y, expanded, act=self.act)
+        if self.middle_kernel:
+            y = tape.conv(y, expanded, self.stride, expanded, self.act)
+        if self.se is not None:
+            y = self.se.record(tape, y, channels)
+        y = tape.conv(y, self.out_channels)
+        return tape.add(y, x) if self.has_residual(x.shape) else y
 
     def out_shape(self, shape: Shape) -> Shape:
         return Shape(self.out_channels, *shape.strided(self.stride))

@@ -1,28 +1,20 @@
-"""Budgets on additive costs, several at once, and the genotypes that meet them."""
+"""The genotypes within several budgets at once: draws, repairs, lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import LinearConstraint
 
-from search_spaces.pricing.additive import AdditiveCost, Floats
-from search_spaces.pricing.integer_programme import GenotypeProgramme
+from search_spaces.pricing.genotype_cost import Floats
+from search_spaces.pricing.limits import Limit, as_typed, find_anchor
+from search_spaces.pricing.peak import PeakCost
 from search_spaces.space import Population, SearchSpace
 
+__all__ = ["Feasible", "Limit", "as_typed", "find_anchor", "repair"]
+
 ENUMERABLE = 100_000  # spaces up to this size are listed rather than sampled
-
-
-@dataclass(frozen=True)
-class Limit:
-    """`cost(genotype) <= limit`; `name` is what the cost is called, with its unit (`latency_ms`, `macs`, `params`)."""
-
-    name: str
-    cost: AdditiveCost
-    limit: float
 
 
 class Feasible:
@@ -44,6 +36,21 @@ class Feasible:
     def mask(self, population: Population) -> NDArray[np.bool_]:
         """(n,): which genotypes are within all limits."""
         return np.asarray((self.costs(population) <= self.maxima).all(axis=1))
+
+    def blame(self, population: Population, maxima: Floats) -> NDArray[np.bool_]:
+        """(n, genes): which genes can be changed to bring a genotype nearer to its row of `maxima` (n, limits).
+
+        Any, where a sum is over its limit; where only a peak is, those that it depends on.
+        """
+        if not any(isinstance(limit.cost, PeakCost) for limit in self.limits):
+            return np.ones(population.shape, dtype=bool)
+        costs = self.costs(population)
+        found = np.zeros(population.shape, dtype=bool)
+        for k, limit in enumerate(self.limits):
+            for most in np.unique(maxima[:, k]):
+                rows = np.flatnonzero((maxima[:, k] == most) & (costs[:, k] > most))
+                found[rows] |= limit.cost.blame(population[rows], float(most))
+        return found
 
     def repair(self, population: Population, rng: np.random.Generator) -> Population:
         """A copy of `population` (n, genes) in which every genotype is within all limits."""
@@ -83,64 +90,13 @@ def repair(
     population = population.copy()
     anchors = np.broadcast_to(feasible.anchor, population.shape) if anchors is None else anchors
     over = np.flatnonzero(~(feasible.costs(population) <= maxima).all(axis=1))
-    order = rng.random((len(over), population.shape[1])).argsort(axis=1)
-    for step in range(population.shape[1]):
+    turn = rng.random((len(over), population.shape[1]))  # taken over in this order, but those to blame first
+    for _ in range(population.shape[1]):
         if not len(over):
             break
-        genes = order[:, step]
+        genes = np.where(feasible.blame(population[over], maxima[over]), turn, turn + 1).argmin(axis=1)
         population[over, genes] = anchors[over, genes]
+        turn[np.arange(len(over)), genes] = np.inf
         still = ~(feasible.costs(population[over]) <= maxima[over]).all(axis=1)
-        over, order = over[still], order[still]
+        over, turn = over[still], turn[still]
     return population
-
-
-def find_anchor(limits: Sequence[Limit], genes: int) -> NDArray[np.int64]:
-    """A genotype within all `limits`, exactly: the cheapest for one limit, an integer programme for several.
-
-    Raises `ValueError` naming the first limit below its reachable range, or by how much several limits together miss.
-    """
-    if not limits:
-        return np.zeros(genes, dtype=np.int64)
-    for limit in limits:
-        low, high = limit.cost.reachable()
-        if not limit.limit >= low:
-            raise ValueError(
-                f"budget {limit.name}={as_typed(limit.limit)} is out of reach: networks of this space take "
-                f"{as_typed(low)} to {as_typed(high)}"
-            )
-    excess = np.inf
-    best = np.zeros(genes, dtype=np.int64)
-    for candidate in (np.array(limit.cost.cheapest(), dtype=np.int64) for limit in limits):
-        found = max(float(limit.cost(candidate[None])[0] / limit.limit) for limit in limits)
-        if found < excess:
-            best, excess = candidate, found
-    if excess > 1:
-        best = _least_excess(limits)
-        excess = max(float(limit.cost(best[None])[0] / limit.limit) for limit in limits)
-    if excess > 1:
-        names = " and ".join(f"{limit.name}={as_typed(limit.limit)}" for limit in limits)
-        raise ValueError(
-            f"no network meets {names} together, though each alone is within reach; the closest one needs "
-            f"{100 * (excess - 1):.2g}% more; raise one of them by that"
-        )
-    return best
-
-
-def as_typed(value: float) -> str:
-    """`value` as a budget is typed: counts in full, milliseconds with six significant digits."""
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
-
-
-def _least_excess(limits: Sequence[Limit]) -> NDArray[np.int64]:
-    """The genotype that minimises `max_k cost_k / limit_k`, the value of a last column."""
-    programme = GenotypeProgramme([limit.cost for limit in limits], extra=1)
-    maxima = np.array([limit.limit for limit in limits])
-    shares = programme.prices / maxima[:, None]
-    shares[:, -1] = -1.0
-    largest = np.zeros(programme.width)
-    largest[-1] = 1.0
-    fixed = np.array([limit.cost.fixed for limit in limits])
-    found = programme.minimise(largest, [LinearConstraint(shares, -np.inf, -fixed / maxima)])
-    if found is None:
-        raise RuntimeError("no network has a finite cost under every budget")
-    return np.array(found, dtype=np.int64)

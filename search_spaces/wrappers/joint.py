@@ -14,7 +14,7 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.genotype_cost import CostKind
 from search_spaces.pricing.tabulated import Tabulated
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace
@@ -51,8 +51,8 @@ class JointSpace(SearchSpace):
     def possible(self, term: Term) -> NDArray[np.bool_] | None:
         return self.architectures.possible(term)
 
-    def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
-        found = self.architectures.cost(price, fixed)  # some spaces read their genes in another order
+    def compiled(self, kind: type[CostKind], price: Callable[[Layer, Shape], float], fixed: float) -> CostKind:
+        found = self.architectures.compiled(kind, price, fixed)  # some spaces read their genes in another order
         return dataclasses.replace(found, cardinalities=tuple(len(variable) for variable in self.variables))
 
     def decode(self, genotype: Sequence[int]) -> Arch:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import Shape
-from search_spaces.pricing.additive import AdditiveCost, Floats, minimum
-from search_spaces.space import Genotype, Population, Term
+from search_spaces.pricing.genotype_cost import CostKind, ascending
+from search_spaces.space import Term
 
 
 class MonotoneSpace(ComposedSpace):
@@ -43,27 +43,5 @@ class MonotoneSpace(ComposedSpace):
             rises &= genes[low] <= genes[high]
         return rises
 
-    def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
-        found = super().cost(price, fixed)
-        return MonotoneCost(found.fixed, found.variables, found.tables, found.cardinalities, self.rising)
-
-
-@dataclass(frozen=True)
-class MonotoneCost(AdditiveCost):
-    """An `AdditiveCost` that sorts the genes of `rising` first; falling combinations cost infinity in its tables."""
-
-    rising: tuple[int, ...] = ()
-
-    def __call__(self, population: NDArray[np.int64]) -> Floats:
-        return super().__call__(ascending(np.atleast_2d(population), self.rising))
-
-    def most_expensive(self) -> Genotype:
-        tables = tuple(np.where(np.isfinite(table), -table, np.inf) for table in self.tables)
-        return minimum(self.variables, tables, self.cardinalities)
-
-
-def ascending(population: Population, rising: Sequence[int]) -> Population:
-    """A copy of `population` (n, variables) with the genes of `rising` in every row sorted."""
-    found = np.array(population)
-    found[:, rising] = np.sort(found[:, rising], axis=1)
-    return found
+    def compiled(self, kind: type[CostKind], price: Callable[[Layer, Shape], float], fixed: float) -> CostKind:
+        return dataclasses.replace(super().compiled(kind, price, fixed), rising=self.rising)

@@ -17,6 +17,8 @@ from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
 from nas.terminal.entry import DictConfig, entry
+from search_spaces.arch import Arch
+from search_spaces.memory.counted import Counted
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.pretended import Scored
 
@@ -219,3 +221,34 @@ def test_of_several_runs_each_is_made_and_the_largest_status_counts() -> None:
     with pytest.raises(SystemExit) as stop:
         command(["--multirun", "seed=0,1"])
     assert stop.value.code == 1 and seen == [0, 1]
+
+
+def test_every_budget_holds_in_a_supernet_s_derivation_and_in_another_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Latency, multiply-adds, memory and weights at once; they are recorded, shown and refused together."""
+    pretend_table(monkeypatch)
+    pretend_measured(monkeypatch, 1.0)
+    counts = ["budget.memory_kib=2", "budget.weights_kib=90", "budget.macs=250000", "budget.dtype=int8"]
+    search([*DNAS, "budget.latency_ms=0.3", *counts, "seed=1"])
+    found = result()
+    assert found["budget_met"] is True and found["counted"] == {"dtype": "int8", "in_place": "element_wise"}
+    arch, counted = Arch.load("r/arch.json"), Counted("int8")
+    assert (found["memory_kib"], found["weights_kib"]) == (arch.memory_kib(counted), arch.weights_kib(counted))
+    assert found["memory_kib"] <= 2 and found["weights_kib"] <= 90 and found["macs"] <= 250_000
+    assert (found["asked_memory_kib"], found["asked_weights_kib"], found["energy_mj"]) == (2, 90, None)
+    page = report_html("r")
+    assert "peak memory asked" in page and "2 KiB" in page and "weights asked" in page
+    tight = found["memory_kib"] - 0.125
+    derive(["run=r", f"budget.memory_kib={tight}", "count=3", "out=tight"])
+    records = json.loads(Path("tight/derived.json").read_text())
+    assert all(record["memory_kib"] <= tight and record["counted"]["dtype"] == "int8" for record in records)
+    with pytest.raises(SystemExit):
+        derive(["run=r", "budget.memory_kib=0.5"])
+    assert "budget memory_kib=0.5 is out of reach: networks of this space take" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        derive(["run=r", "mode=argmax", f"budget.weights_kib={0.99 * records[0]['weights_kib']}", "budget.macs=200000"])
+    assert "above budget." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        derive(["run=r", "budget.energy_mj=1"])
+    assert "says nothing of energy" in capsys.readouterr().err

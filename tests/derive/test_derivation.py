@@ -8,6 +8,7 @@ import pytest
 from nas.derive.integer_programme import best_under_budget
 from nas.derive.most_probable import Derivation, argmax, derive, log_probability, sample
 from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.pricing.limits import Limit
 
 
 def problem(seed: int, sizes: tuple[int, ...] = (4, 3, 5, 2, 4)) -> tuple[tuple, AdditiveCost]:
@@ -109,13 +110,13 @@ def test_samples_follow_the_probabilities_and_the_limit() -> None:
     probabilities, cost = problem(2)
     low, high = cost.reachable()
     limit = (low + high) / 2
-    found = sample(probabilities, 50, np.random.default_rng(0), cost, limit)
+    found = sample(probabilities, 50, np.random.default_rng(0), [Limit("latency_ms", cost, limit)])
     assert len(set(found)) == len(found)
     assert (cost(np.array(found)) <= limit).all()
     certain = tuple(np.eye(len(row))[1] for row in cost.rows)
     assert sample(certain, 3, np.random.default_rng(0)) == [(1,) * 5]
     with pytest.raises(ValueError, match="derive with mode=budget"):
-        sample(probabilities, 1, np.random.default_rng(0), cost, 0.9 * low, draws=1000)
+        sample(probabilities, 1, np.random.default_rng(0), [Limit("latency_ms", cost, 0.9 * low)], draws=1000)
 
 
 def test_argmax_and_its_limit() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nas.derive.__main__ import main
-from nas.derive.budget import count_limits
+from nas.derive.budget import BudgetRequest, count_limits
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.methods.candidates.problem import Problem
@@ -56,7 +56,7 @@ def finished(folder: Path, method: str, *settings: str) -> tuple[Path, JointSpac
         Outcome(space.candidate_id(genotype), tuple(genotype.tolist()), 0, i, scores[i], {}, None)
         for i, genotype in enumerate(genotypes)
     ]
-    write_trials(run, Feasible(space, count_limits(space, int(macs.max()), None)), outcomes)
+    write_trials(run, Feasible(space, count_limits(space, BudgetRequest(macs=int(macs.max())))), outcomes)
     return run, space, macs, scores
 
 

@@ -22,12 +22,14 @@ from nas.derive.handover import (
     write_probabilities,
 )
 from nas.derive.most_probable import NothingWithin
+from nas.derive.verdict import Asked
 from nas.derive.within_budget import ENOUGH, Derived
 from nas.latency.device import Device
 from nas.latency.devices.local import LocalDevice
 from nas.latency.measuring.network_time import NetworkTime
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
+from search_spaces.memory.counted import Counted
 from search_spaces.recipe import Recipe
 from tests.methods.candidates.pretended import joint_space
 
@@ -64,7 +66,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
     ) -> Derived:
         measured.clear()
         asked = Derivation(**{"mode": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
-        depends = derivation_identity(ranked.tolist(), SPACE, cost, device, budget, asked)
+        depends = derivation_identity(ranked.tolist(), SPACE, cost, device, Asked(budget, (), Counted()), asked)
         clock = clock_of(SPACE, cost, LocalDevice(), None, 0)
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nas.derive.budget import Budget, resolve_budget
+from nas.derive.budget import Budget, BudgetRequest, resolve_budget
 from nas.derive.handover import propose_ranked
 from nas.derive.most_probable import NothingWithin
 from nas.derive.within_budget import ENOUGH, Clock, Derived, within_budget
@@ -36,7 +36,7 @@ def clock(time: Callable[[float, int], float], error: float = 0.0) -> Clock:
 def found(
     time: Callable[[float, int], float], asked_ms: float = 5.0, count: int = 1, rounds: int = 5, tolerance: float = 0.0
 ) -> Derived:
-    budget = resolve_budget(COST, asked_ms, None, 0.0, tolerance)
+    budget = resolve_budget(COST, BudgetRequest(asked_ms, tolerance=tolerance), None, 0.0)
     return within_budget(propose_ranked(RANKED, COST), clock(time), budget, count, rounds)
 
 
@@ -130,7 +130,9 @@ def test_without_measurements_estimates_decide() -> None:
 def test_nothing_within_is_refused_at_first_and_an_end_later() -> None:
     dear = RANKED[:60]  # 4.1 ms and more
     with pytest.raises(NothingWithin, match="no trained candidate is estimated within 4 ms; they span 4.1 to 10 ms"):
-        within_budget(propose_ranked(dear, COST), clock(lambda e, _: e), resolve_budget(COST, 4.0, None, 0.0), 1, 5)
-    budget = resolve_budget(COST, 5.0, None, 0.0)
+        within_budget(
+            propose_ranked(dear, COST), clock(lambda e, _: e), resolve_budget(COST, BudgetRequest(4.0), None, 0.0), 1, 5
+        )
+    budget = resolve_budget(COST, BudgetRequest(5.0), None, 0.0)
     derived = within_budget(propose_ranked(dear, COST), clock(lambda estimate, _: 2 * estimate), budget, 1, 5)
     assert derived.first.measured_ms == 10.0

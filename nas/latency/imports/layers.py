@@ -15,6 +15,7 @@ from nas.runs.files import write_text
 from search_spaces.space import SearchSpace
 
 OFFSET = "offset"
+ENERGY = "energy_mj"
 
 
 def write_layers(space: SearchSpace, path: str | Path) -> int:
@@ -39,7 +40,11 @@ def write_layers(space: SearchSpace, path: str | Path) -> int:
 def read_layers(
     path: Path, *, space: SearchSpace, device: Device, source: str | None, unit: str | None, repair: bool
 ) -> LatencyTable:
-    """What `write_layers` wrote, with times: columns `layer`, `input` and one of `ms`, `us`, `s`."""
+    """What `write_layers` wrote, with times: columns `layer`, `input` and one of `ms`, `us`, `s`.
+
+    A column `energy_mj` of millijoules, where there is one, holds a number for every layer; the table then answers
+    budgets on energy.
+    """
     if repair:
         raise ValueError("this format lists each row once, so there is nothing to repair it by")
     columns, lines = table_lines(path, ("layer", "input"))
@@ -47,18 +52,21 @@ def read_layers(
     if len(units) != 1 or unit not in (None, units[0]):
         raise ValueError(f"expected one column of ms, us, s, and no other unit=; got {', '.join(columns)}")
     wanted = {row_key(*row): row for row in entries(space)}
-    at = {name: columns.index(name) for name in ("layer", "input", units[0])}
+    at = {name: columns.index(name) for name in ("layer", "input", units[0], ENERGY) if name in columns}
     for n, line in lines:
         if len(line) != len(columns):
             raise ValueError(f"line {n} has {len(line)} columns, the header {len(columns)}")
-    mark = decimal_mark(line[at[units[0]]] for _, line in lines)
+    mark = decimal_mark(line[at[name]] for _, line in lines for name in (units[0], ENERGY) if name in at)
     found: dict[str, Cell] = {}
+    energies: dict[str, float] = {}
     offset_ms = 0.0
     for n, line in lines:
         value = number(line[at[units[0]]], mark, f"line {n}")
         if value is None or not 0 <= value < float("inf"):
             raise ValueError(f"line {n} has the time {line[at[units[0]]]!r}; every row needs one of at least 0")
         if line[at["layer"]] == OFFSET:
+            if ENERGY in at and number(line[at[ENERGY]], mark, f"line {n}"):
+                raise ValueError(f"line {n}: energy beside the layers belongs to one of them, such as the first")
             offset_ms += value * UNITS[units[0]]
             continue
         key = _key(line[at["layer"]], line[at["input"]])
@@ -67,16 +75,28 @@ def read_layers(
         if key in found:
             raise ValueError(f"line {n} is listed twice, first in {found[key].where}")
         found[key] = Cell(value * UNITS[units[0]], f"line {n}")
+        if ENERGY in at:
+            energies[key] = _energy(line[at[ENERGY]], mark, f"line {n}")
     missing = [wanted[key] for key in wanted if key not in found]
     if missing:
         layer, shape = missing[0]
         raise ValueError(f"{len(missing)} rows are missing, the first is {layer.label} at input {tuple(shape)}")
     check_rate({wanted[key]: [cell] for key, cell in found.items()})
-    rows = tuple(Row(*wanted[key], cell.ms or 0.0, 0.0, 0, grain(cell.ms or 0.0)) for key, cell in found.items())
+    rows = tuple(
+        Row(*wanted[key], cell.ms or 0.0, 0.0, 0, grain(cell.ms or 0.0), energies.get(key))
+        for key, cell in found.items()
+    )
     calibration = {"model": "none (imported)", "notes": []}
     others = len(all_entries(space)) - len(rows)
     between = {"rows": float(others)} if others else None
     return LatencyTable(space.name, device, rows, grain(offset_ms), None, calibration, interpolation=between)
+
+
+def _energy(word: str, mark: str, where: str) -> float:
+    value = number(word, mark, where)
+    if value is None or not 0 <= value < float("inf"):
+        raise ValueError(f"{where} has the energy {word!r}; every row needs one of at least 0, or none has the column")
+    return value
 
 
 def _key(layer: str, shape: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
@@ -22,9 +21,10 @@ from nas.latency.tables import fields
 from nas.latency.tables.interpolation import Interpolation, anchors
 from nas.latency.tables.origin import elsewhere
 from nas.latency.tables.proof import Proof
+from nas.latency.tables.row import Row, grain, read_row
 from nas.runs.files import read_json, write_json
 from search_spaces.arch import Arch
-from search_spaces.blocks import Layer, layer_from_dict
+from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.resolution import canonical
@@ -33,7 +33,11 @@ from search_spaces.space import LayerwiseSpace, SearchSpace
 FORMAT = "nas.latency_table"
 VERSION = 1
 UNIT = "ms"
-GRAIN = 2.0**-38  # calibrated times are multiples of this many ms, so that sums are exact in any order
+NO_ENERGY = (
+    "says nothing of energy, which nothing here measures: import one whose rows have a column energy_mj "
+    "(format=layers), or leave out budget.energy_mj"
+)
+__all__ = ["LatencyTable", "Row", "all_entries", "entries", "entries_hash", "grain", "row_key", "table_path"]
 
 
 def entries(space: SearchSpace) -> list[tuple[Layer, Shape]]:
@@ -75,18 +79,6 @@ def file_name(space: str, rows: Iterable[tuple[Layer, Shape]], device: Device) -
 def table_path(directory: str | Path, space: SearchSpace, device: Device) -> Path:
     """Where the table of `space` on `device` lies."""
     return Path(directory) / file_name(space.name, entries(space), device)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: isolated median, half interquartile range, number of timed calls, and the calibrated time, in ms."""
-
-    layer: Layer
-    shape: Shape
-    ms: float
-    spread_ms: float
-    count: int
-    calibrated_ms: float
 
 
 @dataclass(frozen=True)
@@ -160,6 +152,20 @@ class LatencyTable:
         """`estimate_ms(space.decode(g))` of every genotype g, compiled to arrays; milliseconds."""
         return space.cost(self.price_ms, self.offset_ms)
 
+    @property
+    def has_energy(self) -> bool:
+        """Whether the table says what every one of its rows takes of energy."""
+        return self.interpolation is None and all(row.energy_mj is not None for row in self.rows_)
+
+    def energy(self, space: SearchSpace) -> AdditiveCost:
+        """Millijoules of one image by `space.decode(g)` of every genotype g, the sum of its rows, compiled to arrays.
+
+        Raises `ValueError` where the table has no energy.
+        """
+        if not self.has_energy:
+            raise ValueError(f"the table of {self.device.key} {NO_ENERGY}")
+        return space.cost(lambda layer, shape: (row.energy_mj or 0.0) if (row := self.row(layer, shape)) else 0.0)
+
     def rows(self, space: LayerwiseSpace) -> tuple[float, tuple[NDArray[np.float64], ...]]:
         """`(fixed, rows)` with `estimate_ms(space.decode(g)) == fixed + sum_i rows[i][g[i]]`."""
         cost = self.cost(space)
@@ -210,10 +216,7 @@ class LatencyTable:
             "environment": self.environment,
             "proof": self.proof.to_dict() if self.proof else None,
             "calibration": {**self.calibration, "offset_ms": self.offset_ms},
-            "rows": [
-                {**dataclasses.asdict(row), "layer": row.layer.to_dict(), "shape": list(row.shape)}
-                for row in self.rows_
-            ],
+            "rows": [row.to_dict() for row in self.rows_],
             "networks": list(self.networks),
             **({} if self.interpolation is None else {"interpolation": self.interpolation}),
             **({} if self.fell_back is None else {"fell_back": self.fell_back.to_dict()}),
@@ -259,7 +262,7 @@ class LatencyTable:
             calibration = dict(fields.mapping(data["calibration"], "calibration"))
             offset = fields.number(calibration.pop("offset_ms"), "offset_ms", -MOST_MS, MOST_MS)
             fields.check_calibration(calibration)
-            rows = tuple(_row(i, row) for i, row in enumerate(fields.listing(data["rows"], "rows")))
+            rows = tuple(read_row(i, row) for i, row in enumerate(fields.listing(data["rows"], "rows")))
             proof = Proof.from_dict(data["proof"]) if data["proof"] is not None else None
             networks = fields.listing(data["networks"], "networks")
             table = LatencyTable(
@@ -279,22 +282,3 @@ class LatencyTable:
         if len(table._prices) != len(rows):
             raise ValueError("the latency table lists a row twice")
         return table
-
-
-def _row(index: int, data: Any) -> Row:
-    try:
-        shape = Shape(*(fields.whole(n, "an input size", 1, 10**6) for n in data["shape"]))
-        layer = layer_from_dict(data["layer"])
-        times = [fields.number(data[name], name) for name in ("ms", "spread_ms", "calibrated_ms")]
-        if min(times) < 0:
-            raise ValueError(f"a time is negative: {min(times)}")
-        if max(times) > MOST_MS:
-            raise ValueError(f"a time is {max(times):g} ms, at most {MOST_MS:g} can be")
-        return Row(layer, shape, times[0], times[1], fields.whole(data["count"], "count"), times[2])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"row {index} of the latency table: {error}") from None
-
-
-def grain(value: float) -> float:
-    """`value` rounded to a multiple of `GRAIN`."""
-    return round(value / GRAIN) * GRAIN

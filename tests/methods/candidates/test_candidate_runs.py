@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(
     monkeypatch.chdir(tmp_path)
     assert "needs a layer-wise space" in refused(capsys, "space=fbnetv3", "method=single_path")
     assert "search recipes with method=predictor" in refused(capsys, "recipe_space=small_images")
-    assert "budget.macs needs method=predictor" in refused(capsys, "budget.macs=1000000")
+    assert "budget macs=5 is out of reach: networks" in refused(capsys, "budget.macs=5")
     assert "arch= leaves only recipes to search" in refused(capsys, "arch=fbnetc_100")
     assert "budget macs=5 is out of reach: networks" in refused(capsys, "space=fbnetv3", "budget.macs=5")
     assert "search.trials must be at least 1" in refused(capsys, "space=fbnetv3", "search.trials=0")

@@ -18,7 +18,7 @@ import pytest
 
 from nas.data import ImageData
 from nas.data.digits import digits
-from nas.derive.budget import count_limits
+from nas.derive.budget import BudgetRequest, count_limits
 from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.kept_data import KeptData, image_bytes
@@ -56,7 +56,9 @@ class Pretended(pretended.Pretended):
 
 
 def search(folder: Path, executor: Any, **changes: Any) -> Found:
-    return pretended.search(folder, executor, SPACE, count_limits(SPACE, 40_000, None), SETTINGS, 0.2, **changes)
+    return pretended.search(
+        folder, executor, SPACE, count_limits(SPACE, BudgetRequest(macs=40_000)), SETTINGS, 0.2, **changes
+    )
 
 
 def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
@@ -133,9 +135,9 @@ def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None
 
 def test_count_budgets_are_checked() -> None:
     with pytest.raises(ValueError, match="budget macs=10 is out of reach: networks of this space take"):
-        count_limits(SPACE, 10, None)
+        count_limits(SPACE, BudgetRequest(macs=10))
     with pytest.raises(ValueError, match=r"budget\.params must be >= 1, got 0"):
-        count_limits(SPACE, None, 0)
+        count_limits(SPACE, BudgetRequest(params=0))
 
 
 def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

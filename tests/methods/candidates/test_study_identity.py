@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.derive.budget import count_limits
+from nas.derive.budget import BudgetRequest, count_limits
 from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
 from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import TrainingJob
@@ -53,7 +53,7 @@ def search(
     def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
         return dataclasses.replace(digits_job(space, candidate, genotype, 0.2), **(job or {}))
 
-    feasible = Feasible(space, count_limits(space, macs, None))
+    feasible = Feasible(space, count_limits(space, BudgetRequest(macs=macs)))
     changed = dataclasses.replace(SETTINGS, **settings)
     seed = (job or {}).get("seed", 0)
     with Run.open(None if resume else str(folder), str(folder) if resume else None, "x", {}) as run:
