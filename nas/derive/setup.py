@@ -62,8 +62,8 @@ class FinishedSearch:
 
     `space`: for methods that train candidates a `JointSpace`, for supernets that of archs alone. `device`: whose table
     the run has; None where it has none. `data`: the card of its images, or a data set in memory. `counted`: how it
-    counts memory and weights. `elastic`: how its candidates inherited, where they did. `other_table`: of a `device` other
-    than the run's.
+    counts memory and weights. `elastic`: how its candidates inherited, where they did. `other_table`: of a `device`
+    other than the run's.
     """
 
     folder: Path
