@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 from omegaconf import DictConfig
 
 from nas.data.space import build_space
-from nas.latency.tables.table import all_entries, entries
+from nas.derive.settings import COST_BUDGET_TYPES
+from nas.latency.devices import TargetDevice, device_of
+from nas.latency.tables.table import LatencyTable, all_entries, entries
 from nas.methods.base import kind_of
 from nas.terminal.command_help import options
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import CONF
-from nas.terminal.entry import entry, plain
+from nas.terminal.entry import check_types, entry, instantiate, plain
 from nas.terminal.progress import log, table
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
+from search_spaces.memory.counted import Counted
+from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import LayerwiseSpace, SearchSpace
+
+if TYPE_CHECKING:
+    from search_spaces.pricing.limits import Limit
+
+TYPES: dict[str, Any] = {**COST_BUDGET_TYPES, "samples": (int, 1), "seed": int, "tables": str}
+SETTINGS = ("budget.", "samples=", "seed=")  # of this command, not of the one that measures
 
 
 def stage_rows(space: SearchSpace) -> list[tuple[str, str, str, int]]:
@@ -45,7 +59,7 @@ def stage_rows(space: SearchSpace) -> list[tuple[str, str, str, int]]:
 
 
 def figures(space: SearchSpace) -> list[tuple[str, str]]:
-    """Size, table rows, and the smallest and largest multiply-adds and parameters, exactly."""
+    """Kind, methods, size and table rows."""
     kind = "one layer a choice" if isinstance(space, LayerwiseSpace) else "several layers a choice"
     found = [
         ("kind", kind),
@@ -53,10 +67,66 @@ def figures(space: SearchSpace) -> list[tuple[str, str]]:
         ("genotypes", f"{space.size:,}" if space.size < 1e9 else f"{space.size:.4g}"),
         ("rows of a latency table", _rows(space)),
     ]
-    for name, cost in (("parameters", space.count("params")), ("multiply-adds", space.count("macs"))):
-        low, high = cost.reachable()
-        found.append((name, f"{low:,.0f} to {high:,.0f}"))
     return found
+
+
+def costs_of(space: SearchSpace, counted: Counted, priced: LatencyTable | None) -> dict[str, GenotypeCost]:
+    """By the name of its budget, every cost of the networks of `space` that is known before anything is measured.
+
+    `priced`: the table of the device, where there is one.
+    """
+    found: dict[str, GenotypeCost] = {
+        "params": space.count("params"),
+        "macs": space.count("macs"),
+        "memory_kib": space.memory_kib(counted),
+        "weights_kib": space.weights_kib(counted),
+    }
+    if priced is not None:
+        found["latency_ms"] = priced.cost(space)
+        if priced.has_energy:
+            found["energy_mj"] = priced.energy(space)
+    return found
+
+
+def cost_rows(costs: Mapping[str, GenotypeCost], population: np.ndarray) -> list[tuple[str, str, str, str]]:
+    """Per cost: its name, its smallest value, the median over `population` (n, genes), its largest value."""
+    rows = []
+    for name, cost in costs.items():
+        low, high = cost.reachable()
+        values = (low, float(np.median(cost(population))), high)
+        least, middle, most = (_shown(name, value) for value in values)
+        rows.append((name, least, middle, most))
+    return rows
+
+
+def budget_rows(limits: Sequence[Limit], population: np.ndarray) -> list[tuple[str, str, str, str]]:
+    """Per budget: its name, what is asked, the least it could be under the others, how many of `population` meet it.
+
+    A last row counts those that meet all. Raises `ValueError` where no network does, with what each could be.
+    """
+    from search_spaces.pricing.limits import cheapest_within, find_anchor
+
+    find_anchor(limits, population.shape[1])
+    rows = []
+    within = np.ones(len(population), dtype=bool)
+    for limit in limits:
+        least = cheapest_within(limit.cost, [other for other in limits if other is not limit])
+        assert least is not None  # one meets all
+        meets = limit.cost(population) <= limit.limit
+        within &= meets
+        asked, could_be = (_shown(limit.name, value) for value in (limit.limit, limit.value(least)))
+        rows.append((limit.name, asked, could_be, f"{100 * meets.mean():.3g}%"))
+    return [*rows, ("all of them", "", "", f"{100 * within.mean():.3g}%")]
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:,.4g}"
+
+
+def _priced(space: SearchSpace, device: TargetDevice, folder: str) -> LatencyTable | None:
+    """The table of the device that is there, None where none is."""
+    path = device.table_path(space, folder)
+    return LatencyTable.load(path, space, device.key) if Path(path).exists() else None
 
 
 def _rows(space: SearchSpace) -> str:
@@ -80,11 +150,44 @@ def methods_for(space: SearchSpace) -> list[str]:
 
 @entry("inspect")
 def main(cfg: DictConfig) -> None:
-    space = build_space(plain(cfg)["space"])
+    check_types(cfg, TYPES)
+    config = plain(cfg)
+    space, asked = build_space(config["space"]), config["budget"]
+    device = device_of(instantiate(cfg.device))
+    counted = Counted(asked["dtype"] or device.key.dtype, asked["in_place"])
+    priced = _priced(space, device, config["tables"])
+    costs = costs_of(space, counted, priced)
+    limits = _limits(costs, {name: asked[name] for name in asked if name not in ("dtype", "in_place")}, device)
+    population = space.sample(config["samples"], np.random.default_rng(config["seed"]))
     table(f"{space.name}: stages", ("stage", "input shapes", "decided by (choices)", "rows"), stage_rows(space))
     table(space.name, ("", ""), figures(space))
-    again = shlex.join(["python", "-m", "nas.latency", *sys.argv[1:]])
+    table(f"{space.name}: costs of its networks", ("budget.", "min", "middle", "max"), cost_rows(costs, population))
+    log(
+        f"middle: the median of {config['samples']:,} random networks; memory and weights in {counted.dtype}, "
+        f"in place: {counted.in_place}"
+        + ("" if priced else f"; no latency table of {device.key} in {config['tables']}")
+    )
+    if limits:
+        headings = ("budget.", "asked", "least under the others", "met by")
+        table(f"{space.name}: networks within the budgets", headings, budget_rows(limits, population))
+    words = [word for word in sys.argv[1:] if not word.startswith(SETTINGS)]
+    again = shlex.join(["python", "-m", "nas.latency", *words])
     log(f"next, to measure its {len(entries(space)):,} rows: {again}")
+
+
+def _limits(costs: Mapping[str, GenotypeCost], asked: Mapping[str, float | None], device: TargetDevice) -> list[Limit]:
+    """The budgets asked. Raises `ValueError` for one on what no table here says."""
+    wanted = {name: float(most) for name, most in asked.items() if most is not None}
+    if not wanted:
+        return []
+    from search_spaces.pricing.limits import Limit  # here: it takes a solver along
+
+    for name in wanted:
+        if name not in costs:
+            raise ValueError(
+                f"budget.{name} is held by a table of {device.key}, and none here says it; build or import one"
+            )
+    return [Limit(name, costs[name], most) for name, most in wanted.items()]
 
 
 if __name__ == "__main__":

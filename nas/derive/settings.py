@@ -8,7 +8,7 @@ from search_spaces.memory.counted import BYTES
 from search_spaces.memory.tape import InPlace
 
 Mode = Literal["budget", "argmax", "sample", "thresholds"]  # see nas.derive.most_probable.derive
-BUDGET_TYPES: dict[str, Any] = {
+COST_BUDGET_TYPES: dict[str, Any] = {
     "budget.latency_ms": float | None,
     "budget.macs": int | None,
     "budget.params": int | None,
@@ -17,6 +17,9 @@ BUDGET_TYPES: dict[str, Any] = {
     "budget.energy_mj": (float | None, 0),
     "budget.dtype": Literal[tuple(BYTES)] | None,
     "budget.in_place": InPlace | None,
+}
+BUDGET_TYPES: dict[str, Any] = {
+    **COST_BUDGET_TYPES,
     "budget.fraction": (float | None, 0, 1),
     "budget.margin": (float | None, 0),
     "budget.tolerance": (float, 0),
