@@ -16,7 +16,7 @@ from nas.methods.elastic.pretraining import SUPERNET, Trained
 from nas.runs.run import Run
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
-from nas.terminal.progress import phase
+from nas.terminal.progress import log, phase
 from search_spaces.plain_data import identity
 
 
@@ -68,6 +68,8 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
         return Trained(network, 0.0, known)
     assert setup.pretraining is not None
     checkpoint = run.path / SUPERNET
+    low, high = archs.count("macs").reachable()
+    log(f"elastic supernet: slices of one network, {low:,.0f} to {high:,.0f} multiply-adds, are trained together")
     done, epochs = pretraining.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
     run.rewind("pretrain", done)
     with phase("pretraining the supernet", epochs, "epoch", completed=done) as advance:

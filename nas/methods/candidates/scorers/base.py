@@ -14,12 +14,10 @@ class Scorer(Protocol):
     """A way to score candidates.
 
     `work`: a module-level function from one of its jobs, wherever an executor has its workers, to figures; of these
-    `top1_percent`, on the validation images, is the score. `by_epoch`: whether its jobs are `TrainingJob`s, which can
-    be stopped early.
+    `top1_percent`, on the validation images, is the score.
     """
 
     work: ClassVar[Work]
-    by_epoch: ClassVar[bool]
 
     def job(self, candidate: str, genotype: Genotype) -> Any:
         """The picklable job of the candidate of that id and genotype."""

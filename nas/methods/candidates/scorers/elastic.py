@@ -77,7 +77,6 @@ class ElasticScorer:
     """
 
     work: ClassVar[Work] = staticmethod(score_inherited)
-    by_epoch: ClassVar[bool] = False
     space: JointSpace
     supernet: ElasticNetwork
     trained: Identity

@@ -20,7 +20,6 @@ class TrainingScorer:
     """`job_of(id, genotype)` is the training of a candidate; what is the same in all of them counts for identity."""
 
     work: ClassVar[Work] = staticmethod(train_candidate)
-    by_epoch: ClassVar[bool] = True
     job_of: Callable[[str, Genotype], TrainingJob]
 
     def job(self, candidate: str, genotype: Genotype) -> TrainingJob:
