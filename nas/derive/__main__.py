@@ -11,7 +11,7 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config
 @entry("derive")
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
-    asked = plain(without_cards(cfg)) | {"device": plain(cfg).get("device")}
+    asked = plain(without_cards(cfg)) | {"device": plain(cfg.device) if "device" in cfg else None}
     check_budget(asked["budget"]["latency_ms"])
     from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
