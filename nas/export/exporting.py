@@ -219,7 +219,7 @@ def summary(report: dict[str, Any]) -> list[str]:
         where = latency["device"] + ("" if latency["threads"] else ", in as many threads as its runtime takes")
         lines.append(f"latency measured: {latency['median_ms']:.4g} ms +- {latency['spread_ms']:.2g} ({where})")
         if latency["note"]:
-            lines.append(latency["note"])
+            lines[-1] += f"; {latency['note']}"
     elif report["not_measured"]:
         lines.append(f"latency not measured: {report['not_measured']}")
     return lines
