@@ -22,7 +22,7 @@ from search_spaces.families.single_path import single_path
 
 HERE = Path(__file__).parent
 EFFORT = Effort(
-    fit_networks=128, held_out_networks=40, rounds=15, network_rounds=20, visit_ms=3.0, network_visit_ms=20.0
+    fit_networks=128, held_out_networks=40, rounds=15, network_rounds=15, visit_ms=3.0, network_visit_ms=15.0
 )  # what `python -m nas.latency` does by default
 SPACES = {"fbnet": fbnet, "single_path": single_path, "fbnetv3": fbnetv3, "mobilenetv2": mobilenetv2, "rexnet": rexnet}
 RUNTIMES, RESOLUTIONS = ("onnxruntime", "torch"), (224, 32)

@@ -29,7 +29,7 @@ from search_spaces.space import SearchSpace
 
 HERE = Path(__file__).parent
 ARCH = HERE / "arch.json"
-EFFORT = Effort(128, 40, rounds=15, network_rounds=20, visit_ms=3.0, network_visit_ms=20.0)  # that of `nas.latency`
+EFFORT = Effort(128, 40, rounds=15, network_rounds=15, visit_ms=3.0, network_visit_ms=15.0)  # that of `nas.latency`
 RESOLUTIONS = (32, 16)
 INVOCATIONS, SEARCHES = 20, 10
 BUSY = {

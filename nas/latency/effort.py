@@ -9,15 +9,16 @@ from dataclasses import dataclass
 class Effort:
     """How much is measured: networks to calibrate on and to prove with, visits per row and per network.
 
-    A visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks
-    are so large that their visits would take more than about `network_minutes` in all, they get fewer rounds, at least
-    six.
+    Visits are shared out over five processes (two of two rounds), which make as many each: 12 rounds are 15 visits. A
+    visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks are
+    so large that their visits would take more than about `network_minutes` in all, they get fewer, at least two by
+    each process.
     """
 
     fit_networks: int = 24
     held_out_networks: int = 16
-    rounds: int = 12
-    network_rounds: int = 8
+    rounds: int = 10
+    network_rounds: int = 10
     visit_ms: float = 3.0
     network_visit_ms: float = 15.0
     network_minutes: float = 2.0
