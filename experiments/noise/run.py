@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -165,6 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("runs/noise"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the load ends with us
     with load(options.state == "loaded"):
         for part in options.parts:
             PARTS[part](options.state, options.out)
