@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ ARCH = HERE / "arch.json"
 EFFORT = Effort(128, 40, rounds=15, network_rounds=15, visit_ms=3.0, network_visit_ms=15.0)  # that of `nas.latency`
 RESOLUTIONS = (32, 16)
 INVOCATIONS, SEARCHES = 20, 10
+STATES = ("calm", "loaded", "crowded")
 BUSY = {
     "computing": "i = 0\nwhile True: i = (i * 48271 + 1) % 2147483647",
     "streaming": "import numpy\na, b = numpy.ones(16_000_000), numpy.ones(16_000_000)\nwhile True: numpy.add(a, b, a)",
@@ -114,22 +116,23 @@ def keeping(kept: list[Journal]) -> Iterator[None]:
 
 
 def compared(out: Path) -> list[dict[str, Any]]:
-    """Estimates of 40 networks by the tables made under load against those by the tables of the calm machine."""
+    """Estimates of 40 networks by the tables made otherwise against those by the tables of the calm machine."""
     found = []
     for resolution, space in spaces().items():
         networks = [space.decode(g) for g in space.sample(40, np.random.default_rng(1))]
-        for suffix in ("", "-unpaired"):
-            paths = [table_path(out / f"{state}{suffix}", space, Device()) for state in ("calm", "loaded")]
+        for state, suffix in itertools.product(STATES[1:], ("", "-unpaired")):
+            paths = [table_path(out / f"{name}{suffix}", space, Device()) for name in ("calm", state)]
             if all(path.exists() for path in paths):
                 calm, loaded = (np.array([LatencyTable.load(p).estimate_ms(a) for a in networks]) for p in paths)
-                off = 100 * np.abs(loaded / calm - 1)
+                off = loaded / calm - 1
                 found.append(
                     {
+                        "state": state,
                         "resolution": resolution,
                         "paired": not suffix,
-                        "mean_percent": float(off.mean()),
-                        "largest_percent": float(off.max()),
-                        "bias_percent": float(100 * (loaded / calm - 1).mean()),
+                        "mean_percent": 100 * float(np.abs(off).mean()),
+                        "largest_percent": 100 * float(np.abs(off).max()),
+                        "bias_percent": 100 * float(off.mean()),
                     }
                 )
     return found
@@ -162,7 +165,9 @@ PARTS = {"evaluations": evaluations, "tables": tables, "searches": searches}
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", choices=list(PARTS), nargs="*", default=list(PARTS))
-    parser.add_argument("--state", choices=("loaded", "calm"), required=True, help="loaded: beside two busy processes")
+    parser.add_argument(
+        "--state", choices=STATES, required=True, help="loaded: beside two busy processes; crowded: others' work"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/noise"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

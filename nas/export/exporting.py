@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from nas.data import ImageData
-from nas.export.formats import format_named
+from nas.export.formats import NAMES, format_named
 from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
 from nas.latency.devices import TargetDevice, device_of
@@ -173,6 +174,9 @@ def _latency(
     shape = (batch_size, *network.arch.input_shape)
     if chosen.name == "onnx":
         found = measure_file(path, shape, network.arch, device)
+    elif chosen.name in NAMES:
+        command = [sys.executable, "-m", "nas.export.timed_file", chosen.name]
+        found = measure_file(path, shape, network.arch, device, command)
     else:
         found = _in_this_process(run, shape, device)
     runtime = device.runtime if chosen.name == "onnx" else chosen.name
@@ -188,10 +192,9 @@ def _latency(
 
 
 def _in_this_process(run: Run, shape: tuple[int, ...], device: Device) -> NetworkTime:
-    """The time of a file under a runtime that only the format knows: in this process, where it was loaded."""
+    """The time of a file whose format is the program's own, and unknown to a new process: in this one."""
     images = image(shape)
-    found = measured_here({"file": [timed(lambda: run(images))]}, device, 0, Repeats())["file"]
-    return NetworkTime(found.median_ms, found.now_ms, found.spread_ms, found.slowdown)
+    return measured_here({"file": [timed(lambda: run(images))]}, device, 0, Repeats())["file"].of_network()
 
 
 def default_output(arch: str, suffix: str) -> Path:

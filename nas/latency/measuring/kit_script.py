@@ -84,10 +84,11 @@ def groups(rows: list[Any], networks: list[Any], effort: Mapping[str, Any]) -> d
 def sample(folder: Path) -> None:
     """Make the visits that stand on the standard input to graphs in `folder`."""
     gc.disable()
-    answer_all(lambda asked, entry: _graph(folder, asked, entry))
+    answer_all(lambda asked, entry: graph_workload(folder, asked, entry))
 
 
-def _graph(folder: Path, asked: Request, entry: Mapping[str, Any]) -> Workload:
+def graph_workload(folder: Path, asked: Request, entry: Mapping[str, Any]) -> Workload:
+    """The graph of an entry, which lies in `folder`, loaded as a request says."""
     path = folder / entry["file"]
     model = path.read_bytes()
     if hashlib.sha256(model).hexdigest() != entry["sha256"]:

@@ -18,6 +18,7 @@ from search_spaces.arch import Arch
 
 MORE = (8, 12)  # processes in all, where those before do not agree
 AGREED = 0.015  # standard error of a time, as a share of it, at which no further process is asked
+FILE = "file"  # the key of a file
 VISITS = 6  # of a process to a network
 VISIT_MS = 15.0
 
@@ -39,11 +40,21 @@ def measure_networks(
     return [found[f"net:{arch.id}"] for arch in archs]
 
 
-def measure_file(path: Path, shape: Sequence[int], arch: Arch, device: Device, seed: int = 0) -> NetworkTime:
-    """As `measure_networks`, of the ONNX file `path` of `arch` on inputs of `shape` (batch first), as it is."""
-    entry = {"key": "file", "params": arch.params, "rung": rung_of(numbers_of(arch))}
+def measure_file(
+    path: Path, shape: Sequence[int], arch: Arch, device: Device, command: Sequence[str] = ()
+) -> NetworkTime:
+    """As `measure_networks`, of the file `path` of `arch` on inputs of `shape` (batch first), as it is.
+
+    An ONNX file, or one that the program `command` loads, which is told the folder of the references last.
+    """
+    entry = {"key": FILE, "params": arch.params, "rung": rung_of(numbers_of(arch))}
     with bench(device) as ready:
-        return _measured(ready, [ready.graph(entry, path.read_bytes(), shape)], None, seed)["file"]
+        ready.command = command
+        if not command:
+            entry = ready.graph(entry, path.read_bytes(), shape)
+        else:
+            entry |= {"file": str(path.resolve()), "shape": list(shape)}
+        return _measured(ready, [entry], None, 0)[FILE]
 
 
 def _measured(ready: Bench, entries: Sequence[Entry], reference: Ladder | None, seed: int) -> dict[str, NetworkTime]:

@@ -45,12 +45,14 @@ class Bench:
     """Starts the processes that measure for `device`: `run(requests, record)`.
 
     Under ONNX Runtime entries are graphs in `folder`, and each process is that of a kit; otherwise modules, built by a
-    process that forks those that measure. `prepare` completes entries for either.
+    process that forks those that measure. `prepare` completes entries for either. `command`: another program that
+    answers, and is told `folder` last.
     """
 
     device: Device
     folder: Path
     modules: set[str] = field(default_factory=set)
+    command: Sequence[str] = ()
 
     @property
     def takes_graphs(self) -> bool:
@@ -95,7 +97,9 @@ class Bench:
         """Let processes answer `requests`, one each; returns whether they were bound to one core."""
         found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
         command = [sys.executable, "-m", "nas.latency.measuring.processes.module_script"]
-        if self.takes_graphs:
+        if self.command:
+            command = [*self.command, str(self.folder)]
+        elif self.takes_graphs:
             command = [sys.executable, "-m", "nas.latency.measuring.kit_script", str(self.folder), SAMPLE]
         with pinned(pin, self.device.threads) as bound:  # what they are started by, they inherit
             if not self.takes_graphs and FORKS:
