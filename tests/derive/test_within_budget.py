@@ -67,7 +67,7 @@ def test_a_noisy_measurement_moves_the_limit_little_and_a_certain_one_to_where_i
         derived = within_budget(
             propose_ranked(RANKED, COST),
             clock(lambda estimate, before: 6.0 if before == 0 else 0.99 * estimate, error),
-            resolve_budget(COST, 5.0, None, 0.0),
+            resolve_budget(COST, BudgetRequest(5.0), None, 0.0),
             1,
             2,
         )
@@ -84,7 +84,7 @@ def test_noise_does_not_cost_the_budget(noise: float) -> None:
         derived = within_budget(
             propose_ranked(RANKED, COST),
             clock(lambda estimate, _, rng=rng: estimate * float(np.exp(noise * rng.normal())), noise),
-            resolve_budget(COST, 5.0, None, 1.28 * noise),
+            resolve_budget(COST, BudgetRequest(5.0), None, 1.28 * noise),
             1,
             5,
         )
@@ -96,7 +96,7 @@ def test_noise_does_not_cost_the_budget(noise: float) -> None:
 
 def test_a_margin_that_was_not_needed_is_given_up() -> None:
     """All is measured at three quarters of its estimate; a network of the margin's limit leaves too much."""
-    budget = resolve_budget(COST, 5.0, None, 0.25)
+    budget = resolve_budget(COST, BudgetRequest(5.0), None, 0.25)
     derived = within_budget(propose_ranked(RANKED, COST), clock(lambda e, _: 0.75 * e), budget, 1, 5)
     assert derived.first.estimated_ms == 5.0 and derived.rounds == 2
     assert derived.first.now_ms == 1.5 * 3.75 and "50% slower" in derived.first.note
