@@ -10,11 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = {"search_spaces": 0, "predictors": 1, "nas": 2, "experiments": 3}
-# Each may import what stands before it. Settings and progress lie below the run directories that use them, and
-# `nas.terminal` itself, the command line that reads run directories, above.
+# Each may import what stands before it; the command of a room may stand behind rooms whose outcomes it takes. Settings
+# and progress lie below the run directories that use them, and `nas.terminal` itself, the command line that reads run
+# directories, above.
 ROOMS = [
     *("terminal.configuration", "terminal.progress", "runs", "terminal", "data", "networks", "latency", "train"),
-    *("methods", "methods.candidates", "derive", "report", "search", "export", "evaluate", "inspect", "zoo", "doctor"),
+    *("methods", "methods.candidates", "derive", "report", "search", "latency.run", "latency.__main__"),
+    *("export", "evaluate", "inspect", "zoo", "doctor"),
 ]
 COMMAND_LINE = ("nas/terminal/",)
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in LEVELS for path in (ROOT / package).rglob("*.py"))

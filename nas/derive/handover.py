@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from nas.derive.budget import Budget
+from nas.derive.known_times import read_known
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.verdict import Asked
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
 from nas.latency.devices import TargetDevice
+from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
 from nas.runs.stored import Schema, read_record, record
@@ -25,19 +27,25 @@ from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
 
+Measure = Callable[[Arch], NetworkTime | None]
+"""From a network to its time; None where it is not known yet."""
 
-def clock_of(
-    space: SearchSpace,
-    cost: AdditiveCost | None,
-    device: TargetDevice | None,
-    table: LatencyTable | None,
-    seed: int,
-) -> Clock:
-    """A search's clock: estimates by `cost`; measurements by `device` (None: none) at the conditions of `table`."""
+
+def clock_of(space: SearchSpace, cost: AdditiveCost | None, measure: Measure | None) -> Clock:
+    """A search's clock: estimates by `cost`, measurements by `measure` (None: none)."""
     estimate = None if cost is None else lambda genotype: float(cost(np.array([genotype]))[0])
-    if device is None:
-        return Clock(estimate)
-    return Clock(estimate, lambda genotype: device.measure([space.decode(genotype)], table, seed)[0])
+    return Clock(estimate, None if measure is None else lambda genotype: measure(space.decode(genotype)))
+
+
+def measure_of(device: TargetDevice, table: LatencyTable, run: Path, seed: int) -> Measure | None:
+    """How networks of `run` get their times: `device` measures them as it did those of `table`, in an order of `seed`.
+
+    Where it does not, they have the times that were brought back from it (see `known_times`); None where none were.
+    """
+    if device.not_measured(table) is None:
+        return lambda arch: device.measure([arch], table, seed)[0]
+    known = read_known(run, device.key)
+    return (lambda arch: known[arch.id].time if arch.id in known else None) if known else None
 
 
 def derive_probable(
@@ -146,6 +154,25 @@ def derived_once(
         if not differing:
             return stored
         log(f"{path} was derived from something else ({'; '.join(differing[:3])}): deriving anew")
+    return _derived_now(folder, stored, depends, derive_now)
+
+
+def derived_again(
+    folder: Path, space: SearchSpace, depends: Mapping[str, Any], derive_now: Callable[[], Derived]
+) -> Derived:
+    """The outcome of `derive_now`, which by now knows more; it takes the place of what `folder`/derived.json held.
+
+    Where another network comes first then, the training of the one before is set aside. Raises `ValueError` for a
+    damaged file.
+    """
+    path = folder / "derived.json"
+    stored = _read_derived(path, space)[0] if path.exists() else None
+    return _derived_now(folder, stored, depends, derive_now)
+
+
+def _derived_now(
+    folder: Path, stored: Derived | None, depends: Mapping[str, Any], derive_now: Callable[[], Derived]
+) -> Derived:
     found = derive_now()
     if stored is not None and stored.first.genotype != found.first.genotype:
         for checkpoint in (folder / "checkpoints").glob("train*.pt"):
@@ -153,7 +180,7 @@ def derived_once(
             checkpoint.replace(checkpoint.with_name(f"before-{checkpoint.name}"))
     networks = [{**dataclasses.asdict(network), "genotype": list(network.genotype)} for network in found.networks]
     content = {"networks": networks, "rounds": found.rounds, "identity": dict(depends)}
-    write_json(path, {**content, "digest": identity.digest(content)})
+    write_json(folder / "derived.json", {**content, "digest": identity.digest(content)})
     return found
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nas.derive.budget import Budget, count_limits, energy_limit, resolve_budget
-from nas.derive.handover import clock_of
+from nas.derive.handover import clock_of, measure_of
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
-from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed
+from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed, why_not_measured
 from nas.derive.within_budget import Clock, Derived
+from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
 from nas.terminal.next_command import train_command
@@ -58,25 +59,31 @@ class Request:
         wanted = search.budget if own else asked
         counted = asked.counted_like(search.counted)
         others = count_limits(space, wanted, counted)
-        table, cost, budget = None, None, None
+        table, cost, measure, budget = None, None, None, None
         unmeasured: str | None = NOT_ASKED
         if device is not None:
             table = LatencyTable.load(search.table, search.archs, device.key)
             others += energy_limit(space, wanted, table)
             cost = table.cost(space)
-            unmeasured = device.not_measured(table) if setup.measure else NOT_WANTED
+            unmeasured = _unmeasured(search, device, table) if setup.measure else NOT_WANTED
+            measure = measure_of(device, table, folder, setup.seed) if setup.measure else None
             margin = table.margin if asked.margin is None else asked.margin
             # the run's own fraction holds only where no other cost has a budget
             fraction = None if own and others else wanted.fraction
             budget = resolve_budget(cost, replace(wanted, tolerance=asked.tolerance), fraction, margin, others)
         elif not own and any(wanted.__dict__[name] is not None for name in ("latency_ms", "fraction", "energy_mj")):
             raise ValueError(f"{folder} has no latency table: none was asked for; search again with latency=on")
-        clock = clock_of(space, cost, device if unmeasured is None else None, table, setup.seed)
+        clock = clock_of(space, cost, measure)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
         energy = table.energy(space) if table and table.has_energy else None
         asked_of_all = Asked(budget, tuple(others), counted, energy)
         out = _out(search, setup.out, budget, others)
         return Request(setup, asked_of_all, (*limits, *others), cost, clock, unmeasured, out)
+
+
+def _unmeasured(search: FinishedSearch, device: TargetDevice, table: LatencyTable) -> str | None:
+    """Why networks are not measured; where `device` is the run's own, with what brings their times all the same."""
+    return why_not_measured(device, table, search.folder) if search.other_table is None else device.not_measured(table)
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
                 "estimated_latency_ms": network.estimated_ms,
                 "measured_latency_ms": network.measured_ms,
                 "latency_now_ms": network.now_ms,
-                "not_measured": request.unmeasured,
+                "not_measured": request.unmeasured if network.measured_ms is None else None,
                 "budget_met": budgets.met(network),
                 **budgets.figures(arch, network.genotype),
             }
@@ -148,7 +155,8 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     title = f"networks of {search.folder}{within}"
     headings = ("file", ranking.heading, "estimated ms", "measured ms", "params", "MACs", "peak KiB")
     table(title, headings, rows)
-    if request.unmeasured and request.unmeasured != NOT_WANTED and request.cost is not None:
+    lacking = any(network.measured_ms is None for network in derived.networks)
+    if lacking and request.unmeasured and request.unmeasured != NOT_WANTED and request.cost is not None:
         log(f"NOTE: not measured, estimates decide alone: {request.unmeasured}")
     if len(rows) < request.setup.count:
         log(f"NOTE: {request.setup.count} were asked; there are no more than these {len(rows)} within the budget")

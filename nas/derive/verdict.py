@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.derive.budget import OTHERS, Budget
 from nas.derive.within_budget import Timed
+from nas.latency.devices import TargetDevice
+from nas.latency.tables.table import LatencyTable
+from nas.terminal.configuration.override_text import command
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
@@ -88,6 +92,20 @@ def amount(value: float) -> str:
 def whole(value: float | None) -> float | None:
     """`value` as an int where it is one, as counts are written."""
     return int(value) if value is not None and float(value).is_integer() else value
+
+
+def why_not_measured(device: TargetDevice, table: LatencyTable, run: Path) -> str | None:
+    """Why networks of `run` have no measured latency, and what brings it; None where `device` measures them."""
+    reason = device.not_measured(table)
+    if reason is None or not device.takes_kits:
+        return reason
+    return f"{reason}; {kit_command(run, 1)} writes a kit of the found networks, which brings their times from there"
+
+
+def kit_command(run: Path, number: int) -> str:
+    """The command that writes a kit of the networks of `run` that have no times yet: its kit `number`, from 1."""
+    kit = f"{run}-kit" + ("" if number == 1 else f"-{number}")
+    return command("latency", {"action": "kit", "run": str(run), "kit": kit})
 
 
 def say_missed(shortfalls: list[str], fix: str) -> None:

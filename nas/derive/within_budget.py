@@ -37,10 +37,13 @@ none estimated above the limit. Raises `NothingWithin` where there is none."""
 
 @dataclass(frozen=True)
 class Clock:
-    """The two ways to a network's milliseconds: `estimate` (None: no table), `measure` (None: not on this machine)."""
+    """The two ways to a network's milliseconds: `estimate` (None: no table), `measure` (None: nothing is measured).
+
+    `measure` gives None for a network that its device, which is elsewhere, has not measured yet.
+    """
 
     estimate: Callable[[Genotype], float] | None = None
-    measure: Callable[[Genotype], NetworkTime] | None = None
+    measure: Callable[[Genotype], NetworkTime | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def within_budget(propose: Propose, clock: Clock, budget: Budget | None, count: 
     The first one: see `_first`, which derives and measures `rounds` networks at most. Those behind it lie below the
     same limit; what measures too slow of them is left out, and the next best follow, `rounds` of them at most. Where no
     network proves to be within the budget, the fastest one seen is all there is. Without a measurement estimates
-    decide alone. Raises `NothingWithin` where nothing is even estimated within the budget.
+    decide alone, for all networks or for those not measured yet. Raises `NothingWithin` where nothing is even
+    estimated within the budget.
     """
     limit = budget.limit_ms if budget else np.inf
     with phase("deriving" + (" and measuring" if clock.measure else ""), None, "network") as advance:  # often one is
@@ -124,7 +128,7 @@ def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: 
     One measured above the budget is derived again with its estimate lowered by the excess. Once one fits, but takes
     less than `ENOUGH` of the budget, the limit is sought by bisection between the highest one known to fit and the
     lowest estimate known not to; where none is known not to, the margin is given up first. The fastest network seen,
-    where none fits.
+    where none fits. A network that cannot be measured yet is the end of it, unless one before it fits.
     """
     limit, high = budget.limit_ms, np.inf
     best: tuple[Timed, float] | None = None
@@ -135,7 +139,9 @@ def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: 
             if not watch.seen:
                 raise
             break
-        assert found.estimated_ms is not None and found.measured_ms is not None
+        assert found.estimated_ms is not None
+        if found.measured_ms is None:
+            return best or (found, limit)
         if _fits(found, budget):
             best = (found, limit)
             if np.isinf(high):
@@ -183,5 +189,5 @@ def _further(propose: Propose, watch: _Watch, budget: Budget, limit: float, coun
 
 
 def _fits(timed: Timed, budget: Budget) -> bool:
-    assert timed.measured_ms is not None
-    return timed.measured_ms <= budget.ceiling_ms
+    """Whether the measurement is within the budget, or is still to be made."""
+    return timed.measured_ms is None or timed.measured_ms <= budget.ceiling_ms

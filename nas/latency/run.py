@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.latency.imports import FORMATS, Reading, import_file
 from nas.latency.imports.layers import write_layers
@@ -16,10 +17,14 @@ from nas.latency.show import show
 from nas.latency.tables.table import LatencyTable
 from nas.terminal import progress
 
+if TYPE_CHECKING:
+    from nas.search.carried import CarriedRun
+
 TYPES: dict[str, Any] = {
     "action": Literal["build", "kit", "import", "rows"],
     **TABLE_TYPES,
     "kit": str | None,
+    "run": str | None,
     "file": str | None,
     "format": Literal[tuple(FORMATS)] | None,
     "source": str | None,
@@ -32,24 +37,32 @@ TYPES: dict[str, Any] = {
 class LatencySetup:
     """What is done (`action`) about the table `table`: `conf/latency.yaml` explains each.
 
-    `kit`: the folder of a kit. `file`: what others measured, in `format`, with `reading` for what it leaves open; or
+    `kit`: the folder of a kit. `run`: the finished search whose networks it holds (None: it holds a space's blocks).
+    `file`: what others measured, in `format`, with `reading` for what it leaves open; or
     where the rows to fill in go.
     """
 
     action: str
     table: TableSetup
     kit: str | None
+    run: CarriedRun | None
     file: str | None
     format: str | None
     reading: Reading
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> LatencySetup:
-        """What a resolved configuration (`conf/latency.yaml`) asks for; `ValueError` where its action lacks a value."""
+    def from_config(cls, config: Mapping[str, Any], of_run: Mapping[str, Any] | None = None) -> LatencySetup:
+        """What a resolved configuration (`conf/latency.yaml`) asks for; `ValueError` where its action lacks a value.
+
+        `of_run`: the stored settings of the run that it names.
+        """
+        if of_run is not None and (config["action"] not in ("kit", "import") or config["file"] is not None):
+            raise ValueError("run=... goes with action=kit, and with action=import and the kit that comes back")
         setup = cls(
             action=config["action"],
             table=TableSetup.from_config(config),
             kit=config["kit"],
+            run=None,
             file=config["file"],
             format=config["format"],
             reading=Reading(config["source"], config["unit"], repair=config["repair"] == "average"),
@@ -60,11 +73,19 @@ class LatencySetup:
         for name in needed.get(setup.action, ()):
             if getattr(setup, name) is None:
                 raise ValueError(f"action={setup.action} needs {name}=...")
-        return setup
+        if of_run is None:
+            return setup
+        if setup.kit is None:
+            raise ValueError(f"action={setup.action} run={config['run']} needs kit=...")
+        from nas.search.carried import CarriedRun  # here: torch takes seconds
+
+        return dataclasses.replace(setup, run=CarriedRun.from_config(Path(config["run"]), of_run))
 
 
-def run_latency(setup: LatencySetup) -> None:
-    """Do what `setup` asks for and say what came of it."""
+def run_latency(setup: LatencySetup) -> list[str]:
+    """Do what `setup` asks for and say what came of it. Returns a phrase for each budget of a run that is missed."""
+    if setup.run is not None:
+        return _carry(setup.run, str(setup.kit), setup.action)
     if setup.action == "rows":
         _write_rows(setup)
     elif setup.action == "kit":
@@ -73,6 +94,16 @@ def run_latency(setup: LatencySetup) -> None:
         started = time.perf_counter()
         table, path = _built(setup.table) if setup.action == "build" else _imported(setup)
         show(table, path, time.perf_counter() - started)
+    return []
+
+
+def _carry(run: CarriedRun, kit: str, action: str) -> list[str]:
+    from nas.search.carried import import_found, write_found_kit
+
+    if action == "import":
+        return import_found(run, kit)
+    write_found_kit(run, kit)
+    return []
 
 
 def _write_rows(setup: LatencySetup) -> None:

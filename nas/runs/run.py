@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -261,6 +262,16 @@ def _free_path(path: Path) -> Path:
         except FileExistsError:
             count += 1
             candidate = path.with_name(f"{path.name}-{count}")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """The run directory `path` for this process alone. Raises `ValueError` where another one is using it."""
+    file = _lock(path)
+    try:
+        yield
+    finally:
+        file.close()
 
 
 def _lock(path: Path) -> IO[str]:

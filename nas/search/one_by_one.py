@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from nas.derive.handover import derivation_identity, derive_ranked, derived_once
+from nas.derive.handover import derived_once
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.loop import CandidateSearch, search_candidates
 from nas.runs.run import Run
+from nas.search.deriving import from_ranking
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.scoring import scoring_of
@@ -15,17 +16,12 @@ from search_spaces.pricing.budgets import Feasible
 
 def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, prices: Prices) -> Found:
     """Train candidates, or those that are left, and derive networks within the budget from their ranking."""
-    problem, asked = setup.problem, setup.derivation
-    space, settings = problem.space, setup.candidates
-    feasible = Feasible(space, prices.limits)
+    feasible = Feasible(setup.problem.space, prices.limits)
     scoring = scoring_of(run, setup, prices)
-    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, settings, setup.seed)
+    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, setup.candidates, setup.seed)
     found = search_candidates(run, search)
-    ranked = found.genotypes[feasible.mask(found.genotypes)]
-    depends = derivation_identity(ranked.tolist(), space, prices.cost, prices.device, prices.budgets, asked)
-    derived = derived_once(
-        run.path, space, depends, lambda: derive_ranked(ranked, prices.cost, prices.clock, prices.budget, asked)
-    )
+    deriving = from_ranking(setup, prices, found.genotypes[feasible.mask(found.genotypes)])
+    derived = derived_once(run.path, setup.problem.space, deriving.depends, deriving.now)
     score = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
     inherit = scoring.inherit if setup.training.inherit else None
     return Found(derived, found.seconds, "ranking", inherit, len(found.genotypes), score, scoring.pretrain_seconds)

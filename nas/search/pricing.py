@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nas.derive.budget import Budget, energy_limit, resolve_budget
-from nas.derive.handover import clock_of
+from nas.derive.handover import clock_of, measure_of
 from nas.derive.setup import TABLE
-from nas.derive.verdict import NOT_ASKED, Asked
+from nas.derive.verdict import NOT_ASKED, Asked, why_not_measured
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import NO_ENERGY, LatencyTable
-from nas.runs.run import Run
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.budgets import Limit
@@ -33,10 +33,11 @@ class Prices:
         """The budget on latency."""
         return self.budgets.latency
 
-    @property
-    def not_measured(self) -> str | None:
-        """Why networks have no measured latency, in words; None where they are measured."""
-        return NOT_ASKED if self.device is None else self.device.not_measured(self.table)
+    def not_measured(self, run: Path) -> str | None:
+        """Why networks of `run` have no measured latency, in words; None where they are measured."""
+        if self.device is None or self.table is None:
+            return NOT_ASKED
+        return why_not_measured(self.device, self.table, run)
 
     @property
     def limits(self) -> list[Limit]:
@@ -45,10 +46,10 @@ class Prices:
         return [*latency, *self.budgets.others]
 
 
-def price(run: Run, setup: SearchSetup) -> Prices:
-    """Measure the device, or take its table from the run, and resolve the budgets."""
+def price(folder: Path, setup: SearchSetup) -> Prices:
+    """Measure the device, or take its table from the run in `folder`, and resolve the budgets."""
     space, asked = setup.problem.space, setup.budget
-    device, table = _of_run(run, setup) if setup.is_timed else (None, None)
+    device, table = _of_run(folder, setup) if setup.is_timed else (None, None)
     cost = table.cost(space) if table else None
     others = [*setup.counts, *energy_limit(space, asked, table)]
     budget, energy = None, None
@@ -57,14 +58,14 @@ def price(run: Run, setup: SearchSetup) -> Prices:
         fraction = None if others else asked.fraction  # it holds only where no other cost has a budget
         budget = resolve_budget(cost, asked, fraction, margin, others)
         energy = table.energy(space) if table.has_energy else None
-    measures = device is not None and device.not_measured(table) is None
-    clock = clock_of(space, cost, device if measures else None, table, setup.seed)
+    measure = measure_of(device, table, folder, setup.seed) if device is not None and table is not None else None
+    clock = clock_of(space, cost, measure)
     return Prices(table, cost, device, Asked(budget, tuple(others), setup.counted, energy), clock)
 
 
-def _of_run(run: Run, setup: SearchSetup) -> tuple[TargetDevice, LatencyTable]:
+def _of_run(folder: Path, setup: SearchSetup) -> tuple[TargetDevice, LatencyTable]:
     """The device and its table, copied into the run: a resumed run prices with the very numbers it began with."""
-    path, space = run.path / TABLE, setup.problem.space.architectures
+    path, space = folder / TABLE, setup.problem.space.architectures
     if not path.exists():
         there = setup.device.table_path(space, setup.paths.tables)
         if setup.budget.energy_mj is not None and not there.exists():  # none that is measured now would have it
@@ -84,7 +85,7 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
     parts.append(f"device {table.device.key}" if table else "no latency is asked for, none is measured")
     if table and table.proof:
         parts.append(f"table: {table.proof.sentence()}")
-    if table and (why := prices.not_measured):
+    if table and prices.device and (why := prices.device.not_measured(table)):
         parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
     if budget:
         parts.append(

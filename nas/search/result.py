@@ -40,7 +40,7 @@ class SearchOutcome:
     archs: tuple[Path, ...]
     data: ImageData
     network: Network | FlatNetwork | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def missed(self) -> list[str]:
@@ -81,7 +81,10 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
     budget, inherited = budgets.latency, found.inherit is not None
     why = None
     if first.measured_ms is None:
-        why = outcome.prices.not_measured or "it was derived on another machine; remove derived.json to measure it here"
+        why = (
+            outcome.prices.not_measured(outcome.run_dir)
+            or "it was derived on another machine; remove derived.json to measure it here"
+        )
     return {
         "space": setup.problem.space.name,
         "method": setup.method_name,
@@ -104,7 +107,9 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "activations": arch.activations,
         "top1_percent": figures.get("top1_percent"),
         "top5_percent": figures.get("top5_percent"),
-        "weights": ("inherited from the supernet" if inherited else "from scratch") if figures else None,
+        "weights": figures.get("weights", "inherited from the supernet" if inherited else "from scratch")
+        if figures
+        else None,
         "recipe": outcome.recipe.to_dict(),
         "trials": found.trials,
         "validation_top1_percent": found.validation_top1_percent,

@@ -33,7 +33,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     """
     paths, space = setup.paths, setup.problem.space
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
-        prices = price(run, setup)
+        prices = price(run.path, setup)
         log(intention(setup, prices))
         if is_supernet(setup.method):
             found = search_supernet(run, setup, setup.method, prices)
@@ -48,7 +48,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
             outcome = _with_network(run, outcome)
         run.write_json("result.json", outcome.result)
         if outcome.network is not None:
-            _write_model(outcome)
+            write_model(outcome)
         write_report(run.path)
         show(outcome)
     return outcome
@@ -95,7 +95,8 @@ def _train(
     return figures
 
 
-def _write_model(outcome: SearchOutcome) -> None:
+def write_model(outcome: SearchOutcome) -> None:
+    """The model folder of the run: its trained network, with what is known of it."""
     setup, space, table = outcome.setup, outcome.setup.problem.space, outcome.prices.table
     assert outcome.network is not None
     target = f" for {table.device.key}" if table else ""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from nas.derive.handover import (
-    derivation_identity,
-    derive_probable,
-    derived_once,
-    rounded,
-    write_probabilities,
-)
+from nas.derive.handover import derived_once, write_probabilities
 from nas.methods.base import SearchResult, SupernetMethod, Task
 from nas.runs.run import Run
+from nas.search.deriving import from_probabilities
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -19,17 +14,13 @@ from nas.terminal.progress import phase
 
 def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> Found:
     """Train the supernet, or what is left of it, and derive networks within the budget."""
-    cost, budgets, asked, space = prices.cost, prices.budgets, setup.derivation, setup.problem.space
-    assert cost is not None  # a supernet always has a table
+    space = setup.problem.space
     result = _train(run, setup, method, prices)
     write_probabilities(run.path, space.architectures, result.probabilities, result.decided)
-    found = (result.probabilities, result.decided)
-    depends = derivation_identity(rounded(*found), space, cost, prices.device, budgets, asked)
-    derived = derived_once(
-        run.path, space, depends, lambda: derive_probable(*found, cost, prices.clock, budgets, asked)
-    )
+    deriving = from_probabilities(setup, prices, result.probabilities, result.decided)
+    derived = derived_once(run.path, space, deriving.depends, deriving.now)
     inherit = result.inherit if setup.training.inherit else None
-    return Found(derived, result.seconds, asked.mode, inherit)
+    return Found(derived, result.seconds, setup.derivation.mode, inherit)
 
 
 def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:

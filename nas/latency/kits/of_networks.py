@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nas.latency.device import Device
 from nas.latency.effort import Effort
@@ -18,13 +19,22 @@ EFFORT = Effort(network_rounds=15, network_visit_ms=50.0)  # of a network that i
 
 
 def write_network_kit(
-    archs: Sequence[Arch], device: Device, folder: str | Path, *, seed: int = 0, command: str = "..."
+    archs: Sequence[Arch],
+    device: Device,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    command: str = "...",
+    more: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the kit of `archs` for `device` to the new folder `folder`; see `nas.latency.kits.files.write_folder`."""
+    """Write the kit of `archs` for `device` to the new folder `folder`; see `nas.latency.kits.files.write_folder`.
+
+    `command`: the settings that its results are imported with; `more`: further entries of its `kit.json`.
+    """
     distinct = {arch.id: arch for arch in archs}
     if not distinct:
         raise ValueError("a kit of networks needs at least one")
-    contents = Contents(SUBJECT, device, EFFORT, seed, (), [(arch, ROLE) for arch in distinct.values()], {})
+    contents = Contents(SUBJECT, device, EFFORT, seed, (), [(arch, ROLE) for arch in distinct.values()], more or {})
     return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
 
 
