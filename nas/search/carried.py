@@ -63,16 +63,11 @@ class CarriedRun:
         return LatencyTable.load(self.folder / TABLE)
 
     @cached_property
-    def prices(self) -> Prices:
-        return price(self.folder, self.setup)
-
-    @cached_property
     def device(self) -> TargetDevice:
         """Whom a kit is carried to. Raises `ValueError` where nobody is."""
         if not (self.folder / TABLE).exists():
             raise ValueError(f"{self.folder} has no latency table: no latency was asked for, so there is no device")
-        device = self.prices.device
-        assert device is not None
+        device = self.setup.device.of_run(self.folder / TABLE)
         if (reason := device.not_measured(self.table)) is None:
             raise ValueError(f"the device of {self.folder} is at hand: the search itself measures its networks")
         if not device.takes_kits:
@@ -122,10 +117,11 @@ def import_found(run: CarriedRun, folder: str | Path) -> list[str]:
     with held(run.folder):
         _enter(run, Path(folder))
         space = run.setup.problem.space
-        deriving = of_finished(run.folder, run.setup, run.prices)
+        prices = price(run.folder, run.setup)  # with what is known now
+        deriving = of_finished(run.folder, run.setup, prices)
         derived = derived_again(run.folder, space, deriving.depends, deriving.now)
         before = read_result(run.folder)
-        outcome = _outcome(run, derived, before)
+        outcome = _outcome(run, prices, derived, before)
         _write(run, outcome, is_same=outcome.arch.id == before.get("arch"))
         _show(run, outcome, is_same=outcome.arch.id == before.get("arch"))
     return outcome.missed
@@ -152,7 +148,7 @@ def _enter(run: CarriedRun, folder: Path) -> None:
     )
 
 
-def _outcome(run: CarriedRun, derived: Derived, before: Mapping[str, Any]) -> SearchOutcome:
+def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[str, Any]) -> SearchOutcome:
     """What the search found, now that more is known. `before`: its receipt; a training stays that of its network."""
     setup, space, genotype = run.setup, run.setup.problem.space, derived.first.genotype
     arch = space.decode(genotype)
@@ -167,7 +163,7 @@ def _outcome(run: CarriedRun, derived: Derived, before: Mapping[str, Any]) -> Se
     data = setup.problem.data
     if is_trained and arch.resolution != data.resolution:
         data = setup.problem.source.at(arch.resolution)
-    return SearchOutcome(setup, run.folder, run.prices, found, arch, space.recipe(genotype), archs, data, None, figures)
+    return SearchOutcome(setup, run.folder, prices, found, arch, space.recipe(genotype), archs, data, None, figures)
 
 
 def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:

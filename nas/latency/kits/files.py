@@ -45,6 +45,7 @@ from search_spaces.costs import Shape
 
 FORMAT = "nas.latency_kit"
 VERSION = 3
+SUBJECT = "networks"  # of a kit of found networks, where another has its space's name
 READ = (2, VERSION)
 ONLY_REFERENCE = "6m"  # of kits of version 2
 LEAST_ROUNDS_2 = 6  # that a limit on time left to their networks

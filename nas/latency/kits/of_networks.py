@@ -8,12 +8,11 @@ from typing import Any
 
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.kits.files import Contents, naming, read_results, write_folder
+from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.samples import Ladder
 from search_spaces.arch import Arch
 
-SUBJECT = "networks"  # stands where a space's name does
 ROLE = "found"
 EFFORT = Effort(network_rounds=15, network_visit_ms=50.0)  # of a network that is measured by itself
 

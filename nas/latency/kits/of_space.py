@@ -8,7 +8,7 @@ from nas.latency.assemble import assemble
 from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.kits.files import Contents, naming, read_results, write_folder
+from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
 from nas.latency.measuring.samples import slowdown
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, all_entries, entries
@@ -53,6 +53,8 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         name = fields.name(kit["space"], "space")
         others = fields.whole(kit.get("interpolated", 0), "interpolated")
         if not rows or not networks:
+            if kit["space"] == SUBJECT:
+                raise ValueError("it is a kit of found networks, not of a space; name their run: run=...")
             raise ValueError("it lists no rows or no networks; write a new kit")
         calm = found.calm_speed()
         times = found.times(calm)
