@@ -130,7 +130,8 @@ def import_found(run: CarriedRun, folder: str | Path) -> list[str]:
 def _enter(run: CarriedRun, folder: Path) -> None:
     """Store the times in the kit `folder` with `run`, if they are its."""
     key = run.device.key
-    times, results = import_network_times(folder, key), read_results(folder)
+    times = import_network_times(folder, key, run.table.environment.get("calm_ms"))
+    results = read_results(folder)
     belongs = results.kit.get("run")
     if not isinstance(belongs, dict):
         raise ValueError(f"{folder} is the kit of no run; write one with action=kit run={run.folder}")
@@ -141,11 +142,7 @@ def _enter(run: CarriedRun, folder: Path) -> None:
         identity.check(f"kit {folder}", made, asked, fix)
     taken = str(results.environment.get("time", ""))
     kit = results.kit["id"]
-    add_known(
-        run.folder,
-        key,
-        {arch: Known(arch, time.latency_ms, time.now_ms, time.spread_ms, taken, kit) for arch, time in times.items()},
-    )
+    add_known(run.folder, key, {arch: Known(time, taken, kit) for arch, time in times.items()})
 
 
 def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[str, Any]) -> SearchOutcome:
