@@ -67,7 +67,7 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         measured.clear()
         asked = Derivation(**{"mode": "budget", "use": 0.9, "count": 1, "rounds": 3, "seed": 0, **changes})
         depends = derivation_identity(ranked.tolist(), SPACE, cost, device, Asked(budget, (), Counted()), asked)
-        clock = clock_of(SPACE, cost, LocalDevice(), None, 0)
+        clock = clock_of(SPACE, cost, lambda arch: LocalDevice().measure([arch], None, 0)[0])
         return derived_once(tmp_path, SPACE, depends, lambda: derive_ranked(ranked, cost, clock, budget, asked))
 
     lowered, fits = (np.flatnonzero(estimates <= limit) for limit in (asked / 1.3, (asked / 1.3 + asked) / 2))
