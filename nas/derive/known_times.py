@@ -36,13 +36,16 @@ class Known:
 
 
 def read_known(run: Path, device: Device) -> dict[str, Known]:
-    """The known times of networks of `run`, by the arch's id; none where nothing was brought back.
+    """The known times of networks of `run` on `device`, by the arch's id. Raises `ValueError` for a damaged file."""
+    of, known = _read(run)
+    return known if of == device else {}
 
-    Raises `ValueError` for a damaged file and for times of another device.
-    """
+
+def _read(run: Path) -> tuple[Device | None, dict[str, Known]]:
+    """Whose times there are, and what they are; None where nothing was brought back."""
     path = run / FILE
     if not path.exists():
-        return {}
+        return None, {}
     try:
         stored = read_record(path, "measured networks", STORED)
         if (stored["format"], stored["version"]) != (FORMAT, VERSION):
@@ -50,20 +53,23 @@ def read_known(run: Path, device: Device) -> dict[str, Known]:
         if stored.pop("digest") != identity.digest(stored):
             raise ValueError("its content does not match its digest")
         of = Device.from_dict(stored["device"])
-        if of != device:
-            raise ValueError(f"it holds times of {of}, the run is for {device}")
         records = [record(network, {**NETWORK, **TIME}, "a network") for network in stored["networks"]]
     except ValueError as error:
         raise ValueError(f"{path} does not hold times of this run's networks: {error}; remove it, and import") from None
-    return {
+    return of, {
         network["arch"]: Known(NetworkTime(**{name: network[name] for name in TIME}), network["taken"], network["kit"])
         for network in records
     }
 
 
 def add_known(run: Path, device: Device, found: Mapping[str, Known]) -> dict[str, Known]:
-    """All known times with those `found`, which are stored; of two of one network the one taken later holds."""
-    known = read_known(run, device)
+    """All known times with those `found`, which are stored; of two of one network the one taken later holds.
+
+    Raises `ValueError` for a damaged file, and for one of another device.
+    """
+    of, known = _read(run)
+    if of not in (None, device):
+        raise ValueError(f"{run / FILE} holds times of {of}, and none of {device} can stand beside them")
     for arch, one in found.items():
         if arch not in known or known[arch].taken <= one.taken:
             known[arch] = one

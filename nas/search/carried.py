@@ -82,8 +82,10 @@ class CarriedRun:
         return {**found, "table": identity.digest(self.table.to_dict()), "began": began}
 
     def networks(self) -> dict[str, Arch]:
-        """The networks of the run, and those derived from it since, by their files."""
-        places = [self.folder, *(path for path in sorted(self.folder.glob("derived*")) if path.is_dir())]
+        """The networks of the run, and those derived from it since for its device, by their files."""
+        others = tuple(f"derived-{path.stem}" for path in (self.folder / "tables").glob("*.json"))
+        derived = [path for path in sorted(self.folder.glob("derived*")) if path.is_dir()]
+        places = [self.folder, *(path for path in derived if not path.name.startswith(others))]
         files = [file for place in places for file in sorted(place.iterdir()) if NAMES.fullmatch(file.name)]
         return {file.relative_to(self.folder).as_posix(): Arch.load(file) for file in files}
 
