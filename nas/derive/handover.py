@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from nas.derive.budget import Budget
-from nas.derive.known_times import read_known
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.verdict import Asked
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
 from nas.latency.devices import TargetDevice
+from nas.latency.kits.known_times import read_known
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text

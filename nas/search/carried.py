@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.derive.handover import derived_again, write_archs
-from nas.derive.known_times import Known, add_known, read_known
 from nas.derive.setup import TABLE
 from nas.derive.verdict import kit_command, say_missed
 from nas.derive.within_budget import Derived
 from nas.latency.devices import TargetDevice
 from nas.latency.kits.files import read_results
+from nas.latency.kits.known_times import Known, add_known, read_known
 from nas.latency.kits.of_networks import import_network_times, write_network_kit
 from nas.latency.tables.origin import measured_by
 from nas.latency.tables.table import LatencyTable
