@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -46,22 +45,19 @@ class ElasticNetwork(nn.Module):
 
     def forward(self, x: Tensor, arch: Arch) -> Tensor:
         x = scaled_to(x, arch)
-        for (layer, *_), module in zip(self.plan.steps(arch), self._run_by(arch), strict=True):
-            x = module.sliced(x, layer)
+        places: Any = self.places
+        for layer, place, envelope in self.plan.steps(arch):
+            x = places[place][envelope].sliced(x, layer)
         return x
 
     def extract(self, arch: Arch) -> Network | FlatNetwork:
         """The plain network of `arch`, with copies of its slices of weights and batch-norm statistics."""
         network = build_network(arch)
-        for source, target in zip(self._run_by(arch), network.layer_modules(), strict=True):
-            for name, part in target.items():
-                copy_into(part, source.get_submodule(name))
-        return network.train(self.training)
-
-    def _run_by(self, arch: Arch) -> Sequence[Any]:
-        """The module that runs each step of `arch`."""
         places: Any = self.places
-        return [places[place][envelope] for _, place, envelope in self.plan.steps(arch)]
+        for step, target in zip(self.plan.steps(arch), network.layer_modules(), strict=True):
+            for name, part in target.items():
+                copy_into(part, places[step.place][step.envelope].get_submodule(name))
+        return network.train(self.training)
 
 
 def scaled_to(x: Tensor, arch: Arch) -> Tensor:
