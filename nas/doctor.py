@@ -21,7 +21,10 @@ from nas.terminal.progress import log, table
 REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "accelerate", "tensorboard")
 OPTIONAL = {
     "ray": "many candidates over many machines",
-    "executorch": "export to ExecuTorch",
+    "executorch": "export to ExecuTorch, device.runtime=executorch",
+    "openvino": "device.runtime=openvino",
+    "ai_edge_litert": "device.runtime=litert",
+    "ncnn": "device.runtime=ncnn",
     "litert_torch": "export to LiteRT",
 }
 MIN_FREE_GB = 2.0

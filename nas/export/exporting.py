@@ -19,6 +19,7 @@ from nas.latency.measuring.measure import Repeats, measured_here
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.networks import measure_file
 from nas.latency.measuring.timing import image, timed
+from nas.latency.placement import Placement
 from nas.networks.network import FlatNetwork, Network
 from nas.runs.files import write_atomic
 from nas.runs.seeding import generator
@@ -56,7 +57,8 @@ def export(
 
     The report: `format, bytes, batch` (`dynamic` or the size), `random` and `real` (each `max_difference`,
     `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread, by how
-    many `threads`; null where the format's runtime takes as many as it likes) or why it is `not_measured`.
+    many `threads`; null where the format's runtime takes as many as it likes) or why it is `not_measured`,
+    and what `fell_back` (null where the format has nothing to fall back to).
     Raises `ValueError` for a format that is not installed, data of another shape, and a file that computes otherwise.
     """
     chosen, path = format_named(format) if isinstance(format, str) else format, Path(path)
@@ -78,6 +80,7 @@ def export(
         chosen.write(network, arch.input_shape, batch_size, temporary)
         run = chosen.load(temporary, timed_for.threads if timed_for else 1)
         report["bytes"] = temporary.stat().st_size
+        report["fell_back"] = chosen.placement and chosen.placement(temporary).to_dict()
         report["random"] = _check_random(network, run, chosen, batch_size, comparison)
         report["real"] = _check_real(network, run, chosen, batch_size, comparison)
         report["latency"] = timed_for and _latency(temporary, chosen, run, network, batch_size, timed_for)
@@ -217,6 +220,8 @@ def summary(report: dict[str, Any]) -> list[str]:
             if "top1_percent" in part:
                 line += f"; top-1 {part['top1_percent']:.2f}%, the same class on {part['same_top1_percent']:.2f}%"
             lines.append(line)
+    fell_back = Placement.from_dict(report["fell_back"]).sentence() if report.get("fell_back") else ""
+    lines += [fell_back] if fell_back else []
     latency = report["latency"]
     if latency is not None:
         where = latency["device"] + ("" if latency["threads"] else ", in as many threads as its runtime takes")

@@ -17,8 +17,10 @@ from nas.data.digits import digits
 from nas.export import formats
 from nas.export.__main__ import main
 from nas.export.exporting import Comparison, default_output, export, summary
+from nas.export.formats import format_named
 from nas.export.formats.base import Format
 from nas.latency.device import Device
+from nas.latency.placement import Placement
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from nas.networks.model_card import About
@@ -156,3 +158,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert caught.value.code == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_operators_that_a_file_leaves_to_other_kernels_are_reported(tmp_path: Path) -> None:
+    told = Placement(1, 9, {"MEAN outside XNNPACK": 2})
+    falls_back = dataclasses.replace(format_named("onnx"), name="mine", placement=lambda path: told)
+    report = export(small(), tmp_path / "m.onnx", falls_back)
+    assert Placement.from_dict(report["fell_back"]) == told
+    assert "2 of 9 operators in the network ran otherwise than asked: 2 MEAN outside XNNPACK" in summary(report)
+    assert export(small(), tmp_path / "n.onnx")["fell_back"] is None

@@ -90,6 +90,16 @@ def test_litert_tells_what_xnnpack_did_not_take() -> None:
     assert whole.elsewhere == {} and whole.operators >= 2
 
 
+def test_a_tflite_file_tells_the_same(tmp_path) -> None:
+    from nas.export.formats.litert import placement
+    from nas.latency.graphs.tflite import to_tflite
+
+    installed("litert")
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_tflite(graph("Relu", "Sigmoid")))
+    assert placement(path).elsewhere == {} and placement(path).operators >= 2
+
+
 def test_ncnn_tells_layers_that_take_no_16_bits() -> None:
     installed("ncnn")
     device = Device(runtime="ncnn", dtype="bf16")

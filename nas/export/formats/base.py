@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from nas.latency.placement import Placement
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -30,7 +32,8 @@ class Format:
     `package` writes it, `install` says how to get that. `write(network, input_shape, batch_size, path)` writes a file,
     which serves every batch size where the batch is `dynamic_batch` and batches of `batch_size` alone otherwise.
     `load(path, threads)` gives a function from images to logits; `sets_threads`: its runtime computes in that many
-    threads (otherwise in as many as it likes, and its times are filed without a number).
+    threads (otherwise in as many as it likes, and its times are filed without a number). `placement(path)`: which of
+    the file's operators run otherwise than the format means them to; None where there is nothing to fall back to.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Format:
     load: Callable[[Path, int], Run]
     dynamic_batch: bool = False
     sets_threads: bool = True
+    placement: Callable[[Path], Placement] | None = None
 
     @property
     def installed(self) -> bool:

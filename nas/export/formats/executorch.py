@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.export.formats.base import Format, Run
+from nas.latency.placement import Placement
+from nas.latency.runtimes.executorch import IDLE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,4 +42,20 @@ def load(path: Path, threads: int = 1) -> Run:
     return run
 
 
-FORMAT = Format("executorch", ".pte", "executorch", "pip install executorch", write, load, sets_threads=False)
+def placement(path: Path) -> Placement:
+    """Which operators of `path` are left to the portable kernels; a part that XNNPACK took counts as one operator."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    found = deserialize_pte_binary(path.read_bytes())
+    plan = getattr(found, "program", found).execution_plan[0]
+    steps = [step.instr_args for chain in plan.chains for step in chain.instructions]
+    kinds = [type(step).__name__ for step in steps]
+    calls = [step for step, kind in zip(steps, kinds, strict=True) if kind == "KernelCall"]
+    names = Counter(plan.operators[call.op_index].name.split("::")[-1].split(".")[0] for call in calls)
+    left = {f"{name} outside XNNPACK": count for name, count in names.items() if name not in IDLE}
+    return Placement(1, sum(left.values()) + kinds.count("DelegateCall"), left)
+
+
+FORMAT = Format(
+    "executorch", ".pte", "executorch", "pip install executorch", write, load, sets_threads=False, placement=placement
+)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.export.formats.base import Format, Run
+from nas.latency.placement import Placement
+from nas.latency.runtimes.litert import placement_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +39,15 @@ def load(path: Path, threads: int = 1) -> Run:
     return run
 
 
+def placement(path: Path) -> Placement:
+    """Which operators of `path` XNNPACK leaves to the interpreter's own kernels."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    return placement_of(interpreter)
+
+
 FORMAT = Format(
     "litert",
     ".tflite",
@@ -44,4 +55,5 @@ FORMAT = Format(
     "pip install litert-torch (up to its release 0.10 it accepts torch < 2.15 only, so use a separate environment)",
     write,
     load,
+    placement=placement,
 )

@@ -63,8 +63,9 @@ def kept(model: bytes, made_by: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "nas-under-budget" / "graphs"
+    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
+    cache = Path(next(filter(None, found), Path.home() / ".cache"), "nas")
+    return Path(os.environ.get("NAS_CACHE") or cache) / "graphs"
 
 
 def _write(path: Path, data: bytes) -> None:

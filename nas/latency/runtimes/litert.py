@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from nas.latency.device import Device
+from nas.latency.graphs.stand_in import kept
 from nas.latency.graphs.tflite import to_tflite
 from nas.latency.measuring.timing import image
 from nas.latency.placement import Placement
 from nas.latency.runtimes.base import GraphRuntime, Package, Session
 
+FORM = 1  # raised where `tflite` writes other files of the same graph
 IDLE = ("RESHAPE",)
 
 
@@ -24,9 +26,10 @@ class LiteRt(GraphRuntime):
     identified_by = ("ai-edge-litert",)
     needs = (Package("ai_edge_litert", "ai-edge-litert", "1.2"),)
     computes_in_caller = True
+    weights_matter = False
 
     def open(self, graph: bytes, shape: tuple[int, ...], device: Device, count: int) -> Sequence[Session]:
-        model = to_tflite(graph)
+        model = kept(graph, f"tflite {FORM} {self.versions_here()}", lambda: to_tflite(graph))
         return [session_of(model, shape, device.threads) for _ in range(count)]
 
 

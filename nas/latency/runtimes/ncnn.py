@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from nas.latency.device import Device
+from nas.latency.graphs.stand_in import kept
 from nas.latency.measuring.timing import image
 from nas.latency.placement import Placement
 from nas.latency.runtimes.base import GraphRuntime, Package, Session
 
+PARTS = ("net.ncnn.param", "net.ncnn.bin")
 IDLE = ("Input", "Split", "Reshape", "Permute", "Noop")  # Split: one blob under several names
 
 
@@ -33,24 +35,33 @@ class Ncnn(GraphRuntime):
     needs = (Package("ncnn", "ncnn", "1.0.20240102"), Package("pnnx", "pnnx", "20240410"))
     computes_in_caller = True
     largest_batch = 1
+    weights_matter = False
 
     def open(self, graph: bytes, shape: tuple[int, ...], device: Device, count: int) -> Sequence[Session]:
+        def make() -> bytes:
+            with tempfile.TemporaryDirectory() as name:
+                parts = _converted(graph, shape, Path(name))
+            return b"%d\n" % len(parts[0]) + parts[0] + parts[1]
+
+        length, _, rest = kept(graph, f"ncnn {self.versions_here()}", make).partition(b"\n")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            _convert(graph, shape, folder)
+            (folder / PARTS[0]).write_bytes(rest[: int(length)])
+            (folder / PARTS[1]).write_bytes(rest[int(length) :])
             return [_session(folder, shape, device) for _ in range(count)]
 
 
-def _convert(graph: bytes, shape: tuple[int, ...], folder: Path) -> None:
-    """Leave `net.ncnn.param` and `net.ncnn.bin` in `folder`."""
+def _converted(graph: bytes, shape: tuple[int, ...], folder: Path) -> list[bytes]:
+    """What pnnx writes of `graph` into `folder`: the layers, and their weights."""
     found = importlib.util.find_spec("pnnx")  # not imported: that would import torch
     assert found is not None and found.origin is not None
     (folder / "net.onnx").write_bytes(graph)
     size = ",".join(str(n) for n in shape)
     command = [str(Path(found.origin).parent / "pnnx"), "net.onnx", f"inputshape=[{size}]", "fp16=0"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
-    if done.returncode or not (folder / "net.ncnn.bin").exists():
+    if done.returncode or not (folder / PARTS[1]).exists():
         raise ValueError(f"pnnx could not convert the graph for ncnn: {(done.stderr or done.stdout).strip()[-300:]}")
+    return [(folder / part).read_bytes() for part in PARTS]
 
 
 def _session(folder: Path, shape: tuple[int, ...], device: Device) -> Session:
@@ -61,7 +72,7 @@ def _session(folder: Path, shape: tuple[int, ...], device: Device) -> Session:
     net.opt.use_vulkan_compute = False
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.opt.use_bf16_storage = net.opt.use_bf16_packed = device.dtype == "bf16"
-    if net.load_param(str(folder / "net.ncnn.param")) or net.load_model(str(folder / "net.ncnn.bin")):
+    if net.load_param(str(folder / PARTS[0])) or net.load_model(str(folder / PARTS[1])):
         raise ValueError("ncnn could not load the graph that pnnx wrote; install releases of the same month of both")
     images = image(shape)[0]
     source = ncnn.Mat(images)
