@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.derive.settings import TYPES, check_budget
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
+from nas.terminal.reached_devices import check_reached
 
 
 @entry("derive")
@@ -16,7 +17,10 @@ def main(cfg: DictConfig) -> int:
     from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
 
-    search = FinishedSearch.from_config(Path(asked["run"]), plain(run_config(asked["run"], known=targets(cfg))))
+    stored = plain(run_config(asked["run"], known=targets(cfg)))
+    if asked["measure"] and not asked["device"]:
+        check_reached(asked["run"], stored)
+    search = FinishedSearch.from_config(Path(asked["run"]), stored)
     return 1 if run_derivation(DeriveSetup.from_config(search, asked)).missed else 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.terminal.configuration import cards
-from nas.terminal.configuration.arguments import card_folders, folder_flags, own_cards
+from nas.terminal.configuration.arguments import card_folders, folder_flags, own_cards, reaching
 from nas.terminal.configuration.composition import CONF, card_values
 from nas.terminal.configuration.override_text import command
 from nas.terminal.configuration.plain_yaml import read_yaml
@@ -28,7 +28,8 @@ def derive_command(run: Path, settings: Mapping[str, Any]) -> str:
     arguments = sys.argv[1:]
     own = [f"+{word}" if "._target_=" in word else word for word in own_cards(arguments)]
     words = command("derive", {"run": str(run), **settings}, folder_flags(arguments))
-    return " ".join(filter(None, ["next:", words, shlex.join(own)]))
+    device = [word for word in reaching(arguments) if word not in own]
+    return " ".join(filter(None, ["next:", words, shlex.join([*own, *device])]))
 
 
 def data_settings(card: Any) -> str:

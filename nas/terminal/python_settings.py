@@ -26,6 +26,7 @@ from nas.terminal.configuration.composition import CONF, compose
 from nas.terminal.configuration.override_text import literal, value_text
 from nas.terminal.entry import check_types, checked, plain, run_config
 from nas.terminal.error_lines import message
+from nas.terminal.reached_devices import check_reached
 from nas.terminal.renamed_keys import present_key, present_words
 
 CARD = "card"  # the key of a card's name among its settings
@@ -120,6 +121,8 @@ def stored_settings(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     known = {target for card in given.values() if not isinstance(card, PLAIN) for target in [target_path(type(card))]}
     known |= set(_targets(given))
     config = plain(run_config(str(folder), known=known))
+    if given.get("device") is None and given.get("measure", True):
+        check_reached(folder, config)
     return config | {key: card for key, card in given.items() if card is not None and not isinstance(card, PLAIN)}
 
 

@@ -13,12 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas.runs.resuming import MAY_CHANGE
 from nas.runs.run import Run
-from nas.terminal.configuration import cards
 from nas.terminal.configuration.arguments import OUTSIDE, REACHED
 from nas.terminal.configuration.card_roles import ROLES, check_places
 from nas.terminal.configuration.composition import CONF, targets
 from nas.terminal.configuration.moved_targets import moved
 from nas.terminal.configuration.override_text import command, literal
+from nas.terminal.reached_devices import reached_by
 from nas.terminal.renamed_keys import present_config
 from search_spaces.plain_data.identity import differences
 
@@ -131,19 +131,11 @@ def _check_outside(cfg: DictConfig, stored: DictConfig, given: list[str]) -> Non
             continue
         if key == "tables" and ((folder / "table.json").exists() or Path(str(then)).resolve().is_relative_to(folder)):
             continue
-        again = _reached_by(stored) if key in REACHED else {key: then}
+        again = reached_by(plain_value(stored.device)) if key in REACHED else {key: then}
         raise ValueError(
             f"{cfg.resume} was begun with {key}={then}, which lies outside of it; a run directory reaches nothing "
             f"outside unless asked: give the setting again, {command(None, {'resume': cfg.resume, **again})}"
         )
-
-
-def _reached_by(stored: DictConfig) -> dict[str, Any]:
-    """The settings that let the machine of the run `stored` be reached again."""
-    card = cards.module_name(stored.device)
-    defaults = OmegaConf.create({"device": OmegaConf.load(CONF / "device" / f"{card}.yaml")})
-    now, usual = ({key: plain_value(OmegaConf.select(config, key)) for key in REACHED} for config in (stored, defaults))
-    return {"device": card, **{key: value for key, value in now.items() if value != usual[key]}}
 
 
 def _literal(value: Any) -> Any:

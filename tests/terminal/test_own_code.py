@@ -173,6 +173,18 @@ def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             {"executor": {"_target_": "nas.methods.candidates.executors.ray.RayExecutor", "address": "far:1"}},
             "executor.address=far:1",
         ),
+        (
+            {
+                "device": {
+                    "_target_": "nas.latency.devices.ssh.SshDevice",
+                    "host": "pi@far",
+                    "name": None,
+                    "python": "python3",
+                }
+            },
+            "device.host=pi@far, which lies outside of it; a run directory reaches nothing outside unless asked: give "
+            "the setting again, resume=r device=ssh 'device.host=\"pi@far\"'",
+        ),
         ({"space": {"_target_": "nas.data.digits.digits"}}, "makes no search space"),
         ({"budget": {"_target_": "search_spaces.families.fbnet.fbnet"}}, "budget._target_ names code"),
         ({"space": 3}, "space is 3, not a card"),

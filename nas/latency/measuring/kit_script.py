@@ -29,6 +29,7 @@ from nas.latency.measuring.timing import (
 from nas.latency.measuring.visits import Visit
 
 SAMPLE = "--sample"
+SAYS_EVERY_SECONDS = float(os.environ.get("KIT_SAYS_EVERY_SECONDS", "10"))
 
 
 def main(folder: Path) -> None:
@@ -51,16 +52,17 @@ def main(folder: Path) -> None:
         print(f"rows: {len(kit['rows'])}, whole networks: {len(kit['networks'])}; stop and start again at will")
         common = {"seed": kit["seed"], "device": device, "references": kit["references"]}
         for name, group in groups(kit["rows"], kit["networks"], kit["effort"]).items():
-            counter = _Counter(journal, name, len(group.entries) * group.processes * group.visits_each)
+            made = sum(len(journal.visits.get(entry["key"], {})) for entry in group.entries)
+            counter = _Counter(journal, name, made, len(group.entries) * group.processes * group.visits_each)
             for asked in group.requests(common, journal.visits):
                 ask(command, [asked], counter)
         journal.close()
-        made = {
+        visits = {
             key: [visit.numbers() for _, visit in sorted(turns.items())]
             for key, turns in sorted(journal.visits.items())
         }
         results = {"format": "nas.latency_kit_results", "version": 3, "unit": "ms", "kit": kit["id"]}
-        results |= {"device": device, "environment": here, "visits": made}
+        results |= {"device": device, "environment": here, "visits": visits}
         text = json.dumps({**results, "digest": seal(results, "digest")})
         partial = folder / "results.json.partial"
         with partial.open("w") as file:
@@ -99,16 +101,16 @@ def graph_workload(folder: Path, asked: Request, entry: Mapping[str, Any]) -> Wo
 
 
 class _Counter:
-    """Records visits, and prints about every ten seconds how many are made."""
+    """Records visits, and prints now and then how many are made, those of an earlier process among them."""
 
-    def __init__(self, journal: Journal, group: str, total: int) -> None:
+    def __init__(self, journal: Journal, group: str, made: int, total: int) -> None:
         self.journal, self.group, self.total = journal, group, total
-        self.done, self.last = 0, time.monotonic()
+        self.done, self.last = made, time.monotonic()
 
     def __call__(self, key: str, turn: int, visit: Visit) -> None:
         self.journal.record(key, turn, visit)
         self.done += 1
-        if time.monotonic() - self.last > 10:
+        if time.monotonic() - self.last > SAYS_EVERY_SECONDS:
             self.last = time.monotonic()
             print(f"{self.group}: {self.done} of at most {self.total} visits", flush=True)
 

@@ -94,12 +94,18 @@ def own_cards(arguments: Sequence[str]) -> list[str]:
 
 def resume_command(config_name: str, run: str, arguments: Sequence[str]) -> str:
     """How to continue `run`, which was begun by `arguments`: with what its directory does not do unasked."""
-    own = own_cards(arguments)
-    keys = {word.partition("=")[0] for word in arguments}
-    wanted = {*OUTSIDE, "device"} if keys & set(REACHED) else set(OUTSIDE)
-    outside = [word for word in arguments if word.partition("=")[0] in wanted and word not in own]
-    words = shlex.join([*own, *outside])
+    own, device = own_cards(arguments), reaching(arguments)
+    outside = [word for word in arguments if word.partition("=")[0] in OUTSIDE and word not in device]
+    words = shlex.join([*own, *(word for word in device if word not in own), *outside])
     return " ".join(filter(None, [command(config_name, {"resume": run}, folder_flags(arguments)), words]))
+
+
+def reaching(arguments: Sequence[str]) -> list[str]:
+    """All settings of the device among `arguments`, where they reach another machine: they name it together."""
+    keys = [word.partition("=")[0] for word in arguments]
+    if not set(keys) & set(REACHED):
+        return []
+    return [word for key, word in zip(keys, arguments, strict=True) if key == "device" or key.startswith("device.")]
 
 
 def _is_own(word: str, folders: Sequence[Path]) -> bool:

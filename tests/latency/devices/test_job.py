@@ -41,7 +41,7 @@ with open("results.jsonl", "a") as journal:
         time.sleep(0.02)
         print(done, file=journal, flush=True)
         done += 1
-        print(f"row: {done} of at most {kit['steps']} visits", flush=True)
+        print(f"blocks: {done} of at most {kit['steps']} visits", flush=True)
 results = {"kit": kit["id"], "environment": kit["environment"], "ended": time.time()}
 text = json.dumps(results, sort_keys=True, separators=(",", ":"))
 results["digest"] = hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -215,6 +215,7 @@ class _Run:
             self.child = subprocess.Popen(
                 [sys.executable, "-u", "measure.py"],
                 cwd=self.kit,
+                env={**os.environ, "KIT_SAYS_EVERY_SECONDS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

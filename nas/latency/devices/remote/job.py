@@ -24,8 +24,8 @@ from nas.terminal.progress import Advance, format_seconds, log, phase
 PATIENCE_SECONDS = 900.0  # without reaching a machine that was reached before: time enough for a restart
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 1.0, 15.0  # between attempts to reach it
 MOST_RESULTS = 1 << 28  # bytes
-PROGRESS = re.compile(r"(row|net): (\d+) of at most (\d+) visits")
-PHASES = {"row": "measuring blocks", "net": "timing whole networks"}
+PROGRESS = re.compile(r"(blocks|networks): (\d+) of at most (\d+) visits")
+PHASES = {"blocks": "measuring blocks", "networks": "timing whole networks"}
 UNTOLD = ("rows:", "done:")  # what the script says to somebody at its terminal
 
 
