@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.latency.imports import FORMATS, Reading, import_file
 from nas.latency.imports.layers import write_layers
+from nas.latency.measuring.journal import locked
 from nas.latency.setup import TYPES as TABLE_TYPES
 from nas.latency.setup import TableSetup
 from nas.latency.show import show
+from nas.latency.tables.reuse import check_may_replace
 from nas.latency.tables.table import LatencyTable
 from nas.terminal import progress
 
@@ -145,7 +147,7 @@ def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
             str(setup.format), str(setup.file), space=wanted.space, device=wanted.device.key, reading=setup.reading
         )
     path = Path(wanted.folder) / table.file_name
-    if path.exists() and not wanted.refresh:
-        raise ValueError(f"{path} exists; replace it with refresh=true, or name the device otherwise")
-    table.save(path)
+    with locked(path.with_suffix(".lock"), progress.log):  # another process may build it, or import too
+        check_may_replace(path, table, wanted.refresh)
+        table.save(path)
     return table, path

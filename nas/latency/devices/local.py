@@ -80,10 +80,12 @@ class LocalDevice(TargetDevice):
     def not_measured(self, table: LatencyTable | None) -> str | None:
         """A table of another machine (from a kit, a file, brought with the run) is used as it is, but what this machine
         would measure says nothing about that one."""
-        from nas.latency.tables.origin import not_this_machine
+        from nas.latency.tables.origin import LOCAL, is_carried, not_this_machine
 
         if table is None:
             return not_this_machine(self.key)
+        if self.name != LOCAL and is_carried(table.environment) and table.is_of_this_machine:
+            return f"the table of {table.device.key} was brought from that device, which is not this machine"
         ours = self._here(table)
         if ours.is_of_this_machine:
             return None

@@ -37,6 +37,35 @@ def is_proven(table: LatencyTable, held_out_networks: int) -> bool:
     return max(asked, table.proof.networks if table.proof else 0) >= held_out_networks
 
 
+def check_may_replace(path: Path, table: LatencyTable, refresh: bool) -> None:
+    """Raise `ValueError` where an imported `table` must not take the place of what lies in `path`.
+
+    `refresh` lets it replace what was brought from the same device before, and a damaged file: never a table that a
+    machine built for itself under that name, nor one of another processor.
+    """
+    if not path.exists():
+        return
+    if not refresh:
+        raise ValueError(f"{path} exists; replace it with refresh=true, or name the device otherwise")
+    try:
+        known = LatencyTable.load(path)
+    except ValueError:
+        return
+    if not is_carried(known.environment):
+        whose = "this machine" if known.is_of_this_machine else "another machine"
+        raise ValueError(
+            f"{path} was measured by {whose} itself, and an import does not replace it; name the device of the import "
+            "otherwise, device.name=..., or remove the file"
+        )
+    for part in ("cpu", "cores"):
+        before, now = (found.environment.get(part) for found in (known, table))
+        if None not in (before, now) and before != now:
+            raise ValueError(
+                f"{path} is of another device: its {part} is {before!r}, of the import {now!r}; name this device "
+                "otherwise, device.name=..., or remove the file"
+            )
+
+
 def make_room(path: Path, space: SearchSpace, device: Device, refresh: bool) -> None:
     """Set the table in `path` aside where another machine measured it, and bring back this machine's, if it has one."""
     try:
