@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nas.search.carried import CarriedRun
 
 TYPES: dict[str, Any] = {
-    "action": Literal["build", "kit", "import", "rows"],
+    "action": Literal["build", "kit", "import", "rows", "compare"],
     **TABLE_TYPES,
     "kit": str | None,
     "run": str | None,
@@ -32,7 +32,18 @@ TYPES: dict[str, Any] = {
     "source": str | None,
     "unit": Literal["ms", "us", "s"] | None,
     "repair": Literal["none", "average"],
+    "devices": list[str] | None,
+    "samples": (int, 0),
 }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The tables of `devices` (files), the networks of `run`, and how many random ones (`samples`) are compared."""
+
+    devices: tuple[str, ...]
+    run: str | None
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ class LatencySetup:
     """What is done (`action`) about the table `table`: `conf/latency.yaml` explains each.
 
     `kit`: the folder of a kit. `run`: the finished search whose networks it holds (None: it holds a space's blocks).
-    `file`: what others measured, in `format`, with `reading` for what it leaves open; or
-    where the rows to fill in go.
+    `file`: what others measured, in `format`, with `reading` for what it leaves open; or where the rows to fill in go,
+    or the comparison of what is `compared`.
     """
 
     action: str
@@ -51,6 +62,7 @@ class LatencySetup:
     file: str | None
     format: str | None
     reading: Reading
+    compared: Compared
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], of_run: Mapping[str, Any] | None = None) -> LatencySetup:
@@ -59,7 +71,9 @@ class LatencySetup:
         `of_run`: the stored settings of the run that it names.
         """
         if of_run is not None and (config["action"] not in ("kit", "import") or config["file"] is not None):
-            raise ValueError("run=... goes with action=kit, and with action=import and the kit that comes back")
+            raise ValueError(
+                "run=... goes with action=kit or compare, and with action=import and the kit that comes back"
+            )
         setup = cls(
             action=config["action"],
             table=TableSetup.from_config(config),
@@ -68,10 +82,13 @@ class LatencySetup:
             file=config["file"],
             format=config["format"],
             reading=Reading(config["source"], config["unit"], repair=config["repair"] == "average"),
+            compared=Compared(tuple(config["devices"] or ()), config["run"], config["samples"]),
         )
         if setup.action == "import" and setup.kit is not None and setup.file is not None:
             raise ValueError("action=import takes either kit=... or file=..., not both")
         needed = {"rows": ("file",), "kit": ("kit",), "import": ("format", "file") if setup.kit is None else ()}
+        if setup.action == "compare" and len(setup.compared.devices) < 2:
+            raise ValueError("action=compare needs the tables of two or more devices: devices=[A.json,B.json]")
         for name in needed.get(setup.action, ()):
             if getattr(setup, name) is None:
                 raise ValueError(f"action={setup.action} needs {name}=...")
@@ -92,6 +109,8 @@ def run_latency(setup: LatencySetup) -> list[str]:
         _write_rows(setup)
     elif setup.action == "kit":
         _write_kit(setup)
+    elif setup.action == "compare":
+        _compare(setup)
     else:
         started = time.perf_counter()
         table, path = _built(setup.table) if setup.action == "build" else _imported(setup)
@@ -106,6 +125,17 @@ def _carry(run: CarriedRun, kit: str, action: str) -> list[str]:
         return import_found(run, kit)
     write_found_kit(run, kit)
     return []
+
+
+def _compare(setup: LatencySetup) -> None:
+    from nas.latency.compare import compare, found_networks, load_tables, random_networks
+    from nas.latency.compare import show as show_comparison
+
+    asked, wanted = setup.compared, setup.table
+    networks = found_networks(asked.run) if asked.run is not None else {}
+    networks |= random_networks(wanted.space, asked.samples, wanted.visiting.seed)
+    found = compare(load_tables(asked.devices), networks)
+    show_comparison(found, Path(setup.file or Path(wanted.folder) / "compare.csv"))
 
 
 def _write_rows(setup: LatencySetup) -> None:
