@@ -71,9 +71,7 @@ class LatencySetup:
         `of_run`: the stored settings of the run that it names.
         """
         if of_run is not None and (config["action"] not in ("kit", "import") or config["file"] is not None):
-            raise ValueError(
-                "run=... goes with action=kit or compare, and with action=import and the kit that comes back"
-            )
+            raise ValueError("run=... goes with action=kit, action=compare, or action=import and a kit that came back")
         setup = cls(
             action=config["action"],
             table=TableSetup.from_config(config),
