@@ -92,7 +92,7 @@ def _write_kit(folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps({**results, "digest": seal(results, "digest")}))
     journal = Journal(folder / "journal.jsonl", {"device": "board"})
     for turn in range(4):
-        journal.record("row:a", turn, Visit(0.1, 0.2, 3))
+        journal.record("row:a", turn, Visit(0.1, 0.2, 3, 0, 0.11))
     journal.close()
 
 
