@@ -83,8 +83,10 @@ def _write_kit(folder: Path) -> None:
     small = Effort(fit_networks=3, held_out_networks=2, rounds=2, network_rounds=2)
     write_kit(fbnet(16, 10, 1, width=0.25, candidates=("k3_e1", "skip")), BOARD, folder, effort=small)
     kit = json.loads((folder / "kit.json").read_text())
-    visits = {entry["key"]: [[0.1, 0.2, 3], [0.11, 0.2, 3]] for entry in kit["rows"]}
-    visits |= {entry["key"]: [[2.0 + i / 10, 0.2, 3]] * 2 for i, entry in enumerate(kit["networks"])}
+    visits = {entry["key"]: [[0.1, 0.2, 3, 0, 0.11], [0.11, 0.2, 3, 1, 0.12]] for entry in kit["rows"]}
+    visits |= {
+        entry["key"]: [[2.0 + i / 10, 0.2, 3, p, 2.5] for p in (0, 1)] for i, entry in enumerate(kit["networks"])
+    }
     results = {
         **{"format": f"{FORMAT}_results", "version": VERSION, "kit": kit["id"], "unit": "ms"},
         **{"device": kit["device"], "environment": {"machine": "board", "python": "3"}, "visits": visits},
