@@ -30,6 +30,7 @@ from nas.latency.measuring.network_time import NetworkTime
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.memory.counted import Counted
+from search_spaces.pricing.limits import Limit
 from search_spaces.recipe import Recipe
 from tests.methods.candidates.pretended import joint_space
 
@@ -122,3 +123,13 @@ def test_a_theta_of_another_space_is_refused(tmp_path: Path) -> None:
 def test_without_a_candidate_within_the_budgets_there_is_nothing_to_derive() -> None:
     with pytest.raises(NothingWithin, match="no trained candidate is within the budgets"):
         propose_ranked(np.zeros((0, 3), dtype=np.int64), None)(np.inf, 1)
+
+
+def test_every_budget_belongs_to_what_was_derived() -> None:
+    asked = Derivation("budget", 0.9, 1, 3, 0)
+    found = []
+    for dtype, kib in (("fp32", 64.0), ("fp32", 65.0), ("int8", 64.0), (None, None)):
+        counted = Counted(dtype or "fp32")
+        limits = () if kib is None else (Limit("memory_kib", SPACE.memory_kib(counted), kib),)
+        found.append(derivation_identity([], SPACE, None, None, Asked(None, limits, counted), asked))
+    assert all(a != b for i, a in enumerate(found) for b in found[:i])
