@@ -83,7 +83,10 @@ def test_the_function_finds_what_the_command_finds() -> None:
     timeless = {key for key in stored if not key.endswith("_seconds")}
     assert {key: outcome.result[key] for key in timeless} == {key: stored[key] for key in timeless}
     assert json.loads(Path("python/result.json").read_text()) == outcome.result
-    assert Path("python/config.yaml").read_text().replace("python", "shell") == Path("shell/config.yaml").read_text()
+    assert (
+        Path("python/config.yaml").read_text().replace("run_dir: python", "run_dir: shell")
+        == Path("shell/config.yaml").read_text()
+    )
     assert outcome.network is not None and outcome.run_dir == Path("python") and not outcome.missed
     assert outcome.arch.id == stored["arch"]
 
