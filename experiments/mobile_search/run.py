@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -143,7 +144,7 @@ def report(file: Path) -> None:
         values = list(by_seed.values())
         shown = "{:.2f} ± {:.2f}".format(*mean_interval(values)) if len(values) > 1 else f"{values[0]:.2f}"
         print(f"| {name} | {times} | {macs} | {shown} | {len(by_seed)} |")
-    for name, other in (("predictor", "random"), ("predictor", "seven convolutions"), ("random", "seven convolutions")):
+    for name, other in itertools.combinations(("predictor", "random", "seven convolutions", "MobileNetV2"), 2):
         common = sorted(top1.get(name, {}).keys() & top1.get(other, {}).keys())
         if len(common) > 1:
             mean, half = mean_interval([top1[name][seed] - top1[other][seed] for seed in common])
