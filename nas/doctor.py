@@ -25,6 +25,7 @@ OPTIONAL = {
     "openvino": "device.runtime=openvino",
     "ai_edge_litert": "device.runtime=litert",
     "ncnn": "device.runtime=ncnn",
+    "pnnx": "device.runtime=ncnn",
     "litert_torch": "export to LiteRT",
 }
 MIN_FREE_GB = 2.0

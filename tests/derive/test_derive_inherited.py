@@ -116,8 +116,9 @@ def test_fine_tuning_goes_on_where_it_was_interrupted(
 
 def test_runs_without_inherited_weights_are_not_fine_tuned(tmp_path: Path) -> None:
     from nas.derive.setup import DeriveSetup, FinishedSearch
+    from search_spaces.memory.counted import Counted
 
-    search = FinishedSearch(tmp_path, ARCHS, None, None, None, {}, None, 0)  # type: ignore[arg-type]
+    search = FinishedSearch(tmp_path, ARCHS, None, None, None, {}, None, 0, Counted())  # type: ignore[arg-type]
     from nas.derive.budget import BudgetRequest
 
     with pytest.raises(ValueError, match="train.epochs fine-tunes weights that are inherited"):

@@ -18,7 +18,7 @@ from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.measuring.samples import Measurement, measurements
 from nas.latency.measuring.timing import timed
 from nas.latency.measuring.visits import LEAST_VISITS, Interleaved, Visit, Visits, undisturbed
-from nas.latency.runtimes import check_local
+from nas.latency.runtimes import NAMES, check_local
 from nas.networks.network import Network
 from nas.runs.machine import usable_cores
 from search_spaces.families.fbnet import fbnet
@@ -210,7 +210,7 @@ def test_measures_a_network_and_leaves_it_alone(runtime: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"runtime": "tflite"}, "unknown runtime 'tflite'; one of onnxruntime, torch"),
+        ({"runtime": "tflite"}, f"unknown runtime 'tflite'; one of {', '.join(NAMES)}"),
         ({"dtype": "fp8"}, "does not measure dtype=fp8; one of fp32"),
         ({"threads": 4096}, "threads=4096, but this machine has"),
         ({"processor": "tpu"}, "does not measure processor=tpu; one of cpu, cuda"),

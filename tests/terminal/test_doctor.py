@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from nas.doctor import OPTIONAL, machine
+from nas.doctor import OPTIONAL, REQUIRED, machine
 from nas.export.formats import NAMES, format_named
+from nas.latency.runtimes import NAMES as RUNTIMES
+from nas.latency.runtimes import runtime_named
 
 
 def test_optional_packages_are_those_that_are_used() -> None:
-    assert set(OPTIONAL) - {"ray"} == {format_named(name).package for name in NAMES if name != "onnx"}
+    exported = {format_named(name).package for name in NAMES}
+    timed = {package.module for name in RUNTIMES for package in runtime_named(name).needs}
+    assert set(OPTIONAL) - {"ray"} == (exported | timed) - set(REQUIRED)
 
 
 def test_the_processor_and_a_limit_on_threads_are_told_apart(monkeypatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nas.derive.budget import COUNTED
 from nas.search.result import another_budget
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import compose
@@ -69,4 +70,5 @@ def test_the_training_of_a_derived_network() -> None:
 )
 def test_the_budget_offered_next_is_in_reach(changes: dict[str, Any], expected: dict[str, float]) -> None:
     found = {"method": "predictor", "trials": None, "asked_latency_ms": 1.0, "reachable_latency_ms": [0.5, 3.0]}
+    found |= dict.fromkeys((f"asked_{name}" for name in COUNTED))
     assert another_budget({"estimated_latency_ms": 0.7} | found | changes) == expected
