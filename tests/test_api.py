@@ -18,7 +18,6 @@ import torch
 import nas
 from nas.data.images import ImageData, in_memory
 from nas.latency.device import Device
-from nas.latency.effort import Effort
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
@@ -154,11 +153,7 @@ def test_a_table_is_built_as_the_command_builds_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("nas.latency.build.build_table", build)
     assert nas.build_table(space=tiny, device={"threads": 2}, effort={"rounds": 3}, tables="t") == "table"
     assert asked["space"].name == "fbnet" and asked["device"] == Device(threads=2) and asked["folder"] == "t"
-    assert (
-        asked["effort"].rounds == 3
-        and asked["effort"].network_rounds == Effort().network_rounds
-        and not asked["refresh"]
-    )
+    assert asked["effort"].rounds == 3 and asked["effort"].network_rounds == 15 and not asked["refresh"]
     assert nas.build_table(space=tiny(), device=Device("other")) == "table" and asked["device"].name == "other"
 
 

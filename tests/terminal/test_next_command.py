@@ -70,5 +70,5 @@ def test_the_training_of_a_derived_network() -> None:
 )
 def test_the_budget_offered_next_is_in_reach(changes: dict[str, Any], expected: dict[str, float]) -> None:
     found = {"method": "predictor", "trials": None, "asked_latency_ms": 1.0, "reachable_latency_ms": [0.5, 3.0]}
-    found |= dict.fromkeys((f"asked_{name}" for name in COUNTED))
+    found |= dict.fromkeys(f"asked_{name}" for name in COUNTED)
     assert another_budget({"estimated_latency_ms": 0.7} | found | changes) == expected
