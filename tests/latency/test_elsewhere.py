@@ -113,7 +113,7 @@ def test_one_without_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             (only / name).symlink_to(site / name)
     (tmp_path / "bin").mkdir()
     before = f"export PYTHONPATH={only}"
-    with pytest.raises(ValueError, match=r"onnx is not installed in it; .*python\S* -m pip install onnx$"):
+    with pytest.raises(ValueError, match=r"onnxruntime is not installed; .*python\S* -m pip install onnxruntime$"):
         check_local(dataclasses.replace(THERE, python=interpreter(tmp_path / "bin", "-S", before=before)))
 
 
