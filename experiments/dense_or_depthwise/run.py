@@ -127,7 +127,7 @@ def collect(root: str, out: Path, processes: int, seeds: int, whole: int) -> Non
         (record, images, seed)
         for images, count in (("10,000", seeds), ("60,000", whole))
         for seed in range(count)
-        for record in sorted(chosen, key=lambda r: [*FORMS[r["blocks"]]].index(r["form"]))
+        for record in sorted(chosen, key=_order)
         if (record["blocks"], record["form"], record["target"], images, seed) not in done
     ]
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -146,6 +146,11 @@ def collect(root: str, out: Path, processes: int, seeds: int, whole: int) -> Non
             print(json.dumps(new), flush=True)
     if not any(r["kind"] == "elsewhere" for r in finished):
         add(elsewhere(chosen))
+
+
+def _order(record: dict[str, Any]) -> tuple[bool, int]:
+    """The middle latency first, so that an interrupted run has all forms of one latency rather than some of each."""
+    return record["target"] != TARGETS[1], [*FORMS[record["blocks"]]].index(record["form"])
 
 
 def _key(record: dict[str, Any]) -> tuple[str, str, float]:

@@ -15,12 +15,13 @@ from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
 from nas.latency.learning.sample import spread_networks
 from nas.latency.measuring.calm import remember
+from nas.latency.measuring.elasticity import elasticities
 from nas.latency.measuring.journal import Journal, locked
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.network_time import NOTED
 from nas.latency.measuring.processes.bench import bench
 from nas.latency.measuring.processes.sampling import Group, Record
-from nas.latency.measuring.samples import Measurement, calm_speed, measurements, slowdown
+from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements, slowdown
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
 from nas.latency.tables.fall_backs import fallen_back
@@ -130,11 +131,12 @@ def _times(visits: Visits, rungs: dict[str, str], device: Device) -> tuple[dict[
     seen = calm_speed(visits, rungs)
     known = remember(device, seen)
     calm = {rung: known[rung] for rung in seen}
-    times = measurements(visits, rungs, calm)
+    felt = elasticities(visits, rungs)
+    times = measurements(visits, rungs, Conditions(calm, felt))
     slower = slowdown(times.values())
     if slower > 1 + NOTED:
         log(f"the machine was busy, {100 * (slower - 1):.0f}% slower than calm: times stand at its calm speed")
-    return times, {"calm_ms": calm, "slowdown": slower}
+    return times, {"calm_ms": calm, "elasticity": felt, "slowdown": slower}
 
 
 def _recording(journal: Journal, advance: Callable[[], None]) -> Record:

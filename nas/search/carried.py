@@ -18,6 +18,7 @@ from nas.latency.devices import TargetDevice
 from nas.latency.kits.files import read_results
 from nas.latency.kits.known_times import Known, add_known, read_known
 from nas.latency.kits.of_networks import import_network_times, write_network_kit
+from nas.latency.measuring.samples import Conditions
 from nas.latency.tables.origin import measured_by
 from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.trials_file import read_trials
@@ -132,7 +133,7 @@ def import_found(run: CarriedRun, folder: str | Path) -> list[str]:
 def _enter(run: CarriedRun, folder: Path) -> None:
     """Store the times in the kit `folder` with `run`, if they are its."""
     key = run.device.key
-    times = import_network_times(folder, key, run.table.environment.get("calm_ms"))
+    times = import_network_times(folder, key, Conditions.of_table(run.table.environment))
     results = read_results(folder)
     belongs = results.kit.get("run")
     if not isinstance(belongs, dict):

@@ -17,10 +17,10 @@ import pytest
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.graphs.weightless import without_weights
 from nas.latency.kits.of_space import import_kit, write_kit
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import to_onnx
-from nas.latency.measuring.weightless import without_weights
 from nas.latency.tables.table import LatencyTable
 from nas.networks.network import Network
 

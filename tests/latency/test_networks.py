@@ -15,6 +15,7 @@ from nas.latency.measuring.measure import measure_arch_ms
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.networks import measure_networks, sampled
 from nas.latency.measuring.processes.sampling import PROCESSES
+from nas.latency.measuring.samples import Conditions
 from nas.latency.measuring.visits import Visit
 from search_spaces.families.fbnet import fbnet
 
@@ -54,7 +55,7 @@ def test_kinds_of_the_program_itself_are_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_a_table_without_the_size_is_named() -> None:
     with pytest.raises(ValueError, match=r"no calm time of the reference 16k.*refresh=true"):
-        measure_networks([SMALL], Device(), {"6m": 1.0})
+        measure_networks([SMALL], Device(), Conditions({"6m": 1.0}))
 
 
 def luck(times: Sequence[float]) -> tuple[list[int], dict[int, Visit]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.latency.measuring.samples import Measurement, calm_speed, calmer, measurements, process_times
+from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, calmer, measurements, process_times
 from nas.latency.measuring.visits import Visit, Visits
 
 from .test_measure import Machine, watch
@@ -51,7 +51,7 @@ def test_a_slowed_machine_gives_the_calm_times(slowed) -> None:
         workloads = {key: machine.copies(key, ms) for key, ms in true.items()}
         own = range(4 * process, 4 * process + 4)
         watch(machine, made, process).run(workloads, dict.fromkeys(workloads, own))
-    found = measurements(made, dict.fromkeys(made, "6m"), {"6m": 1.0})
+    found = measurements(made, dict.fromkeys(made, "6m"), Conditions({"6m": 1.0}))
     for key, ms in true.items():
         assert found[key].median_ms == pytest.approx(ms, rel=0.03)
         assert found[key].slowdown >= 1.0

@@ -98,9 +98,10 @@ class LocalDevice(TargetDevice):
     def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
         """By processes of their own: one that has trained measures slower, and each has its own luck."""
         from nas.latency.measuring.networks import measure_networks
+        from nas.latency.measuring.samples import Conditions
 
-        calm = None if table is None else table.environment.get("calm_ms")
-        return measure_networks(archs, self.key, calm, seed)
+        at = None if table is None else Conditions.of_table(table.environment)
+        return measure_networks(archs, self.key, at, seed)
 
     def files_not_timed(self) -> str | None:
         return self.not_measured(None)

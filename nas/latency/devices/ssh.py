@@ -136,13 +136,15 @@ class SshDevice(TargetDevice):
         """By one kit of all of them. Other searches' measuring there is waited for."""
         from nas.latency.devices.remote.job import Job
         from nas.latency.kits.of_networks import import_network_times, write_network_kit
+        from nas.latency.measuring.samples import Conditions
 
         self.check()
         self.not_measured(table)
         with tempfile.TemporaryDirectory(prefix="nas-kit-") as folder:
             kit = write_network_kit(archs, self.key, Path(folder) / "kit", seed=seed)
             Job(self.address, self.folder, kit, self._state(), anew=True, forget=True).run()
-            times = import_network_times(kit, self.key, None if table is None else table.environment.get("calm_ms"))
+            at = None if table is None else Conditions.of_table(table.environment)
+            times = import_network_times(kit, self.key, at)
         return [times[arch.id] for arch in archs]
 
     def _state(self) -> dict[str, Any]:

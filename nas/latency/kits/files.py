@@ -20,17 +20,18 @@ from torch import nn
 
 from nas.latency.device import Device
 from nas.latency.effort import Effort
+from nas.latency.graphs.weightless import without_weights
 from nas.latency.kits.one_program import one_program
 from nas.latency.measuring import journal, kit_script, timing
 from nas.latency.measuring import visits as visiting
+from nas.latency.measuring.elasticity import elasticities
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.ladder import ladder
 from nas.latency.measuring.processes import sampling
 from nas.latency.measuring.processes.bench import network_entry, row_entry
-from nas.latency.measuring.samples import Ladder, Measurement, calm_speed, measurements
+from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements
 from nas.latency.measuring.visits import LEAST_VISITS, Visit, Visits, visit_of
-from nas.latency.measuring.weightless import without_weights
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.latency.tables import fields
 from nas.latency.tables.origin import LOCAL
@@ -189,12 +190,15 @@ class Results:
         """The references' calm times, as they were seen meanwhile."""
         return calm_speed(self.visits, self.rungs)
 
-    def times(self, calm: Ladder) -> dict[str, Measurement]:
-        """The time of every workload at the `calm` speed of its reference."""
+    def elasticities(self) -> dict[str, float]:
+        """How much the workloads felt of what slowed the references beside them."""
+        return elasticities(self.visits, self.rungs)
+
+    def times(self, at: Conditions) -> dict[str, Measurement]:
+        """The time of every workload at the calm speed of its reference."""
         rungs = self.rungs
-        if missing := sorted(set(rungs.values()) - set(calm)):
-            raise ValueError(f"the table has no calm time of the reference {missing[0]}; measure it again")
-        return measurements(self.visits, rungs, calm)
+        at.check(set(rungs.values()))
+        return measurements(self.visits, rungs, at)
 
 
 def read_results(folder: str | Path) -> Results:

@@ -10,7 +10,7 @@ from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
 from nas.latency.measuring.network_time import NetworkTime
-from nas.latency.measuring.samples import Ladder
+from nas.latency.measuring.samples import Conditions
 from search_spaces.arch import Arch
 
 ROLE = "found"
@@ -37,10 +37,10 @@ def write_network_kit(
     return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
 
 
-def import_network_times(folder: str | Path, device: Device, calm: Ladder | None = None) -> dict[str, NetworkTime]:
+def import_network_times(folder: str | Path, device: Device, at: Conditions | None = None) -> dict[str, NetworkTime]:
     """The time of each network, by its id, that the results in the kit `folder` give.
 
-    `calm`: the references' times that they stand at, those of a table; by default the calmest seen meanwhile.
+    `at`: what they stand at, the conditions of a table; by default the calmest speed seen meanwhile.
 
     Raises `ValueError` as `read_results` does, and for a kit of a space or of another device.
     """
@@ -52,5 +52,5 @@ def import_network_times(folder: str | Path, device: Device, calm: Ladder | None
         if found.device != device:
             raise ValueError(f"it is of device {found.device}, not of {device}")
         networks = [(arch.id, key) for arch, key, _ in found.networks()]
-        times = found.times(found.calm_speed() if calm is None else calm)
+        times = found.times(at or Conditions(found.calm_speed()))
     return {name: times[key].of_network() for name, key in networks}

@@ -9,7 +9,7 @@ from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
-from nas.latency.measuring.samples import slowdown
+from nas.latency.measuring.samples import Conditions, slowdown
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, all_entries, entries
 from search_spaces.blocks import layer_from_dict
@@ -57,8 +57,9 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
                 raise ValueError("it is a kit of found networks, not of a space; name their run: run=...")
             raise ValueError("it lists no rows or no networks; write a new kit")
         calm = found.calm_speed()
-        times = found.times(calm)
-    speed = {"calm_ms": calm, "slowdown": slowdown(times.values())}
+        felt = found.elasticities()
+        times = found.times(Conditions(calm, felt))
+    speed = {"calm_ms": calm, "elasticity": felt, "slowdown": slowdown(times.values())}
     table = assemble(
         name,
         found.device,

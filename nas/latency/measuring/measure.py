@@ -12,7 +12,7 @@ from torch import nn
 
 from nas.latency.device import Device, pinned
 from nas.latency.measuring.ladder import ladder
-from nas.latency.measuring.samples import Measurement, calm_speed, measurements
+from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements
 from nas.latency.measuring.timing import Copies, Workload
 from nas.latency.measuring.visits import Interleaved, Visit, Visits
 from nas.latency.runtimes import check_local, runtime_named
@@ -84,7 +84,7 @@ def measured_here(
     with quiet(device):
         visits = visits_here(workloads, device, seed, repeats)
     rungs = dict.fromkeys(visits, REFERENCE)
-    return measurements(visits, rungs, calm_speed(visits, rungs))
+    return measurements(visits, rungs, Conditions(calm_speed(visits, rungs)))
 
 
 def measure_arch_ms(

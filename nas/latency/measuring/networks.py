@@ -12,7 +12,7 @@ from nas.latency.measuring.ladder import numbers_of, rung_of
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.processes.bench import Bench, Entry, bench
 from nas.latency.measuring.processes.sampling import PROCESSES, Record, request
-from nas.latency.measuring.samples import Ladder, Measurement, calm_speed, measurements
+from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements
 from nas.latency.measuring.visits import Visit, Visits
 from search_spaces.arch import Arch
 
@@ -24,19 +24,19 @@ VISIT_MS = 15.0
 
 
 def measure_networks(
-    archs: Sequence[Arch], device: Device, reference: Ladder | None = None, seed: int = 0
+    archs: Sequence[Arch], device: Device, at: Conditions | None = None, seed: int = 0
 ) -> list[NetworkTime]:
     """The time of one batch through each of `archs` on this machine, in their order.
 
-    Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`). `reference`:
-    milliseconds of the references at the speed that the times are to stand for, that of a table; by default the calmest
-    that this machine is remembered at. Raises `ValueError` for a device this machine cannot measure for, for block
+    Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`). `at`:
+    what the times are to stand at, the conditions of a table; by default the calmest speed that this machine is
+    remembered at. Raises `ValueError` for a device this machine cannot measure for, for block
     kinds that only this process has, and for a reference that lacks a size; `RuntimeError` where a process failed.
     """
     distinct = {f"net:{arch.id}": arch for arch in archs}
     with bench(device) as ready:
         entries = [ready.network(key, arch) for key, arch in distinct.items()]
-        found = _measured(ready, entries, reference, seed)
+        found = _measured(ready, entries, at, seed)
     return [found[f"net:{arch.id}"] for arch in archs]
 
 
@@ -57,13 +57,10 @@ def measure_file(
         return _measured(ready, [entry], None, 0)[FILE]
 
 
-def _measured(ready: Bench, entries: Sequence[Entry], reference: Ladder | None, seed: int) -> dict[str, NetworkTime]:
+def _measured(ready: Bench, entries: Sequence[Entry], at: Conditions | None, seed: int) -> dict[str, NetworkTime]:
     rungs = {entry["key"]: entry["rung"] for entry in entries}
-    if reference is not None and (missing := sorted(set(rungs.values()) - set(reference))):
-        raise ValueError(
-            f"the table has no calm time of the reference {missing[0]}, which this network is compared with; measure "
-            "it again with refresh=true"
-        )
+    if at is not None:
+        at.check(set(rungs.values()))
     common = ready.common(entries, seed)
 
     def ask(processes: Sequence[int], keys: set[str], record: Record) -> None:
@@ -76,7 +73,7 @@ def _measured(ready: Bench, entries: Sequence[Entry], reference: Ladder | None, 
 
     visits = sampled(set(rungs), ask)
     known = remember(ready.device, calm_speed(visits, rungs))
-    found = measurements(visits, rungs, known if reference is None else reference)
+    found = measurements(visits, rungs, at or Conditions(known))
     return {key: one.of_network() for key, one in found.items()}
 
 

@@ -3,10 +3,13 @@
 With the visits v of process p to a workload, `x_v` their times, `r_v` the reference's around them and `C` the time of
 the reference on a calm machine,
 
-    ratio_p = median of x_v / r_v over the half of p's visits with the least r_v
-    latency = C * median over processes of ratio_p
+    time_p  = median of x_v (C / r_v)^elasticity over the half of p's visits with the least r_v
+    latency = median over processes of time_p
 
-A machine slowed by a factor slows both x_v and r_v by it, and the time that comes out stays what it is when calm.
+A machine slowed by a factor slows both x_v and r_v by it, and the time that comes out stays what it is when calm. A
+neighbour that streams memory slows the reference more than a workload that streams less: what share of the reference's
+slowing (of its logarithm) workloads feel is their elasticity (`nas.latency.measuring.elasticity`), 1 where nothing is
+known.
 """
 
 from __future__ import annotations
@@ -14,15 +17,40 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.visits import Visit, Visits
 
 Ladder = Mapping[str, float]
 """Milliseconds of each reference on a calm machine, by its name."""
+Elasticity = Mapping[str, float]
+"""What share of a reference's slowing the workloads beside it feel, by the reference's name; 1 where it has no name."""
 QUIETEST = 10  # one in so many runs of a reference is quicker than its calm time
 LUCKIER = 0.97  # a reference that is quicker than the time known by less than this has only been lucky
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What times stand at: the references' calm times, and how much workloads feel of what slows these."""
+
+    calm_ms: Ladder
+    elasticity: Elasticity = field(default_factory=dict)
+
+    @staticmethod
+    def of_table(environment: Mapping[str, Any]) -> Conditions | None:
+        """Those of the table with this `environment`; None where it was made before tables stated them."""
+        calm_ms = environment.get("calm_ms")
+        return None if calm_ms is None else Conditions(calm_ms, environment.get("elasticity", {}))
+
+    def check(self, rungs: Collection[str]) -> None:
+        """Refuse a table that lacks a reference of `rungs`, beside which networks are measured."""
+        if missing := sorted(set(rungs) - set(self.calm_ms)):
+            raise ValueError(
+                f"the table has no calm time of the reference {missing[0]}, which this network is compared with; "
+                "measure it again with refresh=true"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +71,16 @@ class Measurement:
     processes: int = 1
 
     @staticmethod
-    def of(visits: Sequence[Visit], calm_ms: float) -> Measurement:
+    def of(visits: Sequence[Visit], calm_ms: float, elasticity: float = 1.0) -> Measurement:
         """`visits` to a workload in their order; `calm_ms` of the reference beside it."""
-        times = process_times(visits, calm_ms)
+        times = process_times(visits, calm_ms, elasticity)
         count = len(times)
         if count == 1:
-            times = [calm_ms * visit.ms / visit.reference_ms for visit in visits]
+            times = [_at_calm_speed(visit, calm_ms, elasticity) for visit in visits]
         quartiles = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else [times[0]] * 3
         halves = [statistics.median(times[half::2] or times) for half in (0, 1)]
         return Measurement(
-            statistics.median(times) if count > 1 else process_times(visits, calm_ms)[0],
+            statistics.median(times) if count > 1 else process_times(visits, calm_ms, elasticity)[0],
             (quartiles[2] - quartiles[0]) / 2,
             sum(visit.calls for visit in visits),
             (halves[0], halves[1]),
@@ -71,14 +99,18 @@ class Measurement:
         return NetworkTime(self.median_ms, self.now_ms, self.spread_ms, self.slowdown, self.processes, self.error)
 
 
-def process_times(visits: Sequence[Visit], calm_ms: float) -> list[float]:
-    """`C * ratio_p` of every process, in their order."""
+def process_times(visits: Sequence[Visit], calm_ms: float, elasticity: float = 1.0) -> list[float]:
+    """`time_p` of every process, in their order."""
     found = []
     for process in sorted({visit.process for visit in visits}):
         own = sorted((v for v in visits if v.process == process), key=lambda visit: visit.reference_ms)
         calmest = own[: -(-len(own) // 2)]
-        found.append(calm_ms * statistics.median(visit.ms / visit.reference_ms for visit in calmest))
+        found.append(statistics.median(_at_calm_speed(visit, calm_ms, elasticity) for visit in calmest))
     return found
+
+
+def _at_calm_speed(visit: Visit, calm_ms: float, elasticity: float) -> float:
+    return float(visit.ms * (calm_ms / visit.reference_ms) ** elasticity)
 
 
 def calm_speed(visits: Visits, rungs: Mapping[str, str]) -> dict[str, float]:
@@ -95,11 +127,14 @@ def calmer(known: Ladder, seen: Ladder) -> dict[str, float]:
     return {**known, **fresh}
 
 
-def measurements(visits: Visits, rungs: Mapping[str, str], calm: Ladder) -> dict[str, Measurement]:
+def measurements(visits: Visits, rungs: Mapping[str, str], at: Conditions) -> dict[str, Measurement]:
     """The measurement of every visited workload."""
-    return {
-        key: Measurement.of([turns[turn] for turn in sorted(turns)], calm[rungs[key]]) for key, turns in visits.items()
-    }
+    found = {}
+    for key, turns in visits.items():
+        rung = rungs[key]
+        in_order = [turns[turn] for turn in sorted(turns)]
+        found[key] = Measurement.of(in_order, at.calm_ms[rung], at.elasticity.get(rung, 1.0))
+    return found
 
 
 def slowdown(found: Collection[Measurement]) -> float:

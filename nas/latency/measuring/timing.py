@@ -27,8 +27,8 @@ Copies = Sequence[Workload]
 """One workload, loaded as many times: what lies where in memory differs, and with it the time (3% for small nets)."""
 
 PREEMPTED = 1.03  # wall-clock over running time from which a call counts as interrupted by another process
-MEASURING = 2  # raised where this code changes what is measured; 1 timed in one process, beside one reference
-MEASURING_INT8 = 3  # and this where it does for graphs of 8 bits; 1 computed some convolutions in floats
+MEASURING = 3  # raised where what is measured changes; 1 timed in one process, 2 took all references at their word
+MEASURING_INT8 = 4  # and this where it does for graphs of 8 bits; 1 computed some convolutions in floats
 MEMORY_SHARE = 0.4  # of the free memory, for networks held ready at a time
 BYTES_PER_PARAM = 12  # a weight, its packed copy, and activations beside them
 

@@ -55,12 +55,14 @@ def environment(value: Any) -> dict[str, Any]:
     """Where a table was measured: what is compared is text or a number, and times are times."""
     found = mapping(value, "environment")
     for key, entry in found.items():
-        if isinstance(entry, dict | list) and key not in ("imported", "calm_ms"):
+        if isinstance(entry, dict | list) and key not in ("imported", "calm_ms", "elasticity"):
             raise ValueError(f"environment.{key} must be a plain value, got {_shown(entry)}")
     if "imported" in found:
         mapping(found["imported"], "environment.imported")
     for name, ms in mapping(found.get("calm_ms", {}), "environment.calm_ms").items():
         number(ms, f"environment.calm_ms.{name}", 1e-9, MOST_MS)
+    for name, share in mapping(found.get("elasticity", {}), "environment.elasticity").items():
+        number(share, f"environment.elasticity.{name}", 0.0, 1.0)
     if "slowdown" in found:
         number(found["slowdown"], "environment.slowdown", 0.0)
     if "reference_ms" in found:

@@ -62,7 +62,7 @@ class Bench:
         """`entry` as a process of this bench takes it; `build()` gives its module, for inputs of `shape`."""
         if not self.takes_graphs:
             return entry
-        from nas.latency.measuring.weightless import without_weights
+        from nas.latency.graphs.weightless import without_weights
         from nas.latency.runtimes.onnxruntime import onnx_model
 
         batch = (self.device.batch_size, *shape)
