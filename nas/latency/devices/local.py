@@ -100,6 +100,8 @@ class LocalDevice(TargetDevice):
         from nas.latency.measuring.networks import measure_networks
         from nas.latency.measuring.samples import Conditions
 
+        if reason := self.not_measured(table):
+            raise ValueError(f"{reason}; nothing can be measured on it")
         at = None if table is None else Conditions.of_table(table.environment)
         return measure_networks(archs, self.key, at, seed)
 

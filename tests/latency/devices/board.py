@@ -33,9 +33,9 @@ def key(path: Path) -> Path:
     return path
 
 
-def interpreter(folder: Path, packages: tuple[str, ...] = HAS) -> str:
-    """A Python with `packages` and nothing else."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+def interpreter(folder: Path, packages: tuple[str, ...] = HAS, base: str = sys.executable) -> str:
+    """A Python with `packages` and nothing else, of the kind that `base` is."""
+    subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
     [site] = folder.glob("lib/python*/site-packages")
     for name in packages:
         spec = importlib.util.find_spec(name)
@@ -54,6 +54,7 @@ class Board:
     port: int
     process: subprocess.Popen[bytes]
     address: Address
+    within: tuple[str, ...] = ()  # the command that its daemon is started by
 
     @property
     def folder(self) -> str:
@@ -61,8 +62,9 @@ class Board:
 
     def start(self) -> None:
         """Let a daemon listen, and wait until it does."""
-        command = [str(SSHD), "-D", "-E", str(self.root / "sshd.log"), "-f", str(self.root / "sshd_config")]
-        self.process = subprocess.Popen(command)
+        command = [*self.within, str(SSHD), "-D", "-e", "-f", str(self.root / "sshd_config")]
+        with (self.root / "sshd.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -107,8 +109,27 @@ def is_sshd(pid: int) -> bool:
         return False
 
 
-def open_board(root: Path) -> Board:
-    """A board in the new folder `root`; the test is skipped, with the reason, where there is no sshd."""
+def settings_of(root: Path, port: int) -> dict[str, object]:
+    """What a daemon of these tests is told; keys lie in `root`."""
+    return {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": root / "host_key",
+        "AuthorizedKeysFile": root / "authorized_keys",
+        "PidFile": "none",
+        "UsePAM": "no",
+        "StrictModes": "no",
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "PermitRootLogin": "prohibit-password",
+    }
+
+
+def prepared(root: Path, **changes: object) -> Board:
+    """A board in the new folder `root` whose daemon is not started yet, with our own interpreter, its settings changed.
+
+    The test is skipped, with the reason, where there is no sshd.
+    """
     if SSHD is None or shutil.which("ssh") is None:
         pytest.skip("needs sshd and ssh: apt install openssh-server openssh-client")
     if os.geteuid() == 0:
@@ -121,18 +142,7 @@ def open_board(root: Path) -> Board:
     host_key, user_key = key(root / "host_key"), key(root / "user_key")
     shutil.copy(root / "user_key.pub", root / "authorized_keys")
     (root / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
-    settings = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": host_key,
-        "AuthorizedKeysFile": root / "authorized_keys",
-        "PidFile": "none",
-        "UsePAM": "no",
-        "StrictModes": "no",
-        "PasswordAuthentication": "no",
-        "KbdInteractiveAuthentication": "no",
-        "PermitRootLogin": "prohibit-password",
-    }
+    settings = {**settings_of(root, port), **changes}
     (root / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     options = (
         f"IdentityFile={user_key}",
@@ -141,7 +151,12 @@ def open_board(root: Path) -> Board:
         f"UserKnownHostsFile={root / 'known_hosts'}",
         "GlobalKnownHostsFile=/dev/null",
     )
-    python = interpreter(root / "python")
-    board = Board(root, port, None, Address("127.0.0.1", port, options, python))  # type: ignore[arg-type]
+    return Board(root, port, None, Address("127.0.0.1", port, options))  # type: ignore[arg-type]
+
+
+def open_board(root: Path) -> Board:
+    """A board in the new folder `root`, which answers as the user of these tests."""
+    board = prepared(root)
+    board.address = board.using(python=interpreter(root / "python"))
     board.start()
     return board

@@ -12,18 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from nas.latency.devices.ssh import SshDevice
 from nas.latency.effort import Visiting
 from nas.latency.tables.table import LatencyTable
 
 from ..test_build import SMALL, SPACE
 from .board import Board
-
-
-def device(board: Board, **changes: object) -> SshDevice:
-    address = board.address
-    made = SshDevice(address.host, board.port, address.options, address.python, board.folder, name="board")
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+from .kinds import reached
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def tables(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     thread = threading.Thread(target=disturb)
     thread.start()
     try:
-        device(board).table(SPACE, folder, effort=SMALL)
+        reached(board).table(SPACE, folder, effort=SMALL)
     finally:
         stop.set()
         thread.join()
@@ -66,9 +60,9 @@ def the_table(tables: Path) -> Path:
 
 
 def test_the_table_is_the_boards(board: Board, tables: Path) -> None:
-    table = LatencyTable.load(the_table(tables), SPACE, device(board).key)
+    table = LatencyTable.load(the_table(tables), SPACE, reached(board).key)
     assert table.device.name == "board" and table.proof is not None
-    about = device(board).about()
+    about = reached(board).about()
     assert {name: table.environment[name] for name in ("cpu", "cores", "onnxruntime", "measuring", "python")} == {
         name: about[name] for name in ("cpu", "cores", "onnxruntime", "measuring", "python")
     }
@@ -77,19 +71,19 @@ def test_the_table_is_the_boards(board: Board, tables: Path) -> None:
 
 def test_a_table_that_is_there_is_used(board: Board, tables: Path) -> None:
     before = the_table(tables).read_bytes()
-    table = device(board).table(SPACE, tables, effort=SMALL)
+    table = reached(board).table(SPACE, tables, effort=SMALL)
     assert table == LatencyTable.load(the_table(tables)) and the_table(tables).read_bytes() == before
-    assert device(board).not_measured(table) is None
+    assert reached(board).not_measured(table) is None
 
 
 def test_what_was_measured_there_serves_a_second_search(board: Board, tables: Path, tmp_path: Path, capsys) -> None:
-    table = device(board).table(SPACE, tmp_path, effort=SMALL)
+    table = reached(board).table(SPACE, tmp_path, effort=SMALL)
     assert table.rows_ == LatencyTable.load(the_table(tables)).rows_
     assert "copying" not in capsys.readouterr().out
 
 
 def test_found_networks_are_measured_there(board: Board, tables: Path) -> None:
-    found, kits = device(board), Path(board.folder) / "kits"
+    found, kits = reached(board), Path(board.folder) / "kits"
     before = set(kits.iterdir())
     archs = [SPACE.decode([1] * 22), SPACE.decode([2] * 22), SPACE.decode([1] * 22)]
     times = found.measure(archs, LatencyTable.load(the_table(tables)))
@@ -118,7 +112,7 @@ def test_a_table_of_another_machine_or_version(
 ) -> None:
     path = renamed(tables, tmp_path, **environment)
     before = path.read_bytes()
-    found = device(board)
+    found = reached(board)
     for refresh in (False, True):
         if refresh and "refresh" in message:
             continue  # it may be replaced by the board itself
@@ -131,7 +125,7 @@ def test_a_table_of_another_machine_or_version(
 
 def test_a_newer_runtime_measures_anew_on_request(board: Board, tables: Path, tmp_path: Path) -> None:
     path = renamed(tables, tmp_path, onnxruntime="1.0")
-    table = device(board).table(SPACE, tmp_path, effort=SMALL, refresh=True)
+    table = reached(board).table(SPACE, tmp_path, effort=SMALL, refresh=True)
     assert LatencyTable.load(path) == table and table.environment["onnxruntime"] != "1.0"
 
 
@@ -149,12 +143,12 @@ def test_a_newer_runtime_measures_anew_on_request(board: Board, tables: Path, tm
 )
 def test_settings_that_cannot_be(board: Board, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        device(board, **changes)
+        reached(board, **changes)
 
 
 def test_what_is_not_offered_is_said_before_anything_is_measured(board: Board, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not measure dtype=bf16; one of fp32, int8"):
-        device(board, dtype="bf16").table(SPACE, tmp_path)
+        reached(board, dtype="bf16").table(SPACE, tmp_path)
     with pytest.raises(ValueError, match="pin=true binds measuring to a core of this machine"):
-        device(board).table(SPACE, tmp_path, visiting=Visiting(pin=True))
+        reached(board).table(SPACE, tmp_path, visiting=Visiting(pin=True))
     assert not list(tmp_path.iterdir())
