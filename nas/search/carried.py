@@ -15,9 +15,9 @@ from nas.derive.setup import TABLE
 from nas.derive.verdict import kit_command, say_missed
 from nas.derive.within_budget import Derived
 from nas.latency.devices import TargetDevice
-from nas.latency.kits.files import read_results
 from nas.latency.kits.known_times import Known, add_known, read_known
 from nas.latency.kits.of_networks import import_network_times, write_network_kit
+from nas.latency.kits.results import read_results
 from nas.latency.measuring.samples import Conditions
 from nas.latency.tables.origin import measured_by
 from nas.latency.tables.table import LatencyTable
@@ -72,7 +72,9 @@ class CarriedRun:
         if (reason := device.not_measured(self.table)) is None:
             raise ValueError(f"the device of {self.folder} is at hand: the search itself measures its networks")
         if not device.takes_kits:
-            raise ValueError(f"{reason}; kits go to devices with a name of their own, under onnxruntime")
+            raise ValueError(
+                f"{reason}; kits go to devices with a name of their own, under a runtime of ours (docs/runtimes.md)"
+            )
         return device
 
     @cached_property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.effort import Effort
+from nas.latency.kits.of_networks import import_network_times, write_network_kit
+from nas.latency.kits.of_space import import_kit, write_kit
+from nas.latency.kits.results import read_results
+from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import OPSET
 from nas.latency.placement import Placement
 from nas.latency.runtimes.base import GraphRuntime
@@ -22,10 +29,13 @@ from nas.report.run_page import _fell_back
 from search_spaces.families.fbnet import fbnet
 from tests.search_spaces.every_kind import every_kind
 
+from .devices.kinds import tiny
+from .devices.phone import measure_on, phone
 from .test_build import SMALL, SPACE
 from .test_runtime_contract import installed
 
 SHAPE = (1, 4, 6, 6)
+LEAST = Effort(fit_networks=2, held_out_networks=2, rounds=2, network_rounds=2, visit_ms=0.1, network_visit_ms=0.1)
 
 
 def graph(*kinds: str, opset: int = OPSET) -> bytes:
@@ -127,3 +137,46 @@ def test_a_table_keeps_them_and_says_so(tmp_path, monkeypatch, capsys) -> None:
 
 def test_graphs_are_valid() -> None:
     onnx.checker.check_model(onnx.load_from_string(graph("Relu")))
+
+
+def test_a_kit_brings_what_fell_back_on_its_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a table made here counts it; in the table, on screen and in the report."""
+    space, device = tiny(), Device("phone", dtype="int8")
+    kit = write_kit(space, device, tmp_path / "kit", effort=LEAST)
+    measure_on(phone(tmp_path / "python"), kit)
+    table = import_kit(kit, space)
+    held_out = [arch for arch, _, role in read_results(kit).networks() if role == "held_out"]
+    assert table.fell_back == fallen_back(held_out or [space.decode([0]), space.decode([1])], device)
+    assert table.fell_back is not None and table.fell_back.elsewhere == {"ReduceMean in fp32": table.fell_back.networks}
+    assert LatencyTable.from_dict(table.to_dict()) == table
+    show(table, tmp_path / "table.json", 1.0)
+    assert table.fell_back.sentence() in capsys.readouterr().out
+    assert table.fell_back.sentence() in _fell_back(table)
+
+    results = json.loads((kit / "results.json").read_text())
+    for placed, message in (
+        (None, None),  # nothing to fall back to
+        ("", None),  # by the script of an earlier release
+        ({"networks": -1, "operators": 3, "elsewhere": {}}, "operators that fell back are counts"),
+        ([1], "operators that fell back are counts"),
+    ):
+        changed = {key: value for key, value in results.items() if key not in ("digest", "fell_back")}
+        changed |= {} if placed == "" else {"fell_back": placed}
+        (kit / "results.json").write_text(json.dumps({**changed, "digest": seal(changed, "digest")}))
+        if message is None:
+            assert import_kit(kit).fell_back is None
+        else:
+            with pytest.raises(ValueError, match=message):
+                import_kit(kit)
+
+
+def test_a_kit_of_found_networks_says_what_fell_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.latency.kits.of_networks.EFFORT", LEAST)
+    device = Device("phone", dtype="int8")
+    kit = write_network_kit([tiny().decode([0])], device, tmp_path / "kit")
+    measure_on(phone(tmp_path / "python"), kit)
+    import_network_times(kit, device)
+    said = capsys.readouterr().out
+    assert "1 of " in said and "operators in the network ran otherwise than asked: 1 ReduceMean in fp32" in said

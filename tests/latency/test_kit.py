@@ -231,8 +231,10 @@ def test_kit_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="exists; name a new folder"):
         write_kit(SPACE, DEVICE, tmp_path / "there", effort=SMALL)
-    with pytest.raises(ValueError, match="a kit runs under onnxruntime"):
-        write_kit(SPACE, Device("board", runtime="torch"), tmp_path / "kit", effort=SMALL)
+    with pytest.raises(ValueError, match="unknown runtime 'tflite'"):
+        write_kit(SPACE, Device("board", runtime="tflite"), tmp_path / "kit", effort=SMALL)
+    with pytest.raises(ValueError, match="runtime torch does not measure dtype=int8"):
+        write_kit(SPACE, Device("board", runtime="torch", dtype="int8"), tmp_path / "kit", effort=SMALL)
     with pytest.raises(ValueError, match=r"name its device, device.name=phone"):
         write_kit(SPACE, Device(), tmp_path / "kit", effort=SMALL)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.device import KIT_RUNTIME, LOCAL, Device
+from nas.latency.device import LOCAL, Device
 
 if TYPE_CHECKING:
     from nas.latency.effort import Effort, Visiting
@@ -99,7 +99,9 @@ class TargetDevice(ABC):
     @property
     def takes_kits(self) -> bool:
         """Whether a kit (`nas.latency.kits`) can be carried to it: it is elsewhere, and kits know its runtime."""
-        return self.key.name != LOCAL and self.key.runtime == KIT_RUNTIME
+        from nas.latency.runtimes import NAMES
+
+        return self.key.name != LOCAL and self.key.runtime in NAMES
 
     def of_run(self, table: Path) -> TargetDevice:
         """This device for a run that has its table already: a copy, in the file `table`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OTHER_NAME = "give the board a name of its own, device.name=board2, or go by that table alone, device=table"
 AGAIN = "measure it anew: python -m nas.latency device=ssh ... refresh=true"
-STATE = ("cpu", "cores", "onnxruntime", "measuring")  # what times depend on beside the key of their table
+STATE = ("cpu", "cores", "measuring")  # what times depend on beside the key of their table and its runtime's version
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,6 @@ class SshDevice(TargetDevice):
             raise ValueError(f"device.folder must be a folder on the device, got {self.folder!r}")
         if self.key.name == "local":
             raise ValueError("`local` is the machine we run on; give the board another name: device.name=board")
-        if self.runtime != "onnxruntime":
-            raise ValueError(f"over ssh onnxruntime is measured, not {self.runtime!r}; set device.runtime=onnxruntime")
 
     @cached_property
     def address(self) -> Address:
@@ -74,7 +72,7 @@ class SshDevice(TargetDevice):
     @cached_property
     def _found(self) -> Found:
         """What the machine is, asked once: a search must not find another one half-way."""
-        found = checks.look(self.address, self.folder)
+        found = checks.look(self.address, self.folder, self.runtime)
         checks.check(found, self.address, self.folder, self.key)
         return found
 
@@ -92,7 +90,7 @@ class SshDevice(TargetDevice):
     def findings(self) -> list[Finding]:
         """What measuring needs of the machine, step by step; nothing of it is measured."""
         try:
-            found = checks.look(self.address, self.folder)
+            found = checks.look(self.address, self.folder, self.runtime)
         except ValueError as error:
             return [(f"{self.host} over ssh", "bad", "not usable", str(error))]
         return checks.findings(found, self.address, self.folder, self.key)
@@ -149,7 +147,7 @@ class SshDevice(TargetDevice):
 
     def _state(self) -> dict[str, Any]:
         about = self.about()
-        return {name: about[name] for name in STATE}
+        return {name: about[name] for name in (*STATE, self.runtime)}
 
     def _known(self, path: Path, space: SearchSpace, effort: Effort) -> LatencyTable | None:
         """The table in `path` where it is as well proven as asked. Raises `ValueError` where it is another's."""

@@ -8,9 +8,11 @@ from typing import Any
 
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
+from nas.latency.kits.files import SUBJECT, Contents, write_folder
+from nas.latency.kits.results import naming, read_results
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.measuring.samples import Conditions
+from nas.terminal.progress import log
 from search_spaces.arch import Arch
 
 ROLE = "found"
@@ -53,4 +55,6 @@ def import_network_times(folder: str | Path, device: Device, at: Conditions | No
             raise ValueError(f"it is of device {found.device}, not of {device}")
         networks = [(arch.id, key) for arch, key, _ in found.networks()]
         times = found.times(at or Conditions(found.calm_speed()))
+    if found.fell_back is not None and found.fell_back.elsewhere:
+        log(f"note: {found.fell_back.sentence()} on {device}")
     return {name: times[key].of_network() for name, key in networks}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from nas.latency.assemble import assemble
 from nas.latency.build import draw_networks, shuffled
 from nas.latency.device import Device
 from nas.latency.effort import Effort
-from nas.latency.kits.files import SUBJECT, Contents, naming, read_results, write_folder
+from nas.latency.kits.files import SUBJECT, Contents, write_folder
+from nas.latency.kits.results import naming, read_results
 from nas.latency.measuring.samples import Conditions, slowdown
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, all_entries, entries
@@ -70,4 +72,4 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
     )
     if space is not None:
         table.check(space)
-    return table
+    return dataclasses.replace(table, fell_back=found.fell_back)

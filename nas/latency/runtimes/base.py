@@ -6,7 +6,7 @@ import importlib.util
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -124,7 +124,11 @@ class Runtime(ABC):
         return self.versions_here()
 
     def versions_here(self) -> dict[str, Any]:
-        found = {name: version(name) for name in self.packages}
+        return self.identified({name: version(name) for name in self.packages})
+
+    def identified(self, versions: Mapping[str, str | None]) -> dict[str, Any]:
+        """What a table records of `versions`, those of `packages` among them."""
+        found = {name: versions.get(name) for name in self.packages}
         named = self.identified_by or (self.name,)
         own = found.get(named[0]) if len(named) == 1 else ", ".join(f"{name} {found.get(name)}" for name in named)
         return {**found, self.name: own}

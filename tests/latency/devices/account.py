@@ -71,7 +71,7 @@ def account() -> Iterator[Account]:
 
 
 def base_python(user: Account) -> str:
-    """An interpreter of our version that `user` may run, and whose packages may be ours; skipped where there is none."""
+    """An interpreter that `user` may run, whose packages may be ours; the test is skipped where there is none."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for found in (os.path.realpath(sys.executable), f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
         code = "import numpy, onnxruntime"

@@ -60,6 +60,14 @@ def reached(board: Board, **changes: object) -> SshDevice:
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
+def _asked_once(board: Board) -> SshDevice:
+    """One device for all tests: what its machine is takes seconds to ask."""
+    return _ASKED.setdefault(board.port, reached(board))
+
+
+_ASKED: dict[int, SshDevice] = {}
+
+
 def _table_device(folder: Path, board: Callable[[], Board]) -> TableDevice:
     made_up_table(tiny(), LocalDevice("phone", runtime="tflite", threads=4), BROUGHT).save(folder / "phone.json")
     return TableDevice(str(folder / "phone.json"))
@@ -81,7 +89,7 @@ KINDS = {
         _table_device, lambda folder, board: TableDevice(str(folder / "none.json")), measures=False, is_a_table=True
     ),
     "ssh": Kind(
-        lambda folder, board: _with_table(reached(board()), folder, None),
+        lambda folder, board: _with_table(_asked_once(board()), folder, None),
         lambda folder, board: reached(board(), port=free_port()),
         measures=True,
         needs_board=True,

@@ -13,7 +13,7 @@ from nas.latency.devices.remote.address import BOOT
 from nas.latency.devices.ssh import SshDevice
 from nas.latency.effort import Effort
 
-from .account import CONFINED, Account, account, base_python
+from .account import CONFINED, SHARED, Account, account, base_python
 from .board import Board, interpreter, prepared
 from .kinds import tiny
 
@@ -51,8 +51,8 @@ def device(login: Board) -> SshDevice:
 
 
 def written(user: Account) -> list[Path]:
-    """What of the file system is this user's, outside of the home directory too."""
-    found = user.runs("find", "/", "-xdev", "-user", user.name, "-not", "-path", "/proc/*")
+    """What is this user's where something of theirs may be, outside of the home directory too."""
+    found = user.runs("find", "/home", "/run", "/var", *SHARED, "-xdev", "-user", user.name)
     return [Path(os.fsdecode(line)) for line in found.stdout.splitlines()]
 
 
@@ -82,6 +82,7 @@ def test_every_step_is_looked_at_as_that_user(device: SshDevice, user: Account) 
         ("/usr/kits", "Permission denied"),
         ("/tmp/kits", "Read-only file system"),
         ("~root/kits", "Permission denied"),
+        ("~nobodyatall/kits", "home directory"),
     ],
 )
 def test_a_folder_that_the_user_may_not_write(login: Board, user: Account, folder: str, why: str) -> None:

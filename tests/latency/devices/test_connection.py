@@ -125,7 +125,7 @@ def found(board: Board) -> Found:
 
 
 def test_a_folder_that_cannot_be_written(board: Board, found: Found) -> None:
-    said = asked(board.address, {"do": "about", "folder": "/dev/null/kits", "packages": []})["about"]
+    said = asked(board.address, {"do": "about", "folder": "/dev/null/kits", "packages": {}})["about"]
     found = Found({**said, "packages": found.said["packages"]})
     with pytest.raises(ValueError, match="/dev/null/kits on 127.0.0.1 cannot be used .*device.folder="):
         checks.check(found, board.address, "/dev/null/kits", DEVICE)

@@ -135,7 +135,6 @@ def test_a_newer_runtime_measures_anew_on_request(board: Board, tables: Path, tm
         ({"host": None}, "device=ssh needs the machine: device.host="),
         ({"host": "-oProxyCommand=x"}, "device.host must be a machine"),
         ({"name": "local"}, "`local` is the machine we run on"),
-        ({"runtime": "torch"}, "set device.runtime=onnxruntime"),
         ({"folder": "a\nb"}, "device.folder must be a folder"),
         ({"name": "a/b"}, "device name must be letters"),
         ({"threads": 0}, "device threads must be"),

@@ -43,6 +43,8 @@ def serve() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     except OSError as error:
         say(**_fault(error))
+    except RuntimeError as error:  # of a home directory that nobody has
+        say(fault="file", text=str(error))
 
 
 def say(**reply: Any) -> None:
@@ -55,7 +57,7 @@ def _fault(error: OSError) -> dict[str, str]:
 
 
 def about(request: dict[str, Any]) -> None:
-    """What this machine is, which of `request["packages"]` it has, and what can be kept in `request["folder"]`."""
+    """What it is, can keep in `request["folder"]`, and has of `request["packages"]`: {module: its name for pip or null}."""
     folder = Path(request["folder"]).expanduser()
     found: dict[str, Any] = {
         "python": platform.python_version(),
@@ -70,7 +72,7 @@ def about(request: dict[str, Any]) -> None:
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.exists():
         found["governor"] = governor.read_text().strip()
-    found["packages"] = {name: _package(name) for name in request["packages"]}
+    found["packages"] = {name: _package(name, pip) for name, pip in request["packages"].items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -86,16 +88,17 @@ def about(request: dict[str, Any]) -> None:
     say(about=found)
 
 
-def _package(name: str) -> dict[str, str]:
-    """The version of the package `name`, or why it cannot be used; a binary for another processor ends its process."""
-    code = f"import {name}; print({name}.__version__)"
+def _package(name: str, pip: str | None) -> dict[str, str]:
+    """The version of the package `name`, by pip's record of `pip` or else by itself, or why it cannot be used."""
+    own = f"{name}.__version__" if pip is None else f"importlib.metadata.version({pip!r})"
+    code = f"import importlib.metadata, {name}; print({own})"
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         return {"error": "its import takes more than two minutes"}
     if not done.returncode:
         return {"version": done.stdout.split()[-1]}
-    if done.returncode < 0:
+    if done.returncode < 0:  # a binary for another processor ends its process
         return {"error": f"its import ends by signal {-done.returncode}: it is built for another processor"}
     last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     missing = last.startswith("ModuleNotFoundError") and f"'{name}'" in last

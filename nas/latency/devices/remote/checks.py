@@ -6,37 +6,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.latency.device import Device
+from nas.latency.device import KIT_RUNTIME, Device
 from nas.latency.devices.base import Finding
 from nas.latency.devices.remote.address import Address
 from nas.latency.devices.remote.connection import asked
 from nas.latency.devices.remote.faults import Lost, lacks, reported, unreachable
+from nas.latency.kits.sources import needed
+from nas.latency.runtimes import runtime_named
 
-PACKAGES = ("numpy", "onnxruntime")
+OURS = (3, 11)  # of Python, for our own sources
 MIN_FREE_MB = 50.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a machine said of itself, in `agent.about`'s terms."""
+    """What a machine said of itself, in `agent.about`'s terms; of what `runtime` needs."""
 
     said: Mapping[str, Any]
+    runtime: str = KIT_RUNTIME
 
     def environment(self) -> dict[str, Any]:
         """What its tables state of it."""
         named = {name: self.said.get(name) for name in ("cpu", "cores", "system", "python")}
-        return {**named, **{name: self.said["packages"][name].get("version") for name in PACKAGES}}
+        found = {package.pip: self.said["packages"][package.module].get("version") for package in needed(self.runtime)}
+        if self.runtime == KIT_RUNTIME:
+            return {**named, **found}
+        return {**named, "numpy": found["numpy"], **runtime_named(self.runtime).identified(found)}
 
 
-def look(address: Address, folder: str) -> Found:
-    """Ask the machine what it is. Raises `ValueError` with the cure where it cannot be asked."""
+def look(address: Address, folder: str, runtime: str = KIT_RUNTIME) -> Found:
+    """Ask the machine what it is, and has of what `runtime` needs. Raises `ValueError` with the cure where it cannot be
+    asked."""
+    by_itself = runtime == KIT_RUNTIME  # as the script of its kits does
+    packages = {package.module: None if by_itself else package.pip for package in needed(runtime)}
     try:
-        reply = asked(address, {"do": "about", "folder": folder, "packages": PACKAGES})
+        reply = asked(address, {"do": "about", "folder": folder, "packages": packages})
     except Lost as lost:
         raise unreachable(address, str(lost)) from None
     if "about" not in reply:
         raise reported(address, folder, str(reply.get("fault")), str(reply.get("text")))
-    return Found(reply["about"])
+    return Found(reply["about"], runtime)
 
 
 def findings(found: Found, address: Address, folder: str, device: Device) -> list[Finding]:
@@ -44,25 +53,40 @@ def findings(found: Found, address: Address, folder: str, device: Device) -> lis
     said = found.said
     steps: list[Finding] = [
         (f"ssh to {address.host}", "ok", "reached", "and lets your key in"),
-        ("python there", "ok", str(said["python"]), str(said["executable"])),
+        _python(said, address, device),
     ]
-    for name in PACKAGES:
-        state = said["packages"][name]
+    for package in needed(found.runtime):
+        name, state = package.pip, said["packages"][package.module]
         if "version" in state:
             steps.append((f"{name} there", "ok", state["version"], ""))
         else:
             words = "not installed" if "missing" in state else "does not import"
-            steps.append((f"{name} there", "bad", words, lacks(address, {name: state}) or ""))
+            cure = lacks(address, {package: state}, needed(found.runtime)) or ""
+            steps.append((f"{name} there", "bad", words, cure))
     return [*steps, _cores(said, address, device), _folder(said, address, folder), *_conditions(said)]
 
 
 def check(found: Found, address: Address, folder: str, device: Device) -> None:
     """Raise `ValueError` with the cure for the first thing that is lacking; of packages all are named together."""
-    if words := lacks(address, found.said["packages"]):
+    packages = needed(found.runtime)
+    if words := lacks(address, {each: found.said["packages"][each.module] for each in packages}, packages):
         raise ValueError(words)
     for _, state, _, note in findings(found, address, folder, device):
         if state == "bad":
             raise ValueError(note)
+
+
+def _python(said: Mapping[str, Any], address: Address, device: Device) -> Finding:
+    """Graphs are measured by any Python that our program runs in; modules by our sources."""
+    found = str(said["python"])
+    if device.runtime != KIT_RUNTIME and tuple(map(int, found.split(".")[:2])) < OURS:
+        least = ".".join(map(str, OURS))
+        cure = (
+            f"{address.python} on {address.host} is Python {found}, device.runtime={device.runtime} needs {least} or "
+            f"later there; give another one, device.python=python{least}, or measure device.runtime={KIT_RUNTIME}"
+        )
+        return "python there", "bad", found, cure
+    return "python there", "ok", found, str(said["executable"])
 
 
 def _cores(said: Mapping[str, Any], address: Address, device: Device) -> Finding:

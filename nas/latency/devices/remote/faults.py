@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nas.latency.devices.remote.address import LEAST_PYTHON, TOO_OLD, Address
+from nas.latency.runtimes.base import Package
 
 SSH_FAILED = 255
 
@@ -97,19 +99,25 @@ def reported(address: Address, folder: str, fault: str, text: str) -> ValueError
     )
 
 
-def lacks(address: Address, packages: dict[str, dict[str, str]]) -> str | None:
-    """What of `packages` {name: version, missing or error} the machine lacks, with the line that installs it."""
-    missing = [name for name, state in packages.items() if "missing" in state]
-    broken = {name: state["error"] for name, state in packages.items() if "error" in state}
+def lacks(
+    address: Address, packages: Mapping[Package, Mapping[str, str]], all_of_them: Sequence[Package]
+) -> str | None:
+    """What of `packages` {package: version, missing or error} the machine lacks, with the line that installs it.
+
+    `all_of_them`: what a new environment there needs.
+    """
+    missing = [package.pip for package, state in packages.items() if "missing" in state]
+    broken = {package.pip: state["error"] for package, state in packages.items() if "error" in state}
     if not missing and not broken:
         return None
     python = address.python if address.python.startswith("~/") else shlex.quote(address.python)
     install = address.by_hand(f"{python} -m pip install {' '.join([*missing, *broken])}")
+    everything = " ".join(package.pip for package in all_of_them)
     what = [f"has no {' and no '.join(missing)}"] if missing else []
     what += [f"cannot use its {name} ({why})" for name, why in broken.items()]
     return (
         f"{address.python} on {address.host} {', and '.join(what)}; install it there: {install} (where pip refuses, "
-        "make an environment there, python3 -m venv ~/nas && ~/nas/bin/pip install numpy onnxruntime, and give it: "
+        f"make an environment there, python3 -m venv ~/nas && ~/nas/bin/pip install {everything}, and give it: "
         "device.python=~/nas/bin/python)"
     )
 

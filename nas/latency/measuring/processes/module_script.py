@@ -86,7 +86,7 @@ def module_of(entry: Mapping[str, Any]) -> tuple[nn.Module, Shape]:
     if "arch" in entry:
         arch = Arch.from_dict(entry["arch"])
         return build_network(arch).eval(), arch.input_shape
-    shape = Shape(*entry["shape"])
+    shape = Shape(*entry["shape"][-3:])  # a kit says the batch, too
     return layer_from_dict(entry["layer"]).build(shape).eval(), shape
 
 
