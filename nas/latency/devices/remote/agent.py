@@ -57,7 +57,7 @@ def _fault(error: OSError) -> dict[str, str]:
 
 
 def about(request: dict[str, Any]) -> None:
-    """What it is, can keep in `request["folder"]`, and has of `request["packages"]`: {module: its name for pip or null}."""
+    """What it is, can keep in `request["folder"]`, and has of `request["packages"]`, {module: name for pip or null}."""
     folder = Path(request["folder"]).expanduser()
     found: dict[str, Any] = {
         "python": platform.python_version(),
