@@ -16,6 +16,7 @@ REPORTS = {  # the report's arguments, by experiment and module
     ("help_fbnet_few_shot", "help_fbnet_few_shot"): [],
     ("latency_proof", "latency_proof"): [],
     ("predictor_ranking", "predictor_ranking"): [],
+    ("runtimes", "runtimes"): [],
     ("joint_ranking", "predictor_ranking"): [str(EXPERIMENTS / "joint_ranking")],
 }
 
@@ -24,6 +25,7 @@ REPORTS = {  # the report's arguments, by experiment and module
 def test_readmes_state_what_was_measured(experiment: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     filled: list[tuple[Path, str]] = []
     monkeypatch.setattr(figures, "fill", lambda readme, text: filled.append((readme, text)))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **options: None)
     monkeypatch.setattr(sys, "argv", ["report", *REPORTS[experiment, module]])
     runpy.run_module(f"experiments.{module}.report", run_name="__main__")
     ((readme, text),) = filled

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from nas.latency.build import build_table
@@ -20,6 +21,8 @@ from nas.latency.kits.results import read_results
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import OPSET
 from nas.latency.placement import Placement
+from nas.latency.measuring.timing import image
+from nas.latency.runtimes import runtime_named
 from nas.latency.runtimes.base import GraphRuntime
 from nas.latency.runtimes.onnxruntime import placement_of
 from nas.latency.show import show
@@ -98,6 +101,37 @@ def test_litert_tells_what_xnnpack_did_not_take() -> None:
     assert isinstance(RUNTIME, GraphRuntime)
     whole = RUNTIME.open(graph("Relu", "Sigmoid"), SHAPE, device, 1)[0].placement()
     assert whole.elsewhere == {} and whole.operators >= 2
+
+
+class Enlarged(torch.nn.Module):
+    """A convolution, its map at twice the size by nearest neighbours, and a convolution: half of a decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = torch.nn.ModuleList([torch.nn.Conv2d(4, 8, 3, padding=1), torch.nn.Conv2d(8, 4, 1)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.parts
+        return second(torch.nn.functional.interpolate(first(x).relu(), scale_factor=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("litert", "RESIZE_NEAREST_NEIGHBOR"), ("executorch", "upsample_nearest2d")]
+)
+def test_what_xnnpack_does_not_take_is_counted_and_named(name: str, left: str, monkeypatch) -> None:
+    """And is computed all the same."""
+    device, runtime = installed(name), runtime_named(name)
+    assert isinstance(runtime, GraphRuntime)
+    module = Enlarged().eval()
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(image(SHAPE))).numpy()
+    assert np.abs(runtime.output(module, SHAPE, device) - wanted).max() < 1e-4 * np.abs(wanted).max()
+    monkeypatch.setattr("nas.latency.tables.fall_backs.build_network", lambda arch: module)
+    arch = dataclasses.replace(SPACE.decode([0] * len(SPACE.variables)), resolution=6, in_channels=4)
+    found = fallen_back([arch, arch], device)
+    assert found is not None and found.elsewhere == {f"{left} outside XNNPACK": 2}
+    assert found.operators >= 6 and f"2 {left} outside XNNPACK" in found.sentence()
 
 
 def test_a_tflite_file_tells_the_same(tmp_path) -> None:

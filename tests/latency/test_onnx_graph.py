@@ -113,6 +113,16 @@ def test_runtime_executes_what_it_executes_for_an_exported_file(index: int, tmp_
     assert "BatchNormalization" not in executed[0]
 
 
+def test_a_map_of_twice_the_size_is_recorded() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.ReLU())
+    model = _Recorder(module.eval(), (1, 3, 6, 5)).model()
+    assert [node.op_type for node in model.graph.node].count("Resize") == 1
+    assert difference(module, model, torch.randn(1, 3, 6, 5)) < 1e-5
+    for other in (nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample(size=(9, 7))):
+        with pytest.raises(UnknownOperator, match="interpolate that is not nearest by a whole factor"):
+            _Recorder(other, (1, 3, 6, 5))
+
+
 class Cumulative(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.cumsum(1)

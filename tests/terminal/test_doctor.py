@@ -10,7 +10,7 @@ from nas.latency.runtimes import runtime_named
 
 def test_optional_packages_are_those_that_are_used() -> None:
     exported = {format_named(name).package for name in NAMES if name != "onnx"}
-    timed = {package.module for name in RUNTIMES for package in runtime_named(name).needs}
+    timed = {package.module for name in RUNTIMES for package in runtime_named(name).needed("int8")}
     assert set(OPTIONAL) - {"ray"} == (exported | timed) - set(REQUIRED)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.export.formats.base import Format, Run
+from nas.latency.graphs.executorch_program import IDLE
 from nas.latency.placement import Placement
-from nas.latency.runtimes.executorch import IDLE
 
 if TYPE_CHECKING:
     from torch import nn

@@ -72,7 +72,7 @@ class SshDevice(TargetDevice):
     @cached_property
     def _found(self) -> Found:
         """What the machine is, asked once: a search must not find another one half-way."""
-        found = checks.look(self.address, self.folder, self.runtime)
+        found = checks.look(self.address, self.folder, self.runtime, self.dtype)
         checks.check(found, self.address, self.folder, self.key)
         return found
 
@@ -90,7 +90,7 @@ class SshDevice(TargetDevice):
     def findings(self) -> list[Finding]:
         """What measuring needs of the machine, step by step; nothing of it is measured."""
         try:
-            found = checks.look(self.address, self.folder, self.runtime)
+            found = checks.look(self.address, self.folder, self.runtime, self.dtype)
         except ValueError as error:
             return [(f"{self.host} over ssh", "bad", "not usable", str(error))]
         return checks.findings(found, self.address, self.folder, self.key)

@@ -68,8 +68,6 @@ class Worker:
         """The answer to `request`. Raises `ValueError` with the worker's reason, `RuntimeError` where it ended."""
         if self.messages.closed:
             raise RuntimeError(f"the measuring process of {self.python} ended, and with it what it had loaded")
-        if self.messages.closed:
-            raise RuntimeError(f"the measuring process of {self.python} ended, and with it what it had loaded")
         if self.process.poll() is None and hasattr(os, "sched_getaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             if cores != self.cores:
@@ -116,7 +114,7 @@ class Worker:
         self.process.wait()
 
 
-_WORKERS: dict[str, Worker] = {}  # one of each interpreter  # one of each interpreter
+_WORKERS: dict[str, Worker] = {}  # one of each interpreter
 
 
 def worker(python: str) -> Worker:

@@ -47,9 +47,9 @@ class Desk:
         return {}
 
     def versions(self, request: dict[str, Any], graph: bytes) -> dict[str, Any]:
-        runtime, _ = _asked(request)
+        runtime, device = _asked(request)
         found = {name: machine()[name] for name in ("python", "numpy")}
-        return {"versions": {**found, **runtime.versions_here()}}
+        return {"versions": {**found, **runtime.versions_here(device.dtype)}}
 
     def open(self, request: dict[str, Any], graph: bytes) -> dict[str, Any]:
         runtime, device = _asked(request)

@@ -101,6 +101,20 @@ def _hard_sigmoid(w: Writer, node: Node) -> None:
     w.result(node, "MUL", [moved, w.constant(1 / 6)], w.schema.MulOptionsT())
 
 
+def _elu(w: Writer, node: Node) -> None:
+    if node.attributes.get("alpha", 1.0) != 1.0:
+        raise NoForm("an Elu whose alpha is not 1")
+    w.result(node, "ELU", [w.index[node.inputs[0]]])
+
+
+def _resize(w: Writer, node: Node) -> None:
+    if node.attributes.get("mode") != b"nearest" or len(node.inputs) != 4:
+        raise NoForm("a Resize that is not nearest to given sizes")
+    sizes = w.constant(w.shape(node.output)[1:3], np.int32)
+    options = w.schema.ResizeNearestNeighborOptionsT()
+    w.result(node, "RESIZE_NEAREST_NEIGHBOR", [w.index[node.inputs[0]], sizes], options)
+
+
 def _gemm(w: Writer, node: Node) -> None:
     if not node.attributes.get("transB") or node.attributes.get("transA"):
         raise NoForm("a Gemm whose weights are not (outputs, inputs)")
@@ -176,6 +190,8 @@ EMIT: dict[str, Callable[[Writer, Node], None]] = {
     "HardSwish": _unary("HARD_SWISH"),
     "HardSigmoid": _hard_sigmoid,
     "Sigmoid": _unary("LOGISTIC"),
+    "Elu": _elu,
+    "Resize": _resize,
     "Add": _binary("ADD", "AddOptionsT"),
     "Mul": _binary("MUL", "MulOptionsT"),
     "ReduceMean": _mean,

@@ -13,6 +13,7 @@ from nas.latency.graphs.plain import Graph, Node
 
 VERSION = 3  # of the file format
 IDENTIFIER = b"TFL3"
+SIGNATURE = "serving_default"  # the name under which a file's only function is asked for
 
 
 def storage(rank: int) -> tuple[int, ...]:
@@ -141,16 +142,29 @@ class Writer:
         order = storage(len(shape))
         back = tuple(order.index(axis) for axis in range(len(shape)))
         target = self.transposed(self.index["output"], self.shape("output"), back)
+        self.tensors[target].name = "output"
         part = self.schema.SubGraphT()
         part.tensors, part.operators = self.tensors, self.operators
         part.inputs, part.outputs = np.array([self.source], np.int32), np.array([target], np.int32)
         model = self.schema.ModelT()
         model.version, model.subgraphs, model.buffers = VERSION, [part], self.buffers
         model.operatorCodes = [self._code(code) for code in self.codes]
+        model.signatureDefs = [self._signature(target)]
         size = sum(len(buffer.data) for buffer in self.buffers if buffer.data is not None)
         builder = flatbuffers.Builder(size + 4096)
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
+
+    def _signature(self, target: int) -> Any:
+        entry = self.schema.SignatureDefT()
+        entry.signatureKey, entry.subgraphIndex = SIGNATURE, 0
+        entry.inputs, entry.outputs = [self._named("input", self.source)], [self._named("output", target)]
+        return entry
+
+    def _named(self, name: str, tensor: int) -> Any:
+        entry = self.schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, tensor
+        return entry
 
     def _code(self, code: int) -> Any:
         entry = self.schema.OperatorCodeT()

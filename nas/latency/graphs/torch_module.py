@@ -40,6 +40,8 @@ class GraphModule(nn.Module):
     def _value(self, values: dict[str, Any], name: str) -> Any:
         if name in values:
             return values[name]
+        if not name:  # an input that is left out
+            return None
         return self.plain[name] if name in self.plain else getattr(self, _buffer(name))
 
 
@@ -77,6 +79,12 @@ def _pad(node: Node, x: Tensor, ends: list[int]) -> Tensor:
     return functional.pad(x, [n for pair in pairs for n in pair])
 
 
+def _resize(node: Node, x: Tensor, *rest: Any) -> Tensor:
+    if node.attributes.get("mode") != b"nearest" or len(rest) != 3 or not isinstance(rest[2], list):
+        raise NoForm("a Resize that is not nearest to given sizes")
+    return functional.interpolate(x, tuple(rest[2][2:]), mode="nearest")
+
+
 def _slice(node: Node, x: Tensor, starts: list[int], ends: list[int], axes: list[int]) -> Tensor:
     for start, end, axis in zip(starts, ends, axes, strict=True):
         x = x.narrow(axis, start, end - start)
@@ -91,6 +99,8 @@ _CALLS: dict[str, Callable[..., Tensor]] = {
     "Clip": _clip,
     "HardSwish": lambda node, x: functional.hardswish(x),
     "HardSigmoid": lambda node, x: functional.hardsigmoid(x),
+    "Elu": lambda node, x: functional.elu(x, node.attributes.get("alpha", 1.0)),
+    "Resize": _resize,
     "Sigmoid": lambda node, x: torch.sigmoid(x),
     "Add": lambda node, a, b: a + b,
     "Mul": lambda node, a, b: a * b,

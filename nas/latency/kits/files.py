@@ -122,7 +122,7 @@ def write_folder(contents: Contents, folder: str | Path, command: str) -> Path:
 
 
 def _readme(device: Device, command: str) -> str:
-    packages = needed(device.runtime)
+    packages = needed(device.runtime, device.dtype)
     names = [package.pip for package in packages]
     install = " ".join(package.requirement for package in packages)
     return README.format(packages=f"{', '.join(names[:-1])} and {names[-1]}", install=install, command=command)

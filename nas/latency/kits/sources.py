@@ -17,14 +17,14 @@ TORCH = (Package("torch", "torch"), Package("timm", "timm"))
 WHEN = (2020, 1, 1, 0, 0, 0)  # of every file in it: the same sources are the same bytes
 
 
-def needed(runtime: str) -> tuple[Package, ...]:
-    """What an interpreter needs that measures a kit of `runtime`. Raises `ValueError` for an unknown runtime."""
+def needed(runtime: str, dtype: str = "fp32") -> tuple[Package, ...]:
+    """What an interpreter needs that measures a kit of `runtime` in `dtype`. Raises `ValueError` for an unknown runtime."""
     found = {"numpy": Package("numpy", "numpy")}
     named = runtime_named(runtime)
     more: list[Package] = []
     if runtime != KIT_RUNTIME:
         more += [*TORCH, *((Package("onnx", "onnx"),) if isinstance(named, GraphRuntime) else ())]
-    for package in (*more, *named.needs):
+    for package in (*more, *named.needed(dtype)):
         found[package.module] = package
     return tuple(found.values())
 

@@ -99,7 +99,7 @@ def _versions(folder: Path, device: Mapping[str, Any]) -> dict[str, Any]:
 
     runtime = runtime_named(device["runtime"])
     runtime.check_here(Device.from_dict(device))
-    return runtime.versions_here()
+    return runtime.versions_here(device["dtype"])
 
 
 def show_sources(folder: Path) -> None:

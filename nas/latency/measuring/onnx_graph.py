@@ -258,6 +258,14 @@ def _getitem(r: _Recorder, out: Tensor, s: dict[int, str], x: Tensor, index: Any
     return r.node("Slice", [r.source(s, x), *ends, r.constant(np.arange(len(bounds), dtype=np.int64))])
 
 
+def _interpolate(r: _Recorder, out: Tensor, s: dict[int, str], x: Tensor, *size: Any, mode: str = "nearest",
+                 **more: Any) -> str:  # fmt: skip
+    if mode != "nearest" or x.ndim != 4 or any(new % old for new, old in zip(out.shape, x.shape, strict=True)):
+        raise UnknownOperator("interpolate that is not nearest by a whole factor")
+    inputs = [r.source(s, x), "", "", r.constant(np.array(out.shape, dtype=np.int64))]
+    return r.node("Resize", inputs, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+
 _INPLACE = ("__iadd__", "__imul__")
 _EMIT: dict[str, Callable[..., str]] = {
     "conv2d": _conv2d,
@@ -270,6 +278,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "hardswish": _unary("HardSwish"),
     "hardsigmoid": _unary("HardSigmoid", alpha=1 / 6, beta=0.5),
     "sigmoid": _unary("Sigmoid"),
+    "interpolate": _interpolate,
     "silu": _silu,
     "add": _binary("Add"),
     "mul": _binary("Mul"),
@@ -279,9 +288,7 @@ _EMIT: dict[str, Callable[..., str]] = {
     "__rmul__": _binary("Mul"),
     "mean": _mean,
     "adaptive_avg_pool2d": _pool,
-    "reshape": _reshape,
-    "view": _reshape,
-    "flatten": _reshape,
+    **dict.fromkeys(("reshape", "view", "flatten"), _reshape),
     "transpose": _transpose,
     "permute": _permute,
     "contiguous": _unary("Identity"),

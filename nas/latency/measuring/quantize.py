@@ -15,10 +15,16 @@ import onnx
 CALIBRATION_BATCHES = 2
 
 
+def calibration(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The batches of noise from which ranges of activations are taken: they decide accuracy, not time."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(np.float32) for _ in range(CALIBRATION_BATCHES)]
+
+
 def quantize(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
     """`model` with int8 weights (per channel) and uint8 activations, as ONNX Runtime's static quantiser writes it.
 
-    Activation ranges come from noise: they decide accuracy, not time. The graph takes and gives floats, so the
+    Activation ranges come from noise (see `calibration`). The graph takes and gives floats, so the
     conversion at both ends is part of an isolated block's time; calibration removes it for blocks in a network.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -26,9 +32,7 @@ def quantize(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
 
     class Noise(CalibrationDataReader):
         def __init__(self) -> None:
-            rng = np.random.default_rng(0)
-            batches = [rng.standard_normal(shape).astype(np.float32) for _ in range(CALIBRATION_BATCHES)]
-            self.batches: Iterator[np.ndarray] = iter(batches)
+            self.batches: Iterator[np.ndarray] = iter(calibration(shape))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.batches, None)

@@ -53,8 +53,9 @@ class Runtime(ABC):
 
     `dtypes` is the arithmetic it offers (`device.dtype`), `processors` where it runs, `packages` those whose versions a
     table records, `identified_by` (of them; by default the one it is called after) those that times depend on, `needs`
-    those that are not installed with us. `computes_in_caller`: with one thread on a CPU, all of a call is computed in
-    the thread that calls, so that the time in which the system took the core away may be left out (see `timing.timed`).
+    those that are not installed with us, `needs_int8` those for 8 bits beside them. `computes_in_caller`: with one
+    thread on a CPU, all of a call is computed in the thread that calls, so that the time in which the system took the
+    core away may be left out (see `timing.timed`).
     """
 
     name: ClassVar[str]
@@ -63,6 +64,7 @@ class Runtime(ABC):
     packages: ClassVar[Sequence[str]] = ("torch",)
     identified_by: ClassVar[Sequence[str]] = ()
     needs: ClassVar[Sequence[Package]] = ()
+    needs_int8: ClassVar[Sequence[Package]] = ()
     computes_in_caller: ClassVar[bool] = False
     largest_batch: ClassVar[int | None] = None
 
@@ -110,7 +112,8 @@ class Runtime(ABC):
 
     def check_here(self, device: Device) -> None:
         """As `check`, in the interpreter in which the runtime runs."""
-        faults = {package: fault for package in self.needs if (fault := package.fault())}
+        needed = self.needed(device.dtype)
+        faults = {package: fault for package in needed if (fault := package.fault())}
         if faults:
             pip = "pip" if device.python is None else f"{sys.executable} -m pip"
             line = f"{pip} install {' '.join(package.requirement for package in faults)}"
@@ -119,17 +122,25 @@ class Runtime(ABC):
         if device.processor == "cuda":
             self.require_cuda()
 
+    def needed(self, dtype: str) -> Sequence[Package]:
+        """The packages that are not installed with us and that `dtype` needs."""
+        return (*self.needs, *(self.needs_int8 if dtype == "int8" else ()))
+
+    def _more(self, dtype: str) -> list[str]:
+        return [package.pip for package in self.needed(dtype) if package not in self.needs]
+
     def versions(self, device: Device) -> dict[str, Any]:
         """The versions that a table records, and under the runtime's own name what identifies it."""
-        return self.versions_here()
+        return self.versions_here(device.dtype)
 
-    def versions_here(self) -> dict[str, Any]:
-        return self.identified({name: version(name) for name in self.packages})
+    def versions_here(self, dtype: str) -> dict[str, Any]:
+        """As `versions`, in the interpreter in which the runtime runs."""
+        return self.identified({name: version(name) for name in (*self.packages, *self._more(dtype))}, dtype)
 
-    def identified(self, versions: Mapping[str, str | None]) -> dict[str, Any]:
-        """What a table records of `versions`, those of `packages` among them."""
-        found = {name: versions.get(name) for name in self.packages}
-        named = self.identified_by or (self.name,)
+    def identified(self, versions: Mapping[str, str | None], dtype: str) -> dict[str, Any]:
+        """What a table of `dtype` records of `versions`, those of `packages` among them."""
+        found = {name: versions.get(name) for name in (*self.packages, *self._more(dtype))}
+        named = (*(self.identified_by or (self.name,)), *self._more(dtype))
         own = found.get(named[0]) if len(named) == 1 else ", ".join(f"{name} {found.get(name)}" for name in named)
         return {**found, self.name: own}
 
@@ -170,10 +181,12 @@ class SessionRuntime(Runtime):
 class GraphRuntime(SessionRuntime):
     """A runtime that is given an ONNX graph, and therefore runs in any interpreter: in that of `device.python`.
 
-    `weights_matter`: it is given the weights themselves. Where preparing takes so long that what was prepared is kept,
-    it is timed with stand-ins, which are the same for all networks of one shape.
+    `quantises`: it is given a graph of floats for 8 bits too, which it makes of them itself. `weights_matter`: it is
+    given the weights themselves. Where preparing takes so long that what was prepared is kept, it is timed with
+    stand-ins, which are the same for all networks of one shape.
     """
 
+    quantises: ClassVar[bool] = False
     weights_matter: ClassVar[bool] = True
 
     @abstractmethod
@@ -181,7 +194,7 @@ class GraphRuntime(SessionRuntime):
         """The ONNX model `graph`, whose input `input` has `shape`, loaded `count` times in this interpreter."""
 
     def graph(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> bytes:
-        return onnx_model(module, shape, device.dtype).SerializeToString()
+        return onnx_model(module, shape, "fp32" if self.quantises else device.dtype).SerializeToString()
 
     def _timed_graph(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> bytes:
         from nas.latency.graphs.stand_in import stand_in  # here: it imports onnx
@@ -217,7 +230,7 @@ class GraphRuntime(SessionRuntime):
             client.check(device, type(self).__module__)
 
     def versions(self, device: Device) -> dict[str, Any]:
-        return self.versions_here() if device.python is None else client.versions(device, type(self).__module__)
+        return super().versions(device) if device.python is None else client.versions(device, type(self).__module__)
 
 
 def onnx_model(module: nn.Module, shape: tuple[int, ...], dtype: str) -> onnx.ModelProto:

@@ -43,7 +43,7 @@ class Ncnn(GraphRuntime):
                 parts = _converted(graph, shape, Path(name))
             return b"%d\n" % len(parts[0]) + parts[0] + parts[1]
 
-        length, _, rest = kept(graph, f"ncnn {self.versions_here()}", make).partition(b"\n")
+        length, _, rest = kept(graph, f"ncnn {self.versions_here(device.dtype)}", make).partition(b"\n")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / PARTS[0]).write_bytes(rest[: int(length)])

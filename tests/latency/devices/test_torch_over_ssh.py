@@ -70,6 +70,8 @@ def test_every_runtime_says_what_it_needs_there(runtime: str) -> None:
     assert packages[0] == "numpy" and len(set(packages)) == len(packages)
     assert ("torch" in packages) == (runtime != "onnxruntime")
     assert set(packages) >= {"openvino": {"onnx", "openvino"}, "litert": {"ai_edge_litert"}}.get(runtime, set())
+    eight = {"litert": {"ai_edge_quantizer"}, "executorch": {"torchao"}}.get(runtime, set())
+    assert {package.module for package in needed(runtime, "int8")} == {*packages, *eight}
 
 
 def test_an_unknown_runtime_is_said_before_anything_is_reached(board: Board, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from nas.latency.devices.remote.connection import asked
 from nas.latency.devices.remote.faults import Lost, lacks, reported, unreachable
 from nas.latency.kits.sources import needed
 from nas.latency.runtimes import runtime_named
+from nas.latency.runtimes.base import Package
 
 OURS = (3, 11)  # of Python, for our own sources
 MIN_FREE_MB = 50.0
@@ -20,32 +21,37 @@ MIN_FREE_MB = 50.0
 
 @dataclass(frozen=True)
 class Found:
-    """What a machine said of itself, in `agent.about`'s terms; of what `runtime` needs."""
+    """What a machine said of itself, in `agent.about`'s terms; of what `runtime` needs for `dtype`."""
 
     said: Mapping[str, Any]
     runtime: str = KIT_RUNTIME
+    dtype: str = "fp32"
+
+    @property
+    def needed(self) -> tuple[Package, ...]:
+        return needed(self.runtime, self.dtype)
 
     def environment(self) -> dict[str, Any]:
         """What its tables state of it."""
         named = {name: self.said.get(name) for name in ("cpu", "cores", "system", "python")}
-        found = {package.pip: self.said["packages"][package.module].get("version") for package in needed(self.runtime)}
+        found = {package.pip: self.said["packages"][package.module].get("version") for package in self.needed}
         if self.runtime == KIT_RUNTIME:
             return {**named, **found}
-        return {**named, "numpy": found["numpy"], **runtime_named(self.runtime).identified(found)}
+        return {**named, "numpy": found["numpy"], **runtime_named(self.runtime).identified(found, self.dtype)}
 
 
-def look(address: Address, folder: str, runtime: str = KIT_RUNTIME) -> Found:
-    """Ask the machine what it is, and has of what `runtime` needs. Raises `ValueError` with the cure where it cannot be
-    asked."""
+def look(address: Address, folder: str, runtime: str = KIT_RUNTIME, dtype: str = "fp32") -> Found:
+    """Ask the machine what it is, and has of what `runtime` needs for `dtype`. Raises `ValueError` with the cure where
+    it cannot be asked."""
     by_itself = runtime == KIT_RUNTIME  # as the script of its kits does
-    packages = {package.module: None if by_itself else package.pip for package in needed(runtime)}
+    packages = {package.module: None if by_itself else package.pip for package in needed(runtime, dtype)}
     try:
         reply = asked(address, {"do": "about", "folder": folder, "packages": packages})
     except Lost as lost:
         raise unreachable(address, str(lost)) from None
     if "about" not in reply:
         raise reported(address, folder, str(reply.get("fault")), str(reply.get("text")))
-    return Found(reply["about"], runtime)
+    return Found(reply["about"], runtime, dtype)
 
 
 def findings(found: Found, address: Address, folder: str, device: Device) -> list[Finding]:
@@ -55,20 +61,20 @@ def findings(found: Found, address: Address, folder: str, device: Device) -> lis
         (f"ssh to {address.host}", "ok", "reached", "and lets your key in"),
         _python(said, address, device),
     ]
-    for package in needed(found.runtime):
+    for package in found.needed:
         name, state = package.pip, said["packages"][package.module]
         if "version" in state:
             steps.append((f"{name} there", "ok", state["version"], ""))
         else:
             words = "not installed" if "missing" in state else "does not import"
-            cure = lacks(address, {package: state}, needed(found.runtime)) or ""
+            cure = lacks(address, {package: state}, found.needed) or ""
             steps.append((f"{name} there", "bad", words, cure))
     return [*steps, _cores(said, address, device), _folder(said, address, folder), *_conditions(said)]
 
 
 def check(found: Found, address: Address, folder: str, device: Device) -> None:
     """Raise `ValueError` with the cure for the first thing that is lacking; of packages all are named together."""
-    packages = needed(found.runtime)
+    packages = found.needed
     if words := lacks(address, {each: found.said["packages"][each.module] for each in packages}, packages):
         raise ValueError(words)
     for _, state, _, note in findings(found, address, folder, device):
