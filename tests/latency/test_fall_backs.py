@@ -20,8 +20,8 @@ from nas.latency.kits.of_space import import_kit, write_kit
 from nas.latency.kits.results import read_results
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.onnx_graph import OPSET
-from nas.latency.placement import Placement
 from nas.latency.measuring.timing import image
+from nas.latency.placement import Placement
 from nas.latency.runtimes import runtime_named
 from nas.latency.runtimes.base import GraphRuntime
 from nas.latency.runtimes.onnxruntime import placement_of

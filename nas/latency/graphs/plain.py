@@ -86,7 +86,10 @@ def _without_identities(graph: Graph) -> Graph:
 
 
 def folded(graph: Graph) -> Graph:
-    """`graph` with each batch norm that alone follows a convolution folded into its weights and bias."""
+    """`graph` with each batch norm that alone follows a convolution folded into its weights and bias.
+
+    Constants that nothing reads any more are left out: converters would carry them through all their passes.
+    """
     constants, uses = dict(graph.constants), graph.uses()
     makers = {node.output: node for node in graph.nodes}
     merged: dict[str, Node] = {}
@@ -104,6 +107,8 @@ def folded(graph: Graph) -> Graph:
         merged[node.output] = replace(conv, inputs=(conv.inputs[0], *names), output=node.output)
         dropped.add(conv.output)
     nodes = tuple(merged.get(node.output, node) for node in graph.nodes if node.output not in dropped)
+    used = {name for node in nodes for name in node.inputs}
+    constants = {name: value for name, value in constants.items() if name in used}
     shapes = {**graph.shapes, **{name: tuple(value.shape) for name, value in constants.items()}}
     return Graph(nodes, constants, shapes)
 

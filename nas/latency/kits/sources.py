@@ -18,7 +18,7 @@ WHEN = (2020, 1, 1, 0, 0, 0)  # of every file in it: the same sources are the sa
 
 
 def needed(runtime: str, dtype: str = "fp32") -> tuple[Package, ...]:
-    """What an interpreter needs that measures a kit of `runtime` in `dtype`. Raises `ValueError` for an unknown runtime."""
+    """What an interpreter needs that measures a kit of `runtime` in `dtype`. Raises `ValueError` for an unknown one."""
     found = {"numpy": Package("numpy", "numpy")}
     named = runtime_named(runtime)
     more: list[Package] = []

@@ -15,7 +15,7 @@ from nas.latency.measuring.timing import image
 from nas.latency.placement import Placement
 from nas.latency.runtimes.base import GraphRuntime, Package, Session
 
-LOWERING = 1  # raised where this file makes other programs of the same graph
+LOWERING = 2  # raised where this file makes other programs of the same graph
 
 
 class ExecuTorch(GraphRuntime):
