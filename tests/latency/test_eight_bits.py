@@ -76,6 +76,14 @@ def test_outputs_are_close_to_those_of_floats_and_eight_bits_are_what_runs(name:
     assert told.fallen_back < 0.5 * told.operators
 
 
+def test_xnnpack_leaves_hard_swish_in_eight_bits_to_litert() -> None:
+    runtime, device = installed("litert")
+    space, genotype = NETWORKS["kinds 0"]
+    arch = space.decode(genotype)
+    told = runtime.placement(network(arch), (1, *arch.input_shape), device)
+    assert told.elsewhere == {"HARD_SWISH outside XNNPACK": 2}
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in OWN])
 def test_stand_ins_run_where_the_weights_do(name: str) -> None:
     """What is timed is a program of stand-in weights: the same operators in the same arithmetic."""
