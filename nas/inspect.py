@@ -17,6 +17,7 @@ from nas.derive.settings import COST_BUDGET_TYPES
 from nas.latency.devices import TargetDevice, device_of
 from nas.latency.tables.table import LatencyTable, all_entries, entries
 from nas.methods.base import kind_of
+from nas.methods.elastic.places import ElasticPlan, NoEnvelope
 from nas.terminal.command_help import options
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import CONF
@@ -59,15 +60,26 @@ def stage_rows(space: SearchSpace) -> list[tuple[str, str, str, int]]:
 
 
 def figures(space: SearchSpace) -> list[tuple[str, str]]:
-    """Kind, methods, size and table rows."""
+    """Kind, methods, size, table rows, and whether candidates can inherit weights."""
     kind = "one layer a choice" if isinstance(space, LayerwiseSpace) else "several layers a choice"
     found = [
         ("kind", kind),
         ("methods", ", ".join(methods_for(space))),
         ("genotypes", f"{space.size:,}" if space.size < 1e9 else f"{space.size:.4g}"),
         ("rows of a latency table", _rows(space)),
+        ("search.scorer=elastic", envelope_of(space)),
     ]
     return found
+
+
+def envelope_of(space: SearchSpace) -> str:
+    """Whether one largest network holds all archs of `space` as slices; where not, why."""
+    try:
+        places = ElasticPlan(space).places
+    except NoEnvelope as refusal:
+        return f"no: {refusal.reason}"
+    count = sum(len(place.envelopes) for place in places)
+    return f"yes: all are slices of one network of {count} blocks"
 
 
 def costs_of(space: SearchSpace, counted: Counted, priced: LatencyTable | None) -> dict[str, GenotypeCost]:

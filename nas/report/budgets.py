@@ -35,8 +35,11 @@ def budgets(result: dict[str, Any]) -> str:
     return f"<h2>Budgets</h2>{verdict}<div class='panel'><table>{lines}</table></div>"
 
 
-def candidates(run: Path) -> str:
-    """All trained candidates over each budgeted cost, and those that no other beats. Empty for other methods."""
+def candidates(run: Path, scorer: str | None) -> str:
+    """All candidates over each budgeted cost, and those that no other beats. Empty for other methods.
+
+    `scorer`: `elastic` where none of them was trained.
+    """
     path = run / "trials.json"
     if not path.exists():
         return ""
@@ -67,7 +70,8 @@ def candidates(run: Path) -> str:
     if not parts:
         return ""
     failed = f", {len(trials) - len(trained)} failed" if len(trained) < len(trials) else ""
-    note = f"<p>{len(trained)} candidates were trained{failed}; below each chart those that no other one beats.</p>"
+    how = "scored with weights of the supernet" if scorer == "elastic" else "trained"
+    note = f"<p>{len(trained)} candidates were {how}{failed}; below each chart those that no other one beats.</p>"
     return f"<h2>The candidates</h2>{note}{''.join(parts)}"
 
 

@@ -45,7 +45,7 @@ def report_html(run: str | Path) -> str:
         budgets(result),
         _latency(result),
         _network(path, table, result),
-        candidates(path),
+        candidates(path, result.get("scorer")),
         _curves(metrics, result),
         _proof(table),
         _repeat(config, environment),
@@ -74,6 +74,7 @@ def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
         (count(result["macs"]), "multiply-adds"),
         (_kib(result["memory_kib"]), "peak memory"),
         (_kib(result["weights_kib"]), "of weights"),
+        (_seconds(result.get("pretrain_seconds")), "pretraining"),
         (_seconds(result["search_seconds"]), "search"),
         (_seconds(result["train_seconds"]), "training"),
     ]
@@ -161,6 +162,12 @@ def _chosen(path: Path, positions: list[dict[str, Any]], genotype: list[int]) ->
 
 
 CURVES = (  # title, [(metric, legend)], the result's figure drawn as a reference line
+    ("pretrain: loss on the labels", [("largest_loss", "largest arch"), ("smallest_loss", "smallest")], None),
+    (
+        "pretrain: accuracy on the training images, %",
+        [("largest_top1_percent", "largest arch"), ("smallest_top1_percent", "smallest")],
+        None,
+    ),
     ("search: loss", [("weight_loss", "weight steps"), ("theta_loss", "theta steps")], None),
     ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
     ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.inspect import budget_rows, cost_rows, costs_of, main
+from nas.inspect import budget_rows, cost_rows, costs_of, envelope_of, main
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries, table_path
 from search_spaces.families.fbnet import fbnet
@@ -42,12 +42,19 @@ def test_costs_and_the_share_that_meets_budgets() -> None:
     assert together[3] == f"{100 * (meets[0] & meets[1]).mean():.3g}%"
 
 
+def test_whether_candidates_can_inherit() -> None:
+    assert envelope_of(SPACE).startswith("yes: all are slices of one network of ")
+    grouped = fbnet(8, 10, 1, width=0.25, head_channels=32)
+    assert envelope_of(grouped) == "no: stage 1, k3_e1_g2: slices of grouped convolutions do not nest; drop the groups"
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     board = [*SETTINGS, "device.name=board", "samples=50"]
     main([*board, "budget.memory_kib=2", "budget.dtype=int8"])
     said = capsys.readouterr().out
     assert "costs of its networks" in said and "no latency table of board" in said and "all of them" in said
+    assert "search.scorer=elastic" in said
     assert "samples" not in said.rpartition("python -m nas.latency")[2]
     for wrong, words in (
         (["budget.latency_ms=1"], "budget.latency_ms is held by a table of board"),

@@ -57,10 +57,21 @@ class Place:
     number: dict[Form, int] = field(default_factory=dict)
 
 
+class NoEnvelope(ValueError):
+    """A space some of whose layers are no slices; `reason`: where, and why."""
+
+    def __init__(self, space: SearchSpace, reason: str) -> None:
+        super().__init__(
+            f"{space.name}: {reason}; an elastic supernet holds slices of one largest network: leave such blocks out, "
+            "or take search.scorer=training"
+        )
+        self.reason = reason
+
+
 class ElasticPlan:
     """The places of `space`, and which of them an arch runs.
 
-    Raises `ValueError` naming the stage where some layer is no slice of a larger one, such as a grouped convolution.
+    Raises `NoEnvelope` naming the stage where some layer is no slice of a larger one, such as a grouped convolution.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -115,10 +126,7 @@ class ElasticPlan:
         try:
             return _form(layer, shape)
         except ValueError as error:
-            raise ValueError(
-                f"{self.space.name}: stage {stage}, {layer.label}: {error}; an elastic supernet holds slices of one "
-                "largest network: leave such blocks out, or take search.scorer=training"
-            ) from None
+            raise NoEnvelope(self.space, f"stage {stage}, {layer.label}: {error}") from None
 
 
 def _form(layer: Layer, shape: Shape) -> Form:
