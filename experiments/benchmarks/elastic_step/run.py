@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from experiments.benchmarks.stepping import (
-    Step,
-    circumstances,
-    cpu_options,
-    images_and_labels,
-    memory_of,
-    training_step,
-)
+from experiments.benchmarks.stepping import WARM_UP, circumstances, cpu_options, images_and_labels, memory_of
 from nas.methods.elastic.network import ElasticNetwork
 from nas.networks.network import build_network
 from nas.runs.files import write_json
@@ -34,7 +31,7 @@ from search_spaces.families.rexnet.space import rexnet
 from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
 
-PIXELS, BATCH, CLASSES = 32, 32, 10
+PIXELS, BATCH, CLASSES, SEEDS = 32, 32, 10, 3
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "single_path": functools.partial(single_path, width=0.5),
     "mobilenetv2": mobilenetv2,
@@ -54,34 +51,75 @@ def arch_of(space: SearchSpace, which: str) -> Arch:
     return space.decode(drawn[np.argsort(cost(drawn))[50]])
 
 
-def makers(name: str, which: str) -> dict[str, Callable[[], Step]]:
-    """Makers of the two steps: forward, backward and nothing else, in channels last."""
+class Stepper(NamedTuple):
+    """`step`: forward and backward; `clear`: drop the gradients."""
+
+    step: Callable[[], None]
+    clear: Callable[[], None]
+
+    def __call__(self) -> Tensor:
+        self.step()
+        self.clear()
+        return torch.zeros(())
+
+
+def stepper(network: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -> Stepper:
+    parameters = list(network.parameters())
+
+    def clear() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+
+    return Stepper(lambda: F.cross_entropy(forward(), labels).backward(), clear)
+
+
+def makers(name: str, which: str, seed: int = 0) -> dict[str, Callable[[], Stepper]]:
+    """Makers of the two steps, in channels last: of the stand-alone network and of the view."""
     space = SPACES[name](PIXELS, CLASSES, 3)
     arch = arch_of(space, which)
     images, labels = images_and_labels(BATCH, PIXELS, CLASSES)
 
-    def alone() -> Step:
+    def alone() -> Stepper:
+        torch.manual_seed(seed)
         network = build_network(arch).to(memory_format=torch.channels_last).train()
-        return training_step(network, lambda: network(images), labels)
+        return stepper(network, lambda: network(images), labels)
 
-    def view() -> Step:
+    def view() -> Stepper:
+        torch.manual_seed(seed)
         network = ElasticNetwork(space).to(memory_format=torch.channels_last).train()
-        return training_step(network, lambda: network(images, arch), labels)
+        return stepper(network, lambda: network(images, arch), labels)
 
     return {"alone": alone, "view": view}
 
 
-def cpu_ms(steps: dict[str, Callable[[], Step]], repeats: int) -> dict[str, list[float]]:
-    """Processor time of each step, in turn, behind one of warm-up: one thread's is what others disturb least."""
+def cpu_ms(steps: Mapping[str, Callable[[], Stepper]], repeats: int) -> dict[str, list[float]]:
+    """Processor time of each step, in turn, behind `WARM_UP`: one thread's is what others disturb least.
+
+    Gradients are dropped outside of the time: a training does that once for all archs of a step, and for a supernet it
+    walks over the weights of every arch.
+    """
     made = {name: make() for name, make in steps.items()}
     taken: dict[str, list[float]] = {name: [] for name in made}
-    for turn in range(repeats + 1):
-        for name, step in made.items():
+    for turn in range(repeats + WARM_UP):
+        for name, stepper in made.items():
             began = time.process_time()
-            step()
-            if turn:
-                taken[name].append(1e3 * (time.process_time() - began))
+            stepper.step()
+            spent = time.process_time() - began
+            stepper.clear()
+            if turn >= WARM_UP:
+                taken[name].append(1e3 * spent)
     return taken
+
+
+def seeds_ms(name: str, which: str, repeats: int) -> list[dict[str, float]]:
+    """Of every seed: the median of each step's milliseconds. Small archs take more turns, up to two seconds' worth."""
+    found = []
+    for seed in range(SEEDS):
+        steps = makers(name, which, seed)
+        quick = statistics.median(cpu_ms(steps, 1)["alone"])
+        turns = max(repeats, min(int(2000 / quick), 50))
+        found.append({step: statistics.median(ms) for step, ms in cpu_ms(steps, turns).items()})
+    return found
 
 
 def peaks_mib(name: str, which: str) -> dict[str, float]:
@@ -105,19 +143,18 @@ def main() -> None:
     device, rows = torch.device("cpu"), {}
     for name in SPACES:
         for which in ARCHS:
-            steps = makers(name, which)
-            taken = cpu_ms(steps, options.repeats)
-            ratios = sorted(v / a for v, a in zip(taken["view"], taken["alone"], strict=True))
+            seeds = seeds_ms(name, which, options.repeats)
+            ratios = sorted(ms["view"] / ms["alone"] for ms in seeds)
             peaks = peaks_mib(name, which)
             rows[f"{name} {which}"] = {
-                "alone_ms": statistics.median(taken["alone"]),
-                "view_ms": statistics.median(taken["view"]),
+                "alone_ms": statistics.median(ms["alone"] for ms in seeds),
+                "view_ms": statistics.median(ms["view"] for ms in seeds),
                 "ratio": statistics.median(ratios),
-                "ratio_quartiles": [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]],
-                "of_fastest": min(taken["view"]) / min(taken["alone"]),
+                "ratios": ratios,
                 "alone_mib": peaks["alone"],
                 "view_mib": peaks["view"],
                 "macs": arch_of(SPACES[name](PIXELS, CLASSES, 3), which).macs,
+                "load": os.getloadavg()[0],
             }
             print(f"{name} {which}: {rows[f'{name} {which}']}", flush=True)
     if options.save:

@@ -16,11 +16,20 @@ from torch import Tensor, nn
 
 
 def cut(tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    """The part of `tensor` of that `shape`: the first of its output and input channels, the centre of its kernel."""
-    for dim, size in enumerate(shape):
-        if tensor.shape[dim] != size:
-            tensor = tensor.narrow(dim, 0 if dim < 2 else (tensor.shape[dim] - size) // 2, size)
-    return tensor
+    """The part of `tensor` of that `shape`: the first of its output and input channels, the centre of its kernel.
+
+    One view whatever the number of dimensions that are cut: of a chain of views, one a dimension, each has a gradient
+    of its own in backward, the last of them as large as `tensor` and in another order of memory.
+    """
+    whole = tensor.shape
+    if len(whole) == 1:  # norms and biases
+        return tensor if whole[0] == shape[0] else tensor.narrow(0, 0, shape[0])
+    if whole == tuple(shape):
+        return tensor
+    strides, offset = tensor.stride(), tensor.storage_offset()
+    for dim in range(2, len(whole)):
+        offset += (whole[dim] - shape[dim]) // 2 * strides[dim]
+    return tensor.as_strided(tuple(shape), strides, offset)
 
 
 @torch.no_grad()
@@ -57,10 +66,8 @@ def normed(norm: Any, x: Tensor) -> Tensor:
         return x
     if norm.training:
         norm.num_batches_tracked.add_(1)
-    width = x.shape[1:2]
-    mean, var, weight, bias = (
-        cut(getattr(norm, name), width) for name in ("running_mean", "running_var", "weight", "bias")
-    )
+    parts, width = (norm.running_mean, norm.running_var, norm.weight, norm.bias), x.shape[1]
+    mean, var, weight, bias = parts if len(norm.weight) == width else (part.narrow(0, 0, width) for part in parts)
     y = F.batch_norm(x, mean, var, weight, bias, norm.training, norm.momentum, norm.eps)
     act = getattr(norm, "act", None)
     return y if act is None else act(y)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from nas.methods.elastic.network import ElasticNetwork, scaled_to
 from search_spaces.arch import Arch
+from search_spaces.blocks.parts import slices
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.mobilenetv2.space import mobilenetv2
 from search_spaces.from_card import from_card
@@ -62,6 +63,27 @@ def test_a_view_is_the_network_that_is_taken_out(name: str) -> None:
         assert whole == pytest.approx(cut, rel=1e-3), "weights outside of the slice got a gradient"
         with torch.no_grad():
             torch.testing.assert_close(network.eval()(x, arch), network.extract(arch)(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [(9,), (6, 8), (8, 6, 5, 5), (8, 1, 7, 7), (6, 4, 3, 5)])
+def test_a_cut_is_its_dimensions_cut_one_by_one(whole: tuple[int, ...]) -> None:
+    """In value and gradient, bit for bit, in both orders of memory."""
+    torch.manual_seed(0)
+    for trial in range(6):
+        less = (trial % 3, trial % 2, 2 * (trial // 2), 2 * (trial // 3))  # kernels lose the same on both sides
+        shape = [max(size - lost, 1) for size, lost in zip(whole, less, strict=False)]
+        for order in (torch.contiguous_format, torch.channels_last)[: 2 if len(whole) == 4 else 1]:
+            weight = torch.randn(whole).to(memory_format=order).requires_grad_()
+            chained, mine = weight.detach().clone().requires_grad_(), slices.cut(weight, shape)
+            expected: torch.Tensor = chained
+            for dim, size in enumerate(shape):
+                expected = expected.narrow(dim, 0 if dim < 2 else (whole[dim] - size) // 2, size)
+            assert torch.equal(mine, expected)
+            weights = torch.randn(expected.shape)
+            for part in (mine, expected):
+                (part * weights).sum().backward()
+            assert weight.grad is not None and chained.grad is not None
+            assert torch.equal(weight.grad, chained.grad) and weight.grad.is_contiguous(memory_format=order)
 
 
 @pytest.mark.parametrize("name", SPACES)
