@@ -33,6 +33,29 @@ def finish(folder: Path, *settings: str) -> str:
     return text
 
 
+def command(folder: Path, module: str, *settings: str, seconds: float | None = None) -> float | None:
+    """`python -m module` in `folder`: the seconds it took; None where it was killed (SIGKILL) after `seconds`."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *settings],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        text, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()  # not read to its end, which comes when the last of its workers is gone
+        return None
+    assert process.returncode == 0, text
+    return time.perf_counter() - began
+
+
 def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool]) -> None:
     """Kill it as soon as `moment()` holds; a search that ends before is a failure."""
     while not moment():
