@@ -10,19 +10,19 @@ from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 
 CLASSES = 10
+BLOCK = {"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3, 4]}
+STAGES = [
+    {"name": "a", "channels": [8, 12, 16], "depth": [1, 2], "stride": 1, "blocks": [BLOCK]},
+    {"name": "b", "channels": [16, 20, 24], "depth": [1, 2, 3], "stride": 2, "blocks": [BLOCK]},
+    {"name": "c", "channels": [24, 32, 40], "depth": [1, 2, 3], "stride": 2, "blocks": [BLOCK]},
+    {"name": "d", "channels": [40, 56, 72], "depth": [1, 2], "stride": 1, "blocks": [BLOCK]},
+]
+STEM, HEAD = {"out_channels": 16, "kernel_size": 3, "stride": 2}, {"out_channels": 128}
 
 
 def space(resolution: int) -> SearchSpace:
     """Four stages of inverted residuals: widths, depths, kernels, expansions, and no choice of kind: all is shared."""
-    block = {"kind": "inverted_residual", "kernel_size": [3, 5], "expand_ratio": [2, 3, 4]}
-    stages = [
-        {"name": "a", "channels": [8, 12, 16], "depth": [1, 2], "stride": 1, "blocks": [block]},
-        {"name": "b", "channels": [16, 20, 24], "depth": [1, 2, 3], "stride": 2, "blocks": [block]},
-        {"name": "c", "channels": [24, 32, 40], "depth": [1, 2, 3], "stride": 2, "blocks": [block]},
-        {"name": "d", "channels": [40, 56, 72], "depth": [1, 2], "stride": 1, "blocks": [block]},
-    ]
-    stem, head = {"out_channels": 16, "kernel_size": 3, "stride": 2}, {"out_channels": 128}
-    return from_card(stages, stem, head, "elastic", resolution, CLASSES, 1)
+    return from_card(STAGES, STEM, HEAD, "elastic", resolution, CLASSES, 1)
 
 
 @dataclass(frozen=True)
