@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,14 @@ def images_and_labels(batch: int, pixels: int, classes: int) -> tuple[Tensor, Te
     return images.contiguous(memory_format=torch.channels_last), torch.arange(batch).remainder(classes)
 
 
-def cpu_options(description: str | None, repeats: int = 9) -> argparse.Namespace:
-    """The command line of a benchmark on a CPU of one result file, obeyed: `repeats`, `save`."""
+def cpu_options(description: str | None, repeats: int = 9, rows: Sequence[str] = ()) -> argparse.Namespace:
+    """The command line of a benchmark on a CPU of one result file, obeyed: `repeats`, `save`; `only` some of `rows`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--save", action="store_true", help="write results.json beside this file")
+    if rows:
+        parser.add_argument("--only", nargs="*", choices=rows, help="these rows anew, beside what is stored")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # as every training does

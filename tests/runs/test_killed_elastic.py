@@ -19,7 +19,7 @@ from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from tests.runs.killed_runs import command, same
 
-SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
+SPACE = ["space=from_card", "space.head.out_channels=32", "space.resolution=8", "latency=off"]
 PRETRAINING = [
     "pretraining.recipe.epochs=2",
     "pretraining.random=1",
@@ -74,7 +74,8 @@ def run_here(folder: str, name: str, settings: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def piece() -> Callable[..., Any]:
-    FORK.set_forkserver_preload(["nas.search.run", "nas.derive.run", "nas.terminal.entry", __name__])
+    imported = ("nas.search.run", "nas.derive.run", "nas.terminal.entry", "optuna", "sklearn.datasets", __name__)
+    FORK.set_forkserver_preload(list(imported))
 
     def begin(folder: Path, name: str, *settings: str) -> Any:
         process = FORK.Process(target=run_here, args=(str(folder), name, list(settings)))
@@ -124,7 +125,7 @@ def records(run: Path, phase: str) -> int:
     return sum(record["phase"] == phase for record in read_metrics(run)) if (run / "metrics.jsonl").exists() else 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path, piece: Callable[..., Any]) -> None:
     rng = random.Random()
     part = tmp_path / "part"

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from experiments.benchmarks.stepping import WARM_UP, circumstances, cpu_options, images_and_labels, memory_of
 from nas.methods.elastic.network import ElasticNetwork
 from nas.networks.network import build_network
-from nas.runs.files import write_json
+from nas.runs.files import read_json, write_json
 from nas.runs.memory import keep_freed_memory
 from search_spaces.arch import Arch
 from search_spaces.families.fbnetv3.space import fbnetv3
@@ -139,10 +139,13 @@ def main() -> None:
         keep_freed_memory()
         print(memory_of(makers(*sys.argv[2:4]), sys.argv[4]))
         return
-    options: argparse.Namespace = cpu_options(__doc__)
-    device, rows = torch.device("cpu"), {}
+    options: argparse.Namespace = cpu_options(__doc__, rows=[f"{name} {which}" for name in SPACES for which in ARCHS])
+    device, path = torch.device("cpu"), Path(__file__).with_name("results-cpu.json")
+    rows: dict[str, dict[str, Any]] = read_json(path, "the results")["steps"] if options.only else {}
     for name in SPACES:
         for which in ARCHS:
+            if options.only and f"{name} {which}" not in options.only:
+                continue
             seeds = seeds_ms(name, which, options.repeats)
             ratios = sorted(ms["view"] / ms["alone"] for ms in seeds)
             peaks = peaks_mib(name, which)
@@ -158,7 +161,6 @@ def main() -> None:
             }
             print(f"{name} {which}: {rows[f'{name} {which}']}", flush=True)
     if options.save:
-        path = Path(__file__).with_name("results-cpu.json")
         write_json(path, {**circumstances(options, device), "pixels": PIXELS, "batch": BATCH, "steps": rows})
 
 
