@@ -38,6 +38,7 @@ TRAIN_IMAGES, TEST_IMAGES = 1000, 5000
 RANDOM_NETWORKS = 10  # for each seed
 TOLERANCE = 0.03  # networks that are compared lie within this below the limit, by the table
 FRACTION = 0.5  # of the reachable latency range
+UNDECIDED = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}  # of a method: all epochs, plain losses
 RECIPE = Recipe(
     epochs=8,
     batch_size=32,
@@ -56,13 +57,15 @@ class Setting:
     """What is compared. All functions are a module's own, so that worker processes find them.
 
     `space()`: the space searched; `methods`: by name, a method card and what differs from it; `hand_made(device,
-    target_ms)`: further networks by name; `free`: methods whose network is also derived without the least latency.
+    target_ms)`: further networks by name; `free`: methods whose network is also derived without the least latency;
+    `random_networks`: for each seed.
     """
 
     space: Callable[[], LayerwiseSpace]
     methods: dict[str, tuple[str, dict[str, Any]]]
     hand_made: Callable[[Device, float], dict[str, Arch]] | None = None
     free: tuple[str, ...] = field(default=())
+    random_networks: int = RANDOM_NETWORKS
 
 
 def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[str, Any]:
@@ -81,12 +84,17 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
         (genotype,) = best_under_budget(result.probabilities, cost, limit, 1, least)
         found[derived] = {"genotype": list(genotype), "estimated_ms": float(cost(np.array([genotype]))[0])}
     probable = float(np.mean([row.max() for row in result.probabilities]))
+    at_the_limit = found["at the limit"]["genotype"]
+    taken = float(np.mean([row[gene] for row, gene in zip(result.probabilities, at_the_limit, strict=True)]))
     return {
         "method": name,
         "seed": seed,
         "limit_ms": limit,
         **found,
         "mean_top_probability": probable,
+        "mean_taken_probability": taken,
+        "epochs": result.epochs,
+        "random": random_networks(cost, space, seed)[: setting.random_networks],
         "search_seconds": result.seconds,
     }
 
@@ -140,7 +148,8 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
                 jobs.append((f"{found['method']}, free", 0, found["seed"], space.decode(found["free"]["genotype"])))
         made = setting.hand_made(device, _limit(cost)) if setting.hand_made else {}
         for seed in range(seeds):
-            jobs += [("random", i, seed, space.decode(g)) for i, g in enumerate(random_networks(cost, space, seed))]
+            drawn = random_networks(cost, space, seed)[: setting.random_networks]
+            jobs += [("random", i, seed, space.decode(g)) for i, g in enumerate(drawn)]
             jobs += [(name, 0, seed, arch) for name, arch in made.items()]
         trained = {(r["name"], r["index"], r["seed"]) for r in finished if r["kind"] == "training"}
         # by index first, so that an early look is balanced over seeds

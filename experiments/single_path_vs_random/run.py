@@ -11,8 +11,9 @@ def space() -> LayerwiseSpace:
     return single_path(equal_latency.RESOLUTION, 10, 1)
 
 
-LONGER = {"epochs": 15, "warmup_epochs": 5}  # than the cards, which are made for two minutes
-METHODS = {"single_path": ("single_path", LONGER), "dnas": ("dnas", {**LONGER, "temperature_decay": 0.2})}
+LONGER = {"epochs": 15, "warmup_epochs": 5, **equal_latency.UNDECIDED}  # than the cards, which are made for two minutes
+ANNEALED = {"temperature_decay": 0.2, "temperature_floor": 0.1}
+METHODS = {"single_path": ("single_path", LONGER), "dnas": ("dnas", {**LONGER, **ANNEALED})}
 SETTING = equal_latency.Setting(space, METHODS)
 
 if __name__ == "__main__":

@@ -54,13 +54,14 @@ class SearchResult:
 
     `inherit(genotype)`: that network with the search's weights. `decided`: the one network that the search itself
     decides, where its method defines one (Single-Path NAS: what its thresholds let through), whatever its cost; None
-    where the probabilities are all there is.
+    where the probabilities are all there is. `epochs`: how many it took of those it was allowed (None: all of them).
     """
 
     probabilities: tuple[NDArray[np.float64], ...]
     seconds: float
     inherit: Callable[[Genotype], Network] | None = None
     decided: Genotype | None = None
+    epochs: int | None = None
 
 
 def layerwise(space: SearchSpace) -> LayerwiseSpace:
@@ -71,10 +72,14 @@ def layerwise(space: SearchSpace) -> LayerwiseSpace:
 
 
 class SupernetMethod(ABC):
-    """A method that trains a supernet for `epochs` epochs (an attribute) and learns the probability of every choice."""
+    """A method that trains a supernet for `epochs` epochs (an attribute) and learns the probability of every choice.
+
+    `decided_at`: the mean probability of the likeliest choices with which it ends before; None: it never does.
+    """
 
     kind: ClassVar[Kind] = "supernet"
     epochs: int
+    decided_at: float | None = None
 
     @property
     def derive_mode(self) -> str | None:

@@ -56,4 +56,4 @@ class DNAS(DNASSettings):
         state = DNASState(self, task) if isinstance(task.space, LayerwiseSpace) else MaskingState(self, task)
         state.train()
         inherit = cast("Callable[[Genotype], Network]", state.network.extract)  # ReXNets have the same interface
-        return SearchResult(state.probabilities(), state.seconds, inherit)
+        return SearchResult(state.probabilities(), state.seconds, inherit, epochs=state.epochs_done)

@@ -46,4 +46,5 @@ class SinglePath(SuperkernelSettings):
 
         state = PaperTraining(self, task) if self.mode == "paper" else DefaultTraining(self, task)
         self.run(task, state, state.epoch)
-        return SearchResult(state.probabilities(), state.seconds, state.net.extract, state.net.decide())
+        found, net = state.probabilities(), state.net
+        return SearchResult(found, state.seconds, net.extract, net.decide(), state.epochs_done)

@@ -17,6 +17,7 @@ from nas.latency.tables.table import LatencyTable
 from nas.report import charts
 from nas.report.budgets import budgets, candidates
 from nas.report.charts import count, number
+from nas.report.decided import decided
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
@@ -40,11 +41,13 @@ def report_html(run: str | Path) -> str:
     environment = read_environment(path)
     metrics = read_metrics(path)
     table = LatencyTable.load(path / "table.json") if (path / "table.json").exists() else None
+    theta = read_theta(path) if (path / "theta.json").exists() else None
     sections = [
         _head(result, environment),
         budgets(result),
         _latency(result),
-        _network(path, table, result),
+        _network(path, table, result, theta),
+        decided(result, theta),
         candidates(path, result.get("scorer")),
         _curves(metrics, result),
         _proof(table),
@@ -112,10 +115,9 @@ def _latency(result: dict[str, Any]) -> str:
     return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
 
 
-def _network(path: Path, table: LatencyTable | None, result: dict[str, Any]) -> str:
+def _network(path: Path, table: LatencyTable | None, result: dict[str, Any], theta: dict[str, Any] | None) -> str:
     """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
     arch = Arch.load(path / "arch.json")
-    theta = read_theta(path) if (path / "theta.json").exists() else None
     positions = _chosen(path, theta["positions"], result["genotype"] or []) if theta else {}
     steps = [step for stage in arch.walk_stages() for step in stage]
     places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]
@@ -171,6 +173,11 @@ CURVES = (  # title, [(metric, legend)], the result's figure drawn as a referenc
     ("search: loss", [("weight_loss", "weight steps"), ("theta_loss", "theta steps")], None),
     ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
     ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),
+    (
+        "search: how decided, of 1",
+        [("mean_top_probability", "mean top probability"), ("normalised_entropy", "entropy")],
+        ("decided_at", "decided"),
+    ),
     ("search: temperature", [("temperature", "temperature")], None),
     (
         "search: validation accuracy, %",

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nas.runs.stored import Count, Milliseconds, NonNegative, Percent, Schema, read_record, record
+from nas.runs.stored import Count, Milliseconds, NonNegative, Percent, Schema, Share, read_record, record
 
 RESULT: Schema = {
     **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by", "scorer"), str | None),
@@ -18,6 +18,11 @@ RESULT: Schema = {
     **dict.fromkeys(("params", "macs"), Count),
     **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), NonNegative | None),
     **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),
+    "decided": bool | None,
+    "decided_by": str | None,
+    **dict.fromkeys(("decided_at", "mean_top_probability", "mean_taken_probability", "entropy"), Share | None),
+    **dict.fromkeys(("choices_to_decide", "search_epochs", "search_epochs_allowed"), Count | None),
+    "undecided_positions": list[str] | None,
     "seed": int,
     "data": str,
     "budget_met": bool | None,

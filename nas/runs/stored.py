@@ -29,6 +29,7 @@ Positive = Annotated[int, Range(1)]
 NonNegative = Annotated[float, Range(0)]  # milliseconds, seconds
 Milliseconds = Annotated[float, Range(1e-9)]  # of something that takes time
 Percent = Annotated[float, Range(0, 100)]
+Share = Annotated[float, Range(0, 1)]
 
 
 def read_record(path: str | Path, what: str, schema: Schema) -> dict[str, Any]:

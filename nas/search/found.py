@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nas.derive.within_budget import Derived
 from nas.networks.network import FlatNetwork, Network
+from nas.search.ending import Ending
 from search_spaces.space import Genotype
 
 
@@ -14,7 +15,7 @@ from search_spaces.space import Genotype
 class Found:
     """Networks `derived` from a search of `seconds`, and the way they were (`derived_by`, or `ranking` of candidates).
 
-    `inherit(genotype)`: that network with the supernet's weights. `trials` candidates were trained, the first derived
+    `inherit(genotype)`: that network with the supernet's weights; `ending`: how its search ended. `trials` candidates were trained, the first derived
     one to `validation_top1_percent`. `pretrain_seconds`: of the elastic supernet that
     scored them. What the kind of method does not have is None.
     """
@@ -26,3 +27,4 @@ class Found:
     trials: int | None = None
     validation_top1_percent: float | None = None
     pretrain_seconds: float | None = None
+    ending: Ending | None = None

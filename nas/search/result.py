@@ -15,6 +15,7 @@ from nas.derive.setup import ElasticRun, FinishedSearch
 from nas.derive.verdict import COSTS, say_missed
 from nas.methods.base import is_supernet
 from nas.networks.network import FlatNetwork, Network
+from nas.report.decided import sentence
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -115,6 +116,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "validation_top1_percent": found.validation_top1_percent,
         "scorer": None if found.trials is None else setup.candidates.scorer,
         "pretrain_seconds": found.pretrain_seconds,
+        **({"decided": None} if found.ending is None else found.ending.figures(first.genotype)),
         "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
@@ -186,6 +188,8 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         rows.append(("training took", format_seconds(found["train_seconds"])))
     if found.get("pretrain_seconds") is not None:
         rows.append(("pretraining took", format_seconds(found["pretrain_seconds"])))
+    if said := sentence(found):
+        rows.append(("decided", said))
     rows.append(("search took", format_seconds(found["search_seconds"])))
     return rows
 

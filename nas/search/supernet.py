@@ -6,6 +6,7 @@ from nas.derive.handover import derived_once, write_probabilities
 from nas.methods.base import SearchResult, SupernetMethod, Task
 from nas.runs.run import Run
 from nas.search.deriving import from_probabilities
+from nas.search.ending import Ending
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -20,7 +21,8 @@ def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices
     deriving = from_probabilities(setup, prices, result.probabilities, result.decided)
     derived = derived_once(run.path, space, deriving.depends, deriving.now)
     inherit = result.inherit if setup.training.inherit else None
-    return Found(derived, result.seconds, setup.derivation.mode, inherit)
+    ending = Ending.of(space.architectures, method, result, setup.derivation.mode)
+    return Found(derived, result.seconds, setup.derivation.mode, inherit, ending=ending)
 
 
 def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:

@@ -53,14 +53,16 @@ NORM_TOLERANCE = 0.05  # relative; see the docstring above
 SMALL = ["space.width=0.25", "space.head_channels=32", "space.resolution=8"]
 SHORT = ["recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=128", "accelerator=cpu", "seed=3"]
 FBNET = ["space=fbnet", *SMALL, "space.candidates=[k3_e1,k3_e3,skip]", *SHORT]
-SUPERNET = ["method.epochs=2", "method.warmup_epochs=1", "method.batch_size=128"]
+UNDECIDED = ["method.decided_at=null", "method.entropy_weight=0", "method.theta_passes=1"]  # all epochs, plain losses
+SUPERNET = ["method.epochs=2", "method.warmup_epochs=1", "method.batch_size=128", *UNDECIDED]
+ANNEALED = [*SUPERNET, "method.temperature_decay=0.5"]
 SINGLE_PATH = ["space=single_path", *SMALL, *SHORT, "method=single_path", *SUPERNET]
 CANDIDATES = ["search.trials=6", "search.batch=2", "search.finalists=1", "search.epochs=1"]
 SEARCHES = {
-    "dnas_soft": [*FBNET, "method=dnas", *SUPERNET],
-    "dnas_hard": [*FBNET, "method=dnas", *SUPERNET, "method.mode=hard"],
+    "dnas_soft": [*FBNET, "method=dnas", *ANNEALED],
+    "dnas_hard": [*FBNET, "method=dnas", *ANNEALED, "method.mode=hard"],
     "dnas_published": [
-        *(*FBNET, "method=dnas", *SUPERNET, "method.loss=fbnet", "method.weight_optimizer=sgd"),
+        *(*FBNET, "method=dnas", *ANNEALED, "method.loss=fbnet", "method.weight_optimizer=sgd"),
         *("derive.mode=sample", "budget.fraction=null"),
     ],
     "single_path": SINGLE_PATH,
@@ -68,7 +70,7 @@ SEARCHES = {
         *(*SINGLE_PATH, "method.mode=paper", "method.schedule=step", "method.weight_optimizer=rmsproptf"),
         *("method.latency_weight=2", "budget.fraction=null"),
     ],
-    "masking": ["space=rexnet", "space.resolution=16", *SHORT, "method=masking", *SUPERNET],
+    "masking": ["space=rexnet", "space.resolution=16", *SHORT, "method=masking", *ANNEALED],
     "random": [*FBNET, "method=random", *CANDIDATES],
     "tpe": [*FBNET, "method=tpe", *CANDIDATES, "method.startup_candidates=2"],
     "nsga2": [*FBNET, "method=nsga2", *CANDIDATES, "method.population_size=2"],

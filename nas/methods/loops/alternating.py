@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nas.methods.loops.gradient import GradientSearch
+from nas.methods.supernets.objectives import temperature_at
 
 
 @dataclass(kw_only=True)
 class Alternating(GradientSearch):
     """Hyper-parameters of the weights' optimiser, of theta's (Adam) and of the Gumbel-softmax temperature.
 
-    The temperature of an epoch: `nas.methods.supernets.objectives.temperature_at`.
+    The temperature of an epoch: `nas.methods.supernets.objectives.temperature_at`. `temperature_decay` None: as much
+    an epoch as leads to `temperature_floor` in the last one, however many there are.
     """
 
     weight_optimizer: Literal["sgd", "adamw"]
@@ -20,7 +23,7 @@ class Alternating(GradientSearch):
     theta_betas: list[float]
     theta_weight_decay: float
     temperature: float
-    temperature_decay: float
+    temperature_decay: float | None
     temperature_floor: float
 
     positive: ClassVar[tuple[str, ...]] = (
@@ -31,3 +34,10 @@ class Alternating(GradientSearch):
         "temperature_floor",
         "penalty",
     )
+
+    def temperature_of(self, epoch: int) -> float:
+        """The temperature of `epoch`."""
+        decay = self.temperature_decay
+        if decay is None:
+            decay = max(0.0, math.log(self.temperature / self.temperature_floor)) / max(1, self.epochs - 1)
+        return temperature_at(epoch, self.temperature, decay, self.temperature_floor)

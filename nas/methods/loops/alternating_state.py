@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from nas.methods.loops.dnas_settings import DNASSettings
 from nas.methods.loops.epochs import batches, mean_entropy, mean_loss
 from nas.methods.loops.state import State
 from nas.methods.supernets.mixture import PathWeights
-from nas.methods.supernets.objectives import augmented_lagrangian, fbnet_loss, next_multiplier, temperature_at
+from nas.methods.supernets.objectives import augmented_lagrangian, fbnet_loss, next_multiplier, row_entropies
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.runs.seeding import generator, seed_global
 from nas.train.accelerator import begin
@@ -84,10 +84,6 @@ class AlternatingState(State):
     def _expected_cost(self) -> Tensor:
         """The expected cost under softmax(theta), a scalar in the unit of the task's limit."""
 
-    @abstractmethod
-    def probabilities(self) -> tuple[np.ndarray, ...]:
-        """softmax(theta), (choices,) of each variable, in double precision."""
-
     def train(self) -> None:
         """All epochs that are still to be done, on the two parts of the training data."""
         parts = self.task.data.split_train(self.method.weight_fraction, self.task.seed)
@@ -98,14 +94,16 @@ class AlternatingState(State):
         method, task = self.method, self.task
         seed_global(task.seed, "search", epoch)
         noise = generator(task.seed, "gumbel", epoch)
-        temperature = temperature_at(epoch, method.temperature, method.temperature_decay, method.temperature_floor)
+        temperature, sharpen = method.temperature_of(epoch), method.entropy_at(epoch)
         lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
         for group in self.weight_optimizer.param_groups:
             group["lr"] = lr
         learn_theta = epoch >= method.warmup
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
-        theta_steps = theta_split.num_batches(method.batch_size, drop_last=True) if learn_theta else 0
-        theta_batches = self._batches(theta_split, "theta", epoch)
+        a_pass = theta_split.num_batches(method.batch_size, drop_last=True)
+        theta_steps = method.theta_passes * a_pass if learn_theta else 0
+        passes = range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
+        theta_batches = chain.from_iterable(self._batches(theta_split, "theta", index) for index in passes)
         self.network.train()
         weight_losses: list[Tensor] = []
         theta_losses: list[Tensor] = []
@@ -113,7 +111,8 @@ class AlternatingState(State):
             weight_losses.append(self._weight_step(*batch, temperature, noise))
             # spread theta_steps evenly over weight_steps
             while len(theta_losses) < (step + 1) * theta_steps // weight_steps:
-                theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise))
+                theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise, sharpen))
+            task.on_share((step + 1) / weight_steps)
         fix = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
         record = {"temperature": temperature, "lr": lr}
         record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, fix)
@@ -139,7 +138,10 @@ class AlternatingState(State):
         self.weight_optimizer.zero_grad()
         return loss.detach()
 
-    def _theta_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:
+    def _theta_step(
+        self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, sharpen: float = 0.0
+    ) -> Tensor:
+        """One step of theta; `sharpen`: weight of the sum over variables of its normalised entropies."""
         for weight in self.weights:
             weight.requires_grad_(False)
         loss = self._loss(images, labels, temperature, noise, differentiable=True)
@@ -147,6 +149,8 @@ class AlternatingState(State):
             violation = self._expected_cost() / self.task.limit_ms - 1
             term = augmented_lagrangian(violation, self.multiplier, self.method.penalty)
             loss = loss + term.float().to(self.device)
+        if sharpen:
+            loss = loss + sharpen * row_entropies(self.theta).sum().to(self.device)
         self.task.accelerator.backward(loss)
         # cells without a choice hold -inf: neither gradient nor weight decay may touch them
         assert self.theta.grad is not None

@@ -19,7 +19,6 @@ def batches(
     task: Task, split: Split, part: str, epoch: int, batch_size: int, augment: str | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (B, C, H, W), channels last, and labels of one pass over `split`; `part` names its random stream."""
-    count = split.num_batches(batch_size, drop_last=True)
     found = split.batches(
         batch_size,
         seed=derive_seed(task.seed, "search", part),
@@ -28,9 +27,8 @@ def batches(
         drop_last=True,
         place=Place(task.accelerator.device),
     )
-    for step, (images, labels) in enumerate(found, start=1):
+    for images, labels in found:
         yield images.contiguous(memory_format=torch.channels_last), labels
-        task.on_share(step / count)
 
 
 def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, fix: str) -> float:

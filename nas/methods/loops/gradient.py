@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.methods.base import SupernetMethod, Task
+from nas.methods.supernets.decision import Deciding, Decision
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_FIXES
 from search_spaces.plain_data.identity import digest
 
 if TYPE_CHECKING:
     from nas.methods.loops.state import State
+
+ADDED: dict[str, Any] = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}  # settings, and what is off
 
 
 @dataclass(kw_only=True)
@@ -24,7 +27,15 @@ class GradientSearch(SupernetMethod):
 
     `weight_fraction`: of the training images, for the weights. `penalty`: of the budget's augmented Lagrangian.
     `augment`: a policy of `nas.data.AUGMENTS`. `warmup_epochs`: None is two fifths of the epochs, rounded down; see
-    `warmup`. Raises `ValueError` for a value outside its range.
+    `warmup`.
+
+    `epochs` are an allowance: the search ends before with the first epoch behind the warm-up after which the mean
+    probability of its likeliest choices is `decided_at` (None: never; see `supernets.decision`). Two things help it to
+    decide, and what they are not given leaves the search as it is without them: `theta_passes` over the part of the
+    images that teaches the choices, an epoch; and `entropy_weight`, with which the entropy of the choices enters their
+    loss (see `entropy_at`). Departure: no paper has the last three.
+
+    Raises `ValueError` for a value outside its range.
     """
 
     epochs: int
@@ -37,6 +48,9 @@ class GradientSearch(SupernetMethod):
     zero_init_residual: bool
     penalty: float
     augment: str | None
+    decided_at: float | None = None
+    entropy_weight: float = 0.0
+    theta_passes: int = 1
 
     positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "penalty")
 
@@ -53,21 +67,40 @@ class GradientSearch(SupernetMethod):
         for name in self.positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        if self.decided_at is not None and not 0 < self.decided_at <= 1:
+            raise ValueError(f"decided_at must lie in (0, 1], got {self.decided_at}; null searches all epochs")
+        if self.entropy_weight < 0:
+            raise ValueError(f"entropy_weight must be >= 0, got {self.entropy_weight}")
+        if self.theta_passes < 1:
+            raise ValueError(f"theta_passes must be >= 1, got {self.theta_passes}")
 
     @property
     def warmup(self) -> int:
         """Epochs of warm-up."""
         return 2 * self.epochs // 5 if self.warmup_epochs is None else self.warmup_epochs
 
+    def entropy_at(self, epoch: int) -> float:
+        """Weight of the entropy in `epoch`: it grows evenly behind the warm-up, to `entropy_weight` in the last one."""
+        return self.entropy_weight * max(0, epoch + 1 - self.warmup) / (self.epochs - self.warmup)
+
+    def has_decided(self, decision: Decision, epochs_done: int) -> bool:
+        """Whether a search that stands at `decision` after so many epochs ends."""
+        ends = self.decided_at is not None and epochs_done > self.warmup
+        return ends and decision.mean_top_probability >= (self.decided_at or 0)
+
     def identity(self, task: Task) -> dict[str, Any]:
         """Everything that the checkpoint of a search of `task` depends on."""
         from nas.train.training import TRAINING_VERSION
 
         cost = task.cost
+        settings = {**dataclasses.asdict(self), "warmup_epochs": self.warmup}
+        for name, off in ADDED.items():  # checkpoints written before there was such a setting go on without it
+            if settings[name] == off:
+                del settings[name]
         return {
             "search": type(self).__name__,
             "version": TRAINING_VERSION,
-            "method": {**dataclasses.asdict(self), "warmup_epochs": self.warmup},
+            "method": settings,
             "space": task.space.fingerprint,
             "data": task.data.fingerprint,
             "costs": digest([cost.fixed, cost.variables, [repr(table.tolist()) for table in cost.tables]]),
@@ -92,13 +125,22 @@ class GradientSearch(SupernetMethod):
     def run(self, task: Task, state: State, epoch: Callable[[int], dict[str, float]]) -> None:
         """The epochs that `state` has not seen, each timed, reported and then kept in the checkpoint.
 
-        In this order: a resumed run forgets records that the checkpoint has not seen, and misses none.
+        In this order: a resumed run forgets records that the checkpoint has not seen, and misses none. Whether the
+        search has decided is read from what the checkpoint holds, so that a resumed one ends where a whole one does.
         """
         if task.accelerator.device.type == "cpu":
             keep_freed_memory()
-        for index in range(state.restore(), self.epochs):
+        deciding = Deciding(task.space, self.decided_at)
+        done = state.restore()
+        decided = self.has_decided(deciding.of(state.probabilities()), done)
+        while done < self.epochs and not decided:
             began = time.perf_counter()
-            record = epoch(index)
+            record = epoch(done)
             state.seconds += time.perf_counter() - began
-            task.on_epoch(index, record)
-            state.save(index + 1)
+            decision = deciding.of(state.probabilities())
+            figures = {"mean_top_probability": decision.mean_top_probability, "normalised_entropy": decision.entropy}
+            task.on_epoch(done, record | figures)
+            done += 1
+            decided = self.has_decided(decision, done)
+            state.save(done, decided)
+        state.epochs_done = done

@@ -6,18 +6,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
 from nas.runs.resuming import check_checkpoint
-from nas.runs.stored import Count, NonNegative, record
+from nas.runs.stored import Count, NonNegative, Schema, record
 from nas.terminal.progress import log
 from search_spaces.plain_data.identity import Identity
 
 FORMAT = "nas.gradient_search"
-PROGRESS = {"epochs_done": Count, "multiplier": float, "seconds": NonNegative, "identity": dict}  # of a checkpoint
+PROGRESS: Schema = {  # of a checkpoint; `decided` is missing in those of searches that could not end early
+    "epochs_done": Count,
+    "multiplier": float,
+    "seconds": NonNegative,
+    "identity": dict,
+    "decided": bool | None,
+}
 
 
 class Resumable(Protocol):
@@ -36,24 +43,33 @@ class Resumable(Protocol):
 
 
 class State(ABC):
-    """Everything that changes during a search. `multiplier`: of the budget; `seconds` of all epochs so far."""
+    """Everything that changes during a search.
+
+    `multiplier`: of the budget; `seconds` of all epochs so far; `epochs_done` once it has ended.
+    """
 
     method: Any
 
     def __init__(self, method: Resumable, task: Task) -> None:
         self.method, self.task = method, task
         self._identity = method.identity(task)
-        self.multiplier, self.seconds = 0.0, 0.0
+        self.multiplier, self.seconds, self.epochs_done = 0.0, 0.0, 0
+
+    @abstractmethod
+    def probabilities(self) -> tuple[np.ndarray, ...]:
+        """P(choice) of each variable, (choices,) each, in double precision."""
 
     @abstractmethod
     def parts(self) -> dict[str, Any]:
         """What a checkpoint keeps, by its name there: tensors, and what has a `state_dict`."""
 
-    def save(self, epochs_done: int) -> None:
+    def save(self, epochs_done: int, decided: bool = False) -> None:
+        """Keep the state after so many epochs; `decided`: the search has ended with them."""
         state = {
             "format": FORMAT,
             "identity": dict(self._identity),
             "epochs_done": epochs_done,
+            "decided": decided,
             "multiplier": self.multiplier,
             "seconds": self.seconds,
         }
@@ -72,7 +88,8 @@ class State(ABC):
         state = record(state, PROGRESS, f"checkpoint {path}")
         done = int(state["epochs_done"])
         method: Resumable = self.method
-        changes = check_checkpoint(path, state["identity"], self._identity, method.may_change, done >= method.epochs)
+        finished = bool(state["decided"]) or done >= method.epochs
+        changes = check_checkpoint(path, state["identity"], self._identity, method.may_change, finished)
         if changes:
             log(f"the search goes on after {done} epochs with a change: {'; '.join(changes)}")
         self.multiplier, self.seconds = state["multiplier"], state["seconds"]

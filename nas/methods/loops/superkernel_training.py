@@ -6,6 +6,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from nas.methods.loops.superkernel_settings import SuperkernelSettings
 from nas.methods.supernets.objectives import (
     augmented_lagrangian,
     next_multiplier,
+    row_entropies,
     single_path_loss,
     single_path_runtime_ms,
 )
@@ -129,11 +131,13 @@ class DefaultTraining(Training):
         weight_split, threshold_split = self.task.data.split_train(method.weight_fraction, seed)
         learn = epoch >= method.warmup
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
-        threshold_steps = threshold_split.num_batches(method.batch_size, drop_last=True) if learn else 0
+        a_pass = threshold_split.num_batches(method.batch_size, drop_last=True)
+        threshold_steps = method.theta_passes * a_pass if learn else 0
         weight_batches = self.batches(weight_split, "weights", epoch)
-        threshold_batches = self.batches(threshold_split, "thresholds", epoch)
+        passes = range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
+        threshold_batches = chain.from_iterable(self.batches(threshold_split, "thresholds", p) for p in passes)
         self.net.train()
-        odds, lr = self._odds(learn), 0.0
+        odds, lr, sharpen = self._odds(learn), 0.0, method.entropy_at(epoch)
         weight_losses: list[Tensor] = []
         threshold_losses: list[Tensor] = []
         for step in range(weight_steps):
@@ -141,8 +145,9 @@ class DefaultTraining(Training):
             weight_losses.append(self._weight_step(*next(weight_batches), draw(odds, self.sizes, noise)))
             due = (step + 1) * threshold_steps // weight_steps  # spread evenly
             while len(threshold_losses) < due:
-                threshold_losses.append(self._threshold_step(*next(threshold_batches), noise))
+                threshold_losses.append(self._threshold_step(*next(threshold_batches), noise, sharpen))
                 odds = self._odds(learn)
+            self.task.on_share((step + 1) / weight_steps)
         record = {"lr": lr, "weight_loss": self.mean(weight_losses, "weight", epoch)}
         if threshold_losses:
             record["theta_loss"] = self.mean(threshold_losses, "threshold", epoch)
@@ -177,7 +182,8 @@ class DefaultTraining(Training):
         self.optimizers["weights"].zero_grad()
         return loss.detach()
 
-    def _threshold_step(self, images: Tensor, labels: Tensor, noise: torch.Generator) -> Tensor:
+    def _threshold_step(self, images: Tensor, labels: Tensor, noise: torch.Generator, sharpen: float = 0.0) -> Tensor:
+        """One step of the thresholds; `sharpen`: weight of the sum over positions of their normalised entropies."""
         method, limit = self.method, self.task.limit_ms
         for parameter in self.weights:
             parameter.requires_grad_(False)
@@ -188,6 +194,10 @@ class DefaultTraining(Training):
             loss = loss + augmented_lagrangian(expected / limit - 1, self.multiplier, method.penalty)
         else:
             loss = single_path_loss(loss, expected, method.latency_weight)
+        if sharpen:
+            logits = [p.clamp_min(torch.finfo(p.dtype).tiny).log() for p in self.net.probabilities()]
+            rows = nn.utils.rnn.pad_sequence(logits, batch_first=True, padding_value=-math.inf)
+            loss = loss + sharpen * row_entropies(rows).sum()
         self.task.accelerator.backward(loss)
         self.optimizers["thresholds"].step()
         self.optimizers["thresholds"].zero_grad()
@@ -235,6 +245,7 @@ class PaperTraining(Training):
             self.optimizers["weights"].step()
             self.optimizers["weights"].zero_grad()
             losses.append(loss.detach())
+            self.task.on_share((step + 1) / steps)
         record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}
         with torch.no_grad():
             expected = float(self.runtime_ms(self.net.indicators()))

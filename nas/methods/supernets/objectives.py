@@ -60,6 +60,18 @@ def temperature_at(epoch: int, initial: float, decay: float, floor: float) -> fl
     return max(floor, initial * math.exp(-decay * epoch))
 
 
+def row_entropies(logits: Tensor) -> Tensor:
+    """`-sum_k p_k ln p_k / ln n` of each row's `p = softmax(logits)` over its n finite cells, (rows,), 0 to 1.
+
+    `logits`: (rows, most choices), -inf where a row has no such choice; a row of one choice has entropy 0. Added to the
+    loss of the choices it favours what is ahead already: it decides, and says nothing about what is better.
+    """
+    absent = torch.isinf(logits.detach())
+    log_p = torch.log_softmax(logits, -1).masked_fill(absent, 0.0)  # 0 * -inf has no value
+    count = (~absent).sum(-1)
+    return -(log_p.exp().masked_fill(absent, 0.0) * log_p).sum(-1) / count.clamp_min(2).log()
+
+
 def single_path_loss(cross_entropy: Tensor, latency_ms: Tensor, weight: float) -> Tensor:
     """`CE + lambda * ln(R)` (Single-Path NAS, arXiv 1904.02877), R in milliseconds.
 
