@@ -18,6 +18,7 @@ FORMER = {  # the card's before searches ended by deciding
     "warmup_epochs": 2,
     "temperature_decay": 0.5,
     "temperature_floor": 0.1,
+    "negligible": 0.0,
     **equal_latency.UNDECIDED,
 }
 METHODS = {"decided": ("dnas", {}), "undecided": ("dnas", FORMER)}

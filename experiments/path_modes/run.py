@@ -35,7 +35,7 @@ def run(mode: str, seed: int, folder: Path) -> dict[str, Any]:
     data, space = digits(16), fbnet(16, 10, 1)
     cost = space.cost(lambda layer, shape: 1.0 + layer.cost(shape).macs / 1e6)
     undecided = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}
-    annealed = {"temperature_decay": 0.5, "temperature_floor": 0.1}
+    annealed = {"temperature_decay": 0.5, "temperature_floor": 0.1, "negligible": 0.0}
     lengths = {"epochs": EPOCHS[mode], "warmup_epochs": EPOCHS[mode] // 2}
     changes = {"mode": mode, **lengths, **undecided, **annealed}
     epochs: list[dict[str, float]] = []

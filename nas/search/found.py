@@ -15,8 +15,8 @@ from search_spaces.space import Genotype
 class Found:
     """Networks `derived` from a search of `seconds`, and the way they were (`derived_by`, or `ranking` of candidates).
 
-    `inherit(genotype)`: that network with the supernet's weights; `ending`: how its search ended. `trials` candidates were trained, the first derived
-    one to `validation_top1_percent`. `pretrain_seconds`: of the elastic supernet that
+    `inherit(genotype)`: that network with the supernet's weights; `ending`: how its search ended. `trials` candidates
+    were trained, the first derived one to `validation_top1_percent`. `pretrain_seconds`: of the elastic supernet that
     scored them. What the kind of method does not have is None.
     """
 

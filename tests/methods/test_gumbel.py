@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from nas.methods.supernets.mixture import PathWeights
 from nas.methods.supernets.paths import MODES, draw_path, initial_theta
 
 
@@ -80,3 +82,23 @@ def test_low_temperature_stays_finite() -> None:
 def test_unknown_mode_lists_the_options() -> None:
     with pytest.raises(ValueError, match="unknown path mode 'top3'; one of soft, top2, hard"):
         draw_path(initial_theta([2]), 1.0, "top3", torch.Generator(), False)
+
+
+def test_negligible_candidates_are_left_out_and_the_rest_sums_to_one() -> None:
+    theta = initial_theta([4, 2, 1])
+    theta[0] = torch.tensor([3.0, 2.5, 0.0, -1.0])
+    theta.requires_grad_()
+
+    def draw(negligible: float) -> tuple[PathWeights, Tensor]:
+        return draw_path(theta, 0.5, "soft", torch.Generator().manual_seed(0), True, negligible)
+
+    (whole, m), (path, same) = draw(0.0), draw(0.05)
+    assert torch.equal(m, same) and whole.active == ((0, 1, 2, 3), (0, 1), (0,))
+    for row, active, weights in zip(m, path.active, path.weights, strict=True):
+        kept = tuple(k for k in range(len(row)) if row[k] >= 0.05)
+        assert active == kept and weights is not None
+        assert torch.allclose(weights, row[list(kept)] / row[list(kept)].sum())
+    assert len(path.active[0]) < 4  # or nothing was left out
+    likeliest, _ = draw(0.999)
+    assert all(len(active) == 1 for active in likeliest.active)
+    assert [active[0] for active in likeliest.active] == m.argmax(-1).tolist()

@@ -64,7 +64,7 @@ class AlternatingState(State):
     ) -> Tensor:
         """The loss of one batch on a drawn path, without the budget's term; `differentiable`: in theta."""
         method = self.method
-        path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable)
+        path, m = draw_path(self.theta, temperature, method.mode, noise, differentiable, method.negligible)
         loss = self._cross_entropy(images, labels, self._taken(path))
         # In the product CE * alpha * log(LAT)^beta the second factor only scales the weights' learning rate, by an
         # amount that drifts with the latency. Departure: weights are trained on CE alone.

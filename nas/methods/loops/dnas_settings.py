@@ -10,9 +10,18 @@ from nas.methods.loops.alternating import Alternating
 
 @dataclass(kw_only=True)
 class DNASSettings(Alternating):
-    """What FBNet's search is told beside the settings of every search in two alternating parts."""
+    """What FBNet's search is told beside the settings of every search in two alternating parts.
+
+    `negligible`: weight below which a candidate of a soft path is not executed; see `supernets.paths.draw_path`.
+    """
 
     mode: Literal["soft", "top2", "hard"]
     loss: Literal["ce", "fbnet"]
     alpha: float
     beta: float
+    negligible: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.negligible < 1:
+            raise ValueError(f"negligible must lie in [0, 1), got {self.negligible}")

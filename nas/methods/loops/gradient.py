@@ -18,7 +18,12 @@ from search_spaces.plain_data.identity import digest
 if TYPE_CHECKING:
     from nas.methods.loops.state import State
 
-ADDED: dict[str, Any] = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}  # settings, and what is off
+ADDED: dict[str, Any] = {  # settings that checkpoints of earlier searches know nothing of, and the values that are off
+    "decided_at": None,
+    "entropy_weight": 0.0,
+    "theta_passes": 1,
+    "negligible": 0.0,
+}
 
 
 @dataclass(kw_only=True)
@@ -95,8 +100,8 @@ class GradientSearch(SupernetMethod):
         cost = task.cost
         settings = {**dataclasses.asdict(self), "warmup_epochs": self.warmup}
         for name, off in ADDED.items():  # checkpoints written before there was such a setting go on without it
-            if settings[name] == off:
-                del settings[name]
+            if settings.get(name, off) == off:
+                settings.pop(name, None)
         return {
             "search": type(self).__name__,
             "version": TRAINING_VERSION,
