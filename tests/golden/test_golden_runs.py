@@ -55,7 +55,7 @@ SHORT = ["recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=128", "
 FBNET = ["space=fbnet", *SMALL, "space.candidates=[k3_e1,k3_e3,skip]", *SHORT]
 UNDECIDED = ["method.decided_at=null", "method.entropy_weight=0", "method.theta_passes=1"]  # all epochs, plain losses
 SUPERNET = ["method.epochs=2", "method.warmup_epochs=1", "method.batch_size=128", *UNDECIDED]
-ANNEALED = [*SUPERNET, "method.temperature_decay=0.5", "method.negligible=0"]
+ANNEALED = [*SUPERNET, "method.temperature_decay=0.5", "method.temperature_floor=0.1", "method.negligible=0"]
 SINGLE_PATH = ["space=single_path", *SMALL, *SHORT, "method=single_path", *SUPERNET]
 CANDIDATES = ["search.trials=6", "search.batch=2", "search.finalists=1", "search.epochs=1"]
 SEARCHES = {

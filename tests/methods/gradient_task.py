@@ -24,6 +24,7 @@ from search_spaces.space import LayerwiseSpace, SearchSpace
 FULL = digits(8)
 DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(160)))
 Records = list[dict[str, float]]
+UNDECIDED = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}
 
 
 def few_layers(
@@ -41,10 +42,9 @@ def few_layers(
 
 
 def method(card: str, **changes: Any) -> Any:
-    """The method of `card`, three epochs of two or three steps unless `changes` say otherwise."""
-    return cards.build(
-        {**card_values(f"method/{card}"), "epochs": 3, "warmup_epochs": 1, "batch_size": 64, **changes}, "method", {}
-    )
+    """The method of `card`, three epochs of two or three steps and plain losses unless `changes` say otherwise."""
+    short = {"epochs": 3, "warmup_epochs": 1, "batch_size": 64, **UNDECIDED}
+    return cards.build({**card_values(f"method/{card}"), **short, **changes}, "method", {})
 
 
 def stand_in_ms(space: SearchSpace, per_layer_ms: float = 0.0) -> AdditiveCost:

@@ -16,6 +16,8 @@ from nas.methods.loops.dnas_state import DNASState
 from nas.methods.supernets.decision import Deciding, Decision, normalised_entropy
 from nas.methods.supernets.objectives import row_entropies
 from nas.runs import checkpoint as checkpoints
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
+from search_spaces.choices import Chain, combine, constant
 from search_spaces.from_card import from_card
 from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
@@ -97,21 +99,20 @@ def test_what_there_is_to_decide_and_what_is_decided() -> None:
     assert found.mean_top_probability == pytest.approx(0.8)
     assert found.open == (1,)
     assert found.entropy == pytest.approx(np.mean([normalised_entropy(row) for row in rows]))
-    assert found.is_made and not dataclasses.replace(found, at=0.81).is_made
+    assert dataclasses.replace(found, at=0.79).is_made and not dataclasses.replace(found, at=0.81).is_made
 
 
 def test_choices_without_effect_are_left_out() -> None:
-    space = widths()
-    names = [variable.name for variable in space.variables]
-    rows = [np.full(len(variable), 1 / len(variable)) for variable in space.variables]
-    depth = next(v for v, variable in enumerate(space.variables) if "depth" in variable.name)
-    rows[depth] = np.array([0.9, 0.1])  # one block
-    shallow = Deciding(space).of(rows)
-    rows[depth] = np.array([0.1, 0.9])
-    deep = Deciding(space).of(rows)
-    left_out = {names[v] for v, top in enumerate(shallow.tops) if top is None}
-    assert left_out and all("1" in name for name in left_out)  # the second block's, whose depth leaves it out
-    assert None not in deep.tops
+    chain = Chain("two blocks", (8,), 1)
+    chain.layer(constant(ConvBNAct(8)), constant(8))
+    chain.next_stage()
+    depth, kernel = chain.choice("depth", (1, 2)), chain.choice("kernel of the second", (3, 5))
+    chain.run(combine(lambda n, k: tuple(InvertedResidual(8, side) for side in (3, k)[:n]), depth, kernel))
+    chain.next_stage()
+    chain.run(constant((ConvBNAct(16), Classifier(10))))
+    space, even = chain.closed(), np.array([0.5, 0.5])
+    assert Deciding(space).of([np.array([0.9, 0.1]), even]).tops == (0.9, None)  # one block: there is no second
+    assert Deciding(space).of([np.array([0.1, 0.9]), even]).tops == (0.9, 0.5)
     nothing = Decision((None,), (None,))
     assert nothing.is_made and nothing.entropy == 0
 

@@ -89,9 +89,8 @@ class GradientSearch(SupernetMethod):
         return self.entropy_weight * max(0, epoch + 1 - self.warmup) / (self.epochs - self.warmup)
 
     def has_decided(self, decision: Decision, epochs_done: int) -> bool:
-        """Whether a search that stands at `decision` after so many epochs ends."""
-        ends = self.decided_at is not None and epochs_done > self.warmup
-        return ends and decision.mean_top_probability >= (self.decided_at or 0)
+        """Whether a search that stands at `decision` (made at `decided_at`) after so many epochs ends."""
+        return self.decided_at is not None and epochs_done > self.warmup and decision.is_made
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Everything that the checkpoint of a search of `task` depends on."""
