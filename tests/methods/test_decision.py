@@ -57,7 +57,7 @@ SEARCHES = {
 
 def search_of(name: str, folder: Path, **changes: Any) -> tuple[Any, Task, Records]:
     """The method of `name`, its epochs of one or two steps, and a task with a record of its epochs."""
-    settings: dict[str, Any] = {"epochs": 5, "warmup_epochs": 1, "batch_size": 8, "theta_passes": 2}
+    settings: dict[str, Any] = {"epochs": 4, "warmup_epochs": 1, "batch_size": 8, "theta_passes": 2}
     method = gradient_task.method(name.partition(",")[0], **{**settings, **changes})
     folder.mkdir(exist_ok=True)
     task, records = gradient_task.task(folder, SEARCHES[name]())
@@ -120,7 +120,7 @@ def test_choices_without_effect_are_left_out() -> None:
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_ends_with_its_decision_and_goes_on_from_anywhere(name: str, tmp_path: Path) -> None:
     free, problem, whole = search_of(name, tmp_path / "whole", decided_at=None, entropy_weight=3.0)
-    assert free.search(problem).epochs == len(whole) == 5
+    assert free.search(problem).epochs == len(whole) == 4
     tops = [record["mean_top_probability"] for record in whole]
     bar = (tops[1] + tops[2]) / 2
     assert tops[0] < tops[1] < bar < tops[2]  # the entropy's weight decides; and not in the warm-up
@@ -170,12 +170,12 @@ def test_checkpoints_from_before_the_rule_go_on(tmp_path: Path) -> None:
     assert not set(off) & set(state["identity"]["method"])
     del state["decided"]
     checkpoints.save(problem.checkpoint, state)
-    assert method.search(problem).epochs == 5 and len(records) == 3
+    assert method.search(problem).epochs == 4 and len(records) == 2
 
 
 def test_published_thresholds_end_no_search(tmp_path: Path) -> None:
     method, problem, records = search_of("single_path", tmp_path, mode="paper", decided_at=0.01, batch_size=48)
-    assert method.search(problem).epochs == len(records) == 5
+    assert method.search(problem).epochs == len(records) == 4
 
 
 def test_theta_passes_are_so_many_steps_on_other_batches(tmp_path: Path) -> None:
