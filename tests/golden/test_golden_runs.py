@@ -2,7 +2,8 @@
 
 Each run searches digits with a fixed seed under a made-up latency table of the device `made_up`, so that nothing is
 measured. Compared are the network, the genotype, every record of `metrics.jsonl` but its times and how far the search
-has decided, and the digest of the trained weights. A change that is meant to change results regenerates the file and says so in CHANGELOG.md:
+has decided, and the digest of the trained weights. A change that is meant to change results regenerates the file and
+says so in CHANGELOG.md:
 
     python -m tests.golden.test_golden_runs           # all of them, each run twice
     python -m tests.golden.test_golden_runs random    # some of them
