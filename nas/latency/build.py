@@ -20,7 +20,7 @@ from nas.latency.measuring.journal import Journal, locked
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.network_time import NOTED
 from nas.latency.measuring.processes.bench import bench
-from nas.latency.measuring.processes.sampling import Group, Record
+from nas.latency.measuring.processes.sampling import PROCESSES, Group, Record
 from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements, slowdown
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
@@ -32,6 +32,7 @@ from nas.terminal.progress import log, phase
 from search_spaces.arch import Arch
 from search_spaces.space import SearchSpace
 
+NOISY = 0.03  # standard error of a network's time from which as many processes measure it once more
 MIN_TO_PROVE = 4  # networks of a space: two for the fit, two for the proof
 
 
@@ -102,11 +103,18 @@ def _build(
                 advance()
         common = ready.common([*blocks, *nets], seed)
         bound = False
-        for name, group in groups(blocks, nets, asdict(effort)).items():
-            asked = group.requests(common, journal.visits)
-            what = f"measuring {name} on {device.key}" if name == "blocks" else "timing whole networks"
+
+        def measure(what: str, group: Group) -> None:
+            nonlocal bound
             with _phase(what, group, journal.visits) as advance:
+                asked = group.requests(common, journal.visits)
                 bound = ready.run(asked, _recording(journal, advance), visiting.pin) or bound
+
+        both = groups(blocks, nets, asdict(effort))
+        measure(f"measuring blocks on {device.key}", both["blocks"])
+        measure("timing whole networks", both["networks"])
+        if noisy := disagreeing(both["networks"], journal.visits):
+            measure("again, where processes disagree", both["networks"].once_more(noisy))
         visits = journal.visits
     times, speed = _times(visits, {entry["key"]: entry["rung"] for entry in [*blocks, *nets]}, device)
     environment = {
@@ -124,6 +132,20 @@ def _build(
         len(all_entries(space)) - len(rows),
     )
     return dataclasses.replace(table, fell_back=fallen_back(held_out or fit, device))
+
+
+def disagreeing(group: Group, visits: Visits) -> set[str]:
+    """Those of `group` whose time its processes leave uncertain by more than `NOISY`, where they are enough to tell."""
+    if group.processes < PROCESSES:
+        return set()
+    own = range(group.processes * group.visits_each)
+    made = {
+        entry["key"]: {turn: visit for turn, visit in visits[entry["key"]].items() if turn in own}
+        for entry in group.entries
+    }
+    rungs = {entry["key"]: entry["rung"] for entry in group.entries}
+    at = Conditions(dict.fromkeys(rungs.values(), 1.0), elasticities(made, rungs))
+    return {key for key, time in measurements(made, rungs, at).items() if time.error > NOISY}
 
 
 def _times(visits: Visits, rungs: dict[str, str], device: Device) -> tuple[dict[str, Measurement], dict[str, Any]]:

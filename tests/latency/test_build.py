@@ -19,6 +19,8 @@ from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
+from nas.latency.measuring.processes.sampling import Group
+from nas.latency.measuring.visits import Visit
 from nas.latency.show import show
 from nas.latency.tables import origin, reuse
 from nas.latency.tables.table import LatencyTable, entries, table_path
@@ -241,3 +243,24 @@ def test_spaces_of_few_networks_are_measured_too(tmp_path: Path, monkeypatch: py
     assert LatencyTable.load(table_path(tmp_path, one, Device()), one, Device()) == table
     monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
     assert build_table(one, Device(), tmp_path, effort=SMALL) == table
+
+
+def test_networks_on_whose_time_processes_disagree_are_visited_once_more() -> None:
+    """By as many processes again, which are new; what they said themselves does not count in who they are."""
+    group = Group([{"key": key, "rung": "6m", "params": 1} for key in "abc"], rounds=15, visit_ms=3.0, minutes=2.0)
+    luck = {"a": [1.0] * 5, "b": [1.0, 1.3, 1.0, 1.3, 1.6], "c": [1.0, 1.0, 1.0, 1.0, 1.9]}
+    visits = {
+        key: {3 * process + i: Visit(ms, 1.0, 5, process, ms) for process, ms in enumerate(times) for i in range(3)}
+        for key, times in luck.items()
+    }
+    assert build.disagreeing(group, visits) == {"b"}
+    more = group.once_more({"b"})
+    asked = more.requests({"seed": 0, "references": {"6m": {}}}, visits)
+    assert [(one["process"], one["turns"]) for one in asked] == [
+        (process, {"b": [3 * process, 3 * process + 1, 3 * process + 2]}) for process in range(5, 10)
+    ]
+    assert sum(one["minutes"] for one in asked) == pytest.approx(2.0 / 3)
+    for one in asked:
+        visits["b"] |= {turn: Visit(1.0, 1.0, 5, one["process"], 1.0) for turn in one["turns"]["b"]}
+    assert build.disagreeing(group, visits) == {"b"} and not more.requests({"references": {}}, visits)
+    assert not build.disagreeing(Group(group.entries, rounds=2, visit_ms=3.0), visits)  # two say little of their error

@@ -14,8 +14,8 @@ import math
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.latency.measuring.timing import capacity
@@ -32,7 +32,7 @@ Request = dict[str, Any]
 @dataclass(frozen=True)
 class Group:
     """Workloads that are measured alike: `rounds` visits to each, of about `visit_ms`, in `minutes` where that leaves
-    each process two of them.
+    each process two of them. `first`: the number of its first process.
 
     An entry says, as plain data, how a process loads a workload; all have a `key`, their reference's `rung`, `params`.
     """
@@ -41,6 +41,7 @@ class Group:
     rounds: int
     visit_ms: float
     minutes: float = math.inf
+    first: int = 0
 
     @property
     def processes(self) -> int:
@@ -51,13 +52,19 @@ class Group:
         """Visits by each process to each workload: all in all, at least `rounds`."""
         return -(-self.rounds // self.processes)
 
+    def once_more(self, keys: Collection[str]) -> Group:
+        """As many visits again to the workloads `keys`, by as many processes that are new."""
+        left = [entry for entry in self.entries if entry["key"] in keys]
+        minutes = self.minutes * len(left) / max(len(self.entries), 1)
+        return replace(self, entries=left, minutes=minutes, first=self.first + self.processes)
+
     def requests(self, common: Mapping[str, Any], made: Visits) -> list[Request]:
         """What is asked of each process: the visits that are not `made`. Each is given what fits into memory together.
 
         `common`: what all are told.
         """
         asked = []
-        for process in range(self.processes):
+        for process in range(self.first, self.first + self.processes):
             for part in _parts(self.entries):
                 own = range(process * self.visits_each, (process + 1) * self.visits_each)
                 turns = {e["key"]: [turn for turn in own if turn not in made.get(e["key"], {})] for e in part}
