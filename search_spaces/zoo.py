@@ -20,6 +20,7 @@ from search_spaces.families.base import Family, Figures
 from search_spaces.families.efficientnet import edge, v2
 from search_spaces.families.efficientnet import published as efficientnet
 from search_spaces.families.fbnetv3 import published as fbnetv3
+from search_spaces.families.hand_made import plain
 from search_spaces.families.mobilenetv2 import published as mobilenetv2
 from search_spaces.families.rexnet import published as rexnet
 from search_spaces.resolution import Resolution
@@ -40,6 +41,7 @@ FAMILIES: dict[str, Family] = {
     "rexnet": rexnet.FAMILY,
     "lcnet": lcnet.FAMILY,
     "mlperf_tiny": mlperf_tiny.FAMILY,
+    "plain": plain.FAMILY,
 }
 FAMILY_OF: dict[str, str] = {name: family for family, row in FAMILIES.items() for name in row.names}
 FIGURES: dict[str, Figures] = {name: figures for row in FAMILIES.values() for name, figures in row.figures.items()}

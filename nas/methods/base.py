@@ -106,10 +106,12 @@ class SupernetMethod(ABC):
 class CandidateMethod(ABC):
     """A method that proposes candidates; each is trained by itself, and its score told.
 
-    What else it can do (finalists, fronts) its `Proposal` declares.
+    What else it can do (finalists, fronts) its `Proposal` declares. `begins_with_given`: whether candidates that are
+    known to be good come before its own.
     """
 
     kind: ClassVar[Kind] = "candidates"
+    begins_with_given: ClassVar[bool] = True
 
     @abstractmethod
     def start(self, feasible: Feasible, seed: int) -> Proposal:

@@ -42,13 +42,21 @@ class Proposal(ABC):
         self._known: set[bytes] = set()  # genotypes
         self._candidates: set[str] = set()  # what they describe
         self._all = feasible.enumerate()
+        self.first: Population = self.told
+
+    def begin_with(self, population: Population) -> None:
+        """`population` (n, genes), within the budgets, is asked before anything else, in its order."""
+        self.first = np.ascontiguousarray(population, dtype=np.int64).reshape(-1, self.told.shape[1])
 
     def ask(self, count: int) -> Population:
         """Up to `count` new genotypes: (n, genes)."""
         if count < 1:
             raise ValueError(f"count of candidates to ask must be >= 1, got {count}")
         rng = numpy_generator(self.seed, "ask", len(self._known))
-        chosen = self._new(self._propose(count, rng), count)
+        chosen = self._new(self.first, count)
+        if len(chosen) < count:
+            more = self._new(self._propose(count, rng), count - len(chosen), chosen)
+            chosen = np.concatenate([chosen, more])
         if len(chosen) < count:
             chosen = np.concatenate([chosen, self._fill(count - len(chosen), chosen, rng)])
         self._remember(chosen)

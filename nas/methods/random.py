@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class RandomSearch(CandidateMethod):
-    """Genotypes drawn uniformly; with budgets, draws over budget are repaired (`Feasible.repair`)."""
+    """Genotypes drawn uniformly; with budgets, draws over budget are repaired (`Feasible.repair`).
+
+    Nothing comes before them: others are compared with what chance finds.
+    """
+
+    begins_with_given: ClassVar[bool] = False
 
     def start(self, feasible: Feasible, seed: int) -> Proposal:
         return _Random(feasible, seed)

@@ -18,6 +18,7 @@ from nas.report import charts
 from nas.report.budgets import budgets, candidates
 from nas.report.charts import count, number
 from nas.report.decided import decided
+from nas.report.references import ahead, references
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
@@ -44,8 +45,10 @@ def report_html(run: str | Path) -> str:
     theta = read_theta(path) if (path / "theta.json").exists() else None
     sections = [
         _head(result, environment),
+        ahead(result),
         budgets(result),
         _latency(result),
+        references(result),
         _network(path, table, result, theta),
         decided(result, theta),
         candidates(path, result.get("scorer")),
@@ -118,6 +121,8 @@ def _latency(result: dict[str, Any]) -> str:
 def _network(path: Path, table: LatencyTable | None, result: dict[str, Any], theta: dict[str, Any] | None) -> str:
     """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
     arch = Arch.load(path / "arch.json")
+    if result["handed_over"]:  # a network that no position chose, and whose rows the table may lack
+        table, theta = None, None
     positions = _chosen(path, theta["positions"], result["genotype"] or []) if theta else {}
     steps = [step for stage in arch.walk_stages() for step in stage]
     places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]

@@ -28,6 +28,9 @@ RESULT: Schema = {
     "budget_met": bool | None,
     "genotype": list[int] | None,
     "reachable_latency_ms": tuple[float, float] | None,
+    **dict.fromkeys(("best_reference", "handed_over"), str | None),
+    "references": list[dict] | None,
+    "found": dict | None,
 }
 ENVIRONMENT: Schema = {
     **dict.fromkeys(("time", "command", "python", "git_commit", "platform", "cpu", "gpu"), str | None),

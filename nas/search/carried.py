@@ -32,6 +32,7 @@ from nas.runs.run import Run, held
 from nas.search.deriving import of_finished
 from nas.search.found import Found
 from nas.search.pricing import Prices, price
+from nas.search.references.pricing import of_finished as references_of
 from nas.search.result import SearchOutcome
 from nas.search.run import write_model
 from nas.search.setup import SearchSetup
@@ -56,7 +57,8 @@ class CarriedRun:
         """The search in `folder` by its stored settings. Raises `ValueError` where it is none, or is not finished."""
         if Run.read_command(folder) not in (None, "search") or not config.get("method"):
             raise ValueError(f"{folder} is not the run of a search; kits of found networks are made of those")
-        read_result(folder)
+        if handed := read_result(folder)["handed_over"]:
+            raise ValueError(f"{folder} hands over the reference {handed}; kits are for networks that a search found")
         return cls(folder, SearchSetup.from_config(config))
 
     @cached_property
@@ -162,10 +164,13 @@ def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[
     is_trained = arch.id == before.get("arch") and before["top1_percent"] is not None
     figures = {name: before.get(name) for name in TRAINED} if is_trained else {}
     archs = tuple(write_archs(run.folder, space, derived.genotypes))
+    references = references_of(run.folder, before)
     data = setup.problem.data
     if is_trained and arch.resolution != data.resolution:
         data = setup.problem.source.at(arch.resolution)
-    return SearchOutcome(setup, run.folder, prices, found, arch, space.recipe(genotype), archs, data, None, figures)
+    return SearchOutcome(
+        setup, run.folder, prices, found, arch, space.recipe(genotype), archs, data, None, figures, references
+    )
 
 
 def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:

@@ -9,6 +9,7 @@ from nas.runs.run import Run
 from nas.search.deriving import from_ranking
 from nas.search.found import Found
 from nas.search.pricing import Prices
+from nas.search.references.starting import starting_points
 from nas.search.scoring import scoring_of
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.budgets import Feasible
@@ -18,7 +19,8 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     """Train candidates, or those that are left, and derive networks within the budget from their ranking."""
     feasible = Feasible(setup.problem.space, prices.limits)
     scoring = scoring_of(run, setup, prices)
-    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, setup.candidates, setup.seed)
+    first = starting_points(setup, prices, feasible) if method.begins_with_given else None
+    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, setup.candidates, setup.seed, first)
     found = search_candidates(run, search)
     deriving = from_ranking(setup, prices, found.genotypes[feasible.mask(found.genotypes)])
     derived = derived_once(run.path, setup.problem.space, deriving.depends, deriving.now)

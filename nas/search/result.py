@@ -18,6 +18,10 @@ from nas.networks.network import FlatNetwork, Network
 from nas.report.decided import sentence
 from nas.search.found import Found
 from nas.search.pricing import Prices
+from nas.search.references.against import Against
+from nas.search.references.comparing import compared, show_references
+from nas.search.references.handing_over import handed_record
+from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
 from nas.terminal.progress import format_seconds, log, table
@@ -30,7 +34,8 @@ from search_spaces.wrappers.joint import JointSpace
 @dataclass(frozen=True)
 class SearchOutcome:
     """What a search left in `run_dir`: the first derived network as `arch`, its `recipe`, and where it was trained the
-    `network` with its test `figures` on `data`; the files of all derived ones are `archs`."""
+    `network` with its test `figures` on `data`; the files of all derived ones are `archs`.
+    `references`: what it is held against; `handed`: the one of them that takes its place, `network` then being its."""
 
     setup: SearchSetup
     run_dir: Path
@@ -42,16 +47,28 @@ class SearchOutcome:
     data: ImageData
     network: Network | FlatNetwork | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+    handed: Reference | None = None
 
     @property
     def missed(self) -> list[str]:
         """A phrase for each budget that the network exceeds."""
-        return self.prices.budgets.shortfalls(self.found.derived.first)
+        return [] if self.handed else self.prices.budgets.shortfalls(self.found.derived.first)
 
     @functools.cached_property
     def result(self) -> dict[str, Any]:
         """The content of `result.json`."""
-        return record(self)
+        found = record(self)
+        return handed_record(found, self.handed, self.prices.budgets) if self.handed else found
+
+    @property
+    def against(self) -> Against:
+        """The found network as its references are held against it."""
+        first, budget = self.found.derived.first, self.prices.budget
+        ms = first.estimated_ms if first.measured_ms is None else first.measured_ms
+        ceiling = None if budget is None else budget.ceiling_ms
+        made = (self.setup, self.arch, self.recipe, self.data, self.figures)
+        return Against(*made, ms, ceiling, self.found.seconds)
 
     def finished(self) -> FinishedSearch:
         """The search that networks can be derived from, with the very objects that it used."""
@@ -119,6 +136,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         **({"decided": None} if found.ending is None else found.ending.figures(first.genotype)),
         "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
+        **compared(outcome.against, outcome.references),
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
     }
 
@@ -128,6 +146,7 @@ def show(outcome: SearchOutcome) -> None:
     path, found, missed = outcome.run_dir, outcome.result, outcome.missed
     if missed:
         say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
+    show_references(found)
     _show_choices(outcome.setup.problem.space, outcome.found.derived.first.genotype)
     table(f"result of {path}", ("", ""), receipt(found, missed))
     log(f"files: {', '.join(map(str, outcome.archs))}" + (f", {path}/model" if found["top1_percent"] else ""))

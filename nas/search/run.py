@@ -17,6 +17,9 @@ from nas.runs import resuming
 from nas.runs.run import Run
 from nas.search.one_by_one import search_one_by_one
 from nas.search.pricing import intention, price
+from nas.search.references.handing_over import write_handed
+from nas.search.references.pricing import price_references
+from nas.search.references.training_alike import trained, trained_alike
 from nas.search.result import SearchOutcome, show
 from nas.search.setup import SearchSetup
 from nas.search.supernet import search_supernet
@@ -35,6 +38,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
         prices = price(run.path, setup)
         log(intention(setup, prices))
+        references = price_references(run.path, setup, prices)
         if is_supernet(setup.method):
             found = search_supernet(run, setup, setup.method, prices)
         else:
@@ -44,14 +48,27 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
         archs = tuple(write_archs(run.path, space, found.derived.genotypes))
         run.write_json("recipe.json", recipe.to_dict())
         outcome = SearchOutcome(setup, run.path, prices, found, arch, recipe, archs, setup.problem.data)
+        outcome = dataclasses.replace(outcome, references=references)
         if setup.training.enabled:
             outcome = _with_network(run, outcome)
+            outcome = _beside_references(run, outcome)
         run.write_json("result.json", outcome.result)
         if outcome.network is not None:
             write_model(outcome)
         write_report(run.path)
         show(outcome)
     return outcome
+
+
+def _beside_references(run: Run, outcome: SearchOutcome) -> SearchOutcome:
+    """Train the references where that is asked for; the best one is handed over where it is ahead and that is asked."""
+    references = trained_alike(run, outcome.against, outcome.references)
+    outcome = dataclasses.replace(outcome, references=references)
+    leading = outcome.against.ahead(references)
+    if outcome.setup.best_of != "all" or not leading:
+        return outcome
+    write_handed(run, outcome.arch, leading[0])
+    return dataclasses.replace(outcome, handed=leading[0], network=trained(run, outcome.against, leading[0])[0])
 
 
 def _with_network(run: Run, outcome: SearchOutcome) -> SearchOutcome:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from nas.derive.settings import BUDGET_TYPES, Mode
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
+BestOf = Literal["found", "all"]  # of these the network that is handed over
 Scorer = Literal["training", "elastic"]  # see nas.methods.candidates.scorers
 TYPES: dict[str, Any] = {
     "seed": int,
@@ -15,6 +16,10 @@ TYPES: dict[str, Any] = {
     "derive.mode": Mode | None,
     "derive.count": (int, 1),
     "derive.use": (float, 0, 1),
+    "derive.best_of": BestOf,
+    "references.names": list[str] | None,
+    "references.train": bool | Literal["auto"],
+    "references.start": bool,
     "train.enabled": bool,
     "train.inherit": bool,
     "train.epochs": (int | None, 0),

@@ -25,7 +25,8 @@ from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
-from nas.search.settings import Latency
+from nas.search.references.request import ReferenceRequest
+from nas.search.settings import BestOf, Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from search_spaces.memory.counted import Counted
@@ -82,6 +83,8 @@ class SearchSetup:
     seed: int
     paths: Paths
     stored: Mapping[str, Any]
+    references: ReferenceRequest = dataclasses.field(default_factory=ReferenceRequest)
+    best_of: BestOf = "found"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SearchSetup:
@@ -111,12 +114,15 @@ class SearchSetup:
             seed=config["seed"],
             paths=Paths(config["run_dir"], config["resume"], config["tables"]),
             stored=cards.without_objects(config),
+            references=ReferenceRequest.from_config(config.get("references"), problem.data),
+            best_of=asked.get("best_of", "found"),
         )
 
     def __post_init__(self) -> None:
         check_budget(self.budget.latency_ms)
         most_probable.check(self.derivation.mode, self.derivation.count, self.derivation.use)
         _ = self.is_timed
+        self._check_references()
         if not self.final_epochs and not (self.is_elastic and self.training.inherit):
             raise ValueError(
                 "train.epochs=0 keeps the weights of an elastic supernet (search.scorer=elastic, train.inherit=true); "
@@ -186,6 +192,15 @@ class SearchSetup:
         if self.training.epochs is not None:
             return self.training.epochs
         return 0 if self.is_elastic and self.training.inherit else self.recipe.epochs
+
+    def _check_references(self) -> None:
+        """What references are compared by has to be there."""
+        if self.references.train and not self.training.enabled:
+            raise ValueError(
+                "references.train=true trains them as the found network, and train.enabled=false trains none"
+            )
+        if self.best_of == "all" and not (self.references.train and self.references.families):
+            raise ValueError("derive.best_of=all compares trained networks: add references.train=true, and name some")
 
     def _check_elastic(self) -> None:
         """An elastic supernet holds slices of one network, trained by one recipe."""

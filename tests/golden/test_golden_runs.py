@@ -54,6 +54,7 @@ NORM_TOLERANCE = 0.05  # relative; see the docstring above
 
 SMALL = ["space.width=0.25", "space.head_channels=32", "space.resolution=8"]
 SHORT = ["recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=128", "accelerator=cpu", "seed=3"]
+SHORT += ["references.names=[]"]  # candidates would begin with them
 FBNET = ["space=fbnet", *SMALL, "space.candidates=[k3_e1,k3_e3,skip]", *SHORT]
 UNDECIDED = ["method.decided_at=null", "method.entropy_weight=0", "method.theta_passes=1"]  # all epochs, plain losses
 SUPERNET = ["method.epochs=2", "method.warmup_epochs=1", "method.batch_size=128", *UNDECIDED]

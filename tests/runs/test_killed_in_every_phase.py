@@ -130,7 +130,7 @@ def little(space: SearchSpace, device: Device, folder: str, **_: Any) -> Latency
     return build_table(space, device, folder, effort=LITTLE_EFFORT)
 
 
-def measured(archs: list[Arch], device: object, calm: object, seed: int = 0) -> list[NetworkTime]:
+def measured(archs: list[Arch], device: object, calm: object, seed: int = 0, *care: object) -> list[NetworkTime]:
     return [NetworkTime(arch.macs / 1e9, arch.macs / 1e9, 0.0) for arch in archs]
 
 

@@ -15,6 +15,7 @@ from nas.terminal.progress import log
 if TYPE_CHECKING:
     from nas.latency.effort import Effort, Visiting
     from nas.latency.measuring.network_time import NetworkTime
+    from nas.latency.measuring.samples import Conditions
     from nas.latency.tables.table import LatencyTable
     from search_spaces.arch import Arch
     from search_spaces.space import SearchSpace
@@ -98,12 +99,21 @@ class LocalDevice(TargetDevice):
     def measure(self, archs: Sequence[Arch], table: LatencyTable | None, seed: int = 0) -> list[NetworkTime]:
         """By processes of their own: one that has trained measures slower, and each has its own luck."""
         from nas.latency.measuring.networks import measure_networks
+
+        return measure_networks(archs, self.key, self._conditions(table), seed)
+
+    def measure_briefly(self, archs: Sequence[Arch], table: LatencyTable, seed: int = 0) -> list[NetworkTime]:
+        from nas.latency.measuring.networks import BRIEF, measure_networks
+
+        return measure_networks(archs, self.key, self._conditions(table), seed, BRIEF)
+
+    def _conditions(self, table: LatencyTable | None) -> Conditions | None:
+        """What times that are compared with those of `table` stand at. Raises `ValueError` where nothing is measured."""
         from nas.latency.measuring.samples import Conditions
 
         if reason := self.not_measured(table):
             raise ValueError(f"{reason}; nothing can be measured on it")
-        at = None if table is None else Conditions.of_table(table.environment)
-        return measure_networks(archs, self.key, at, seed)
+        return None if table is None else Conditions.of_table(table.environment)
 
     def files_not_timed(self) -> str | None:
         return self.not_measured(None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.latency.device import Device
@@ -19,24 +21,38 @@ from search_spaces.arch import Arch
 MORE = (8, 12)  # processes in all, where those before do not agree
 AGREED = 0.015  # standard error of a time, as a share of it, at which no further process is asked
 FILE = "file"  # the key of a file
-VISITS = 6  # of a process to a network
-VISIT_MS = 15.0
+
+
+@dataclass(frozen=True)
+class Care:
+    """How carefully a network is measured: by so many `processes` in all, each step only where those before it do not
+    agree; `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of the
+    table was, whose reference is then at the calmest speed that is remembered."""
+
+    processes: tuple[int, ...] = (PROCESSES, *MORE)
+    visits: int = 6
+    visit_ms: float = 15.0
+    any_size: bool = False
+
+
+FULL = Care()
+BRIEF = Care((4,), 4, 8.0, any_size=True)  # of networks that are compared and not handed over
 
 
 def measure_networks(
-    archs: Sequence[Arch], device: Device, at: Conditions | None = None, seed: int = 0
+    archs: Sequence[Arch], device: Device, at: Conditions | None = None, seed: int = 0, care: Care = FULL
 ) -> list[NetworkTime]:
     """The time of one batch through each of `archs` on this machine, in their order.
 
-    Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`). `at`:
-    what the times are to stand at, the conditions of a table; by default the calmest speed that this machine is
-    remembered at. Raises `ValueError` for a device this machine cannot measure for, for block
+    Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`), or as `care`
+    says. `at`: what the times are to stand at, the conditions of a table; by default the calmest speed that this
+    machine is remembered at. Raises `ValueError` for a device this machine cannot measure for, for block
     kinds that only this process has, and for a reference that lacks a size; `RuntimeError` where a process failed.
     """
     distinct = {f"net:{arch.id}": arch for arch in archs}
     with bench(device) as ready:
         entries = [ready.network(key, arch) for key, arch in distinct.items()]
-        found = _measured(ready, entries, at, seed)
+        found = _measured(ready, entries, at, seed, care)
     return [found[f"net:{arch.id}"] for arch in archs]
 
 
@@ -57,9 +73,11 @@ def measure_file(
         return _measured(ready, [entry], None, 0)[FILE]
 
 
-def _measured(ready: Bench, entries: Sequence[Entry], at: Conditions | None, seed: int) -> dict[str, NetworkTime]:
+def _measured(
+    ready: Bench, entries: Sequence[Entry], at: Conditions | None, seed: int, care: Care = FULL
+) -> dict[str, NetworkTime]:
     rungs = {entry["key"]: entry["rung"] for entry in entries}
-    if at is not None:
+    if at is not None and not care.any_size:
         at.check(set(rungs.values()))
     common = ready.common(entries, seed)
 
@@ -67,18 +85,26 @@ def _measured(ready: Bench, entries: Sequence[Entry], at: Conditions | None, see
         left = [entry for entry in entries if entry["key"] in keys]
         asked = []
         for process in processes:
-            turns = dict.fromkeys(keys, range(process * VISITS, (process + 1) * VISITS))
-            asked.append(request(common, left, process, turns, VISIT_MS))
+            turns = dict.fromkeys(keys, range(process * care.visits, (process + 1) * care.visits))
+            asked.append(request(common, left, process, turns, care.visit_ms))
         ready.run(asked, record)
 
-    visits = sampled(set(rungs), ask)
+    visits = sampled(set(rungs), ask, care.processes)
     known = remember(ready.device, calm_speed(visits, rungs))
-    found = measurements(visits, rungs, at or Conditions(known))
+    if at is None:
+        at = Conditions(known)
+    elif care.any_size:
+        at = dataclasses.replace(at, calm_ms={**known, **at.calm_ms})
+    found = measurements(visits, rungs, at)
     return {key: one.of_network() for key, one in found.items()}
 
 
-def sampled(keys: set[str], ask: Callable[[Sequence[int], set[str], Record], None]) -> Visits:
-    """The visits of `PROCESSES` processes to each of `keys`, and of more, in the steps `MORE`, until they agree.
+def sampled(
+    keys: set[str],
+    ask: Callable[[Sequence[int], set[str], Record], None],
+    steps: Sequence[int] = FULL.processes,
+) -> Visits:
+    """The visits of `steps[0]` processes to each of `keys`, and of more, in further `steps`, until they agree.
 
     `ask(processes, keys, record)` lets processes visit them.
     """
@@ -88,7 +114,7 @@ def sampled(keys: set[str], ask: Callable[[Sequence[int], set[str], Record], Non
         visits.setdefault(key, {})[turn] = visit
 
     left = keys
-    for first, end in itertools.pairwise((0, PROCESSES, *MORE)):
+    for first, end in itertools.pairwise((0, *steps)):
         if left:
             ask(range(first, end), left, record)
         left = {key for key in keys if not agreed(list(visits[key].values()))}

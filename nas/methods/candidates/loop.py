@@ -93,7 +93,10 @@ class Found:
 
 @dataclass(frozen=True)
 class CandidateSearch:
-    """A search by `method` among the candidates within the budgets of `feasible`, each scored by `scorer`."""
+    """A search by `method` among the candidates within the budgets of `feasible`, each scored by `scorer`.
+
+    `first`: candidates (n, genes) that come before those that the method proposes; None: none.
+    """
 
     method: CandidateMethod
     feasible: Feasible
@@ -101,6 +104,14 @@ class CandidateSearch:
     executor: Executor
     settings: CandidateSettings
     seed: int
+    first: Population | None = None
+
+    def start(self) -> Proposal:
+        """A search in progress, nothing told."""
+        proposal = self.method.start(self.feasible, self.seed)
+        if self.first is not None:
+            proposal.begin_with(self.first)
+        return proposal
 
 
 def search_candidates(run: Run, search: CandidateSearch) -> Found:
@@ -109,13 +120,13 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
     A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: executor,
     number of workers and interruptions do not change what is found.
     """
-    method, feasible, settings, seed = search.method, search.feasible, search.settings, search.seed
+    feasible, settings = search.feasible, search.settings
     space = feasible.space
     assert isinstance(space, JointSpace)
     store = _store(run, search)
     stop = _noted(store, settings)
     store.recover(restarted=True)
-    proposal, rows = method.start(feasible, seed), CandidateLog(run, feasible)
+    proposal, rows = search.start(), CandidateLog(run, feasible)
     clock = Clock(run.checkpoints / "search.json")
     total = settings.trials + (settings.finalists if proposal.has_finalists else 0)
     _check_total(store, settings, total)
@@ -149,7 +160,7 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
             if settings.stop_correlation is not None and stop is None:
                 stop = _decide(store, number + 1, settings.stop_correlation)
                 if stop is not None and number > 0:  # what was told so far counts at the chosen epoch too
-                    proposal, number, rows = method.start(feasible, seed), 0, CandidateLog(run, feasible)
+                    proposal, number, rows = search.start(), 0, CandidateLog(run, feasible)
                     continue
             told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(len(candidates))]
             begin = len(proposal.told)
@@ -182,7 +193,7 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,
-        identity=study_identity(feasible, search.method, search.scorer, settings.stop_correlation),
+        identity=study_identity(feasible, search.method, search.scorer, settings.stop_correlation, search.first),
     )
     keep_id(run, own)  # only now: a run that is refused leaves no directory
     return store

@@ -11,14 +11,22 @@ import numpy as np
 from nas.methods.candidates.scorers.base import Scorer
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.budgets import Feasible
+from search_spaces.space import Population
 from search_spaces.wrappers.joint import JointSpace
 
 
-def study_identity(feasible: Feasible, method: object, scorer: Scorer, stop_correlation: float | None) -> Identity:
+def study_identity(
+    feasible: Feasible,
+    method: object,
+    scorer: Scorer,
+    stop_correlation: float | None,
+    first: Population | None = None,
+) -> Identity:
     """The identity of the study in which `method` looks for candidates within the budgets of `feasible`.
 
     A score depends on the space and on what `scorer` says, such as data, recipe and code; which candidates were
-    proposed, on the method and the budgets besides. How many are scored, in what rounds and where may change.
+    proposed, on the method, the budgets and the candidates that come `first` besides (which it names where there are
+    any). How many are scored, in what rounds and where may change.
     """
     space = feasible.space
     assert isinstance(space, JointSpace)
@@ -30,6 +38,7 @@ def study_identity(feasible: Feasible, method: object, scorer: Scorer, stop_corr
         "method": described(method),
         "budget": {limit.name: limit.limit for limit in feasible.limits},
         "costs": {limit.name: _cost_digest(limit.cost.tables, limit.cost.fixed) for limit in feasible.limits},
+        **({} if first is None or not len(first) else {"first": digest(first.tolist())}),
     }
 
 

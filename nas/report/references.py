@@ -1,0 +1,89 @@
+"""The found network against hand-made ones of the same budget: parts of a page."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from nas.report import charts
+from nas.report.charts import number
+from nas.runs.stored import Count, Milliseconds, Percent, Schema, record
+
+NOTHING = "–"
+ROW: Schema = {
+    "name": str,
+    "multiplier": float | None,
+    "macs": Count,
+    **dict.fromkeys(("estimated_latency_ms", "difference_points"), float | None),
+    "measured_latency_ms": Milliseconds | None,
+    "top1_percent": Percent | None,
+    "ahead": bool,
+}
+
+
+def ahead(result: dict[str, Any]) -> str:
+    """The headline where a reference is ahead of the network that was handed over; empty where none is."""
+    leading = [row for row in _rows(result) if row["ahead"]]
+    if not leading or result["handed_over"]:
+        return ""
+    best = max(leading, key=lambda row: row["top1_percent"])
+    points = number(abs(best["difference_points"]))
+    return (
+        f"<h2><span class='verdict poor'>A reference is ahead: {escape(title(best))}</span></h2><p>It has "
+        f"{best['top1_percent']:.2f}%, {points} points more than the found network, at no more latency than was asked. "
+        "<code>derive.best_of=all</code> hands it over.</p>"
+    )
+
+
+def references(result: dict[str, Any]) -> str:
+    """Every reference with its latency, accuracy and what the found network has more. Empty where there are none."""
+    rows = _rows(result)
+    if not rows:
+        return ""
+    found = result["found"] or result
+    own = {name: found.get(name) for name in ("estimated_latency_ms", "measured_latency_ms", "top1_percent", "macs")}
+    lines = [_line("found", {**own, "difference_points": None})]
+    lines += [_line(escape(title(row)), row) for row in rows]
+    trained = any(row["top1_percent"] is not None for row in rows)
+    note = "Each is the widest of its family within the budgets"
+    note += (
+        ", trained as the found network was." if trained else "; they were not trained (<code>references.train</code>)."
+    )
+    if result["handed_over"]:
+        note += f" {escape(result['handed_over'])} was handed over in the found network's place."
+    points = [(ms, row["top1_percent"]) for row in rows if (ms := _latency(row)) and row["top1_percent"] is not None]
+    groups = [("references", points)]
+    if (ms := _latency(own)) and own["top1_percent"] is not None:
+        groups.append(("found", [(ms, own["top1_percent"])]))
+    chart = charts.front_chart("test accuracy over latency", groups, "latency, ms", "top-1, %") if points else ""
+    head = "".join(f"<th class='n'>{name}</th>" for name in ("ms", "multiply-adds", "top-1 %", "found is ahead by"))
+    return (
+        f"<h2>Against hand-made networks</h2><p>{note}</p>{chart}"
+        f"<div class='panel'><table><tr><th>network</th>{head}</tr>{''.join(lines)}</table></div>"
+    )
+
+
+def title(row: dict[str, Any]) -> str:
+    """The name of a reference with its multiplier."""
+    return row["name"] if row["multiplier"] is None else f"{row['name']} x{row['multiplier']:g}"
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record(row, ROW, "a reference in result.json") for row in result["references"] or []]
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    ms, measured = _latency(row), row["measured_latency_ms"] is not None
+    how = "" if ms is None or measured else " (estimated)"
+    cells = [
+        NOTHING if ms is None else f"{number(ms)}{how}",
+        NOTHING if row["macs"] is None else charts.count(row["macs"]),
+        NOTHING if row["top1_percent"] is None else f"{row['top1_percent']:.2f}",
+        "" if row["difference_points"] is None else f"{row['difference_points']:+.2f} points",
+    ]
+    return f"<tr><td>{name}</td>{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _latency(row: dict[str, Any]) -> float | None:
+    measured: float | None = row["measured_latency_ms"]
+    return row["estimated_latency_ms"] if measured is None else measured

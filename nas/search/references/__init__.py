@@ -1,0 +1,1 @@
+"""Hand-made networks beside a search: chosen at the same budget, priced, measured, trained alike, compared."""

@@ -1,0 +1,85 @@
+"""Which references are asked for; wrong ones are refused in one line before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.data.digits import digits
+from nas.search.__main__ import main as search
+from nas.search.references.request import FAMILIES, PLAIN, ReferenceRequest, family_of
+from nas.terminal.error_lines import USER_ERROR
+from search_spaces import zoo
+from search_spaces.families.hand_made.plain import plain
+from search_spaces.families.hand_made.scaling import fitted
+
+DATA = digits(16)
+SETTINGS: dict[str, Any] = {"names": [*FAMILIES, *PLAIN], "train": "auto", "start": True}
+
+
+def test_the_default_ones_are_families_that_fit_the_images() -> None:
+    request = ReferenceRequest.from_config(SETTINGS, DATA)
+    assert [family.name for family in request.families] == SETTINGS["names"] and request.train is None
+    for family in request.families:
+        assert len(family.ladder) > 30
+        assert all(arch.input_shape == DATA.input_shape and arch.num_classes == 10 for _, arch in family.ladder)
+    assert family_of("plain", DATA).arch == fitted(zoo.published("plain_conv4"), 16, 10, 1)
+    assert ReferenceRequest.from_config({**SETTINGS, "names": None, "train": True}, DATA) == ReferenceRequest((), True)
+    assert ReferenceRequest.from_config(None, DATA).families == ()
+
+
+def test_files_and_published_names_can_be_added(tmp_path: Path) -> None:
+    mine = plain("plain_conv4", 0.3, 16, 10, 1)
+    (tmp_path / "mine.json").write_text(mine.to_json())
+    family = family_of(str(tmp_path / "mine.json"), DATA)
+    assert family.name == "mine" and family.ladder == ((None, mine),)
+    assert family_of("mnasnet_100", DATA).is_scaled
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        (plain("plain_conv4", 0.3, 16, 5, 1), "other.json has 5 classes, digits needs 10"),
+        (plain("plain_conv4", 0.3, 16, 10, 3), "other.json has 3 input channels, digits needs 1"),
+        (plain("plain_conv4", 0.3, 32, 10, 1), "other.json has 32 pixels, digits needs 16"),
+        (None, "no arch file or model folder at"),
+        ("nothing", "families are mobilenetv2, "),
+    ],
+)
+def test_what_is_no_reference_is_refused_at_once(
+    arch: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = arch if isinstance(arch, str) else "other.json"
+    if not isinstance(arch, str | None):
+        Path(name).write_text(arch.to_json())
+    with pytest.raises(SystemExit) as stop:
+        search(["space=fbnet", f"references.names=[{name}]", "run_dir=r"])
+    said = capsys.readouterr()
+    assert stop.value.code == USER_ERROR and said.err.count("\n") == 1 and message in said.err
+    assert not Path("r").exists() and not Path("latency_tables").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["references.names=[plain,plain]"], "references.names lists 'plain' twice"),
+        (["references.train=true", "train.enabled=false"], "references.train=true trains them as the found network"),
+        (["derive.best_of=all"], "derive.best_of=all compares trained networks: add references.train=true"),
+        (["references.train=maybe"], "references.train"),
+        (["derive.best_of=some"], "derive.best_of"),
+    ],
+)
+def test_settings_that_contradict_are_refused(
+    settings: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        search(["space=fbnet", *settings, "run_dir=r"])
+    assert stop.value.code == USER_ERROR and message in capsys.readouterr().err

@@ -1,0 +1,188 @@
+"""Searches with references: what they leave, that they go on, and that a better reference is never hidden."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.latency.build import build_table
+from nas.latency.device import Device
+from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.tables.table import LatencyTable
+from nas.methods.candidates.executors.local import LocalExecutor
+from nas.networks.creation import create_model
+from nas.report.run_page import report_html
+from nas.search.__main__ import main as search
+from nas.search.references.known_times import place
+from search_spaces.arch import Arch
+from search_spaces.families.hand_made.plain import plain
+from search_spaces.space import SearchSpace
+from tests.latency.test_build import SMALL as LITTLE_EFFORT
+from tests.methods.candidates.pretended import Scored
+
+SPACE = ["space=fbnet", "space.width=0.25", "space.head_channels=32", "space.resolution=8"]
+SHORT = ["space.candidates=[k3_e1,k3_e3,k3_e6,skip]", "recipe.epochs=1", "recipe.warmup_epochs=0", "accelerator=cpu"]
+CANDIDATES = ["method=regularized_evolution", "search.trials=4", "search.batch=4", "search.epochs=1"]
+SETTINGS = [
+    *SPACE,
+    *SHORT,
+    *CANDIDATES,
+    "budget.tolerance=0.2",
+    "budget.fraction=0.8",
+    "references.names=[plain,rexnet]",
+]
+MEASURED: list[str] = []
+
+
+def measured(archs: list[Arch], device: object, calm: object, seed: int = 0, *care: object) -> list[NetworkTime]:
+    MEASURED.extend(arch.id for arch in archs)
+    return [NetworkTime(arch.macs / 1e6, arch.macs / 1e6, 0.0) for arch in archs]
+
+
+def little(space: SearchSpace, device: Device, folder: str, **_: Any) -> LatencyTable:
+    found = build_table(space, device, folder, effort=LITTLE_EFFORT)
+    rows = [(row.layer.cost(row.shape).macs / 1e6, row) for row in found.rows_]  # the same on every machine
+    made_up = tuple(dataclasses.replace(row, ms=ms, calibrated_ms=ms) for ms, row in rows)
+    return dataclasses.replace(found, rows_=made_up, offset_ms=0.0, proof=None, networks=())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which everything takes as many milliseconds as it has millions of multiply-adds."""
+    found = tmp_path_factory.mktemp("references")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(found)
+        patch.setattr("nas.latency.build.build_table", little)
+        patch.setattr("nas.latency.measuring.networks.measure_networks", measured)
+        patch.setattr(LocalExecutor, "open", lambda self, work: Scored().open(work))
+        yield found
+
+
+def result(run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(run, "result.json").read_text())
+    return found
+
+
+def test_found_against_references(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search([*SETTINGS, "references.train=true", "run_dir=r"])
+    found, said = result("r"), " ".join(capsys.readouterr().out.split())
+    rows = {row["name"]: row for row in found["references"]}
+    assert list(rows) == ["plain", "rexnet"] and found["top1_percent"] is not None
+    ceiling = 1.2 * found["asked_latency_ms"]
+    for row in rows.values():
+        assert row["measured_latency_ms"] == pytest.approx(row["macs"] / 1e6) and row["measured_latency_ms"] <= ceiling
+        assert row["difference_points"] == found["top1_percent"] - row["top1_percent"]
+        assert row["ahead"] == (row["top1_percent"] > found["top1_percent"])
+    assert "training 2 references as the found network was: about" in said
+    assert "references at this budget" in said and "plain x" in said
+    page = report_html("r")
+    assert "Against hand-made networks" in page and "plain x" in page
+    leading = [row for row in rows.values() if row["ahead"]]
+    assert (found["best_reference"] is not None) == bool(leading) == ("A REFERENCE IS AHEAD" in said)
+    assert ("A reference is ahead" in page) == bool(leading)
+
+
+def test_a_continued_run_compares_with_the_same_ones(folder: Path) -> None:
+    before, files = result("r"), Path("r/references.json").read_bytes()
+    MEASURED.clear()
+    search(["resume=r"])
+    assert not MEASURED and Path("r/references.json").read_bytes() == files
+    assert result("r")["references"] == before["references"]
+    (times,) = Path("latency_tables").glob("*.references")
+    kept = times.read_bytes()
+    Path("r/result.json").unlink()
+    for checkpoint in Path("r/checkpoints").glob("reference-*.pt"):
+        checkpoint.unlink()  # as if it had been interrupted before their training
+    Path("r/references.json").unlink()
+    search(["resume=r"])
+    assert not MEASURED and times.read_bytes() == kept  # what was measured is kept beside the table
+    assert result("r")["references"] == before["references"]
+
+
+def test_times_of_another_machine_are_not_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (times,) = Path("latency_tables").glob("*.references")
+    stored = json.loads(times.read_text())
+    for damage, words in (
+        ({**stored, "times": {}}, "does not match its digest"),
+        ({**stored, "identity": {}}, "does not match its digest"),
+        ([], "must be an object"),
+    ):
+        times.write_text(json.dumps(damage))
+        MEASURED.clear()
+        search([*SETTINGS, "references.names=[plain]", "train.enabled=false", f"run_dir=d{len(str(damage))}"])
+        assert MEASURED and words in " ".join(capsys.readouterr().out.split())
+    table = next(iter(Path("latency_tables").glob("*.json")))
+    assert place(table) == times
+
+
+def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain network is given the accuracy of one that is better than anything."""
+    from nas.train import training
+
+    real = training.train
+
+    def better(network: Any, *args: Any, **named: Any) -> dict[str, float]:
+        figures = real(network, *args, **named)
+        is_plain = len(network.arch.layers) == 6
+        return {**figures, "top1_percent": 99.0 if is_plain else min(figures["top1_percent"], 50.0)}
+
+    monkeypatch.setattr(training, "train", better)
+    search([*SETTINGS, "references.train=true", "derive.best_of=all", "run_dir=best"])
+    found = result("best")
+    plain_row = found["references"][0]
+    assert found["handed_over"] == f"plain x{plain_row['multiplier']:g}" == found["best_reference"]
+    assert found["arch"] == plain_row["arch"] == Arch.load("best/arch.json").id and found["top1_percent"] == 99.0
+    assert found["found"]["arch"] == Arch.load("best/found.json").id != found["arch"]
+    assert found["budget_met"] is True and found["genotype"] is None and found["macs"] == plain_row["macs"]
+    assert create_model("best/model").arch.id == found["arch"]
+    page = report_html("best")
+    assert "was handed over in the found network" in page and "A reference is ahead" not in page
+    search(["resume=best"])
+    again = result("best")
+    assert {k: v for k, v in again.items() if not k.endswith("seconds")} == {
+        k: v for k, v in found.items() if not k.endswith("seconds")
+    }
+    search([*SETTINGS, "references.train=true", "run_dir=kept"])
+    kept = result("kept")
+    assert kept["best_reference"] == found["handed_over"] and kept.get("handed_over") is None
+    assert kept["arch"] == found["found"]["arch"]
+
+
+def test_without_a_latency_the_other_budgets_decide(folder: Path) -> None:
+    Path("mine.json").write_text(plain("plain_conv4", 0.1, 8, 10, 1).to_json())
+    names = "references.names=[plain,mnasnet_100,mine.json]"
+    search([*SETTINGS, names, "budget.macs=300000", "latency=off", "train.enabled=false", "run_dir=macs"])
+    rows = result("macs")["references"]
+    assert [row["name"] for row in rows][-1] == "mine" and rows[-1]["multiplier"] is None
+    assert all(row["macs"] <= 300_000 and row["measured_latency_ms"] is None for row in rows)
+    assert rows[0]["name"] == "plain" and rows[0]["macs"] > 250_000  # the widest within it
+    search([*SETTINGS, "references.names=[]", "train.enabled=false", "run_dir=none"])
+    assert result("none")["references"] == [] and result("none")["best_reference"] is None
+
+
+def test_by_a_table_alone_what_it_does_not_price_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (table,) = Path("latency_tables").glob("*.json")
+    device = ["device=table", f"device.file={table}"]
+    search([*SETTINGS, *device, "train.enabled=false", "run_dir=table"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "reference rexnet is left out: the table has not its rows, and it is not measured" in said
+    assert result("table")["references"] == []
+
+
+def test_candidates_begin_with_the_points_most_like_references(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = "references.names=[fbnet_c,mobilenetv2]"
+    search([*SETTINGS, names, "train.enabled=false", "run_dir=starts"])
+    assert "the search begins with 2 candidates" in " ".join(capsys.readouterr().out.split())
+    search([*SETTINGS, names, "references.start=false", "train.enabled=false", "run_dir=alone"])
+    search([*SETTINGS, names, "method=random", "train.enabled=false", "run_dir=random"])
+    assert "the search begins with" not in capsys.readouterr().out
+    starts, alone = (json.loads(Path(run, "trials.json").read_text()) for run in ("starts", "alone"))
+    assert len(starts) == len(alone) == 4
+    assert [t["candidate"] for t in starts[:2]] != [t["candidate"] for t in alone[:2]]
