@@ -200,6 +200,7 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
     if found["trials"] is not None:
         words = "candidates scored" if found.get("scorer") == "elastic" else "candidates trained"
         rows.append((words, f"{found['trials']}"))
+    if found["validation_top1_percent"] is not None:
         rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
     if found["top1_percent"] is not None:
         rows.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))

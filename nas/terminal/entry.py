@@ -60,6 +60,7 @@ Command = Callable[[DictConfig], int | None]
 OWN = ("nas", "predictors", "search_spaces")  # packages whose cards cost nothing to build, but for
 LOADED = ("data", "space")  # which read files or count networks
 NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
+SWITCHED = ("references.train",)  # auto, or true or false
 
 
 def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
@@ -229,7 +230,7 @@ def checked(
 def _check_value(cfg: DictConfig, key: str, default: Any) -> None:
     """What was given for `key` must be of the kind that `default` is."""
     value = OmegaConf.select(cfg, key)
-    if default is None or (key in NULLABLE and value is None):
+    if default is None or (key in NULLABLE and value is None) or (key in SWITCHED and isinstance(value, bool)):
         return
     if OmegaConf.is_dict(default):
         if not OmegaConf.is_dict(value):

@@ -16,6 +16,7 @@ from nas.search.references.request import Family
 from search_spaces.arch import Arch
 
 ROUNDS = 5  # of measuring, at most
+NEAR = 1.1  # widths expected to exceed the ceiling by less than this are measured rather than believed to
 
 Times = Mapping[str, NetworkTime]
 """By arch's id."""
@@ -65,21 +66,27 @@ class Hunt:
     factor: float = 1.0
     fits: int = -1
     over: int = field(default=-1)
+    is_told: bool = False
 
     def __post_init__(self) -> None:
         self.over = len(self.widths)
 
-    def next(self) -> int | None:
-        """The width to be measured next; None where the largest that fits is known, or that none does."""
+    def next(self) -> list[int]:
+        """The widths to be measured next; none where the largest that fits is known, or that none does.
+
+        The widest that probably fits, and once something is known of the family the one above it, if it is near.
+        """
         left = range(self.fits + 1, self.over)
-        likely = [i for i in left if self.factor * self.guesses[i] <= self.ceiling_ms]
-        if likely:
-            return likely[-1]
-        return left[0] if left and self.fits < 0 else None
+        expected = {i: self.factor * self.guesses[i] for i in left}
+        likely = [i for i in left if expected[i] <= self.ceiling_ms]
+        above = [i for i in left if self.ceiling_ms < expected[i] <= NEAR * self.ceiling_ms][:1]
+        if self.is_told and (likely or self.fits >= 0):
+            return likely[-1:] + above
+        return likely[-1:] or list(left[:1])
 
     def tell(self, index: int, ms: float) -> None:
         """The width `index` takes `ms`."""
-        self.factor = ms / self.guesses[index]
+        self.factor, self.is_told = ms / self.guesses[index], True
         if ms <= self.ceiling_ms:
             self.fits = max(self.fits, index)
         else:
@@ -95,11 +102,11 @@ def hunted(
     """
     found: dict[str, NetworkTime] = {}
     for _ in range(ROUNDS):
-        wanted = {name: index for name, hunt in hunts.items() if (index := hunt.next()) is not None}
+        wanted = [(name, index) for name, hunt in hunts.items() for index in hunt.next()]
         if not wanted:
             break
-        found |= times_of([hunts[name].widths[index].arch for name, index in wanted.items()])
-        for name, index in wanted.items():
+        found |= times_of([hunts[name].widths[index].arch for name, index in wanted])
+        for name, index in wanted:
             hunts[name].tell(index, found[hunts[name].widths[index].arch.id].latency_ms)
     best = {name: hunt.widths[hunt.fits] for name, hunt in hunts.items() if hunt.fits >= 0}
     return {name: (width, found[width.arch.id]) for name, width in best.items()}

@@ -33,11 +33,12 @@ def starting_points(setup: SearchSetup, prices: Prices, feasible: Feasible) -> P
     guess = FirstGuess.of(prices.table) if prices.table is not None else None
     ladders = [_likely(family, prices, guess) for family in setup.references.families]
     left = [ladder for ladder in ladders if ladder]
+    recipe = np.array(_recipe_genes(space), dtype=np.int64)
     for _ in range(TRIES):
         if not left:
             break
         points = nearest(space.architectures, [ladder[-1].arch for ladder in left])
-        genotypes = np.hstack([points, np.tile(_recipe_genes(space), (len(points), 1))])
+        genotypes = np.hstack([points, np.tile(recipe, (len(points), 1))])
         within = feasible.mask(genotypes)
         found = np.concatenate([found, genotypes[within]])
         left = [ladder[:-STEP] for ladder, fits in zip(left, within, strict=True) if not fits and len(ladder) > STEP]

@@ -45,13 +45,13 @@ def test_the_largest_width_that_fits_is_found(seed: int) -> None:
 
     found = hunted({"one": Hunt(widths, guesses, ceiling)}, times_of)
     fitting = np.flatnonzero(times <= ceiling)
-    assert len(measured) <= 5 and len({arch.id for arch in measured}) == len(measured)
+    assert len(measured) <= 8 and len({arch.id for arch in measured}) == len(measured)
     if not len(fitting):
         assert not found and measured[-1] == widths[0].arch
         return
     _, time = found["one"]
     assert time.latency_ms <= ceiling
-    assert times[fitting[-1]] / time.latency_ms < 1.06  # at most a step below the best, where the rounds ran out
+    assert time.latency_ms == times[fitting[-1]]
 
 
 def test_all_families_are_measured_together() -> None:
@@ -65,7 +65,7 @@ def test_all_families_are_measured_together() -> None:
 
     ceiling = guesses[10] * 1.001
     found = hunted({name: Hunt(widths, guesses, ceiling) for name in "abc"}, times_of)
-    assert jobs == [3] and {width.multiplier for width, _ in found.values()} == {widths[10].multiplier}
+    assert jobs in ([3], [3, 3]) and {width.multiplier for width, _ in found.values()} == {widths[10].multiplier}
 
 
 @pytest.mark.parametrize("name", ["macs", "params", "memory_kib", "weights_kib"])

@@ -8,34 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.measuring.journal import seal
 from nas.latency.measuring.network_time import NetworkTime
-from nas.latency.tables.table import LatencyTable
+from nas.latency.tables.origin import here
+from nas.latency.tables.table import LatencyTable, Row, entries, table_path
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.networks.creation import create_model
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
-from nas.search.references.known_times import place
+from nas.search.references.known_times import keep_times, place, read_times
+from nas.search.references.pricing import of_finished
 from search_spaces.arch import Arch
 from search_spaces.families.hand_made.plain import plain
 from search_spaces.space import SearchSpace
-from tests.latency.test_build import SMALL as LITTLE_EFFORT
 from tests.methods.candidates.pretended import Scored
 
-SPACE = ["space=fbnet", "space.width=0.25", "space.head_channels=32", "space.resolution=8"]
+SPACE = ["space=fbnet", "space.width=0.25", "space.head_channels=32", "data=npz", "data.root=few.npz"]
 SHORT = ["space.candidates=[k3_e1,k3_e3,k3_e6,skip]", "recipe.epochs=1", "recipe.warmup_epochs=0", "accelerator=cpu"]
-CANDIDATES = ["method=regularized_evolution", "search.trials=4", "search.batch=4", "search.epochs=1"]
-SETTINGS = [
-    *SPACE,
-    *SHORT,
-    *CANDIDATES,
-    "budget.tolerance=0.2",
-    "budget.fraction=0.8",
-    "references.names=[plain,rexnet]",
-]
+CANDIDATES = ["method=regularized_evolution", "search.trials=3", "search.batch=3", "search.epochs=1"]
+BUDGET = ["budget.tolerance=0.2", "budget.fraction=0.8"]
+SETTINGS = [*SPACE, *SHORT, *CANDIDATES, *BUDGET, "references.names=[plain,fbnet_c]"]
 MEASURED: list[str] = []
 
 
@@ -44,20 +40,28 @@ def measured(archs: list[Arch], device: object, calm: object, seed: int = 0, *ca
     return [NetworkTime(arch.macs / 1e6, arch.macs / 1e6, 0.0) for arch in archs]
 
 
-def little(space: SearchSpace, device: Device, folder: str, **_: Any) -> LatencyTable:
-    found = build_table(space, device, folder, effort=LITTLE_EFFORT)
-    rows = [(row.layer.cost(row.shape).macs / 1e6, row) for row in found.rows_]  # the same on every machine
-    made_up = tuple(dataclasses.replace(row, ms=ms, calibrated_ms=ms) for ms, row in rows)
-    return dataclasses.replace(found, rows_=made_up, offset_ms=0.0, proof=None, networks=())
+def made_up(space: SearchSpace, device: Device, folder: str, **_: Any) -> LatencyTable:
+    """A table of this machine in which a row takes as many milliseconds as it has millions of multiply-adds."""
+    rows = tuple(
+        Row(layer, shape, ms, 0.0, 1, ms)
+        for layer, shape in entries(space)
+        for ms in [max(layer.cost(shape).macs / 1e6, 1e-6)]
+    )
+    found = LatencyTable(space.name, device, rows, 0.0, None, environment={**here(device), "calm_ms": {"16k": 1.0}})
+    found.save(table_path(folder, space, device))
+    return found
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which everything takes as many milliseconds as it has millions of multiply-adds."""
     found = tmp_path_factory.mktemp("references")
+    images = np.random.default_rng(0).integers(0, 256, (160, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(160) % 10
+    np.savez(found / "few.npz", x_train=images[:100], y_train=labels[:100], x_test=images[100:], y_test=labels[100:])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(found)
-        patch.setattr("nas.latency.build.build_table", little)
+        patch.setattr("nas.latency.build.build_table", made_up)
         patch.setattr("nas.latency.measuring.networks.measure_networks", measured)
         patch.setattr(LocalExecutor, "open", lambda self, work: Scored().open(work))
         yield found
@@ -72,7 +76,7 @@ def test_found_against_references(folder: Path, capsys: pytest.CaptureFixture[st
     search([*SETTINGS, "references.train=true", "run_dir=r"])
     found, said = result("r"), " ".join(capsys.readouterr().out.split())
     rows = {row["name"]: row for row in found["references"]}
-    assert list(rows) == ["plain", "rexnet"] and found["top1_percent"] is not None
+    assert list(rows) == ["plain", "fbnet_c"] and found["top1_percent"] is not None
     ceiling = 1.2 * found["asked_latency_ms"]
     for row in rows.values():
         assert row["measured_latency_ms"] == pytest.approx(row["macs"] / 1e6) and row["measured_latency_ms"] <= ceiling
@@ -87,37 +91,43 @@ def test_found_against_references(folder: Path, capsys: pytest.CaptureFixture[st
     assert ("A reference is ahead" in page) == bool(leading)
 
 
-def test_a_continued_run_compares_with_the_same_ones(folder: Path) -> None:
-    before, files = result("r"), Path("r/references.json").read_bytes()
-    MEASURED.clear()
-    search(["resume=r"])
-    assert not MEASURED and Path("r/references.json").read_bytes() == files
-    assert result("r")["references"] == before["references"]
+def test_a_run_that_was_interrupted_compares_with_the_same_ones(folder: Path) -> None:
+    """Before a training of a reference, and before they were priced: what was measured is kept beside the table."""
+    before = result("r")
     (times,) = Path("latency_tables").glob("*.references")
     kept = times.read_bytes()
-    Path("r/result.json").unlink()
-    for checkpoint in Path("r/checkpoints").glob("reference-*.pt"):
-        checkpoint.unlink()  # as if it had been interrupted before their training
     Path("r/references.json").unlink()
+    next(iter(Path("r/checkpoints").glob("reference-*.pt"))).unlink()
+    MEASURED.clear()
     search(["resume=r"])
-    assert not MEASURED and times.read_bytes() == kept  # what was measured is kept beside the table
+    assert not MEASURED and times.read_bytes() == kept
     assert result("r")["references"] == before["references"]
+    path = Path("r/references.json")
+    path.write_text(path.read_text().replace("plain", "plane", 1))
+    with pytest.raises(ValueError, match="does not hold references: its content does not match its digest"):
+        of_finished(Path("r"), before)
 
 
 def test_times_of_another_machine_are_not_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (times,) = Path("latency_tables").glob("*.references")
+    (path,) = Path("latency_tables").glob("*.json")
+    table, times = LatencyTable.load(path), place(path)
+    known = read_times(times, table)
+    assert known and not capsys.readouterr().out
     stored = json.loads(times.read_text())
+    other = {**stored, "identity": {**stored["identity"], "cpu": "another"}}
     for damage, words in (
         ({**stored, "times": {}}, "does not match its digest"),
-        ({**stored, "identity": {}}, "does not match its digest"),
+        ({**other, "digest": seal(other, "digest")}, "it belongs to another table, machine or version"),
         ([], "must be an object"),
     ):
         times.write_text(json.dumps(damage))
-        MEASURED.clear()
-        search([*SETTINGS, "references.names=[plain]", "train.enabled=false", f"run_dir=d{len(str(damage))}"])
-        assert MEASURED and words in " ".join(capsys.readouterr().out.split())
-    table = next(iter(Path("latency_tables").glob("*.json")))
-    assert place(table) == times
+        assert read_times(times, table) == {}
+        assert words in " ".join(capsys.readouterr().out.split())
+    keep_times(times, table, known)
+    keep_times(times, table, {"another": NetworkTime(1.0, 1.0, 0.0)})
+    assert read_times(times, table) == {**known, "another": NetworkTime(1.0, 1.0, 0.0)}
+    slower = dataclasses.replace(table, environment={**table.environment, "calm_ms": {"16k": 2.0}})
+    assert read_times(times, slower) == {}  # they stand at the calm speed of their table
 
 
 def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +157,6 @@ def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypat
     assert {k: v for k, v in again.items() if not k.endswith("seconds")} == {
         k: v for k, v in found.items() if not k.endswith("seconds")
     }
-    search([*SETTINGS, "references.train=true", "run_dir=kept"])
-    kept = result("kept")
-    assert kept["best_reference"] == found["handed_over"] and kept.get("handed_over") is None
-    assert kept["arch"] == found["found"]["arch"]
 
 
 def test_without_a_latency_the_other_budgets_decide(folder: Path) -> None:
@@ -161,28 +167,16 @@ def test_without_a_latency_the_other_budgets_decide(folder: Path) -> None:
     assert [row["name"] for row in rows][-1] == "mine" and rows[-1]["multiplier"] is None
     assert all(row["macs"] <= 300_000 and row["measured_latency_ms"] is None for row in rows)
     assert rows[0]["name"] == "plain" and rows[0]["macs"] > 250_000  # the widest within it
-    search([*SETTINGS, "references.names=[]", "train.enabled=false", "run_dir=none"])
-    assert result("none")["references"] == [] and result("none")["best_reference"] is None
 
 
 def test_by_a_table_alone_what_it_does_not_price_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And candidates begin with the points most like references all the same; chance has none."""
     (table,) = Path("latency_tables").glob("*.json")
-    device = ["device=table", f"device.file={table}"]
-    search([*SETTINGS, *device, "train.enabled=false", "run_dir=table"])
+    device = ["device=table", f"device.file={table}", "train.enabled=false"]
+    search([*SETTINGS, *device, "run_dir=table"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "reference rexnet is left out: the table has not its rows, and it is not measured" in said
-    assert result("table")["references"] == []
-
-
-def test_candidates_begin_with_the_points_most_like_references(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = "references.names=[fbnet_c,mobilenetv2]"
-    search([*SETTINGS, names, "train.enabled=false", "run_dir=starts"])
-    assert "the search begins with 2 candidates" in " ".join(capsys.readouterr().out.split())
-    search([*SETTINGS, names, "references.start=false", "train.enabled=false", "run_dir=alone"])
-    search([*SETTINGS, names, "method=random", "train.enabled=false", "run_dir=random"])
+    assert "reference plain is left out: the table has not its rows, and it is not measured" in said
+    assert result("table")["references"] == [] and result("table")["best_reference"] is None
+    assert "the search begins with 2 candidates" in said
+    search([*SETTINGS, *device, "method=random", "references.start=true", "run_dir=chance"])
     assert "the search begins with" not in capsys.readouterr().out
-    starts, alone = (json.loads(Path(run, "trials.json").read_text()) for run in ("starts", "alone"))
-    assert len(starts) == len(alone) == 4
-    assert [t["candidate"] for t in starts[:2]] != [t["candidate"] for t in alone[:2]]
