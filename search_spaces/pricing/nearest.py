@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -34,48 +35,70 @@ def nearest(space: SearchSpace, archs: Sequence[Arch]) -> Population:
     The genotype of the very network where it is a point; else the nearest one that a descent from a few genotypes
     finds, always the same.
     """
-    exact = [_encoded(space, arch) for arch in archs]
-    missing = [i for i, genes in enumerate(exact) if genes is None]
-    found = np.array([[0] * len(space.variables) if genes is None else genes for genes in exact], dtype=np.int64)
-    if missing and space.variables:
-        found[missing] = _descended(space, [archs[i] for i in missing])
-    return found.reshape(len(archs), len(space.variables))
+    return NearestPoints(space)(archs)
 
 
-def _encoded(space: SearchSpace, arch: Arch) -> tuple[int, ...] | None:
-    try:
-        return tuple(space.encode(arch))
-    except ValueError:
-        return None
+class NearestPoints:
+    """`nearest` of one space, whose description is compiled once."""
 
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
 
-def _descended(space: SearchSpace, archs: Sequence[Arch]) -> Population:
-    wanted = [_numbers(arch) for arch in archs]
-    sizes = {level for numbers in wanted for level, _ in numbers} | {
-        _level(layer, shape) for walks in space.walks for steps in walks.values for layer, shape in steps
-    }
-    features = [(level, kind) for level in sorted(sizes) for kind in KINDS]
-    costs = [space.cost(lambda layer, shape, f=f: _number(layer, shape, *f)) for f in features]
-    little = np.array([LITTLE[kind] for _, kind in features])
-    targets = np.log(np.array([[numbers.get(f, 0.0) for f in features] for numbers in wanted]) + little)
-    rng = np.random.default_rng(0)
-    middle = space.cardinalities // 2
-    starts = np.concatenate([middle[None], space.sample(STARTS - 1, rng)])
-    current = np.repeat(starts[None], len(archs), axis=0).reshape(-1, len(space.variables))
-    goals = np.repeat(targets, STARTS, axis=0)
-    distances = _distances(costs, current, goals, little)
-    for _ in range(MOST_STEPS):
-        neighbours, owner = _neighbours(space, current)
-        others = _distances(costs, neighbours, goals[owner], little)
-        order = np.lexsort((others, owner))
-        firsts = order[np.unique(owner[order], return_index=True)[1]]
-        better = others[firsts] < distances[owner[firsts]] - 1e-9
-        if not better.any():
-            break
-        rows = owner[firsts[better]]
-        current[rows], distances[rows] = neighbours[firsts[better]], others[firsts[better]]
-    best = distances.reshape(len(archs), STARTS).argmin(axis=1)
-    return current.reshape(len(archs), STARTS, -1)[np.arange(len(archs)), best]
+    def __call__(self, archs: Sequence[Arch]) -> Population:
+        exact = [self._encoded(arch) for arch in archs]
+        missing = [i for i, genes in enumerate(exact) if genes is None]
+        genes = len(self.space.variables)
+        found = np.array([[0] * genes if point is None else point for point in exact], dtype=np.int64)
+        found = found.reshape(len(archs), genes)
+        if missing and genes:
+            found[missing] = self.descended([archs[i] for i in missing])
+        return found
+
+    def descended(self, archs: Sequence[Arch]) -> Population:
+        """What the descents find, also of networks that are points."""
+        space, little = self.space, self._little
+        targets = np.log(np.array([[_numbers(arch).get(f, 0.0) for f in self._features] for arch in archs]) + little)
+        starts = np.concatenate([space.cardinalities[None] // 2, space.sample(STARTS - 1, np.random.default_rng(0))])
+        current = np.repeat(starts[None], len(archs), axis=0).reshape(-1, len(space.variables))
+        goals = np.repeat(targets, STARTS, axis=0)
+        distances = self._distances(current, goals)
+        for _ in range(MOST_STEPS):
+            neighbours, owner = _neighbours(space, current)
+            others = self._distances(neighbours, goals[owner])
+            order = np.lexsort((others, owner))
+            firsts = order[np.unique(owner[order], return_index=True)[1]]
+            better = others[firsts] < distances[owner[firsts]] - 1e-9
+            if not better.any():
+                break
+            rows = owner[firsts[better]]
+            current[rows], distances[rows] = neighbours[firsts[better]], others[firsts[better]]
+        best = distances.reshape(len(archs), STARTS).argmin(axis=1)
+        found: Population = current.reshape(len(archs), STARTS, -1)[np.arange(len(archs)), best]
+        return found
+
+    @cached_property
+    def _features(self) -> list[tuple[int, str]]:
+        steps = {step for walks in self.space.walks for steps in walks.values for step in steps}
+        return [(level, kind) for level in sorted({_level(*step) for step in steps}) for kind in KINDS]
+
+    @cached_property
+    def _little(self) -> Floats:
+        return np.array([LITTLE[kind] for _, kind in self._features])
+
+    @cached_property
+    def _costs(self) -> list[AdditiveCost]:
+        return [self.space.cost(partial(_number, *feature)) for feature in self._features]
+
+    def _distances(self, population: Population, goals: Floats) -> Floats:
+        numbers = np.stack([cost(population) for cost in self._costs], axis=1)
+        found: Floats = np.abs(np.log(numbers + self._little) - goals).sum(axis=1)
+        return found  # infinite where no network has these genes
+
+    def _encoded(self, arch: Arch) -> tuple[int, ...] | None:
+        try:
+            return tuple(self.space.encode(arch))
+        except ValueError:
+            return None
 
 
 def _neighbours(space: SearchSpace, current: Population) -> tuple[Population, np.ndarray]:
@@ -90,19 +113,13 @@ def _neighbours(space: SearchSpace, current: Population) -> tuple[Population, np
     return found, owner
 
 
-def _distances(costs: Sequence[AdditiveCost], population: Population, goals: Floats, little: Floats) -> Floats:
-    numbers = np.stack([cost(population) for cost in costs], axis=1)
-    found: Floats = np.abs(np.log(numbers + little) - goals).sum(axis=1)  # infinite where no network has these genes
-    return found
-
-
 def _level(layer: Layer, shape: Shape) -> int:
     """The size of the map that `layer` gives: half of the logarithm of its pixels, as a whole number."""
     _, height, width = layer.out_shape(shape)
     return round(math.log2(height * width) / 2)
 
 
-def _number(layer: Layer, shape: Shape, level: int, kind: str) -> float:
+def _number(level: int, kind: str, layer: Layer, shape: Shape) -> float:
     """What `layer` adds to one number of the description."""
     if _level(layer, shape) != level or layer.role == "classifier":
         return 0.0
@@ -119,11 +136,12 @@ def _number(layer: Layer, shape: Shape, level: int, kind: str) -> float:
     return found
 
 
+@cache
 def _numbers(arch: Arch) -> dict[tuple[int, str], float]:
     """The description of `arch`."""
     found: dict[tuple[int, str], float] = {}
     for layer, shape in arch.walk():
         level = _level(layer, shape)
         for kind in KINDS:
-            found[level, kind] = found.get((level, kind), 0.0) + _number(layer, shape, level, kind)
+            found[level, kind] = found.get((level, kind), 0.0) + _number(level, kind, layer, shape)
     return found

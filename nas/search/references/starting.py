@@ -11,7 +11,7 @@ from nas.search.references.request import Family
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import log
 from search_spaces.pricing.budgets import Feasible
-from search_spaces.pricing.nearest import nearest
+from search_spaces.pricing.nearest import NearestPoints
 from search_spaces.space import Population
 from search_spaces.wrappers.joint import JointSpace
 
@@ -34,10 +34,11 @@ def starting_points(setup: SearchSetup, prices: Prices, feasible: Feasible) -> P
     ladders = [_likely(family, prices, guess) for family in setup.references.families]
     left = [ladder for ladder in ladders if ladder]
     recipe = np.array(_recipe_genes(space), dtype=np.int64)
+    nearest = NearestPoints(space.architectures)
     for _ in range(TRIES):
         if not left:
             break
-        points = nearest(space.architectures, [ladder[-1].arch for ladder in left])
+        points = nearest([ladder[-1].arch for ladder in left])
         genotypes = np.hstack([points, np.tile(recipe, (len(points), 1))])
         within = feasible.mask(genotypes)
         found = np.concatenate([found, genotypes[within]])

@@ -71,7 +71,7 @@ def _arch(form: str, num_classes: int, resolution: Resolution | None, in_channel
 
 
 FAMILY = Family(
-    "plain convolutional network",
+    "Plain network",
     "Very Deep Convolutional Networks for Large-Scale Image Recognition",
     "1409.1556",
     {name: name for name in FORMS},
