@@ -95,7 +95,11 @@ class _Pricing:
         if any(limit.name == "energy_mj" for limit in self.asked.others):
             self.left_out |= dict.fromkeys(widths, "nothing says what it takes of energy")
             return ()
-        chosen = self._at_latency(widths) if self.asked.latency else self._without_latency(widths)
+        try:
+            chosen = self._at_latency(widths) if self.asked.latency else self._without_latency(widths)
+        except (ValueError, RuntimeError) as error:  # a search does not end because a reference cannot be measured
+            self.left_out |= dict.fromkeys(widths, f"it cannot be measured: {str(error).splitlines()[0]}")
+            return ()
         return tuple(chosen[family.name] for family in families if family.name in chosen)
 
     def _without_latency(self, widths: dict[str, list[Width]]) -> dict[str, Reference]:
