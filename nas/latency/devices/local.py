@@ -108,7 +108,7 @@ class LocalDevice(TargetDevice):
         return measure_networks(archs, self.key, self._conditions(table), seed, BRIEF)
 
     def _conditions(self, table: LatencyTable | None) -> Conditions | None:
-        """What times that are compared with those of `table` stand at. Raises `ValueError` where nothing is measured."""
+        """What times to be compared with those of `table` stand at. Raises `ValueError` where nothing is measured."""
         from nas.latency.measuring.samples import Conditions
 
         if reason := self.not_measured(table):
