@@ -31,7 +31,7 @@ from tests.test_docs import ROOT, blocks
 
 SMALL: dict[str, Any] = {"width": 0.25, "head_channels": 32, "candidates": ["k3_e1", "k3_e3", "skip"]}
 SHORT: Any = {"search": {"trials": 2, "batch": 2}, "recipe": {"epochs": 1, "warmup_epochs": 0, "batch_size": 32}}
-ASKED: Any = {"accelerator": "cpu", "macs": 10**6, **SHORT}
+ASKED: Any = {"accelerator": "cpu", "macs": 10**6, "references": {"names": []}, **SHORT}
 
 
 def tiny(resolution: int = 8, num_classes: int = 10, in_channels: int = 1) -> LayerwiseSpace:
@@ -74,7 +74,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_function_finds_what_the_command_finds() -> None:
     words = ["space.width=0.25", "space.head_channels=32", "space.candidates=[k3_e1,k3_e3,skip]", "data.resolution=8"]
     words += ["method=random", "budget.macs=1000000", "search.trials=2", "search.batch=2", "recipe.epochs=1"]
-    words += ["recipe.warmup_epochs=0", "recipe.batch_size=32", "accelerator=cpu", "run_dir=shell"]
+    words += [
+        "recipe.warmup_epochs=0",
+        "recipe.batch_size=32",
+        "accelerator=cpu",
+        "references.names=[]",
+        "run_dir=shell",
+    ]
     with contextlib.suppress(SystemExit):
         search(words)
     data = {"card": "digits", "resolution": 8}

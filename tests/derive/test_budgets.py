@@ -28,6 +28,7 @@ SMALL = [
     "space.resolution=8",
     "space.candidates=[k3_e1,k3_e3,skip]",
     "train.enabled=false",
+    "references.names=[]",
     "accelerator=cpu",
     "run_dir=r",
 ]

@@ -20,11 +20,12 @@ from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from nas.search.__main__ import main
 from search_spaces.arch import Arch
+from search_spaces.families.hand_made.plain import plain
 from search_spaces.space import SearchSpace
 from tests.latency.test_build import SMALL as LITTLE_EFFORT
 from tests.runs.killed_runs import damage, same
 
-SHORT = ["recipe.epochs=2", "recipe.warmup_epochs=0"]
+SHORT = ["recipe.epochs=2", "recipe.warmup_epochs=0", "references.names=[]"]
 SPACE = ["space.width=0.25", "space.head_channels=32", "space.resolution=8", *SHORT]
 FBNET = ["space=fbnet", *SPACE, "space.candidates=[k3_e1,k3_e3,skip]"]
 SUPERNET = ["method.epochs=2", "method.warmup_epochs=1"]
@@ -40,7 +41,12 @@ SEARCHES = {
         *("pretraining.recipe.epochs=2", "pretraining.recipe.warmup_epochs=0", "train.epochs=1"),
     ],
     "predictor": [*FBNET, "method=predictor", *CANDIDATES, *FOREST],
+    "references": [
+        *(*FBNET, "method=regularized_evolution", *CANDIDATES),
+        *("references.names=[mine.json]", "references.train=true"),
+    ],
 }
+MINE = plain("plain_conv4", 0.25, 8, 10, 1)
 # (file, before or after it appears for the first time in a piece): a log line is written before its checkpoint
 SUPERNET_KILLS = [
     *(("table.json", "after"), ("search.new.pt", "before"), ("search.pt", "after"), ("search.previous.pt", "before")),
@@ -57,7 +63,15 @@ SUPERNET_OF_CANDIDATES_KILLS = [
     *(("supernet.new.pt", "before"), ("supernet.pt", "after"), ("supernet.previous.pt", "before")),
     *(("supernet.pt", "before"), *CANDIDATE_KILLS[1:]),
 ]
-KILLS = {"elastic": SUPERNET_OF_CANDIDATES_KILLS, **dict.fromkeys(("random", "predictor"), CANDIDATE_KILLS)}
+REFERENCE_KILLS = [
+    *(("references.json", "before"), ("references.json", "after"), (f"reference-{MINE.id}.new.pt", "before")),
+    *((f"reference-{MINE.id}.pt", "after"), (f"reference-{MINE.id}.previous.pt", "before"), ("result.json", "before")),
+]
+KILLS = {
+    "elastic": SUPERNET_OF_CANDIDATES_KILLS,
+    "references": REFERENCE_KILLS,
+    **dict.fromkeys(("random", "predictor"), CANDIDATE_KILLS),
+}
 
 
 class Killed(BaseException):
@@ -151,6 +165,7 @@ def outcome(run: Path) -> dict[str, Any]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SEARCHES)
 def test_killed_in_every_phase(name: str, tables: Path, executioner: Executioner) -> None:
+    Path("mine.json").write_text(MINE.to_json())
     settings = [*SEARCHES[name], f"tables={tables}", "budget.tolerance=1000", "budget.rounds=1"]
     run(main, *settings, "run_dir=whole")
     expected = outcome(Path("whole"))

@@ -14,6 +14,7 @@ from nas.methods.elastic import pretraining
 from nas.runs.run import read_metrics
 
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
+SPACE += ["references.names=[]"]
 PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=200"]
 ELASTIC = [*SPACE, "method=random", "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3"]
 BUDGET = 300_000

@@ -31,6 +31,7 @@ SMALL = [
     "method.acquisition_evaluations=200",
     "predictor=random_forest",
     "predictor.trees=10",
+    "references.names=[]",
 ]
 
 
