@@ -16,10 +16,10 @@ TYPES: dict[str, Any] = {
     "derive.mode": Mode | None,
     "derive.count": (int, 1),
     "derive.use": (float, 0, 1),
-    "derive.best_of": BestOf,
+    "derive.best_of": BestOf | None,  # as the next ones, None in runs from before there were references
     "references.names": list[str] | None,
-    "references.train": bool | Literal["auto"],
-    "references.start": bool,
+    "references.train": bool | Literal["auto"] | None,
+    "references.start": bool | None,
     "train.enabled": bool,
     "train.inherit": bool,
     "train.epochs": (int | None, 0),

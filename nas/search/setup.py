@@ -115,7 +115,7 @@ class SearchSetup:
             paths=Paths(config["run_dir"], config["resume"], config["tables"]),
             stored=cards.without_objects(config),
             references=ReferenceRequest.from_config(config.get("references"), problem.data),
-            best_of=asked.get("best_of", "found"),
+            best_of=asked.get("best_of") or "found",
         )
 
     def __post_init__(self) -> None:

@@ -22,7 +22,10 @@ from nas.terminal.reached_devices import reached_by
 from nas.terminal.renamed_keys import present_config
 from search_spaces.plain_data.identity import differences
 
-HARMLESS = ("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root", *REACHED)
+HARMLESS = (
+    *("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root", *REACHED),
+    *("references.train", "derive.best_of"),  # of a network that is found already
+)
 SPOKEN_FOR = ("resume", "debug", "run_dir")
 
 

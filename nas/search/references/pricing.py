@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nas.latency.measuring.journal import locked
 from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json
@@ -145,15 +146,17 @@ class _Pricing:
         """The times of `archs`; those that are not known are measured, in one job, and kept beside the table."""
         table, device = self.table, self.device
         assert table is not None and device is not None
-        new = list({arch.id: arch for arch in archs if arch.id not in self.known}.values())
-        if new:
-            with phase("measuring references", len(new), "network") as advance:
-                times = device.measure_briefly(new, table, self.setup.seed)
-                advance(len(new))
+        if any(arch.id not in self.known for arch in archs):
+            with locked(self.place.with_suffix(".lock"), log):  # another process may measure the very same ones
+                self.known |= read_times(self.place, table)
+                new = list({arch.id: arch for arch in archs if arch.id not in self.known}.values())
+                with phase("measuring references", len(new), "network") as advance:
+                    times = device.measure_briefly(new, table, self.setup.seed) if new else []
+                    advance(len(new))
+                made = dict(zip((arch.id for arch in new), times, strict=True))
+                keep_times(self.place, table, made)
             self.measured += len(new)
-            made = dict(zip((arch.id for arch in new), times, strict=True))
             self.known |= made
-            keep_times(self.place, table, made)
         return {arch.id: self.known[arch.id] for arch in archs}
 
     def _reference(self, name: str, width: Width, measured: NetworkTime | None) -> Reference:

@@ -55,14 +55,15 @@ class ReferenceRequest:
         """
         if config is None:  # of runs from before there were references
             return cls()
-        names: Sequence[str] = config["names"] or ()
+        names: Sequence[str] = config.get("names") or ()
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"references.names must be a list of names, folders and files, got {names!r}")
         doubled = [name for i, name in enumerate(names) if name in names[:i]]
         if doubled:
             raise ValueError(f"references.names lists {doubled[0]!r} twice; drop one")
-        train = None if config["train"] == "auto" else bool(config["train"])
-        return cls(tuple(family_of(name, data) for name in names), train, bool(config["start"]))
+        train = config.get("train")
+        families = tuple(family_of(name, data) for name in names)
+        return cls(families, train if isinstance(train, bool) else None, config.get("start") is not False)
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def _is_cheap(run: Run, found: Against, seconds: float | None) -> bool:
         why = "the found network keeps the weights that it inherited"
         if seconds is not None:
             why = f"their training would take about {format_seconds(seconds)}, the run so far {format_seconds(took)}"
-        log(f"references are not trained: {why}; references.train=true trains them as the found network")
+        log(f"references are not trained: {why}; references.train=true does, also with resume=")
     write_json(path, {"cheap": cheap})
     return cheap
 

@@ -142,7 +142,9 @@ def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypat
         return {**figures, "top1_percent": 99.0 if is_plain else min(figures["top1_percent"], 50.0)}
 
     monkeypatch.setattr(training, "train", better)
-    search([*SETTINGS, "references.train=true", "derive.best_of=all", "run_dir=best"])
+    search([*SETTINGS, "references.train=false", "run_dir=best"])
+    assert result("best")["best_reference"] is None  # nobody knows
+    search(["resume=best", "references.train=true", "derive.best_of=all"])
     found = result("best")
     plain_row = found["references"][0]
     assert found["handed_over"] == f"plain x{plain_row['multiplier']:g}" == found["best_reference"]
