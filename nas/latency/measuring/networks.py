@@ -25,18 +25,18 @@ FILE = "file"  # the key of a file
 
 @dataclass(frozen=True)
 class Care:
-    """How carefully a network is measured: by so many `processes` in all, each step only where those before it do not
-    agree; `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of the
+    """How carefully a network is measured: by so many `processes` (None: `PROCESSES`, and `MORE` where those before do
+    not agree); `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of the
     table was, whose reference is then at the calmest speed that is remembered."""
 
-    processes: tuple[int, ...] = (PROCESSES, *MORE)
+    processes: int | None = None
     visits: int = 6
     visit_ms: float = 15.0
     any_size: bool = False
 
 
 FULL = Care()
-BRIEF = Care((4,), 4, 8.0, any_size=True)  # of networks that are compared and not handed over
+BRIEF = Care(4, 4, 8.0, any_size=True)  # of networks that are compared and not handed over
 
 
 def measure_networks(
@@ -89,7 +89,7 @@ def _measured(
             asked.append(request(common, left, process, turns, care.visit_ms))
         ready.run(asked, record)
 
-    visits = sampled(set(rungs), ask, care.processes)
+    visits = sampled(set(rungs), ask, None if care.processes is None else (care.processes,))
     known = remember(ready.device, calm_speed(visits, rungs))
     if at is None:
         at = Conditions(known)
@@ -102,9 +102,11 @@ def _measured(
 def sampled(
     keys: set[str],
     ask: Callable[[Sequence[int], set[str], Record], None],
-    steps: Sequence[int] = FULL.processes,
+    steps: Sequence[int] | None = None,
 ) -> Visits:
     """The visits of `steps[0]` processes to each of `keys`, and of more, in further `steps`, until they agree.
+
+    `steps` None: `PROCESSES`, and then `MORE`.
 
     `ask(processes, keys, record)` lets processes visit them.
     """
@@ -114,7 +116,7 @@ def sampled(
         visits.setdefault(key, {})[turn] = visit
 
     left = keys
-    for first, end in itertools.pairwise((0, *steps)):
+    for first, end in itertools.pairwise((0, *(steps or (PROCESSES, *MORE)))):
         if left:
             ask(range(first, end), left, record)
         left = {key for key in keys if not agreed(list(visits[key].values()))}
