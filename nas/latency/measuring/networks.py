@@ -26,8 +26,8 @@ FILE = "file"  # the key of a file
 @dataclass(frozen=True)
 class Care:
     """How carefully a network is measured: by so many `processes` (None: `PROCESSES`, and `MORE` where those before do
-    not agree); `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of the
-    table was, whose reference is then at the calmest speed that is remembered."""
+    not agree); `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of
+    the table was, whose reference is then at the calmest speed that is remembered."""
 
     processes: int | None = None
     visits: int = 6
