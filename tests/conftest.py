@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from typing import Any
 
 import pytest
 import torch
+from hydra._internal.hydra import Hydra
 
 TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
 
@@ -24,6 +26,20 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["NAS_CACHE"] = CACHE.name
     for name in TERMINALS:
         os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> None:
+    """Hydra composes all settings a first time only to read `hydra.mode`; without an override, `--multirun` decides it.
+
+    Commands called in this process are spared that; those that tests start as processes are as their users meet them.
+    """
+    asked = Hydra.get_mode
+
+    def mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        return asked(self, config_name, overrides) if any("hydra." in text for text in overrides) else None
+
+    Hydra.get_mode = mode
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

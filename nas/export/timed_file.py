@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.export.formats import format_named
 from nas.latency.measuring.kit_script import graph_workload
-from nas.latency.measuring.networks import FILE
+from nas.latency.measuring.network_time import FILE
 from nas.latency.measuring.processes.sampling import MISTAKE, Request, answer_all
 from nas.latency.measuring.timing import Workload, image, timed
 

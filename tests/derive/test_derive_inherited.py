@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.methods.elastic import pretraining
 from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
+from tests.methods.candidates.in_process import no_processes
 
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8"]
 PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=100"]
@@ -30,6 +32,13 @@ def table_of(space: SearchSpace, name: str, path: Path, ms_per_mac: float, ms_pe
     rows = tuple(Row(layer, shape, ms, 0.0, 10, ms) for layer, shape, ms in priced)
     LatencyTable(space.name, Device(name), rows, 0.0, None).save(path)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        no_processes(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nas.export.formats.onnx import FORMAT
 from nas.latency.device import Device
 from nas.latency.measuring import networks
 from nas.latency.measuring.networks import measure_file
+from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.networks.network import Network
 from search_spaces.families.fbnet import fbnet
 
+LIGHT = """
+import sys, nas.export.timed_file
+from nas.export.formats import NAMES, format_named
+for name in NAMES:
+    format_named(name)
+assert not {"torch", "timm"} & set(sys.modules), "each process would take seconds to start"
+"""
 PROGRAM = [sys.executable, "-m", "nas.export.timed_file"]
 
 
@@ -22,10 +30,14 @@ def test_a_file_is_timed_by_new_processes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(networks, "PROCESSES", 2)
     monkeypatch.setattr(networks, "MORE", ())
     arch = fbnet(32, width=0.5).decode([7] * 22)
-    FORMAT.write(Network(arch).eval(), arch.input_shape, 1, tmp_path / "n.onnx")
     shape = (1, *arch.input_shape)
+    (tmp_path / "n.onnx").write_bytes(onnx_model(Network(arch).eval(), shape, "fp32").SerializeToString())
     times = [measure_file(tmp_path / "n.onnx", shape, arch, Device(), c) for c in ((), [*PROGRAM, "onnx"])]
     assert [time.processes for time in times] == [2, 2]
     assert 0.2 < times[0].latency_ms / times[1].latency_ms < 5
     with pytest.raises(ValueError, match="unknown format 'tflite'; one of"):
         measure_file(tmp_path / "n.onnx", shape, arch, Device(), [*PROGRAM, "tflite"])
+
+
+def test_such_a_process_imports_no_more_than_it_needs() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True)

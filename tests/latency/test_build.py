@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nas.latency import build
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
+from nas.latency.measuring.journal import Journal
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.measuring.processes.sampling import Group
 from nas.latency.measuring.visits import Visit
@@ -41,35 +42,27 @@ def record_and_die(self, *visit):
         os.kill(os.getpid(), signal.SIGKILL)
 Journal.record = record_and_die
 """
-SCRIPT = f"""
-import sys
-from tests.latency.test_build import SMALL, SPACE
-from nas.latency.build import build_table
-from nas.latency.device import Device
-from nas.latency.measuring.journal import Journal
-die_after = int(sys.argv[2])
-{MORTAL}
-table = build_table(SPACE, Device(), sys.argv[1], effort=SMALL)
-print(table.offset_ms)
-"""
+PROCESSES = multiprocessing.get_context("forkserver")  # whose server imports what a build needs, once for all
+PROCESSES.set_forkserver_preload([__name__])
 
 
-def start(directory: Path, die_after: int = 0) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(directory), str(die_after)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def build_there(directory: Path, said: Path, die_after: int = 0) -> None:
+    """Build, and say what is done in the file `said` instead of on the standard output."""
+    with said.open("w") as file:
+        os.dup2(file.fileno(), 1)
+    exec(MORTAL, {"Journal": Journal, "die_after": die_after})
+    print(build_table(SPACE, Device(), directory, effort=SMALL).offset_ms)
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
-def test_builds_and_reuses(runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = Device(runtime=runtime)
-    table = build_table(SPACE, device, tmp_path, effort=SMALL)
+def start(*arguments: Any) -> BaseProcess:
+    process = PROCESSES.Process(target=build_there, args=arguments)
+    process.start()
+    return process
+
+
+def test_builds_and_reuses(folder: Path, built: LatencyTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other runtimes: test_runtime_contract.py."""
+    table = built
     assert len(table.rows_) == len(entries(SPACE))
     assert all(row.ms > 0 and row.calibrated_ms > 0 and row.count >= 4 for row in table.rows_)
     assert table.proof is not None
@@ -77,16 +70,21 @@ def test_builds_and_reuses(runtime: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert table.environment["cpu"]
     slow, fast = SPACE.decode([1] * 22), SPACE.decode([2] * 22)
     assert table.estimate_ms(slow) > table.estimate_ms(fast) > 0
-    assert not list(tmp_path.glob("*.jsonl"))
+    assert not list(folder.glob("*.jsonl"))
 
     monkeypatch.setattr(build, "_build", lambda *args: pytest.fail("measured again"))
-    assert build_table(SPACE, device, tmp_path, effort=SMALL) == table
+    assert build_table(SPACE, Device(), folder, effort=SMALL) == table
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
-    """A table of this machine."""
-    return build_table(SPACE, Device(), tmp_path_factory.mktemp("built"), effort=SMALL)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path) -> LatencyTable:
+    """A table of this machine, which is in `folder`."""
+    return build_table(SPACE, Device(), folder, effort=SMALL)
 
 
 def stored(table: LatencyTable, folder: Path, **changes: Any) -> Path:
@@ -176,23 +174,26 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
 
 def test_killed_and_continued_by_two_at_once_makes_one_table(tmp_path: Path) -> None:
     journal = table_path(tmp_path, SPACE, Device()).with_suffix(".jsonl")
-    process = start(tmp_path, die_after=40)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors
+    process = start(tmp_path, tmp_path / "said", 40)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     before = journal.read_text().splitlines()
     assert len(before) == 41  # a header first
     assert not table_path(tmp_path, SPACE, Device()).exists()
     total = len(entries(SPACE)) * SMALL.rounds
     assert total > 40
 
-    processes = [start(tmp_path) for _ in range(2)]
-    results = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], results
-    offsets = {out.splitlines()[-1] for out, _ in results}
+    said = [tmp_path / "one", tmp_path / "other"]
+    processes = [start(tmp_path, path) for path in said]
+    for process in processes:
+        process.join()
+    results = [path.read_text() for path in said]
+    assert [process.exitcode for process in processes] == [0, 0], results
+    offsets = {out.splitlines()[-1] for out in results}
     assert len(offsets) == 1
-    assert sum(f"{total}/{total} visits" in out for out, _ in results) == 1
-    assert sum("waiting for another process" in out for out, _ in results) <= 1
-    assert sum("measuring blocks" in out for out, _ in results) == 1
+    assert sum(f"{total}/{total} visits" in out for out in results) == 1
+    assert sum("waiting for another process" in out for out in results) <= 1
+    assert sum("measuring blocks" in out for out in results) == 1
     LatencyTable.load(table_path(tmp_path, SPACE, Device()), SPACE, Device())
 
 

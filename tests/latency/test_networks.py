@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("torch", marks=pytest.mark.slow)])
 def test_measures_the_same_networks(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "PROCESSES", 2)
     monkeypatch.setattr(networks, "MORE", ())

@@ -17,11 +17,10 @@ from search_spaces.arch import Arch
 from search_spaces.families.mobilenetv2.published import mobilenetv2
 from search_spaces.families.rexnet.published import block_channels, rexnet
 
-NAMES = (
+NAMES = (  # of networks that differ in width or depth alone, some
     *("fbnetc_100", "fbnetv3_b", "fbnetv3_d", "fbnetv3_g", "spnasnet_100"),
-    *("mobilenetv2_035", "mobilenetv2_050", "mobilenetv2_075", "mobilenetv2_100", "mobilenetv2_110d"),
-    *("mobilenetv2_120d", "mobilenetv2_140", "rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200", "rexnet_300"),
-    *("rexnetr_100", "rexnetr_130", "rexnetr_150", "rexnetr_200", "rexnetr_300"),
+    *("mobilenetv2_035", "mobilenetv2_100", "mobilenetv2_110d", "mobilenetv2_140"),
+    *("rexnet_100", "rexnet_130", "rexnetr_100"),
     *("mnasnet_small", "mnasnet_050", "semnasnet_050", "hardcorenas_a", "mobilenetv3_small_050"),
     *("mobilenetv3_large_075", "tf_mobilenetv3_small_minimal_100", "tf_mobilenetv3_large_075"),
     *("efficientnet_b0", "efficientnet_lite0", "tinynet_e", "lcnet_050"),

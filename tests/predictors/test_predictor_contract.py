@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,16 @@ def made(name: str, seed: int = 0) -> Any:
     return card(name).build(variables=ARCHITECTURE, recipe_variables=RECIPE, statistics=macs_and_params, seed=seed)
 
 
+@cache
+def _made_once(name: str) -> Any:
+    return made(name)
+
+
+def ready(name: str) -> Any:
+    """As `made`, but pretrained only once in these tests."""
+    return copy.deepcopy(_made_once(name))
+
+
 def candidates(count: int, seed: int) -> Population:
     return np.random.default_rng(seed).integers(0, [3] * 6 + [5, 2], (count, 8))
 
@@ -60,7 +72,7 @@ def test_every_predictor_has_a_card() -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_learns_repeats_and_keeps_shapes(name: str) -> None:
     train, rest = candidates(80, 1), candidates(400, 2)
-    predictor = made(name)
+    predictor = ready(name)
     predictor.fit(train, accuracy(train))
     mean, std = predictor.predict(rest)
     assert mean.shape == std.shape == (400,)
@@ -76,7 +88,7 @@ def test_learns_repeats_and_keeps_shapes(name: str) -> None:
 
 @pytest.mark.parametrize("name", CARDS)
 def test_refusals(name: str) -> None:
-    predictor = made(name)
+    predictor = ready(name)
     train = candidates(10, 1)
     with pytest.raises(ValueError, match="fit"):
         predictor.predict(train)
@@ -91,7 +103,7 @@ def test_refusals(name: str) -> None:
 @pytest.mark.parametrize("name", ["fbnetv3", "process", "blend"])
 def test_uncertainty_tells_seen_from_unseen(name: str) -> None:
     train = candidates(40, 1)
-    predictor = made(name)
+    predictor = ready(name)
     predictor.fit(train, accuracy(train))
     assert predictor.predict(train)[1].mean() < predictor.predict(candidates(400, 2))[1].mean()
 

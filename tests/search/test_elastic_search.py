@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,20 @@ import torch
 import nas
 from nas.methods.elastic import pretraining
 from nas.runs.run import read_metrics
+from tests.methods.candidates.in_process import no_processes
 
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
 SPACE += ["references.names=[]"]
 PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=200"]
 ELASTIC = [*SPACE, "method=random", "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3"]
 BUDGET = 300_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        no_processes(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FILE = "file"  # the key of a file that is measured
 NOTED = 0.10  # a machine that is slower or faster than when its calm speed was seen by more than this is told of
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from nas.latency.device import Device
 from nas.latency.measuring.calm import remember
 from nas.latency.measuring.ladder import numbers_of, rung_of
-from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.measuring.network_time import FILE, NetworkTime
 from nas.latency.measuring.processes.bench import Bench, Entry, bench
 from nas.latency.measuring.processes.sampling import PROCESSES, Record, request
 from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements
@@ -20,7 +20,6 @@ from search_spaces.arch import Arch
 
 MORE = (8, 12)  # processes in all, where those before do not agree
 AGREED = 0.015  # standard error of a time, as a share of it, at which no further process is asked
-FILE = "file"  # the key of a file
 
 
 @dataclass(frozen=True)

@@ -77,11 +77,11 @@ def test_evaluation_and_export_say_what_the_table_says(device: TableDevice, caps
     table.save("fbnet.json")
     before = Path("fbnet.json").read_bytes()
     for name, found in (("net", space), ("wide", fbnet(8, 10, 1, width=0.5, candidates=("k3_e1",)))):
-        model_folder.write(name, Network(found.decode([0] * len(found.variables))))
+        model_folder.write(name, Network(found.decode(found.cardinalities - 1)))
     asked = ["device=table", "device.file=fbnet.json", "data.resolution=8"]
     evaluate(["arch=net", "run_dir=one", *asked])
     found = json.loads(Path("one/metrics.json").read_text())
-    assert found["estimated_latency_ms"] == table.estimate_ms(space.decode([0] * 22)) > 0
+    assert found["estimated_latency_ms"] == table.estimate_ms(space.decode([1] * 22)) > 0
     assert found["measured_latency_ms"] is None and "that device is not here" in found["not_measured"]
     said = capsys.readouterr().out
     assert "latency estimated" in said and found["device"] == str(device.key) and str(device.key) in said

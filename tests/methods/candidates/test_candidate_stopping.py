@@ -19,7 +19,6 @@ from nas.methods.candidates.early_stopping import (
     to_dict,
     with_stop,
 )
-from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.loop import CandidateSettings, Found
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.candidates.trials import Outcome
@@ -29,6 +28,7 @@ from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from tests.methods.candidates import pretended
+from tests.methods.candidates.in_process import InProcess
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
@@ -187,7 +187,7 @@ def test_a_training_stopped_early_is_the_beginning_of_the_whole_one() -> None:
 
 
 def test_a_real_search_on_digits(tmp_path: Path) -> None:
-    found = search(tmp_path / "run", LocalExecutor(workers=1), method=RandomSearch(), trials=9, stop_correlation=0.1)
+    found = search(tmp_path / "run", InProcess(), method=RandomSearch(), trials=9, stop_correlation=0.1)
     records = json.loads((tmp_path / "run" / "trials.json").read_text())
     curves = [record["figures"]["curve"] for record in records[:8]]
     assert [len(curve) for curve in curves] == [4] * 8
