@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nas.derive.budget import Budget
+from nas.derive.distance import diverse
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.verdict import Asked
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
@@ -67,10 +69,31 @@ def derive_probable(
 
 
 def derive_ranked(
-    ranked: Population, cost: AdditiveCost | None, clock: Clock, budget: Budget | None, asked: Derivation
+    ranked: Population,
+    cost: AdditiveCost | None,
+    clock: Clock,
+    budget: Budget | None,
+    asked: Derivation,
+    space: SearchSpace | None = None,
 ) -> Derived:
-    """The first of `ranked` (n, genes; best first) that prove to be within the budget."""
-    return within_budget(propose_ranked(ranked, cost), clock, budget, asked.count, asked.rounds)
+    """The first of `ranked` (n, genes; best first) that prove to be within the budget.
+
+    Where the derivation asks for a distance, `space` says in how many choices two of them differ.
+    """
+    propose = propose_ranked(ranked, cost)
+    if asked.distance > 1:
+        assert space is not None
+        propose = propose_apart(propose_ranked(ranked, cost), len(ranked), space, asked.distance)
+    return within_budget(propose, clock, budget, asked.count, asked.rounds)
+
+
+def propose_apart(propose: Propose, most: int, space: SearchSpace, least: int) -> Propose:
+    """Of what `propose` has, `most` genotypes in all, those that differ in `least` choices from all before them."""
+
+    def some(limit: float, count: int) -> list[Genotype]:
+        return list(itertools.islice(diverse(space, propose(limit, most), least), count))
+
+    return some
 
 
 def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:
@@ -123,8 +146,14 @@ def derivation_identity(
         "device": None if device is None else str(device.key),
         "budget": None if budgets.latency is None else dataclasses.asdict(budgets.latency),
         **{limit.name: [limit.limit, cost_digest(limit.cost)] for limit in budgets.others},
-        **dataclasses.asdict(asked),
+        **_asked(asked),
     }
+
+
+def _asked(asked: Derivation) -> dict[str, Any]:
+    """As it enters an identity: a distance only where there is one, as before there was any."""
+    known = dataclasses.asdict(asked)
+    return known if asked.distance > 1 else {name: value for name, value in known.items() if name != "distance"}
 
 
 def cost_digest(cost: GenotypeCost) -> str:
@@ -175,13 +204,18 @@ def _derived_now(
 ) -> Derived:
     found = derive_now()
     if stored is not None and stored.first.genotype != found.first.genotype:
-        for checkpoint in (folder / "checkpoints").glob("train*.pt"):
-            log(f"{checkpoint.name} is of another network: kept as before-{checkpoint.name}")
-            checkpoint.replace(checkpoint.with_name(f"before-{checkpoint.name}"))
+        set_aside_trainings(folder)
     networks = [{**dataclasses.asdict(network), "genotype": list(network.genotype)} for network in found.networks]
     content = {"networks": networks, "rounds": found.rounds, "identity": dict(depends)}
     write_json(folder / "derived.json", {**content, "digest": identity.digest(content)})
     return found
+
+
+def set_aside_trainings(folder: Path) -> None:
+    """Keep what the run in `folder` has trained, of a network that is no longer its, under other names."""
+    for checkpoint in (folder / "checkpoints").glob("train*.pt"):
+        log(f"{checkpoint.name} is of another network: kept as before-{checkpoint.name}")
+        checkpoint.replace(checkpoint.with_name(f"before-{checkpoint.name}"))
 
 
 def _read_derived(path: Path, space: SearchSpace) -> tuple[Derived, dict[str, Any]]:

@@ -30,6 +30,22 @@ def best_under_budget(
     `least`, possibly none) only where no more genotypes lie there. Limits hold to the last bit, `least` to the
     solver's 1e-6.
     """
+    return best_apart(probabilities, cost, (least, limit), count, 1, others)
+
+
+def best_apart(
+    probabilities: Sequence[NDArray[np.float64]],
+    cost: AdditiveCost,
+    between: tuple[float, float],
+    count: int,
+    distance: int,
+    others: Sequence[Limit] = (),
+) -> list[Genotype]:
+    """As `best_under_budget` between two costs, each genotype `distance` genes or more from all before it.
+
+    One after the other: the most probable, then the most probable of those far enough from it, and so on.
+    """
+    least, limit = between
     low, high = cost.reachable()
     cheapest = cheapest_within(cost, others) if others else cost.cheapest()
     if cheapest is None:
@@ -60,7 +76,7 @@ def best_under_budget(
             rooms = np.where(over, rooms - TIGHTER * np.abs(rooms), rooms)
             continue
         found.append(genotype)
-        cuts.append(programme.excluding(genotype))
+        cuts.append(programme.excluding(genotype, distance))
     if not found and least <= low:  # the limit is the minimum to the last bits, below what the solver can tell apart
         found.append(cheapest)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -9,7 +10,8 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.derive.integer_programme import best_under_budget
+from nas.derive.distance import apart
+from nas.derive.integer_programme import best_apart
 from nas.derive.settings import Mode
 from nas.runs.seeding import numpy_generator
 from search_spaces.pricing.additive import AdditiveCost
@@ -27,13 +29,17 @@ class NothingWithin(ValueError):
 
 @dataclass(frozen=True)
 class Derivation:
-    """How networks are derived from a result: see `derive`, and for `rounds` `nas.derive.within_budget`."""
+    """How networks are derived from a result: see `derive`, and for `rounds` `nas.derive.within_budget`.
+
+    `distance`: in how many choices each differs from all before it at least.
+    """
 
     mode: str
     use: float
     count: int
     rounds: int
     seed: int
+    distance: int = 1
 
 
 def derive(
@@ -57,16 +63,17 @@ def derive(
     bound = np.inf if limit is None else limit
     if mode == "budget":
         if limit is None or not use:
-            return best_under_budget(probabilities, cost, bound, count, others=others)
+            return best_apart(probabilities, cost, (-np.inf, bound), count, asked.distance, others)
         least = use * min(bound, cost.reachable()[1])
-        found = best_under_budget(probabilities, cost, bound, count, least, others)
+        found = best_apart(probabilities, cost, (least, bound), count, asked.distance, others)
         if len(found) < count:  # then cheaper ones too
-            cheaper = best_under_budget(probabilities, cost, bound, count, others=others)
-            found += [genotype for genotype in cheaper if genotype not in found][: count - len(found)]
+            cheaper = best_apart(probabilities, cost, (-np.inf, bound), count, asked.distance, others)
+            found = list(apart([*found, *cheaper], asked.distance))[:count]
         return found
     if mode == "sample":
         limits = [Limit("latency_ms", cost, bound), *others]
-        found = sample(probabilities, count, numpy_generator(asked.seed, "derive"), limits)
+        drawn = sample(probabilities, None, numpy_generator(asked.seed, "derive"), limits)
+        found = list(itertools.islice(apart(drawn, asked.distance), count))
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
     if mode == "thresholds" and decided is None:
         raise ValueError("this search decided no network by thresholds; derive with mode=budget, argmax or sample")
@@ -123,12 +130,12 @@ def argmax(probabilities: Rows) -> Genotype:
 
 def sample(
     probabilities: Rows,
-    count: int,
+    count: int | None,
     rng: np.random.Generator,
     limits: Sequence[Limit] = (),
     draws: int = 200_000,
 ) -> list[Genotype]:
-    """Up to `count` distinct genotypes drawn from P(theta), the paper's final step, all of them within `limits`.
+    """Up to `count` (None: all) distinct genotypes drawn from P(theta), the paper's final step, all within `limits`.
 
     Raises `NothingWithin` where none of `draws` draws is.
     """

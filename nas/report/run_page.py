@@ -17,7 +17,9 @@ from nas.latency.tables.table import LatencyTable
 from nas.report import charts
 from nas.report.budgets import budgets, candidates
 from nas.report.charts import count, number
+from nas.report.contest import contest
 from nas.report.decided import decided
+from nas.report.diagnosis import diagnosis
 from nas.report.references import ahead, references
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
@@ -52,6 +54,8 @@ def report_html(run: str | Path) -> str:
         _network(path, table, result, theta),
         decided(result, theta),
         candidates(path, result.get("scorer")),
+        contest(result),
+        diagnosis(path, result),
         _curves(metrics, result),
         _proof(table),
         _repeat(config, environment),

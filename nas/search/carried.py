@@ -29,6 +29,8 @@ from nas.report.run_page import write_report
 from nas.runs.files import write_json
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, held
+from nas.search.contest.of_search import as_decided
+from nas.search.contest.record import outcome_of
 from nas.search.deriving import of_finished
 from nas.search.found import Found
 from nas.search.pricing import Prices, price
@@ -126,7 +128,7 @@ def import_found(run: CarriedRun, folder: str | Path) -> list[str]:
         space = run.setup.problem.space
         prices = price(run.folder, run.setup)  # with what is known now
         deriving = of_finished(run.folder, run.setup, prices)
-        derived = derived_again(run.folder, space, deriving.depends, deriving.now)
+        derived = as_decided(run.folder, derived_again(run.folder, space, deriving.depends, deriving.now))
         before = read_result(run.folder)
         outcome = _outcome(run, prices, derived, before)
         _write(run, outcome, is_same=outcome.arch.id == before.get("arch"))
@@ -168,9 +170,10 @@ def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[
     data = setup.problem.data
     if is_trained and arch.resolution != data.resolution:
         data = setup.problem.source.at(arch.resolution)
-    return SearchOutcome(
+    outcome = SearchOutcome(
         setup, run.folder, prices, found, arch, space.recipe(genotype), archs, data, None, figures, references
     )
+    return dataclasses.replace(outcome, contest=outcome_of(run.folder))
 
 
 def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:

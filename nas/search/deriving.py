@@ -37,7 +37,7 @@ def from_probabilities(
     setup: SearchSetup, prices: Prices, probabilities: Rows, decided: Genotype | None = None
 ) -> Deriving:
     """From what a supernet learned, or the network that it decided itself."""
-    cost, budgets, asked, space = prices.cost, prices.budgets, setup.derivation, setup.problem.space
+    cost, budgets, asked, space = prices.cost, prices.budgets, setup.deriving, setup.problem.space
     assert cost is not None  # a supernet always has a table
     depends = derivation_identity(rounded(probabilities, decided), space, cost, prices.device, budgets, asked)
     return Deriving(depends, lambda: derive_probable(probabilities, decided, cost, prices.clock, budgets, asked))
@@ -45,9 +45,9 @@ def from_probabilities(
 
 def from_ranking(setup: SearchSetup, prices: Prices, ranked: Population) -> Deriving:
     """From the candidates that were trained and are within the budgets, best first."""
-    cost, asked, space = prices.cost, setup.derivation, setup.problem.space
+    cost, asked, space = prices.cost, setup.deriving, setup.problem.space
     depends = derivation_identity(ranked.tolist(), space, cost, prices.device, prices.budgets, asked)
-    return Deriving(depends, lambda: derive_ranked(ranked, cost, prices.clock, prices.budget, asked))
+    return Deriving(depends, lambda: derive_ranked(ranked, cost, prices.clock, prices.budget, asked, space))
 
 
 def of_finished(folder: Path, setup: SearchSetup, prices: Prices) -> Deriving:

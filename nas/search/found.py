@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from nas.derive.within_budget import Derived
 from nas.networks.network import FlatNetwork, Network
@@ -17,7 +17,8 @@ class Found:
 
     `inherit(genotype)`: that network with the supernet's weights; `ending`: how its search ended. `trials` candidates
     were trained, the first derived one to `validation_top1_percent`. `pretrain_seconds`: of the elastic supernet that
-    scored them. What the kind of method does not have is None.
+    scored them. `scores`: of the derived networks, by which they are in this order, and `score_is`, in words. What the
+    kind of method does not have is None.
     """
 
     derived: Derived
@@ -28,3 +29,5 @@ class Found:
     validation_top1_percent: float | None = None
     pretrain_seconds: float | None = None
     ending: Ending | None = None
+    scores: Mapping[Genotype, float] = field(default_factory=dict)
+    score_is: str = "unknown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nas.derive.handover import derived_once
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.loop import CandidateSearch, search_candidates
@@ -24,6 +26,10 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     found = search_candidates(run, search)
     deriving = from_ranking(setup, prices, found.genotypes[feasible.mask(found.genotypes)])
     derived = derived_once(run.path, setup.problem.space, deriving.depends, deriving.now)
-    score = float(found.scores[(found.genotypes == derived.first.genotype).all(axis=1)][0])
-    inherit = scoring.inherit if setup.training.inherit else None
-    return Found(derived, found.seconds, "ranking", inherit, len(found.genotypes), score, scoring.pretrain_seconds)
+    known = {tuple(row): score for row, score in zip(found.genotypes.tolist(), found.scores.tolist(), strict=True)}
+    scores = {genotype: known[genotype] for genotype in derived.genotypes}
+    inherit, trials = scoring.inherit if setup.training.inherit else None, len(found.genotypes)
+    first = scores[derived.first.genotype]
+    all_found = Found(derived, found.seconds, "ranking", inherit, trials, first, scoring.pretrain_seconds)
+    how = "with inherited weights" if setup.is_elastic else "of its training as a candidate"
+    return dataclasses.replace(all_found, scores=scores, score_is=f"validation accuracy {how}, %")

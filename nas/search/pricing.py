@@ -12,6 +12,7 @@ from nas.derive.verdict import NOT_ASKED, Asked, why_not_measured
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import NO_ENERGY, LatencyTable
+from nas.search.contest.settings import LEAST_EPOCHS, LEAST_IMAGES, MOST
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.budgets import Limit
@@ -91,5 +92,12 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
         parts.append(
             f"budget {budget.asked_ms:.4g} ms of {budget.low_ms:.4g} to {budget.high_ms:.4g} ms reachable; "
             f"estimates are kept below {budget.limit_ms:.4g} ms (margin {100 * budget.margin:.1f}%)"
+        )
+    if setup.contestants:
+        parts.append(setup.plan(setup.contestants).sentence())
+    elif setup.contest.networks is None and setup.contest_hindrance is None:
+        parts.append(
+            f"no contest: it takes {LEAST_EPOCHS} epochs and {LEAST_IMAGES} validation images to tell networks apart, "
+            f"here are fewer; derive.contest={MOST} holds one all the same"
         )
     return "\n".join(parts)

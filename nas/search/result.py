@@ -16,6 +16,7 @@ from nas.derive.verdict import COSTS, say_missed
 from nas.methods.base import is_supernet
 from nas.networks.network import FlatNetwork, Network
 from nas.report.decided import sentence
+from nas.search.contest import standings
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.references.against import Against
@@ -35,7 +36,8 @@ from search_spaces.wrappers.joint import JointSpace
 class SearchOutcome:
     """What a search left in `run_dir`: the first derived network as `arch`, its `recipe`, and where it was trained the
     `network` with its test `figures` on `data`; the files of all derived ones are `archs`.
-    `references`: what it is held against; `handed`: the one of them that takes its place, `network` then being its."""
+    `references`: what it is held against; `handed`: the one of them that takes its place, `network` then being its.
+    `contest`: the record of the one that put `arch` first."""
 
     setup: SearchSetup
     run_dir: Path
@@ -49,6 +51,7 @@ class SearchOutcome:
     figures: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
     handed: Reference | None = None
+    contest: Mapping[str, Any] | None = None
 
     @property
     def missed(self) -> list[str]:
@@ -137,6 +140,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
         **compared(outcome.against, outcome.references),
+        "contest": outcome.contest,
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
     }
 
@@ -210,6 +214,9 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         rows.append(("pretraining took", format_seconds(found["pretrain_seconds"])))
     if said := sentence(found):
         rows.append(("decided", said))
+    if found.get("contest") is not None:
+        rows.append(("contest", standings.sentence(found["contest"])))
+        rows.append(("contest took", f"{format_seconds(found['contest']['train_seconds'])} of training"))
     rows.append(("search took", format_seconds(found["search_seconds"])))
     return rows
 

@@ -15,6 +15,8 @@ from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
 from nas.runs import resuming
 from nas.runs.run import Run
+from nas.search.contest.of_search import compete
+from nas.search.diagnosis.marginal import write_levers
 from nas.search.one_by_one import search_one_by_one
 from nas.search.pricing import intention, price
 from nas.search.references.handing_over import write_handed
@@ -25,6 +27,7 @@ from nas.search.setup import SearchSetup
 from nas.search.supernet import search_supernet
 from nas.terminal.progress import log, phase
 from nas.train import averaging, training
+from nas.train.options import Begin
 from search_spaces.recipe import Recipe
 from search_spaces.zoo import FAMILIES
 
@@ -43,15 +46,20 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
             found = search_supernet(run, setup, setup.method, prices)
         else:
             found = search_one_by_one(run, setup, cast(CandidateMethod, setup.method), prices)
+        found, contest = compete(run, setup, found)
         genotype = found.derived.first.genotype
         arch, recipe = space.decode(genotype), space.recipe(genotype)
         archs = tuple(write_archs(run.path, space, found.derived.genotypes))
         run.write_json("recipe.json", recipe.to_dict())
         outcome = SearchOutcome(setup, run.path, prices, found, arch, recipe, archs, setup.problem.data)
         outcome = dataclasses.replace(outcome, references=references)
+        if contest is not None:
+            outcome = dataclasses.replace(outcome, contest=contest.standings.to_dict())
         if setup.training.enabled:
-            outcome = _with_network(run, outcome)
+            outcome = _with_network(run, outcome, contest.begin if contest else None)
             outcome = _beside_references(run, outcome)
+        if found.trials is not None:
+            write_levers(run.path, space)
         run.write_json("result.json", outcome.result)
         if outcome.network is not None:
             write_model(outcome)
@@ -71,8 +79,8 @@ def _beside_references(run: Run, outcome: SearchOutcome) -> SearchOutcome:
     return dataclasses.replace(outcome, handed=leading[0], network=trained(run, outcome.against, leading[0])[0])
 
 
-def _with_network(run: Run, outcome: SearchOutcome) -> SearchOutcome:
-    """Train the first derived network on images of its resolution."""
+def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> SearchOutcome:
+    """Train the first network on images of its resolution, all of them, from where a contest left it (`begin`)."""
     setup, arch, recipe, data = outcome.setup, outcome.arch, outcome.recipe, outcome.data
     network = training.build_network(arch, recipe, seed=setup.seed)
     if outcome.found.inherit is not None:
@@ -82,16 +90,23 @@ def _with_network(run: Run, outcome: SearchOutcome) -> SearchOutcome:
     if not setup.final_epochs:
         figures = {**training.evaluate(network, data.test, accelerator=setup.compute.here), "train_seconds": 0.0}
     else:
-        figures = _train(run, network, data, search_recipe(recipe, setup.training.epochs), setup)
+        options = training.Options(checkpoint=run.checkpoints / "train.pt", begin=begin)
+        figures = _train(run, network, data, search_recipe(recipe, setup.training.epochs), setup, options)
     return dataclasses.replace(outcome, network=network, data=data, figures=figures)
 
 
 def _train(
-    run: Run, network: Network | FlatNetwork, data: ImageData, recipe: Recipe, setup: SearchSetup
+    run: Run,
+    network: Network | FlatNetwork,
+    data: ImageData,
+    recipe: Recipe,
+    setup: SearchSetup,
+    asked: training.Options,
 ) -> dict[str, float]:
-    checkpoint = run.checkpoints / "train.pt"
-    done = training.finished_epochs(checkpoint)
+    assert asked.checkpoint is not None
+    done = training.finished_epochs(asked.checkpoint)
     run.rewind("train", done)
+    done = done or (asked.begin.epochs if asked.begin else 0)
     steps = training.steps_per_epoch(data, recipe)
     with phase("training the network", recipe.epochs * steps, "step", completed=done * steps) as advance:
         figures = training.train(
@@ -100,8 +115,8 @@ def _train(
             recipe,
             seed=setup.seed,
             accelerator=setup.compute.here,
-            options=training.Options(
-                checkpoint=checkpoint,
+            options=dataclasses.replace(
+                asked,
                 may_change=resuming.MAY_CHANGE,
                 on_epoch=lambda epoch, record: run.log("train", epoch, **record),
                 on_step=advance,

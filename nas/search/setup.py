@@ -25,6 +25,8 @@ from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
+from nas.search.contest.plan import Plan, plan_of
+from nas.search.contest.settings import ContestSettings, by_default
 from nas.search.references.request import ReferenceRequest
 from nas.search.settings import BestOf, Latency
 from nas.terminal.configuration import cards
@@ -77,6 +79,7 @@ class SearchSetup:
     candidates: CandidateSettings
     executor: Executor
     derivation: Derivation
+    contest: ContestSettings
     training: FinalTraining
     pretraining: Pretraining | None
     compute: Compute
@@ -108,6 +111,7 @@ class SearchSetup:
             candidates=cards.build({"_target_": SETTINGS, **config["search"]}, "search", {}),
             executor=cards.given(config["executor"], "executor"),
             derivation=Derivation(mode, asked["use"], asked["count"], budget.rounds, config["seed"]),
+            contest=ContestSettings.from_config(asked),
             training=FinalTraining(**config["train"]),
             pretraining=cards.given(config["pretraining"], "pretraining") if config.get("pretraining") else None,
             compute=compute,
@@ -139,6 +143,8 @@ class SearchSetup:
             if self.candidates.storage is not None:
                 check_storage(self.candidates.storage)
         _ = self.counts
+        if self.contestants:
+            self.plan(self.contestants)
 
     @functools.cached_property
     def is_timed(self) -> bool:
@@ -201,6 +207,52 @@ class SearchSetup:
             )
         if self.best_of == "all" and not (self.references.train and self.references.families):
             raise ValueError("derive.best_of=all compares trained networks: add references.train=true, and name some")
+
+    @functools.cached_property
+    def contestants(self) -> int:
+        """How many networks of the search take part in a contest; 0: there is none.
+
+        Raises `ValueError` for a contest that is asked where nothing is trained, or a single network derived.
+        """
+        asked = self.contest.networks
+        if asked == 0:
+            return 0
+        why = self.contest_hindrance
+        if asked is None:
+            images = round(len(self.problem.data.train) * self.candidates.validation_fraction)
+            return 0 if why else by_default(self.final_epochs, images)
+        if why:
+            raise ValueError(
+                f"derive.contest={asked} trains networks against each other, and {why}, or derive.contest=0"
+            )
+        return asked
+
+    @property
+    def contest_hindrance(self) -> str | None:
+        """Why no contest can be held here, whatever is asked, and the way out; None where one can."""
+        if not self.training.enabled:
+            return "train.enabled=false trains nothing; leave that out"
+        if self.final_epochs < 2:
+            return f"a training of {self.final_epochs} epochs cannot be cut; give train.epochs"
+        if is_supernet(self.method) and self.derivation.mode in most_probable.SINGLE:
+            return f"derive.mode={self.derivation.mode} names a single network; give derive.mode=budget"
+        return None
+
+    @property
+    def deriving(self) -> Derivation:
+        """How networks are derived: as asked, or those of the contest, no near copies of each other."""
+        if not self.contestants:
+            return self.derivation
+        count, distance = max(self.derivation.count, self.contestants), self.contest.distance(self._choices)
+        return dataclasses.replace(self.derivation, count=count, distance=distance)
+
+    @property
+    def _choices(self) -> int:
+        return len(self.problem.space.variables)
+
+    def plan(self, found: int, others: int = 0) -> Plan:
+        """The contest of so many networks of the search, and `others`."""
+        return plan_of(self.contest, found + others, self.final_epochs, found)
 
     def _check_elastic(self) -> None:
         """An elastic supernet holds slices of one network, trained by one recipe."""

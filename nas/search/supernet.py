@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from nas.derive.handover import derived_once, write_probabilities
+from nas.derive.most_probable import log_probability
 from nas.methods.base import SearchResult, SupernetMethod, Task
 from nas.runs.run import Run
 from nas.search.deriving import from_probabilities
@@ -22,7 +25,9 @@ def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices
     derived = derived_once(run.path, space, deriving.depends, deriving.now)
     inherit = result.inherit if setup.training.inherit else None
     ending = Ending.of(space.architectures, method, result, setup.derivation.mode)
-    return Found(derived, result.seconds, setup.derivation.mode, inherit, ending=ending)
+    scores = {genotype: log_probability(result.probabilities, genotype) for genotype in derived.genotypes}
+    found = Found(derived, result.seconds, setup.derivation.mode, inherit, ending=ending)
+    return dataclasses.replace(found, scores=scores, score_is="log-probability")
 
 
 def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:

@@ -8,6 +8,19 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Begin:
+    """The first `epochs` epochs of the same training on other images: those of the fingerprint `data`.
+
+    `path`: its checkpoint. Nothing but the images may differ, which are a part of the present ones where the others
+    were held out. The schedule counts epochs, so it goes on without a jump however many steps an epoch has.
+    """
+
+    path: Path
+    epochs: int
+    data: str
+
+
+@dataclass(frozen=True)
 class Options:
     """What a training keeps and reports, and how much of its recipe it does; by default all, and only the result.
 
@@ -21,6 +34,8 @@ class Options:
 
     `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
     where the whole training stood (None: the whole recipe). `phase` names its stream of random numbers.
+
+    `begin`: where `checkpoint` does not exist yet, the training goes on from there.
     """
 
     checkpoint: Path | None = None
@@ -30,6 +45,7 @@ class Options:
     evaluate_every: int = 0
     stop_epoch: int | None = None
     phase: str = "train"
+    begin: Begin | None = None
 
 
 DEFAULTS = Options()

@@ -19,7 +19,7 @@ from nas.data import ImageData, Split
 from nas.networks import network as networks
 from nas.runs import checkpoint as checkpoints
 from nas.runs.memory import keep_freed_memory
-from nas.runs.resuming import check_checkpoint
+from nas.runs.resuming import FIX, check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
 from nas.runs.stored import Count, NonNegative, record
 from nas.terminal.progress import log
@@ -29,18 +29,17 @@ from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.fit import check_fit
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
-from nas.train.options import DEFAULTS, Options
+from nas.train.options import DEFAULTS, Begin, Options
 from search_spaces.arch import Arch
 from search_spaces.blocks.parts.initialisation import zero_init_residuals
+from search_spaces.plain_data import identity
 from search_spaces.recipe import Recipe
 
 __all__ = ["TRAINING_VERSION", "Options", "build_network", "evaluate", "finished_epochs", "steps_per_epoch", "train"]
 
 FORMAT = "nas.training"
 PROGRESS = {"epoch": Count, "seconds": NonNegative, "train_loss": float}  # of a checkpoint
-TRAINING_VERSION = (
-    2  # part of the identity of whatever reuses a training's result: raised whenever such a result changes
-)
+TRAINING_VERSION = 2  # of the identity of whatever reuses a training's result: raised whenever such a result changes
 TESTED = ("top1_percent", "top5_percent", "loss")
 LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
 
@@ -71,10 +70,9 @@ def train(
 
     Returns `top1_percent, top5_percent, loss, train_loss, train_seconds`, the figures of the very weights that
     `network` holds then, in full precision; the seconds are those of training epochs, over all resumed pieces. With a
-    moving average also `raw_top1_percent` and `average_top1_percent` (test images), `raw_held_out_top1_percent` and
-    `average_held_out_top1_percent`, and `kept_average`; the last epoch's record has them too. Raises `ValueError` where
-    data and network do not fit, where the checkpoint is damaged or of something else, and where the loss is no longer
-    finite; the checkpoint of the last good epoch stays.
+    moving average also those of `averaging.keep_better`; the last epoch's record has them too. Raises `ValueError`
+    where data and network do not fit, where the checkpoint is damaged or of something else, and where the loss is no
+    longer finite; the checkpoint of the last good epoch stays.
     """
     accelerator = make_accelerator("cpu") if accelerator is None else accelerator
     check_fit(network, data, recipe, accelerator)
@@ -84,10 +82,10 @@ def train(
         raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    run = _Training(network, data, recipe, seed, accelerator, options.phase)
+    run = _Training(network, data, recipe, seed, accelerator, options)
     progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "train_loss": float("nan")}
     if checkpoint is not None:
-        progress = run.restore(checkpoint, epochs, options.may_change) or progress
+        progress = run.restore(checkpoint, epochs, options.may_change) or run.begun(options.begin) or progress
     figures: dict[str, float] | None = None
     try:
         for epoch in range(progress["epoch"], epochs):
@@ -126,12 +124,12 @@ def finished_epochs(checkpoint: Path) -> int:
     state = checkpoints.latest(checkpoint)
     if state is None:
         return 0
-    if state.get("format") != FORMAT:
-        raise ValueError(f"{checkpoint} is not a training checkpoint")
     return int(_progress(state, checkpoint)["epoch"])
 
 
 def _progress(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{checkpoint} is not a training checkpoint")
     return record(state.get("progress"), PROGRESS, f"checkpoint {checkpoint}: the progress")
 
 
@@ -139,10 +137,10 @@ class _Training:
     """The objects of one training, from the first epoch to the last."""
 
     def __init__(
-        self, network: nn.Module, data: ImageData, recipe: Recipe, seed: int, accelerator: Accelerator, phase: str
+        self, network: nn.Module, data: ImageData, recipe: Recipe, seed: int, accelerator: Accelerator, options: Options
     ) -> None:
         self.network, self.data, self.recipe, self.accelerator = network, data, recipe, accelerator
-        self.seed, self.phase = seed, phase
+        self.seed, self.phase = seed, options.phase
         self.split: Split = data.train
         self.judges: Split | None = None
         if recipe.ema_decay:
@@ -163,7 +161,7 @@ class _Training:
         self.identity = {
             "format": FORMAT,
             "version": TRAINING_VERSION,
-            "phase": phase,
+            "phase": options.phase,
             "seed": seed,
             "arch": arch.id if (arch := getattr(network, "arch", None)) else None,
             "data": data.fingerprint,
@@ -171,6 +169,8 @@ class _Training:
             "precision": accelerator.mixed_precision,
             "processes": accelerator.num_processes,
         }
+        if options.begin is not None:
+            self.identity["begun"] = {"epochs": options.begin.epochs, "data": options.begin.data}
 
     @property
     def learning_rate(self) -> float:
@@ -241,8 +241,6 @@ class _Training:
         state = checkpoints.latest(path)
         if state is None:
             return None
-        if state.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a training checkpoint")
         progress = _progress(state, path)
         done = int(progress["epoch"])
         if self.recipe.schedule in ("cosine", "linear"):  # what such a schedule did depends on its length
@@ -251,13 +249,28 @@ class _Training:
         changes = check_checkpoint(path, known, self.identity, may_change, done >= epochs)
         if changes and self.accelerator.is_main_process:
             log(f"training goes on after {done} epochs with a change: {'; '.join(changes)}")
+        self._load(state, path)
+        return progress
+
+    def begun(self, begin: Begin | None) -> dict[str, Any] | None:
+        """Load what `begin` names; returns its progress; None for None."""
+        if begin is None:
+            return None
+        state = checkpoints.load(begin.path)
+        progress, what = _progress(state, begin.path), f"checkpoint {begin.path}"
+        known = {**record(state.get("identity"), {}, f"{what}: the identity"), "epochs": progress["epoch"]}
+        asked = {key: value for key, value in self.identity.items() if key != "begun"}
+        identity.check(what, known, {**asked, "data": begin.data, "epochs": begin.epochs}, FIX)
+        self._load(state, begin.path)
+        return progress
+
+    def _load(self, state: dict[str, Any], path: Path) -> None:
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
             reason = str(error).splitlines()[0]
             raise ValueError(f"checkpoint {path} does not fit this network and recipe: {reason}") from None
-        return progress
 
     def counting(self) -> nn.Module:
         """The network to look at between epochs; of a moving average a copy, with statistics of its own."""

@@ -59,11 +59,11 @@ class GenotypeProgramme:
         matrix = coo_array((values, (rows, columns)), shape=(len(right), self.width)).tocsr()
         return LinearConstraint(matrix, right, right)
 
-    def excluding(self, genotype: Genotype) -> LinearConstraint:
-        """The constraint that every genotype but this one meets."""
+    def excluding(self, genotype: Genotype, distance: int = 1) -> LinearConstraint:
+        """The constraint that the genotypes meet which differ from this one in `distance` genes at least."""
         taken = np.zeros(self.width)
         taken[self.offsets[:-1] + np.array(genotype)] = 1
-        return LinearConstraint(taken[None, :], -np.inf, len(self.sizes) - 1)
+        return LinearConstraint(taken[None, :], -np.inf, len(self.sizes) - distance)
 
     def minimise(self, objective: Floats, constraints: Sequence[LinearConstraint]) -> Genotype | None:
         """The genotype of the columns that minimise `objective` (columns,) under `constraints`; None: there is none."""

@@ -24,9 +24,11 @@ from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.weights import network_of, read_weights
 from nas.report.__main__ import main as report
+from nas.report.diagnosis import diagnosis
 from nas.report.run_page import report_html
 from nas.runs import checkpoint
 from nas.runs.run import Run
+from nas.search.contest.record import ContestRecord, outcome_of
 from nas.terminal.configuration.composition import compose
 from nas.terminal.entry import plain
 from nas.terminal.stored_config import run_config, without_cards
@@ -68,6 +70,15 @@ def read_model(folder: Path) -> None:
 
 def read_page(folder: Path) -> None:
     report_html(folder)
+
+
+def read_contest(folder: Path) -> None:
+    outcome_of(folder)
+    ContestRecord(folder, {"seed": 0})
+
+
+def read_levers(folder: Path) -> None:
+    diagnosis(folder, {})
 
 
 def read_front(folder: Path) -> None:

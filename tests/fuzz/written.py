@@ -28,6 +28,7 @@ from nas.networks import model_folder
 from nas.networks.creation import create_model
 from nas.runs import checkpoint
 from nas.runs.run import Run
+from nas.search.contest.record import ContestRecord
 from nas.terminal.configuration.composition import CONF, compose
 from search_spaces.families.fbnet import fbnet
 from tests.derive.test_derive_candidates import finished
@@ -132,6 +133,8 @@ def _write_run(run: Path) -> None:
         }
         record |= {"limit_latency_ms": 1.45, "reachable_latency_ms": [0.5, 3.0], "genotype": list(FIRST)}
         record |= {"params": arch.params, "macs": arch.macs, "top1_percent": 91.5, "weights": None, "asked_macs": 10**6}
+        _write_contest(opened)
+        record |= {"contest": CONTEST, "undecided_positions": ["stage1.0"]}
         opened.write_json("result.json", {**record, "search_seconds": 75.0, "train_seconds": 5.0})
         trial = {"candidate": "c", "validation_top1_percent": 50.0, "costs": {"latency_ms": 1.0, "macs": 3.0}}
         opened.write_json("trials.json", [trial, {**trial, "candidate": "d", "validation_top1_percent": None}])
@@ -141,6 +144,29 @@ def _write_run(run: Path) -> None:
         network = {"file": "arch.json", "params": 5, "macs": 7, "asked_latency_ms": 1.0, "measured_latency_ms": 1.0}
         opened.write_json("later/derived.json", [network, network])
     read_derived(run)
+
+
+NETWORKS = [
+    {"name": name, "arch": "a", "genotype": [0], "score": 1.0, "epochs": 1, "validation_top1_percent": 60.0}
+    for name in ("found-1", "found-2")
+]
+CONTEST = {
+    "plan": {"networks": 2, "epochs": 2, "cuts": [1], "kept": [1], "total_epochs": 3},
+    "networks": NETWORKS,
+    "rungs": [{"epochs": 1, "networks": [{**known, "kept": known["name"] == "found-1"} for known in NETWORKS]}],
+    "winner": "found-1",
+    "score_is": "x",
+}
+
+
+def _write_contest(run: Run) -> None:
+    kept = ContestRecord(run.path, {"seed": 0})
+    kept.keep("k", 1, {"top1_percent": 60.0, "loss": 1.0, "train_seconds": 1.0, "data": "d"})
+    kept.keep("l", 1, {"error": "it broke"})
+    kept.end(CONTEST)
+    levels = [{"label": label, "count": 2, "mean": 50.0, "half": 1.0} for label in ("1", "2")]
+    lever = {"name": "depth", "ordered": True, "gain": 1.0, "low": -1.0, "high": 3.0, "levels": levels}
+    run.write_json("levers.json", {"candidates": 4, "levers": [lever]})
 
 
 def _write_weights(folder: Path, network: torch.nn.Module) -> None:

@@ -45,6 +45,7 @@ SEARCHES = {
         *(*FBNET, "method=regularized_evolution", *CANDIDATES),
         *("references.names=[mine.json]", "references.train=true"),
     ],
+    "contest": [*FBNET, "method=dnas", *SUPERNET, "derive.contest=2"],
 }
 MINE = plain("plain_conv4", 0.25, 8, 10, 1)
 # (file, before or after it appears for the first time in a piece): a log line is written before its checkpoint
@@ -67,7 +68,12 @@ REFERENCE_KILLS = [
     *(("references.json", "before"), ("references.json", "after"), (f"reference-{MINE.id}.new.pt", "before")),
     *((f"reference-{MINE.id}.pt", "after"), (f"reference-{MINE.id}.previous.pt", "before"), ("result.json", "before")),
 ]
+CONTEST_KILLS = [
+    *(*SUPERNET_KILLS[1:2], ("training 1", "before"), ("training 1", "after"), ("contest.json", "after")),
+    *(("training 1", "after"), ("train.new.pt", "before"), ("result.json", "before"), ("report.html", "before")),
+]
 KILLS = {
+    "contest": CONTEST_KILLS,
     "elastic": SUPERNET_OF_CANDIDATES_KILLS,
     "references": REFERENCE_KILLS,
     **dict.fromkeys(("random", "predictor"), CANDIDATE_KILLS),
@@ -151,8 +157,13 @@ def measured(archs: list[Arch], device: object, calm: object, seed: int = 0, *ca
 def outcome(run: Path) -> dict[str, Any]:
     """All that a run found, but for the time it took."""
 
-    def timeless(found: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in found.items() if key != "time" and not key.endswith("_seconds")}
+    def timeless(found: Any) -> Any:
+        if isinstance(found, list):
+            return [timeless(value) for value in found]
+        if not isinstance(found, dict):
+            return found
+        kept = {key: value for key, value in found.items() if key != "time" and not key.endswith("_seconds")}
+        return {key: timeless(value) for key, value in kept.items()}
 
     found: dict[str, Any] = {"metrics": [timeless(record) for record in read_metrics(run)]}
     for name in ("result", "derived", "arch", "recipe", "theta"):

@@ -68,6 +68,18 @@ def read_trials(folder: Path, space: JointSpace) -> tuple[Population, Floats]:
     )
 
 
+def epoch_seconds(folder: Path) -> float | None:
+    """What an epoch of a candidate's training took, the median; None where the search in `folder` trained none.
+
+    A guess at what trainings take: files without these figures have none.
+    """
+    if not (folder / NAME).exists():
+        return None
+    figures = [trial.get("figures") or {} for trial in read_json(folder / NAME, "trials of a search")]
+    took = [known["train_seconds"] / known["epochs"] for known in figures if {"train_seconds", "epochs"} <= set(known)]
+    return float(np.median(took)) if took else None
+
+
 def _check(what: str, record: Any, space: JointSpace) -> None:
     if not isinstance(record, dict):
         raise ValueError(f"{what} is {str(record)[:40]}")

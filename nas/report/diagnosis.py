@@ -1,0 +1,112 @@
+"""Where accuracy went in a finished search: how well its score ranks, what the contest gained, what each lever brings.
+
+Nothing is claimed of a ranking of fewer than `FEWEST` networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from nas.report.contest import read_contest
+from nas.runs.stored import Count, Schema, read_record, record
+
+FEWEST = 5
+LEVERS: Schema = {"candidates": Count, "levers": list[dict]}
+LEVER: Schema = {"name": str, "ordered": bool, **dict.fromkeys(("gain", "low", "high"), float), "levels": list[dict]}
+LEVEL: Schema = {"label": str, "count": Count, "mean": float, "half": float}
+
+
+def diagnosis(run: Path, result: Mapping[str, Any]) -> str:
+    """The section of the page. Empty for runs that neither held a contest nor scored candidates."""
+    parts = [f"<li>{escape(sentence)}</li>" for sentence in sentences(result)]
+    listed = f"<ul>{''.join(parts)}</ul>" if parts else ""
+    table = _levers(run / "levers.json")
+    return f"<h2>Where accuracy went</h2>{listed}{table}" if listed or table else ""
+
+
+def sentences(result: Mapping[str, Any]) -> list[str]:
+    """What the contest says of the score, its spread, and how many choices a supernet left open."""
+    found = read_contest(result)
+    said = []
+    if found is not None:
+        said += [ranking(found), *_spread(found)]
+    positions = record(dict(result), {"undecided_positions": list[str] | None}, "result")["undecided_positions"]
+    if positions is not None:
+        named = f": {', '.join(positions)}" if positions else ""
+        said.append(f"{len(positions)} left undecided of the supernet's choices{named}")
+    return said
+
+
+def ranking(contest: Mapping[str, Any]) -> str:
+    """How well the score put the networks in the order of the contest: Kendall's tau-b, n, and its exact p-value."""
+    from scipy.stats import kendalltau
+
+    networks = contest["networks"]
+    pairs = [(network["score"], -place) for place, network in enumerate(networks) if network["score"] is not None]
+    what = f"the score ({contest['score_is']}) against the order of the contest"
+    if len(pairs) < FEWEST or len({score for score, _ in pairs}) < 2:
+        return f"{what}: {len(pairs)} networks, too few to say how well it ranks (from {FEWEST} on)"
+    test = kendalltau(*zip(*pairs, strict=True))
+    chance = "that could be chance" if test.pvalue > 0.05 else "hardly chance"
+    return f"{what}: Kendall's tau {test.statistic:.2f}, n = {len(pairs)}, p = {test.pvalue:.2f}: {chance}"
+
+
+def _spread(contest: Mapping[str, Any]) -> list[str]:
+    """How far networks were apart where all were compared, and what the contest gained over the first by score."""
+    first = contest["rungs"][0]
+    percents = {row["name"]: row["validation_top1_percent"] for row in first["networks"]}
+    known = [percent for percent in percents.values() if percent is not None]
+    if not known:
+        return []
+    said = [
+        f"at the first rung, after {first['epochs']} epochs, {len(known)} networks were {max(known) - min(known):.2f} "
+        "points apart"
+    ]
+    favourite = next((network["name"] for network in contest["networks"] if network["name"] == "found-1"), None)
+    if favourite is None:
+        return said
+    if favourite == contest["winner"]:
+        return [*said, "the network that the score put first also won"]
+    for rung in reversed(contest["rungs"]):
+        both = {row["name"]: row["validation_top1_percent"] for row in rung["networks"]}
+        if both.get(favourite) is not None and both.get(contest["winner"]) is not None:
+            gained = both[contest["winner"]] - both[favourite]
+            said.append(
+                f"the winner, {contest['winner']}, was {gained:.2f} points above the first by score after "
+                f"{rung['epochs']} epochs, where both were compared last"
+            )
+            break
+    return said
+
+
+def _levers(path: Path) -> str:
+    """Marginal means over all scored candidates, a row a lever."""
+    if not path.exists():
+        return ""
+    stored = read_record(path, "levers of a search", LEVERS)
+    rows = []
+    for each in stored["levers"]:
+        lever = record(each, LEVER, f"levers of a search {path}: a lever")
+        levels = [record(level, LEVEL, f"levers of a search {path}: a level") for level in lever["levels"]]
+        shown = "; ".join(f"{le['label']}: {le['mean']:.1f} ± {le['half']:.1f} ({le['count']})" for le in levels)
+        sure = lever["low"] > 0 or lever["high"] < 0
+        words = (
+            ("more helps" if lever["gain"] > 0 else "less helps") if lever["ordered"] else "picked after it was seen"
+        )
+        verdict = words if sure else "not told apart from chance"
+        rows.append(
+            f"<tr><td>{escape(lever['name'])}</td><td class='n'>{lever['gain']:+.2f} [{lever['low']:+.2f}, "
+            f"{lever['high']:+.2f}]</td><td>{verdict}</td><td class='soft'>{escape(shown)}</td></tr>"
+        )
+    if not rows:
+        return ""
+    note = (
+        f"<p>Marginal means over {stored['candidates']} scored candidates: the last level of each lever against its "
+        "first, in points of validation accuracy, with 95% intervals (Welch's t). Levers go together under a budget, "
+        "so these are no causes: what is deeper may be narrower.</p>"
+    )
+    head = "<th>lever</th><th class='n'>gain</th><th></th><th>levels: mean ± half of the interval (candidates)</th>"
+    return f"{note}<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"

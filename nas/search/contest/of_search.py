@@ -1,0 +1,134 @@
+"""The contest of a search: between derivation and final training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nas.derive.handover import set_aside_trainings
+from nas.derive.within_budget import Derived
+from nas.methods.base import is_supernet
+from nas.methods.candidates.scorers.elastic import weights_of
+from nas.methods.candidates.training_job import search_recipe
+from nas.methods.candidates.trials_file import epoch_seconds
+from nas.networks.network import FlatNetwork, Network
+from nas.runs import checkpoint as checkpoints
+from nas.runs.run import Run
+from nas.search.contest.entrants import Entrant
+from nas.search.contest.holding import Held, Terms, hold
+from nas.search.contest.record import outcome_of
+from nas.search.contest.standings import sentence
+from nas.search.found import Found
+from nas.search.setup import SearchSetup
+from nas.terminal.progress import log
+from search_spaces.plain_data import identity
+from search_spaces.space import Genotype
+
+
+def compete(
+    run: Run, setup: SearchSetup, found: Found, references: Sequence[Entrant] = ()
+) -> tuple[Found, Held | None]:
+    """`found` with its networks in the order of the contest, and what came of it; None where none was held.
+
+    `references` take part, unless the weights that found networks begin with have seen the images that judge.
+    Raises `ValueError` as `hold` does.
+    """
+    if not setup.contestants:
+        return found, None
+    entrants = _found(setup, found)
+    others = _others(setup, found, references, {entrant.key for entrant in entrants})
+    if len(entrants) + len(others) < 2:
+        log("no contest: a single network within the budget differs from all others by enough")
+        return found, None
+    plan = setup.plan(len(entrants), len(others))
+    seconds = epoch_seconds(run.path)
+    log(plan.sentence(None if seconds is None else seconds / _at_a_time(setup, plan.networks)))
+    held = hold(run, _terms(setup, found.score_is), plan, [*entrants, *others])
+    _set_aside(run, held.standings.best)
+    log(f"contest: {sentence(held.standings.to_dict())}")
+    return in_order(found, [entrant.genotype for entrant in held.standings.found if entrant.genotype]), held
+
+
+def _set_aside(run: Run, best: Entrant) -> None:
+    """A contest that was held again, with others in it, may leave another network than the one that was trained."""
+    state = checkpoints.latest(run.checkpoints / "train.pt")
+    if state is None:
+        return
+    known = state.get("identity") or {}
+    asked = {"arch": best.arch.id, "recipe": best.recipe.to_dict()}
+    if identity.differences({key: known.get(key) for key in asked}, asked):
+        set_aside_trainings(run.path)
+
+
+def in_order(found: Found, genotypes: Sequence[Genotype]) -> Found:
+    """`found` with the networks of `genotypes` in front, in that order."""
+    derived = reordered(found.derived, genotypes)
+    score = found.scores.get(derived.first.genotype)
+    known = found.validation_top1_percent
+    return dataclasses.replace(found, derived=derived, validation_top1_percent=known if known is None else score)
+
+
+def reordered(derived: Derived, genotypes: Sequence[Genotype]) -> Derived:
+    """`derived` with the networks of `genotypes` in front, in that order, the others behind as they were."""
+    places = {tuple(genotype): place for place, genotype in enumerate(genotypes)}
+    networks = sorted(derived.networks, key=lambda network: places.get(network.genotype, len(places)))
+    return Derived(tuple(networks), derived.rounds)
+
+
+def as_decided(folder: Path, derived: Derived) -> Derived:
+    """`derived` in the order of the contest that the run in `folder` has held, if any."""
+    outcome = outcome_of(folder)
+    if outcome is None:
+        return derived
+    return reordered(derived, [tuple(network["genotype"]) for network in outcome["networks"] if network["genotype"]])
+
+
+def _found(setup: SearchSetup, found: Found) -> list[Entrant]:
+    """The networks of the search that hold the budgets, most promising first. `found-1` is the first by score."""
+    space = setup.problem.space
+    networks = found.derived.networks[: setup.contestants]
+    return [
+        Entrant(
+            name=f"found-{number}",
+            arch=space.decode(network.genotype),
+            recipe=search_recipe(space.recipe(network.genotype), setup.training.epochs),
+            genotype=network.genotype,
+            score=found.scores.get(network.genotype),
+            inherit=None if found.inherit is None else _weights(found.inherit, network.genotype),
+        )
+        for number, network in enumerate(networks, start=1)
+    ]
+
+
+def _weights(inherit: Callable[[Genotype], Network | FlatNetwork], genotype: Genotype) -> Callable[[], bytes]:
+    return lambda: weights_of(inherit(genotype))
+
+
+def _others(setup: SearchSetup, found: Found, references: Sequence[Entrant], taken: set[str]) -> list[Entrant]:
+    """References that may take part and are none of the found networks."""
+    if references and found.inherit is not None and is_supernet(setup.method):
+        log(
+            "no reference takes part in the contest: found networks begin with weights of a supernet that has seen the "
+            "images that judge; train.inherit=false lets them in"
+        )
+        return []
+    return [entrant for entrant in references if entrant.key not in taken]
+
+
+def _terms(setup: SearchSetup, score_is: str) -> Terms:
+    return Terms(
+        setup.problem.source,
+        setup.problem.data.fingerprint,
+        setup.candidates.validation_fraction,
+        setup.seed,
+        setup.compute,
+        setup.executor,
+        setup.candidates.attempts,
+        score_is,
+    )
+
+
+def _at_a_time(setup: SearchSetup, networks: int) -> int:
+    """How many trainings run side by side, as far as the executor says."""
+    return max(1, min(int(getattr(setup.executor, "workers", 1)), networks))

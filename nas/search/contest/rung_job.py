@@ -1,0 +1,92 @@
+"""Training one network of a contest up to a rung: the same result wherever and whenever it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from nas.data.images import ImageData
+from nas.methods.candidates.training_job import held_out
+from nas.runs import checkpoint as checkpoints
+from nas.train import training
+from nas.train.accelerator import make_accelerator
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RungJob:
+    """The training of `arch` up to `stop_epoch` of its `recipe`, as picklable data.
+
+    `checkpoint`: where it goes on from and keeps every epoch, on a machine that has its folder; elsewhere it goes on
+    from the content `state` (None: it begins, from `weights` where those are given, as safetensors). `data`,
+    `fingerprint`, `validation_fraction`, `seed`, `accelerator`, `precision`, `modules`: as in `TrainingJob`.
+    """
+
+    arch: dict[str, Any]
+    recipe: dict[str, Any]
+    data: Mapping[str, Any] | ImageData
+    fingerprint: str
+    validation_fraction: float
+    seed: int
+    accelerator: str
+    precision: str
+    stop_epoch: int
+    checkpoint: str
+    state: bytes | None = None
+    weights: bytes | None = None
+    modules: tuple[str, ...] = ()
+
+
+def train_rung(job: RungJob) -> dict[str, Any]:
+    """Train on the images that do not judge and evaluate on those that do; the test split is not looked at.
+
+    Returns `top1_percent` and `loss` (validation), `train_seconds` (over all rungs so far), `data` (what it was trained
+    on, for `nas.train.options.Begin`) and `state`: the checkpoint's content where this machine does not share the
+    run's disk, else None. Seeds and streams are those of the final training. Raises `ValueError` where the loss
+    diverges.
+    """
+    for module in job.modules:
+        if module != "__main__":  # a process that multiprocessing starts has run the program's file
+            importlib.import_module(module)
+    arch, recipe = Arch.from_dict(job.arch), Recipe.from_dict(job.recipe)
+    data = held_out(job, arch.resolution)
+    network = training.build_network(arch, recipe, seed=job.seed)
+    if job.weights is not None:
+        network.load_state_dict(safetensors.torch.load(job.weights))
+    with _checkpoint(job) as (path, is_shared):
+        if training.finished_epochs(path) > job.stop_epoch:  # its score at this rung was lost
+            for generation in (path, checkpoints.previous(path)):
+                generation.unlink(missing_ok=True)
+        figures = training.train(
+            network,
+            data,
+            recipe,
+            seed=job.seed,
+            accelerator=make_accelerator(job.accelerator, job.precision),
+            options=training.Options(checkpoint=path, stop_epoch=job.stop_epoch),
+        )
+        state = None if is_shared else path.read_bytes()
+    kept = {name: figures[name] for name in ("top1_percent", "loss", "train_seconds")}
+    return {**kept, "data": data.fingerprint, "state": state}
+
+
+@contextlib.contextmanager
+def _checkpoint(job: RungJob) -> Iterator[tuple[Path, bool]]:
+    """Where the training keeps its state, and whether the run sees it there."""
+    path = Path(job.checkpoint)
+    if path.parent.is_dir():
+        yield path, True
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / path.name
+        if job.state is not None:
+            local.write_bytes(job.state)
+        yield local, False

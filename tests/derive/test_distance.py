@@ -1,0 +1,74 @@
+"""Networks of a contest are no near copies of each other: a distance in choices, kept by every way to derive."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from nas.data.digits import digits
+from nas.data.space import build_space
+from nas.derive.distance import apart, canonical, distance, diverse
+from nas.derive.handover import propose_apart, propose_ranked
+from nas.derive.integer_programme import best_apart
+from nas.derive.most_probable import Derivation, derive, log_probability
+from nas.terminal.configuration.composition import card_values
+from search_spaces.pricing.additive import AdditiveCost
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.joint import JointSpace
+from tests.methods.gradient_task import few_layers, stand_in_ms
+
+
+@pytest.fixture(scope="module")
+def cost() -> AdditiveCost:
+    return stand_in_ms(few_layers())
+
+
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_the_most_probable_apart_are_those_of_a_full_list(cost: AdditiveCost, least: int) -> None:
+    rng = np.random.default_rng(least)
+    probabilities = [rng.dirichlet(np.ones(n)) for n in cost.cardinalities]
+    everything = np.array(list(itertools.product(*(range(n) for n in cost.cardinalities))))
+    limit = float(np.quantile(cost(everything), 0.6))
+    within = [tuple(row) for row in everything[cost(everything) <= limit].tolist()]
+    within.sort(key=lambda genotype: -log_probability(probabilities, genotype))
+    expected = list(itertools.islice(apart(within, least), 5))
+    assert best_apart(probabilities, cost, (-np.inf, limit), 5, least) == expected
+    assert min(distance(a, b) for a, b in itertools.combinations(expected, 2)) >= least
+
+
+@pytest.mark.parametrize("mode", ["budget", "sample"])
+def test_derived_networks_keep_their_distance(cost: AdditiveCost, mode: str) -> None:
+    rng = np.random.default_rng(0)
+    probabilities = [rng.dirichlet(np.ones(n)) for n in cost.cardinalities]
+    limit = float(np.mean(cost.reachable()))
+    found = derive(probabilities, cost, limit, Derivation(mode, 0.9, 4, 1, 0, distance=2))
+    assert len(found) == 4 and (cost(np.array(found)) <= limit).all()
+    assert all(distance(a, b) >= 2 for a, b in itertools.combinations(found, 2))
+    near = derive(probabilities, cost, limit, Derivation(mode, 0.9, 4, 1, 0))
+    assert any(distance(a, b) < 2 for a, b in itertools.combinations(near, 2)), "so that it says something"
+
+
+def test_a_ranking_is_thinned_within_the_limit(cost: AdditiveCost) -> None:
+    space = JointSpace(few_layers(), recipe_space(Recipe(epochs=1, batch_size=8, lr=0.1), lr=[0.1, 0.2]))
+    ranked = space.sample(60, np.random.default_rng(1))
+    estimates = cost(ranked[:, :4])
+    limit = float(np.median(estimates))
+    priced = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e4)
+    found = propose_apart(propose_ranked(ranked, priced), len(ranked), space, 3)(limit, 6)
+    assert found[0] == tuple(ranked[np.flatnonzero(estimates <= limit)[0]])
+    assert all(distance(a, b) >= 3 for a, b in itertools.combinations(found, 2)) and len(found) > 2
+    assert (priced(np.array(found)) <= limit).all()
+
+
+def test_genes_that_change_nothing_do_not_count() -> None:
+    space = build_space(card_values("space/mobile"), digits(16))
+    pairs = 0
+    for genotype in space.sample(10, np.random.default_rng(0)).tolist():
+        own = canonical(space, tuple(genotype))
+        assert space.decode(own) == space.decode(genotype) and canonical(space, own) == own
+        pairs += own != tuple(genotype)
+        assert list(diverse(space, [tuple(genotype), own], 1)) == [tuple(genotype)]
+    assert pairs, "some genes of this space change nothing"
