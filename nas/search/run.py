@@ -21,6 +21,7 @@ from nas.search.one_by_one import search_one_by_one
 from nas.search.pricing import intention, price
 from nas.search.references.handing_over import write_handed
 from nas.search.references.pricing import price_references
+from nas.search.references.reference import Reference
 from nas.search.references.training_alike import trained, trained_alike
 from nas.search.result import SearchOutcome, show
 from nas.search.setup import SearchSetup
@@ -46,7 +47,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
             found = search_supernet(run, setup, setup.method, prices)
         else:
             found = search_one_by_one(run, setup, cast(CandidateMethod, setup.method), prices)
-        found, contest = compete(run, setup, found)
+        found, contest = compete(run, setup, found, references)
         genotype = found.derived.first.genotype
         arch, recipe = space.decode(genotype), space.recipe(genotype)
         archs = tuple(write_archs(run.path, space, found.derived.genotypes))
@@ -72,11 +73,19 @@ def _beside_references(run: Run, outcome: SearchOutcome) -> SearchOutcome:
     """Train the references where that is asked for; the best one is handed over where it is ahead and that is asked."""
     references = trained_alike(run, outcome.against, outcome.references)
     outcome = dataclasses.replace(outcome, references=references)
-    leading = outcome.against.ahead(references)
+    leading = _leading(outcome, references)
     if outcome.setup.best_of != "all" or not leading:
         return outcome
     write_handed(run, outcome.arch, leading[0])
     return dataclasses.replace(outcome, handed=leading[0], network=trained(run, outcome.against, leading[0])[0])
+
+
+def _leading(outcome: SearchOutcome, references: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    """References in front of the found network: that which won a contest it took part in, else by the test images."""
+    contest = outcome.contest
+    if contest is None or all(network["genotype"] is not None for network in contest["networks"]):
+        return outcome.against.ahead(references)
+    return tuple(reference for reference in references if reference.title == contest["winner"])
 
 
 def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> SearchOutcome:

@@ -20,6 +20,7 @@ from nas.search.contest.holding import Held, Terms, hold
 from nas.search.contest.record import outcome_of
 from nas.search.contest.standings import sentence
 from nas.search.found import Found
+from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import log
 from search_spaces.plain_data import identity
@@ -27,12 +28,12 @@ from search_spaces.space import Genotype
 
 
 def compete(
-    run: Run, setup: SearchSetup, found: Found, references: Sequence[Entrant] = ()
+    run: Run, setup: SearchSetup, found: Found, references: Sequence[Reference] = ()
 ) -> tuple[Found, Held | None]:
     """`found` with its networks in the order of the contest, and what came of it; None where none was held.
 
-    `references` take part, unless the weights that found networks begin with have seen the images that judge.
-    Raises `ValueError` as `hold` does.
+    `references` take part where one may be handed over, unless the weights that found networks begin with have seen
+    the images that judge. Raises `ValueError` as `hold` does.
     """
     if not setup.contestants:
         return found, None
@@ -105,15 +106,19 @@ def _weights(inherit: Callable[[Genotype], Network | FlatNetwork], genotype: Gen
     return lambda: weights_of(inherit(genotype))
 
 
-def _others(setup: SearchSetup, found: Found, references: Sequence[Entrant], taken: set[str]) -> list[Entrant]:
-    """References that may take part and are none of the found networks."""
-    if references and found.inherit is not None and is_supernet(setup.method):
+def _others(setup: SearchSetup, found: Found, references: Sequence[Reference], taken: set[str]) -> list[Entrant]:
+    """The references that take part: none of them is a found network. They train as the first of those does."""
+    if setup.best_of != "all" or not references:
+        return []
+    if found.inherit is not None and is_supernet(setup.method):
         log(
             "no reference takes part in the contest: found networks begin with weights of a supernet that has seen the "
             "images that judge; train.inherit=false lets them in"
         )
         return []
-    return [entrant for entrant in references if entrant.key not in taken]
+    recipe = search_recipe(setup.problem.space.recipe(found.derived.first.genotype), setup.training.epochs)
+    others = [Entrant(reference.title, reference.arch, recipe) for reference in references]
+    return [entrant for entrant in others if entrant.key not in taken]
 
 
 def _terms(setup: SearchSetup, score_is: str) -> Terms:

@@ -8,18 +8,28 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import nas
+from nas.derive.within_budget import Derived, Timed
 from nas.methods.candidates.executors.base import Done, Work
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import train_candidate
+from nas.networks.network import build_network
 from nas.runs import checkpoint
 from nas.runs.run import read_metrics
+from nas.search.contest.entrants import Entrant
+from nas.search.contest.of_search import _found, _others
 from nas.search.contest.rung_job import train_rung
+from nas.search.found import Found
+from nas.search.references.reference import Reference
 from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import RecipeSpace
+from search_spaces.wrappers.joint import JointSpace
 from tests.methods.candidates.pretended import made_up_percent
 from tests.methods.gradient_task import DATA, few_layers
 from tests.runs.killed_runs import finish, kill_when, same, start
@@ -165,6 +175,36 @@ def test_switched_off_nothing_is_different(kill_at: list[int], capsys: pytest.Ca
     result = json.loads(Path("off/result.json").read_text())
     assert result["contest"] is None and not Path("off/contest.json").exists() and "contest" not in said
     assert "distance" not in json.loads(Path("off/derived.json").read_text())["identity"]
+
+
+def test_references_take_part_where_one_may_be_handed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    space, recipe = few_layers(), SETTINGS["recipe"]
+    first = Timed((0, 0, 0, 0), None, None)
+    found = Found(Derived((first,), 1), 1.0, "ranking")
+    references = (
+        Reference("mine", 0.5, space.decode((1, 1, 1, 1))),
+        Reference("same", None, space.decode(first.genotype)),
+    )
+    asked: dict[str, Any] = {
+        "best_of": "found",
+        "method": SimpleNamespace(kind="candidates"),
+        "problem": SimpleNamespace(space=JointSpace(space, RecipeSpace(recipe, ()))),
+        "training": SimpleNamespace(epochs=None),
+        "contestants": 1,
+    }
+
+    def others(found: Found, **changes: Any) -> list[Entrant]:
+        setup: Any = SimpleNamespace(**{**asked, **changes})
+        return _others(setup, found, references, {entrant.key for entrant in _found(setup, found)})
+
+    assert others(found) == []
+    (entrant,) = others(found, best_of="all")  # the other is the found network itself
+    assert (entrant.name, entrant.recipe, entrant.is_found) == ("mine x0.5", recipe, False)
+    torch.manual_seed(0)
+    inheriting = dataclasses.replace(found, inherit=lambda genotype: build_network(space.decode(genotype)))
+    assert [one.name for one in others(inheriting, best_of="all")] == ["mine x0.5", "same"]  # it begins from scratch
+    assert others(inheriting, best_of="all", method=SimpleNamespace(kind="supernet")) == []
+    assert "a supernet that has seen the images that judge" in capsys.readouterr().out
 
 
 @pytest.mark.slow
