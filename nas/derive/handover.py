@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from nas.derive.budget import Budget
-from nas.derive.distance import diverse
 from nas.derive.most_probable import SINGLE, Derivation, NothingWithin, Rows, derive
 from nas.derive.verdict import Asked
 from nas.derive.within_budget import Clock, Derived, Propose, Timed, within_budget
@@ -28,6 +27,7 @@ from search_spaces.plain_data import identity
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
+from search_spaces.wrappers.distance import diverse
 
 Measure = Callable[[Arch], NetworkTime | None]
 """From a network to its time; None where it is not known yet."""

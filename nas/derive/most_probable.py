@@ -10,13 +10,13 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.derive.distance import apart
 from nas.derive.integer_programme import best_apart
 from nas.derive.settings import Mode
 from nas.runs.seeding import numpy_generator
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.space import Genotype
+from search_spaces.wrappers.distance import apart
 
 Rows = Sequence[NDArray[np.float64]]
 MODES = get_args(Mode)

@@ -9,7 +9,6 @@ import pytest
 
 from nas.data.digits import digits
 from nas.data.space import build_space
-from nas.derive.distance import apart, canonical, distance, diverse
 from nas.derive.handover import propose_apart, propose_ranked
 from nas.derive.integer_programme import best_apart
 from nas.derive.most_probable import Derivation, derive, log_probability
@@ -17,6 +16,7 @@ from nas.terminal.configuration.composition import card_values
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.distance import apart, canonical, distance, diverse
 from search_spaces.wrappers.joint import JointSpace
 from tests.methods.gradient_task import few_layers, stand_in_ms
 
