@@ -53,6 +53,7 @@ VARIANTS: Mapping[str, Change] = {
     "no zero start": _recipe(zero_init_residual=False),
     "one random arch": _settings(random=1),
     "no clipping": _recipe(clip_grad=0.0),
+    "an update an arch": _settings(updates="arch"),
 }
 
 

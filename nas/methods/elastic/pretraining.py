@@ -168,10 +168,8 @@ class _Pretraining:
         ):
             self.scheduler.step_update(epoch * self.steps + step)
             found.append(self._step(images, labels, epoch, step))
-            if recipe.clip_grad:
-                task.accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_grad)
-            self.stepper.step()
-            self.stepper.zero_grad()
+            if self.settings.updates == "step":
+                self._update()
         values = torch.stack(found).cpu()
         wrong = (~torch.isfinite(values).all(1)).nonzero()
         if len(wrong):
@@ -180,8 +178,15 @@ class _Pretraining:
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
         return {**means, "spread_percent": means["largest_top1_percent"] - means["smallest_top1_percent"]}
 
+    def _update(self) -> None:
+        """Change the weights by their gradients, and drop these."""
+        if self.settings.recipe.clip_grad:
+            self.task.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.recipe.clip_grad)
+        self.stepper.step()
+        self.stepper.zero_grad()
+
     def _step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> Tensor:
-        """The gradients of a step, and its five figures: the mean of their losses is what is learnt."""
+        """The gradients of a step, or the updates of its archs; its five figures, the mean of their losses first."""
         targets: Tensor = labels
         if self.mixing is not None:
             images, targets = self.mixing(images, labels)
@@ -197,7 +202,11 @@ class _Pretraining:
                 logits = self.network(images, arch)
             logits = logits.float()
             loss = self._loss(logits, targets, teacher)
-            self.task.accelerator.backward(loss / len(archs))
+            if self.settings.updates == "arch":
+                self.task.accelerator.backward(loss)
+                self._update()
+            else:
+                self.task.accelerator.backward(loss / len(archs))
             losses.append(loss.detach())
             if teacher is None:
                 teacher = logits.detach().softmax(1)

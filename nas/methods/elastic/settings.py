@@ -9,6 +9,7 @@ from search_spaces.recipe import Recipe
 
 Sampling = Literal["latency", "genes"]
 Pick = Literal["any", "best", "worst"]
+Updates = Literal["step", "arch"]
 WITHOUT = ("ema_decay", "drop_rate", "drop_path_rate")  # of the recipe: of a single network, not of many in one
 
 
@@ -23,7 +24,8 @@ class Pretraining:
     for, multiply-adds, from `least` to `most` of the reachable range (0 to 1); `genes` draws every choice uniformly,
     which concentrates around the middle. `pick`: `best` and `worst` train, of `of` archs of one cost, the one of least
     or largest loss on the step's images (AttentiveNAS's best-up and worst-up, arXiv 2011.09011, judged by the batch and
-    not by a predictor). `zero_init_residual` holds for blocks that always have a shortcut.
+    not by a predictor). `updates`: one of the weights a `step`, by the mean of
+    its losses, or one an `arch`, by its own. `zero_init_residual` holds for blocks that always have a shortcut.
     """
 
     recipe: Recipe
@@ -34,6 +36,7 @@ class Pretraining:
     most: float = 1.0
     pick: Pick = "any"
     of: int = 3
+    updates: Updates = "step"
 
     def __post_init__(self) -> None:
         for name in WITHOUT:
@@ -55,4 +58,5 @@ class Pretraining:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the recipe."""
         names = ("random", "distillation", "sampling", "least", "most", "pick", "of")
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return found if self.updates == "step" else {**found, "updates": self.updates}  # as it was before there was one

@@ -36,9 +36,9 @@ def changed(**recipe: Any) -> Pretraining:
     return dataclasses.replace(SETTINGS, recipe=dataclasses.replace(RECIPE, **recipe))
 
 
-@pytest.mark.parametrize("pick", ["any", "worst"])
-def test_an_interrupted_training_ends_as_a_whole_one(tmp_path: Path, pick: Any) -> None:
-    settings = dataclasses.replace(SETTINGS, pick=pick, of=2)
+@pytest.mark.parametrize(("pick", "updates"), [("any", "arch"), ("worst", "step")])
+def test_an_interrupted_training_ends_as_a_whole_one(tmp_path: Path, pick: Any, updates: Any) -> None:
+    settings = dataclasses.replace(SETTINGS, pick=pick, of=2, updates=updates)
     whole, records = task(tmp_path / "whole")
     expected = pretrain(settings, whole)
     part, again = task(tmp_path / "part")
@@ -146,6 +146,22 @@ def test_a_step_learns_from_labels_and_from_the_largest(tmp_path: Path) -> None:
             torch.testing.assert_close(theirs.grad, mine.grad, rtol=1e-4, atol=1e-6)
     assert float(figures[1]) == pytest.approx(float(F.cross_entropy(large.detach(), labels)), rel=1e-5)
     assert float(figures[2]) == pytest.approx(float(F.cross_entropy(small.detach(), labels)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("updates", "count"), [("step", 1), ("arch", 3)])
+def test_weights_change_once_a_step_or_once_an_arch(tmp_path: Path, updates: Any, count: int) -> None:
+    problem, _ = task(tmp_path)
+    training = pretraining._Pretraining(dataclasses.replace(SETTINGS, updates=updates), problem)
+    training.epoch(0)
+    done = {int(state["step"]) for state in training.optimizer.state.values()}
+    assert max(done) == count * training.steps and all(
+        parameter.grad is None for parameter in training.network.parameters()
+    )
+
+
+def test_settings_of_before_are_known_as_they_were() -> None:
+    assert "updates" not in SETTINGS.to_dict()
+    assert dataclasses.replace(SETTINGS, updates="arch").to_dict() == {**SETTINGS.to_dict(), "updates": "arch"}
 
 
 def test_only_what_always_has_a_shortcut_starts_as_the_identity() -> None:
