@@ -35,7 +35,7 @@ class Care:
 
 
 FULL = Care()
-BRIEF = Care(4, 4, 8.0, any_size=True)  # of networks that are compared and not handed over
+BRIEF = Care(3, 4, 8.0, any_size=True)  # of networks that are compared and not handed over
 
 
 def measure_networks(

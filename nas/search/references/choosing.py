@@ -67,6 +67,7 @@ class Hunt:
     fits: int = -1
     over: int = field(default=-1)
     is_told: bool = False
+    misses: int = 0
 
     def __post_init__(self) -> None:
         self.over = len(self.widths)
@@ -82,6 +83,8 @@ class Hunt:
         above = [i for i in left if self.ceiling_ms < expected[i] <= NEAR * self.ceiling_ms][:1]
         if self.is_told and (likely or self.fits >= 0):
             return likely[-1:] + above
+        if self.misses > 1 and left:  # the guess is too low the more so the narrower the network is: halve instead
+            return [min(likely[-1] if likely else 0, self.over // 2)]
         return likely[-1:] or list(left[:1])
 
     def tell(self, index: int, ms: float) -> None:
@@ -91,6 +94,7 @@ class Hunt:
             self.fits = max(self.fits, index)
         else:
             self.over = min(self.over, index)
+            self.misses += 1
 
 
 def hunted(

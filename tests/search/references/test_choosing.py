@@ -54,6 +54,19 @@ def test_the_largest_width_that_fits_is_found(seed: int) -> None:
     assert time.latency_ms == times[fitting[-1]]
 
 
+def test_a_guess_that_is_worse_the_narrower_the_network_is_found_out() -> None:
+    """Such as one that counts no activations: of a millisecond that no width changes it knows nothing."""
+    widths = [Width(multiplier, arch) for multiplier, arch in FAMILY.ladder]
+    guesses = [arch.macs / 1e9 for _, arch in FAMILY.ladder]
+    times = {width.arch.id: 1.0 + guess for width, guess in zip(widths, guesses, strict=True)}
+
+    def times_of(archs: Sequence[Arch]) -> dict[str, NetworkTime]:
+        return {arch.id: NetworkTime(times[arch.id], 1.0, 0.0) for arch in archs}
+
+    found = hunted({"one": Hunt(widths, guesses, 1.0 + guesses[12])}, times_of)
+    assert found and found["one"][1].latency_ms <= 1.0 + guesses[12]
+
+
 def test_all_families_are_measured_together() -> None:
     jobs: list[int] = []
     widths = [Width(multiplier, arch) for multiplier, arch in FAMILY.ladder][:20]
