@@ -15,7 +15,7 @@ from nas.latency.measuring.network_time import NetworkTime
 from nas.search.references.request import Family
 from search_spaces.arch import Arch
 
-ROUNDS = 5  # of measuring, at most
+ROUNDS = 6  # of measuring, at most
 NEAR = 1.1  # widths expected to exceed the ceiling by less than this are measured rather than believed to
 
 Times = Mapping[str, NetworkTime]
@@ -81,10 +81,12 @@ class Hunt:
         expected = {i: self.factor * self.guesses[i] for i in left}
         likely = [i for i in left if expected[i] <= self.ceiling_ms]
         above = [i for i in left if self.ceiling_ms < expected[i] <= NEAR * self.ceiling_ms][:1]
+        if (
+            self.fits < 0 and self.misses > 1 and left
+        ):  # the guess is too low the more so the narrower the network is: cut down
+            return [min(likely[-1] if likely else 0, self.over // 3)]
         if self.is_told and (likely or self.fits >= 0):
             return likely[-1:] + above
-        if self.misses > 1 and left:  # the guess is too low the more so the narrower the network is: halve instead
-            return [min(likely[-1] if likely else 0, self.over // 2)]
         return likely[-1:] or list(left[:1])
 
     def tell(self, index: int, ms: float) -> None:
