@@ -108,10 +108,12 @@ def evaluate_model(model: Model, **keywords: Unpack[EvaluateKeywords]) -> Evalua
     """
     from nas.evaluate.run import EvaluateSetup, run_evaluation
     from nas.evaluate.settings import TYPES
-    from nas.terminal.python_settings import resolved
+    from nas.terminal.python_settings import keys_given, resolved
+    from nas.terminal.reached_devices import with_device_of_run
 
     settings = {**keywords, "arch": _model(model)}
-    return run_evaluation(EvaluateSetup.from_config(resolved("evaluate", settings, TYPES)))
+    config = with_device_of_run(resolved("evaluate", settings, TYPES), keys_given(settings))
+    return run_evaluation(EvaluateSetup.from_config(config))
 
 
 def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, Any]:
@@ -121,9 +123,12 @@ def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, 
     """
     from nas.export.run import ExportSetup, run_export
     from nas.export.settings import TYPES
-    from nas.terminal.python_settings import resolved
+    from nas.terminal.python_settings import keys_given, resolved
+    from nas.terminal.reached_devices import with_device_of_run
 
-    return run_export(ExportSetup.from_config(resolved("export", {**keywords, "arch": _model(model)}, TYPES)))
+    settings = {**keywords, "arch": _model(model)}
+    config = with_device_of_run(resolved("export", settings, TYPES), keys_given(settings))
+    return run_export(ExportSetup.from_config(config))
 
 
 def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKeywords]) -> TrainOutcome:

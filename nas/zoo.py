@@ -16,6 +16,7 @@ from nas.terminal.entry import entry, instantiate, typed
 from nas.terminal.progress import log, table
 from search_spaces import zoo
 from search_spaces.arch import Arch
+from search_spaces.memory.counted import Counted
 
 NAME_WIDTH = 22  # characters; longer names go on in a second line
 
@@ -38,6 +39,8 @@ COLUMNS: dict[str, tuple[str, Any]] = {
     "params": ("params\nM", lambda value: f"{value / 1e6:.3f}"),
     "macs": ("MACs\nM", lambda value: f"{value / 1e6:.1f}"),
     "activations": ("acts\nM", lambda value: f"{value / 1e6:.2f}"),
+    "memory_kib": ("mem\nKiB", lambda value: f"{value:.0f}"),
+    "weights_kib": ("weights\nKiB", lambda value: f"{value:.0f}"),
     "resolution": ("px", str),
     "top1_percent": ("top-1\n%", lambda value: f"{value:.2f}"),
     "top1_resolution": ("at\npx", str),
@@ -45,15 +48,19 @@ COLUMNS: dict[str, tuple[str, Any]] = {
     "source": ("by", str),
 }
 FORMATS = ("table", "json")
+NOT_SHOWN = ("family", "weights_kib")  # on screen: headings, and what `params` say of one arithmetic
 
 
-def rows(pattern: str = "*", tables: list[LatencyTable] | None = None) -> list[dict[str, Any]]:
+def rows(
+    pattern: str = "*", tables: list[LatencyTable] | None = None, counted: Counted | None = None
+) -> list[dict[str, Any]]:
     """One row per published network whose name or family matches `pattern` (a glob, or a part of the name).
 
     Columns as in `COLUMNS`; `params`, `macs`, `activations` are counts for one image of `resolution` pixels,
+    `memory_kib` the peak of activations alive at once and `weights_kib` those of weights, as `counted` (None: fp32),
     `top1_percent` is None where none is published, `latency_ms` is None where none of `tables` prices the network.
     """
-    found = []
+    found, counted = [], counted or Counted()
     for name, family in zoo.FAMILY_OF.items():
         if not (fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(family, pattern) or pattern in name):
             continue
@@ -64,6 +71,8 @@ def rows(pattern: str = "*", tables: list[LatencyTable] | None = None) -> list[d
                 "name": name,
                 "family": family,
                 **arch.cost._asdict(),
+                "memory_kib": arch.memory_kib(counted),
+                "weights_kib": arch.weights_kib(counted),
                 "resolution": arch.resolution,
                 "top1_percent": figures and figures.top1_percent,
                 "top1_resolution": figures and figures.resolution,
@@ -110,7 +119,8 @@ def main(cfg: DictConfig) -> None:
         raise ValueError(f"unknown format={format!r}; one of {', '.join(FORMATS)}")
     device = device_of(instantiate(cfg.device))
     tables = list(device.tables_in(Path(typed(cfg, "tables", str))).values())
-    found = rows(typed(cfg, "filter", str), tables)
+    counted = Counted.of_device(device.key.dtype)
+    found = rows(typed(cfg, "filter", str), tables, counted)
     column = typed(cfg, "sort", str | None)
     if column is not None:
         found = sorted_rows(found, column, typed(cfg, "descending", bool))
@@ -118,7 +128,7 @@ def main(cfg: DictConfig) -> None:
         print(json.dumps(found, indent=1))
         return
     priced = any(row["latency_ms"] is not None for row in found)
-    shown = {key: COLUMNS[key] for key in COLUMNS if key != "family" and (key != "latency_ms" or priced)}
+    shown = {key: COLUMNS[key] for key in COLUMNS if key not in NOT_SHOWN and (key != "latency_ms" or priced)}
     sources = list(dict.fromkeys(row["source"] for row in found if row["source"]))
     marked = [row | {"source": row["source"] and f"[{sources.index(row['source']) + 1}]"} for row in found]
     cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in marked]
@@ -126,6 +136,7 @@ def main(cfg: DictConfig) -> None:
     table(f"{len(found)} published networks", [heading for heading, _ in shown.values()], cells, begins)
     accuracy = "; top-1 at the size `at px`, from" if sources else ""
     log(f"params, MACs and activations in millions, for one image of the size `px`{accuracy}")
+    log(f"mem: activations alive at once, at most, in {counted.dtype} (device.dtype=int8 counts those of 8 bits)")
     for number, source in enumerate(sources, start=1):
         log(f"  [{number}] {source}")
     if not priced:

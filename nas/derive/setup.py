@@ -14,6 +14,7 @@ from nas.data.space import build_space, resolution_of
 from nas.derive.budget import OTHERS, BudgetRequest
 from nas.derive.settings import check_budget
 from nas.latency import devices
+from nas.latency.device import LOCAL
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Method, is_supernet
@@ -22,6 +23,7 @@ from nas.methods.candidates.problem import Problem
 from nas.methods.elastic.pretraining import SUPERNET
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
+from nas.terminal.progress import log
 from search_spaces.memory.counted import Counted
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
@@ -177,4 +179,6 @@ class DeriveSetup:
         given = {name: config[name] for name in (*names, "candidates")}
         if config.get("device"):
             search = search.on(devices.given(config["device"]), config["tables"])
+        elif search.device is not None and search.device.key.name != LOCAL:
+            log(f"device: {search.device.key}, which {search.folder} was searched for; another one: device=...")
         return cls(search, BudgetRequest(**config["budget"]), epochs=config["train"]["epochs"], **given)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nas.evaluate.settings import TYPES
 from nas.networks.location import locate
-from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.entry import DictConfig, check_types, entry, given_keys, plain
+from nas.terminal.reached_devices import with_device_of_run
 
 
 @entry("evaluate")
@@ -13,7 +14,7 @@ def main(cfg: DictConfig) -> None:
     locate(cfg.arch)
     from nas.evaluate.run import EvaluateSetup, run_evaluation  # here: torch takes seconds
 
-    run_evaluation(EvaluateSetup.from_config(plain(cfg)))
+    run_evaluation(EvaluateSetup.from_config(with_device_of_run(plain(cfg), given_keys())))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nas.terminal.progress import log, table
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.setup import short_name
+from search_spaces.memory.counted import Counted
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ class EvaluateSetup:
 
 @dataclass(frozen=True)
 class EvaluateOutcome:
-    """The `run_dir` and the `result` in its `metrics.json`: accuracy, size and, where it was measured, latency."""
+    """The `run_dir` and the `result` in its `metrics.json`: accuracy, size, memory and, where it was measured, latency.
+
+    Memory and weights are counted in the arithmetic of the device.
+    """
 
     run_dir: Path
     result: Mapping[str, Any]
@@ -92,7 +96,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=setup.compute.here)
         found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
-        estimated = setup.device.estimate_ms(arch)
+        estimated, counted = setup.device.estimate_ms(arch), Counted.of_device(setup.device.key.dtype)
         record: dict[str, Any] = {
             "arch": setup.name,
             "arch_id": arch.id,
@@ -105,6 +109,9 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
+            "memory_kib": arch.memory_kib(counted),
+            "weights_kib": arch.weights_kib(counted),
+            "counted": asdict(counted),
             "device": str(setup.device.key) if found or estimated is not None else None,
             "estimated_latency_ms": estimated,
             "measured_latency_ms": found.latency_ms if found else None,
@@ -146,6 +153,8 @@ def _show(path: Path, record: Mapping[str, Any]) -> None:
     rows += [
         ("parameters", f"{record['params']:,}"),
         ("multiply-adds", f"{record['macs']:,}"),
+        ("peak memory", f"{record['memory_kib']:,.4g} KiB of activations ({record['counted']['dtype']})"),
+        ("weights", f"{record['weights_kib']:,.4g} KiB ({record['counted']['dtype']})"),
         ("file", f"{path}/metrics.json"),
     ]
     table(f"result of {path}", ("", ""), rows)

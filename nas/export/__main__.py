@@ -5,7 +5,8 @@ from __future__ import annotations
 from nas.export.formats import format_named
 from nas.export.settings import TYPES
 from nas.networks.location import locate
-from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.entry import DictConfig, check_types, entry, given_keys, plain
+from nas.terminal.reached_devices import with_device_of_run
 
 
 @entry("export")
@@ -15,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     locate(cfg.arch)
     from nas.export.run import ExportSetup, run_export  # here: torch takes seconds
 
-    run_export(ExportSetup.from_config(plain(cfg)))
+    run_export(ExportSetup.from_config(with_device_of_run(plain(cfg), given_keys())))
 
 
 if __name__ == "__main__":

@@ -86,9 +86,20 @@ FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {  # key of a result: its
     "asked_params": ("asked params", count),
     "macs": ("MACs", count),
     "asked_macs": ("asked MACs", count),
+    "memory_kib": ("memory KiB", number),
+    "asked_memory_kib": ("asked memory KiB", number),
+    "weights_kib": ("weights KiB", number),
+    "asked_weights_kib": ("asked weights KiB", number),
     "budget_met": ("budget met", lambda met: "yes" if met else "NO"),
     "top1_percent": ("top-1 %", "{:.2f}".format),
 }
+
+
+def _cell(row: Row, key: str, show: Callable[[Any], str]) -> str:
+    """A figure of `row`; of memory the arithmetic that it is counted in, which differs between runs of one device."""
+    counted = row.get("counted") if key in ("memory_kib", "weights_kib") else None
+    dtype = counted.get("dtype") if isinstance(counted, dict) else None
+    return show(row[key]) + (f" ({dtype})" if isinstance(dtype, str) else "")
 
 
 def _table(rows: list[Row]) -> str:
@@ -96,7 +107,7 @@ def _table(rows: list[Row]) -> str:
     shown = {k: v for k, v in FIGURES.items() if k in ALWAYS or any(row[k] is not None for row in rows)}
     for row in rows:
         words = [NOTHING if row[key] is None else str(row[key]) for key in WORDS]
-        figures = [NOTHING if row[key] is None else show(row[key]) for key, (_, show) in shown.items()]
+        figures = [NOTHING if row[key] is None else _cell(row, key, show) for key, (_, show) in shown.items()]
         cells = [f"<td>{escape(cell)}</td>" for cell in words] + [f"<td class='n'>{escape(c)}</td>" for c in figures]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in WORDS)

@@ -23,6 +23,7 @@ DERIVED = {  # of a network in the derived.json of nas.derive
     **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), NonNegative | None),
     **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),
     "budget_met": bool | None,
+    "counted": dict | None,
 }
 
 

@@ -27,6 +27,7 @@ RESULT: Schema = {
     "data": str,
     "budget_met": bool | None,
     "contest": dict | None,
+    "counted": dict | None,
     "genotype": list[int] | None,
     "reachable_latency_ms": tuple[float, float] | None,
     **dict.fromkeys(("best_reference", "handed_over"), str | None),

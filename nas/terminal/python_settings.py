@@ -60,6 +60,12 @@ def resolved(command: str, keywords: Mapping[str, Any], types: Mapping[str, Any]
     return config | {key: value for key, value in objects.items() if not isinstance(value, PLAIN)}
 
 
+def keys_given(keywords: Mapping[str, Any]) -> list[str]:
+    """The keys of `keywords` that say something, those of their `overrides` among them."""
+    further = [word.partition("=")[0].lstrip("+") for word in keywords.get("overrides") or ()]
+    return [*(key for key, value in keywords.items() if value is not None), *further]
+
+
 def _words(key: str, value: Any, objects: dict[str, Any]) -> Iterator[str]:
     """`value` as overrides of `key`; what no override can say goes to `objects`."""
     settings: Mapping[str, Any] = value if isinstance(value, Mapping) else {CARD: value}

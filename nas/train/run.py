@@ -25,7 +25,9 @@ from nas.train import averaging, training
 from nas.train.setup import TrainSetup, short_name
 from search_spaces import zoo
 from search_spaces.arch import Arch
+from search_spaces.memory.counted import Counted
 
+COUNTED = Counted()  # how a training, which knows no device, counts memory and weights
 CHECKPOINT = "checkpoints/train.pt"
 
 
@@ -61,6 +63,9 @@ class TrainOutcome:
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
+            "memory_kib": arch.memory_kib(COUNTED),
+            "weights_kib": arch.weights_kib(COUNTED),
+            "counted": dataclasses.asdict(COUNTED),
             "top1_percent": figures["top1_percent"],
             "top5_percent": figures["top5_percent"],
             "loss": figures["loss"],
@@ -173,6 +178,8 @@ def show(outcome: TrainOutcome) -> None:
         ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
+        ("peak memory", f"{arch.memory_kib(COUNTED):,.4g} KiB of activations ({COUNTED.dtype})"),
+        ("weights", f"{arch.weights_kib(COUNTED):,.4g} KiB ({COUNTED.dtype})"),
         ("training took", format_seconds(figures["train_seconds"])),
         ("model folder", f"{path}/model"),
     ]

@@ -24,6 +24,11 @@ class Counted:
         if self.in_place not in IN_PLACE:
             raise ValueError(f"unknown in_place={self.in_place!r}; one of {', '.join(IN_PLACE)}")
 
+    @classmethod
+    def of_device(cls, dtype: str) -> Counted:
+        """As a device that computes in `dtype` stores them; in fp32 where we do not know how it does."""
+        return cls(dtype if dtype in BYTES else "fp32")
+
     def activations_kib(self, elements: int) -> float:
         """KiB of `elements` of activations."""
         return elements * BYTES[self.dtype][0] / KIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from nas.latency.devices import device_of
 from nas.latency.tables.table import LatencyTable, Row
 from nas.zoo import NAME_WIDTH, folded, main, rows, sorted_rows
 from search_spaces import zoo
+from search_spaces.memory.counted import Counted
 
 
 def test_rows_filter_and_sort() -> None:
@@ -28,6 +30,22 @@ def test_rows_filter_and_sort() -> None:
         sorted_rows(rows(), "speed", False)
     with pytest.raises(ValueError, match="no published network matches filter='vgg'"):
         rows("vgg")
+
+
+def test_memory_and_weights_are_those_of_the_device(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ResNet8's: 48 KiB of activations and 76.9 KiB of weights in int8, four times the activations in fp32."""
+    (floats,), (bytes_,) = rows("resnet8"), rows("resnet8", counted=Counted("int8"))
+    assert (floats["memory_kib"], bytes_["memory_kib"]) == (192.0, 48.0)
+    assert round(bytes_["weights_kib"], 1) == 76.9 and 3.5 < floats["weights_kib"] / bytes_["weights_kib"] < 4
+    asked = [f"tables={tmp_path}", "filter=resnet8", "format=json"]
+    for settings, row in (([], floats), (["device.dtype=int8"], bytes_)):
+        main([*asked, *settings])
+        assert json.loads(capsys.readouterr().out) == [row]
+    main([f"tables={tmp_path}", "device.dtype=int8", "sort=memory_kib"])
+    shown = capsys.readouterr().out
+    assert "at most, in int8" in shown and {"mem", "48"} <= {cell.strip() for cell in re.split("[┃│]", shown)}
+    by_memory = [row["memory_kib"] for row in sorted_rows(rows(), "memory_kib", descending=False)]
+    assert by_memory == sorted(by_memory)
 
 
 def test_every_figure_belongs_to_a_network_and_names_its_source() -> None:

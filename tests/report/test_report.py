@@ -195,6 +195,25 @@ def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
         write_front(tmp_path / "nothing")
 
 
+def test_a_front_shows_memory_and_the_arithmetic_that_it_is_counted_in(run: Path, tmp_path: Path) -> None:
+    """Of networks that were derived, too; runs of earlier releases, which do not say, have a dash."""
+    record = json.loads((run / "result.json").read_text())
+    known = {"memory_kib": 48.0, "weights_kib": 76.9375, "counted": {"dtype": "int8", "in_place": "none"}}
+    (tmp_path / "new" / "derived").mkdir(parents=True)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new" / "result.json").write_text(json.dumps(record | known | {"asked_memory_kib": 50.0}))
+    derived = {**record, "file": "arch.json", "memory_kib": 12.0, "counted": {"dtype": "fp16", "in_place": "none"}}
+    (tmp_path / "new" / "derived" / "derived.json").write_text(json.dumps([derived]))
+    for name in known:
+        record.pop(name, None)
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record))
+    text = Page(write_front(tmp_path).read_text()).text
+    for said in ("memory KiB", "asked memory KiB", "weights KiB", "48 (int8)", "76.94 (int8)", "12 (fp16)", "–"):
+        assert said in text
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record | {"memory_kib": 3.0, "counted": {"dtype": []}}))
+    assert "3" in Page(write_front(tmp_path).read_text()).text
+
+
 def test_a_front_compares_runs_of_one_data_set_and_device_alone(run: Path, tmp_path: Path) -> None:
     for i, device in enumerate(["phone-onnxruntime-fp32-b1-t1", "local-onnxruntime-fp32-b1-t1"]):
         (tmp_path / str(i)).mkdir()

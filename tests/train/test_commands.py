@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from nas.train import __main__ as train
 from nas.train.accuracy import evaluate as evaluate_network
 from nas.train.setup import is_published_name, short_name
 from search_spaces.arch import Arch
+from search_spaces.memory.counted import Counted
 
 SHORT = ["recipe.epochs=2", "recipe.batch_size=256", "accelerator=cpu"]
 
@@ -64,10 +66,17 @@ def test_train_then_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert found["measured_latency_ms"] > 0
     assert found["device"] == "local-onnxruntime-fp32-b1-t1"
     evaluate.main(["arch=arch.json", "checkpoint=one/checkpoints/train.pt", "run_dir=three", "measure=false"])
-    evaluate.main(["arch=one/model", "run_dir=four", "device.name=pixel3", "device.processor=tpu"])
+    evaluate.main(["arch=one/model", "run_dir=four", "device.name=pixel3", "device.dtype=int8"])
     other = json.loads(Path("four/metrics.json").read_text())
     assert other["measured_latency_ms"] is None and "device pixel3 is not this machine" in other["not_measured"]
     assert found["not_measured"] is None
+    floats, eights = Counted(), Counted("int8")
+    arch = Arch.load("one/arch.json")
+    for record, counted in ((result, floats), (found, floats), (other, eights)):
+        assert (record["memory_kib"], record["weights_kib"]) == (arch.memory_kib(counted), arch.weights_kib(counted))
+        assert record["counted"] == dataclasses.asdict(counted)
+    said = out + capsys.readouterr().out
+    assert said.count("KiB of activations (fp32)") == 3 and said.count("KiB of activations (int8)") == 1
     assert json.loads(Path("three/metrics.json").read_text())["loss"] == found["loss"]
     network = nas.create_model("one/model")
     assert network.num_classes == 10

@@ -17,6 +17,7 @@ from nas.latency.devices.remote import checks
 from nas.latency.devices.remote.address import Address
 from nas.latency.devices.remote.checks import Found
 from nas.terminal.progress import log
+from nas.terminal.reached_before import BY, remember
 
 if TYPE_CHECKING:
     from nas.latency.effort import Effort, Visiting
@@ -74,6 +75,7 @@ class SshDevice(TargetDevice):
         """What the machine is, asked once: a search must not find another one half-way."""
         found = checks.look(self.address, self.folder, self.runtime, self.dtype)
         checks.check(found, self.address, self.folder, self.key)
+        remember({name: getattr(self, name) for name in BY})
         return found
 
     def check(self) -> None:

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
+from nas.networks.network import build_network
 from nas.terminal.configuration.override_text import value_text
+from search_spaces.arch import Arch
 
 from .board import Board, free_port
 
@@ -32,9 +35,13 @@ def reached(board: Board, **changes: object) -> list[str]:
     return ["device=ssh", *(f"device.{key}={value_text(value)}" for key, value in settings.items())]
 
 
-def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, *words: str, cache: str = "cache") -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "NAS_CACHE": str(folder / cache),
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+    }
     command = [sys.executable, "-m", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 
@@ -51,7 +58,7 @@ def test_a_search_meets_its_budget_on_the_board(board: Board, tmp_path: Path) ->
     assert result["device"] == "board-onnxruntime-fp32-b1-t1"
     assert 0 < result["measured_latency_ms"] <= result["asked_latency_ms"] and result["budget_met"]
 
-    # what is printed to type next works, and reaches the board; the run directory alone does not
+    # what is printed to type next works, and reaches the board; so does the run directory, for who reached it before
     [following] = [line for line in done.stdout.splitlines() if line.startswith("next: python -m nas.derive")]
     words = shlex.split(following.removeprefix("next: python -m "))
     assert "device=ssh" in words
@@ -59,7 +66,20 @@ def test_a_search_meets_its_budget_on_the_board(board: Board, tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     derived = json.loads((tmp_path / "again/derived.json").read_text())
     assert derived and all(network["measured_latency_ms"] > 0 for network in derived)
-    done = call(tmp_path, "nas.derive", "run=run", "out=unasked")
+    done = call(tmp_path, "nas.derive", "run=run", "out=reached")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "device: board-onnxruntime-fp32-b1-t1, which run was searched for; another one: device=" in done.stdout
+    derived = json.loads((tmp_path / "reached/derived.json").read_text())
+    assert derived and all(network["measured_latency_ms"] > 0 for network in derived)
+    evaluating = ("arch=run/arch.json", "checkpoint=random.safetensors")
+    save_file(build_network(Arch.load(tmp_path / "run/arch.json")).state_dict(), tmp_path / "random.safetensors")
+    done = call(tmp_path, "nas.evaluate", *evaluating, "run_dir=evaluated")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "device: 127.0.0.1 over ssh, which run was searched for; another one: device=local" in done.stdout
+    found = json.loads((tmp_path / "evaluated/metrics.json").read_text())
+    assert found["device"] == "board-onnxruntime-fp32-b1-t1" and found["measured_latency_ms"] > 0
+
+    done = call(tmp_path, "nas.derive", "run=run", "out=unasked", cache="another")
     assert done.returncode == 2 and "run was measured by 127.0.0.1, and a run directory reaches nothing" in done.stderr
     assert done.stderr.count("\n") == 1 and not (tmp_path / "unasked").exists()
     done = call(tmp_path, "nas.derive", "run=run", "out=estimated", "measure=false")

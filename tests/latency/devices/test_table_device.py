@@ -15,6 +15,7 @@ from nas.latency.devices.table import TableDevice
 from nas.networks import model_folder
 from nas.networks.network import Network
 from search_spaces.families.fbnet import fbnet
+from search_spaces.memory.counted import Counted
 
 from .kinds import KINDS, made_up_table, tiny
 
@@ -83,7 +84,11 @@ def test_evaluation_and_export_say_what_the_table_says(device: TableDevice, caps
     found = json.loads(Path("one/metrics.json").read_text())
     assert found["estimated_latency_ms"] == table.estimate_ms(space.decode([1] * 22)) > 0
     assert found["measured_latency_ms"] is None and "that device is not here" in found["not_measured"]
+    memory = space.decode([0] * 22).memory_kib(Counted())
+    assert found["memory_kib"] == memory > 0 and found["counted"] == {"dtype": "fp32", "in_place": "element_wise"}
+    assert found["weights_kib"] == space.decode([0] * 22).weights_kib(Counted())
     said = capsys.readouterr().out
+    assert f"{memory:,.4g} KiB of activations (fp32)" in said
     assert "latency estimated" in said and found["device"] == str(device.key) and str(device.key) in said
     evaluate(["arch=wide", "run_dir=two", *asked])
     assert json.loads(Path("two/metrics.json").read_text())["estimated_latency_ms"] is None
