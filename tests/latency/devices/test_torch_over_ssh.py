@@ -79,7 +79,7 @@ def test_an_unknown_runtime_is_said_before_anything_is_reached(board: Board, tmp
         reached(board, runtime="tflite", port=1).table(tiny(), tmp_path)
 
 
-def test_a_kit_of_modules_holds_sources_and_no_graphs(tmp_path: Path) -> None:
+def test_a_kit_of_modules_holds_sources_and_no_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same kit has the same id; it says what it needs, and another edition of our sources is another kit."""
     device = Device("phone", runtime="torch")
     kits = [write_kit(tiny(), device, tmp_path / name, effort=LEAST) for name in ("one", "two")]
@@ -92,6 +92,9 @@ def test_a_kit_of_modules_holds_sources_and_no_graphs(tmp_path: Path) -> None:
     assert all(name.endswith(".py") and name.startswith(("nas/", "search_spaces/")) for name in names)
     with pytest.raises(ValueError, match="no results.json yet"):
         import_kit(kits[0])
+    monkeypatch.setattr("nas.latency.kits.files.write_sources", lambda path: path.write_bytes(b"another edition"))
+    other = write_kit(tiny(), device, tmp_path / "three", effort=LEAST)
+    assert json.loads((other / "kit.json").read_text())["id"] != found[0]["id"]
 
 
 def test_a_block_kind_of_ones_own_is_not_there(tmp_path: Path) -> None:
