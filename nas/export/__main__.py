@@ -5,8 +5,8 @@ from __future__ import annotations
 from nas.export.formats import format_named
 from nas.export.settings import TYPES
 from nas.networks.location import locate
-from nas.terminal.entry import DictConfig, check_types, entry, given_keys, plain
-from nas.terminal.reached_devices import with_device_of_run
+from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.reached_devices import given_keys, with_device_of_run
 
 
 @entry("export")

@@ -47,7 +47,6 @@ __all__ = [
     "check_types",
     "checked",
     "entry",
-    "given_keys",
     "instantiate",
     "plain",
     "run_config",
@@ -165,11 +164,6 @@ class _Carrier(BaseException):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
-
-
-def given_keys() -> list[str]:
-    """The keys that the command line of this run gave."""
-    return [split(text)[0] for text in HydraConfig.get().overrides.task]
 
 
 # -- what the overrides must obey

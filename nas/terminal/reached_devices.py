@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from nas.runs.run import Run
 from nas.terminal.configuration import cards
+from nas.terminal.configuration.arguments import split
 from nas.terminal.configuration.card_roles import check_places
 from nas.terminal.configuration.composition import CONF
 from nas.terminal.configuration.moved_targets import moved
@@ -48,6 +50,11 @@ def check_reached(run: str | Path, stored: Mapping[str, Any]) -> None:
         f"{run} was measured by {device.get('host') or device.get('python')}, and a run directory reaches nothing "
         f"outside that you did not reach before: give it again, {again}, or go by estimates alone: measure=false"
     )
+
+
+def given_keys() -> list[str]:
+    """The keys that the command line gave to the command that is running."""
+    return [split(text)[0] for text in HydraConfig.get().overrides.task]
 
 
 def with_device_of_run(config: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
