@@ -18,7 +18,7 @@ from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
 
-NAME_WIDTH = 22  # characters; longer names go on in a second line
+NAME_WIDTH = 15  # characters; longer names go on in a second line
 
 
 def folded(name: str, width: int = NAME_WIDTH) -> str:
@@ -31,6 +31,12 @@ def folded(name: str, width: int = NAME_WIDTH) -> str:
     return "\n".join(lines)
 
 
+def mebibytes(kib: float) -> str:
+    """`kib` in MiB, in four characters."""
+    mib = kib / 1024
+    return f"{mib:.{2 if mib < 9.995 else 1 if mib < 99.95 else 0}f}"
+
+
 # Column, its heading on screen, and how a value is shown there. Families are headings of their networks, and sources
 # are listed below the table, so that it fits a terminal of 80 characters.
 COLUMNS: dict[str, tuple[str, Any]] = {
@@ -39,7 +45,7 @@ COLUMNS: dict[str, tuple[str, Any]] = {
     "params": ("params\nM", lambda value: f"{value / 1e6:.3f}"),
     "macs": ("MACs\nM", lambda value: f"{value / 1e6:.1f}"),
     "activations": ("acts\nM", lambda value: f"{value / 1e6:.2f}"),
-    "memory_kib": ("mem\nKiB", lambda value: f"{value:.0f}"),
+    "memory_kib": ("mem\nMiB", mebibytes),
     "weights_kib": ("weights\nKiB", lambda value: f"{value:.0f}"),
     "resolution": ("px", str),
     "top1_percent": ("top-1\n%", lambda value: f"{value:.2f}"),

@@ -11,7 +11,7 @@ import pytest
 from nas.latency.device import Device
 from nas.latency.devices import device_of
 from nas.latency.tables.table import LatencyTable, Row
-from nas.zoo import NAME_WIDTH, folded, main, rows, sorted_rows
+from nas.zoo import NAME_WIDTH, folded, main, mebibytes, rows, sorted_rows
 from search_spaces import zoo
 from search_spaces.memory.counted import Counted
 
@@ -43,9 +43,14 @@ def test_memory_and_weights_are_those_of_the_device(tmp_path, capsys: pytest.Cap
         assert json.loads(capsys.readouterr().out)[0] == row
     main([f"tables={tmp_path}", "device.dtype=int8", "sort=memory_kib"])
     shown = capsys.readouterr().out
-    assert "at most, in int8" in shown and {"mem", "48"} <= {cell.strip() for cell in re.split("[┃│]", shown)}
+    assert "at most, in int8" in shown and {"mem", "MiB", "0.05"} <= {cell.strip() for cell in re.split("[┃│]", shown)}
     by_memory = [row["memory_kib"] for row in sorted_rows(rows(), "memory_kib", descending=False)]
     assert by_memory == sorted(by_memory)
+
+
+def test_memory_takes_four_characters() -> None:
+    shown = {48: "0.05", 192: "0.19", 5880: "5.74", 10235: "10.0", 102_350: "100", 1024 * 99.9: "99.9"}
+    assert {kib: mebibytes(kib) for kib in shown} == shown
 
 
 def test_every_figure_belongs_to_a_network_and_names_its_source() -> None:
