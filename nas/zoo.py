@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
 
-NAME_WIDTH = 15  # characters; longer names go on in a second line
+NAME_WIDTH = 22  # characters; longer names go on in a second line
 
 
 def folded(name: str, width: int = NAME_WIDTH) -> str:
@@ -55,6 +56,7 @@ COLUMNS: dict[str, tuple[str, Any]] = {
 }
 FORMATS = ("table", "json")
 NOT_SHOWN = ("family", "weights_kib")  # on screen: headings, and what `params` say of one arithmetic
+WIDE = 90  # characters of a terminal that has room for activations beside memory
 
 
 def rows(
@@ -133,8 +135,9 @@ def main(cfg: DictConfig) -> None:
     if format == "json":
         print(json.dumps(found, indent=1))
         return
+    hidden = NOT_SHOWN if shutil.get_terminal_size().columns >= WIDE else (*NOT_SHOWN, "activations")
     priced = any(row["latency_ms"] is not None for row in found)
-    shown = {key: COLUMNS[key] for key in COLUMNS if key not in NOT_SHOWN and (key != "latency_ms" or priced)}
+    shown = {key: COLUMNS[key] for key in COLUMNS if key not in hidden and (key != "latency_ms" or priced)}
     sources = list(dict.fromkeys(row["source"] for row in found if row["source"]))
     marked = [row | {"source": row["source"] and f"[{sources.index(row['source']) + 1}]"} for row in found]
     cells = [[None if row[key] is None else show(row[key]) for key, (_, show) in shown.items()] for row in marked]

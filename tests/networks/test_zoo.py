@@ -48,6 +48,15 @@ def test_memory_and_weights_are_those_of_the_device(tmp_path, capsys: pytest.Cap
     assert by_memory == sorted(by_memory)
 
 
+def test_activations_are_shown_where_there_is_room(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for columns, has in (("120", True), ("80", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        main([f"tables={tmp_path}", "filter=resnet8"])
+        assert ("acts" in capsys.readouterr().out) == has
+
+
 def test_memory_takes_four_characters() -> None:
     shown = {48: "0.05", 192: "0.19", 5880: "5.74", 10235: "10.0", 102_350: "100", 1024 * 99.9: "99.9"}
     assert {kib: mebibytes(kib) for kib in shown} == shown
