@@ -84,9 +84,9 @@ def test_evaluation_and_export_say_what_the_table_says(device: TableDevice, caps
     found = json.loads(Path("one/metrics.json").read_text())
     assert found["estimated_latency_ms"] == table.estimate_ms(space.decode([1] * 22)) > 0
     assert found["measured_latency_ms"] is None and "that device is not here" in found["not_measured"]
-    memory = space.decode([0] * 22).memory_kib(Counted())
+    memory = space.decode([1] * 22).memory_kib(Counted())
     assert found["memory_kib"] == memory > 0 and found["counted"] == {"dtype": "fp32", "in_place": "element_wise"}
-    assert found["weights_kib"] == space.decode([0] * 22).weights_kib(Counted())
+    assert found["weights_kib"] == space.decode([1] * 22).weights_kib(Counted())
     said = capsys.readouterr().out
     assert f"{memory:,.4g} KiB of activations (fp32)" in said
     assert "latency estimated" in said and found["device"] == str(device.key) and str(device.key) in said
