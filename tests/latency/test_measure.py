@@ -15,7 +15,7 @@ import torch
 from nas.latency.device import Device, pinned
 from nas.latency.measuring.journal import Journal, locked, seal
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
-from nas.latency.measuring.samples import Measurement, measurements
+from nas.latency.measuring.samples import Conditions, Measurement, measurements
 from nas.latency.measuring.timing import timed
 from nas.latency.measuring.visits import LEAST_VISITS, Interleaved, Visit, Visits, undisturbed
 from nas.latency.runtimes import NAMES, check_local
@@ -58,7 +58,7 @@ def watch(machine: Machine, visits: Visits, process: int = 0) -> Interleaved:
 
 
 def measured(visits: Visits) -> dict[str, Measurement]:
-    return measurements(visits, dict.fromkeys(visits, "6m"), {"6m": 1.0})
+    return measurements(visits, dict.fromkeys(visits, "6m"), Conditions({"6m": 1.0}))
 
 
 def turns(workloads: dict, rounds: int) -> dict[str, range]:

@@ -6,14 +6,15 @@ import dataclasses
 import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer, SqueezeExcite
 from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace, Steps
+
+if TYPE_CHECKING:  # a question about a space needs no torch
+    from torch import nn
 
 KNOWN_ARCHS = 4096  # whose steps are kept
 Form = tuple[Hashable, SqueezeExcite | None]  # of a layer: see `_form`

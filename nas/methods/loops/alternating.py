@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from nas.methods.loops.gradient import GradientSearch
-from nas.methods.supernets.objectives import temperature_at
 
 
 @dataclass(kw_only=True)
@@ -37,6 +36,8 @@ class Alternating(GradientSearch):
 
     def temperature_of(self, epoch: int) -> float:
         """The temperature of `epoch`."""
+        from nas.methods.supernets.objectives import temperature_at  # here: settings are read without torch
+
         decay = self.temperature_decay
         if decay is None:
             decay = max(0.0, math.log(self.temperature / self.temperature_floor)) / max(1, self.epochs - 1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
 
 from search_spaces.space import SearchSpace
 from search_spaces.wrappers.silent import SilentGenes
@@ -80,4 +79,6 @@ class Deciding:
 
 def normalised_entropy(probabilities: NDArray[np.float64]) -> float:
     """`-sum_k p_k ln p_k / ln n` of `probabilities` (n,), n > 1: 0 where one is certain, 1 where all are equal."""
+    from scipy.special import entr  # here: settings of methods are read before anything is computed
+
     return float(entr(probabilities).sum() / np.log(len(probabilities)))

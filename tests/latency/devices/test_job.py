@@ -255,7 +255,7 @@ def test_two_kits_wait_for_each_other(board: Board, tmp_path: Path, capsys) -> N
 
 
 def test_ctrl_c_leaves_it_measuring(board: Board, tmp_path: Path) -> None:
-    kit = write(tmp_path / "kit", steps=200)
+    kit = write(tmp_path / "kit", steps=400)  # so many that it is still measuring then
     code = (
         "import sys; from pathlib import Path; from nas.latency.devices.remote.job import Job\n"
         "from nas.latency.devices.remote.address import Address\n"
