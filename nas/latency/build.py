@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas.latency.assemble import assemble
 from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
@@ -172,16 +174,22 @@ def _recording(journal: Journal, advance: Callable[[], None]) -> Record:
 def draw_networks(space: SearchSpace, effort: Effort, seed: int) -> tuple[list[Arch], list[Arch]]:
     """The whole networks that calibrate a table and those, all others, that prove it.
 
-    A space of so few networks that those of the fit leave fewer than two gives every other one to the proof; one of
-    fewer than `MIN_TO_PROVE` has a table that is calibrated on all of them and not proven.
+    Where the fit leaves less than half of what `effort` asks for the proof, as it does in a space of few networks, the
+    proof has its share of all of them instead. A space of so few that fewer than two are left gives every other one to
+    the proof; one of fewer than `MIN_TO_PROVE` has a table that is calibrated on all of them and not proven.
     """
     fit = [arch for _, arch in spread_networks(space, effort.fit_networks, seed, "fit")]
     taken = {arch.id for arch in fit}
     drawn = spread_networks(space, effort.held_out_networks, seed, "held_out")
     held_out = [arch for _, arch in drawn if arch.id not in taken]
-    if len(held_out) >= 2:
-        return fit, held_out
     known = fit + held_out
+    if len(held_out) >= 2:
+        share = len(known) * effort.held_out_networks // (effort.fit_networks + effort.held_out_networks)
+        if 2 * len(held_out) < effort.held_out_networks and (missing := share - len(held_out)) > 0:
+            moved = set(np.linspace(0, len(fit) - 1, missing).round().astype(int).tolist())
+            held_out += [arch for i, arch in enumerate(fit) if i in moved]
+            fit = [arch for i, arch in enumerate(fit) if i not in moved]
+        return fit, held_out
     return (known[::2], known[1::2]) if len(known) >= MIN_TO_PROVE else (known, [])
 
 

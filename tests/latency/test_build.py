@@ -236,6 +236,10 @@ def test_spaces_of_few_networks_are_measured_too(tmp_path: Path, monkeypatch: py
     fit, held_out = build.draw_networks(four, Effort(), 0)
     assert (len(fit), len(held_out)) == (2, 2)
     assert len({arch.id for arch in fit + held_out}) == 4
+    some = rexnet(32, 10, 1)  # of 131 networks, as far as draws tell
+    fit, held_out = build.draw_networks(some, Effort(fit_networks=128, held_out_networks=40), 0)
+    assert len(held_out) >= 20 and len(fit) > 2 * len(held_out)
+    assert len({arch.id for arch in fit + held_out}) == len(fit) + len(held_out)
     one = single(SPACE.decode([1] * 22))
     table = build_table(one, Device(), tmp_path, effort=SMALL)
     assert table.proof is None and table.margin == 0
