@@ -257,7 +257,7 @@ def test_two_kits_wait_for_each_other(board: Board, tmp_path: Path, capsys) -> N
 def test_ctrl_c_leaves_it_measuring(board: Board, tmp_path: Path) -> None:
     kit = write(tmp_path / "kit", steps=200)
     code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where tests run behind `&`
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # else ignored behind `&`
         "from pathlib import Path; from nas.latency.devices.remote.job import Job\n"
         "from nas.latency.devices.remote.address import Address\n"
         f"board = Address('127.0.0.1', {board.port}, {board.address.options!r}, {board.address.python!r})\n"
