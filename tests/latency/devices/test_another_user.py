@@ -78,7 +78,7 @@ def test_every_step_is_looked_at_as_that_user(device: SshDevice, user: Account) 
 @pytest.mark.parametrize(
     ("folder", "why"),
     [
-        ("/root/kits", "Permission denied"),
+        (str(Path("~root").expanduser() / "kits"), "Permission denied"),
         ("/usr/kits", "Permission denied"),
         ("/tmp/kits", "Read-only file system"),
         ("~root/kits", "Permission denied"),

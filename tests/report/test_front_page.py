@@ -1,0 +1,89 @@
+"""The page of many runs: their front, and what each of them came to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nas.report.__main__ import main as report
+from nas.report.charts import count
+from nas.report.front_page import write_front
+from nas.runs.run import Run
+
+from .pages import Page
+
+
+def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
+    figures = [("fbnet", "dnas", 1.0, 90.0), ("fbnet", "dnas", 2.0, 89.0), ("fbnet", "random", 1.5, None)]
+    for i, (space, method, ms, top1) in enumerate(figures):
+        folder = tmp_path / "sweep" / str(i)
+        folder.mkdir(parents=True)
+        record = json.loads((run / "result.json").read_text())
+        record |= {"space": space, "method": method, "measured_latency_ms": ms, "top1_percent": top1}
+        (folder / "result.json").write_text(json.dumps(record))
+    report([f"run={tmp_path / 'sweep'}"])
+    page = Page((tmp_path / "sweep" / "front.html").read_text())
+    assert page.text.count("dnas") >= 3 and "random" in page.text  # the legend, and one row for each run
+    assert page.text.index("1.5") < page.text.index("89")
+    assert count(record["params"]) in page.text and "e+0" not in page.text
+    with pytest.raises(ValueError, match="holds no finished run"):
+        write_front(tmp_path / "nothing")
+
+
+def test_a_front_shows_memory_and_the_arithmetic_that_it_is_counted_in(run: Path, tmp_path: Path) -> None:
+    """Of networks that were derived, too; runs of earlier releases, which do not say, have a dash."""
+    record = json.loads((run / "result.json").read_text())
+    known = {"memory_kib": 48.0, "weights_kib": 76.9375, "counted": {"dtype": "int8", "in_place": "none"}}
+    (tmp_path / "new" / "derived").mkdir(parents=True)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new" / "result.json").write_text(json.dumps(record | known | {"asked_memory_kib": 50.0}))
+    derived = {**record, "file": "arch.json", "memory_kib": 12.0, "counted": {"dtype": "fp16", "in_place": "none"}}
+    (tmp_path / "new" / "derived" / "derived.json").write_text(json.dumps([derived]))
+    for name in known:
+        record.pop(name, None)
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record))
+    text = Page(write_front(tmp_path).read_text()).text
+    for said in ("memory KiB", "asked memory KiB", "weights KiB", "48 (int8)", "76.94 (int8)", "12 (fp16)", "–"):
+        assert said in text
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record | {"memory_kib": 3.0, "counted": {"dtype": []}}))
+    assert "3" in Page(write_front(tmp_path).read_text()).text
+
+
+def test_a_front_compares_runs_of_one_data_set_and_device_alone(run: Path, tmp_path: Path) -> None:
+    for i, device in enumerate(["phone-onnxruntime-fp32-b1-t1", "local-onnxruntime-fp32-b1-t1"]):
+        (tmp_path / str(i)).mkdir()
+        record = json.loads((run / "result.json").read_text()) | {"device": device, "top1_percent": 90.0}
+        (tmp_path / str(i) / "result.json").write_text(json.dumps(record))
+    text = write_front(tmp_path).read_text()
+    assert text.count("<svg") == 2 and "digits on phone-onnxruntime-fp32-b1-t1" in Page(text).text
+
+
+def test_a_front_of_untrained_networks_is_a_table_alone(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "result.json").write_bytes((run / "result.json").read_bytes())
+    body = write_front(tmp_path).read_text().split("</style>")[1]
+    assert (
+        "<figure" not in body and "<svg" not in body and "'panel'></div>" not in body and "no other of it" not in body
+    )
+
+
+def test_a_front_names_every_network_and_every_run_without_a_result(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "result.json").read_text())
+    counted = {**record, "device": None, "top1_percent": 91.0, "asked_macs": 4_000_000, "budget_met": False}
+    counted |= {f"{kind}_latency_ms": None for kind in ("asked", "estimated", "measured")}
+    for name, content in (("timed", record), ("counted", counted), ("odd", {**record, "params": "many"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+    derived = {"file": "arch-2.json", "measured_latency_ms": 1.234, "params": 5, "macs": 7, "budget_met": True}
+    (tmp_path / "timed" / "derived-2ms").mkdir()
+    (tmp_path / "timed" / "derived-2ms" / "derived.json").write_text(json.dumps([derived]))
+    with Run.open(str(tmp_path / "killed"), None, "x", {}) as opened:
+        opened.log("search", 3, loss=1.0)
+        running = Page(write_front(tmp_path).read_text()).text
+    page = Page(write_front(tmp_path).read_text()).text
+    assert "still running" in running and "ended after search step 3; continue it with: python -m nas" in page
+    assert "timed/derived-2ms/arch-2.json" in page and "1.234" in page
+    assert "asked MACs" in page and "4 M" in page and "NO" in page and "over multiply-adds" in page
+    assert "odd" in page and "params must be a whole number >= 0, got 'many'" in page
