@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +67,26 @@ class MemorySource:
             yield images[indices]
 
 
+class Batches(Iterator[tuple[Tensor, Tensor]]):
+    """Batches of one pass, each made when it is taken: `make(first)` gives those from number `first` on."""
+
+    def __init__(self, make: Callable[[int], Iterator[tuple[Tensor, Tensor]]]) -> None:
+        self._make, self._first = make, 0
+        self._made: Iterator[tuple[Tensor, Tensor]] | None = None
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        if self._made is None:
+            self._made = self._make(self._first)
+        return next(self._made)
+
+    def skip(self, count: int) -> Batches:
+        """The same batches without the first `count`, whose images nobody reads; before any was taken."""
+        if self._made is not None:
+            raise RuntimeError("batches are skipped before the first is taken")
+        self._first += count
+        return self
+
+
 class Split:
     """Images `indices` of `source` with their `labels`.
 
@@ -115,31 +135,34 @@ class Split:
         augment: str | None = None,
         drop_last: bool = False,
         place: Place = Place(),
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Batches:
         """One epoch of `(images, labels)`, shuffled: (B, C, H, W) float32 normalised, (B,) int64, at `place`.
 
         Order and augmentation are functions of `seed` and `epoch`; all their random numbers are drawn and moved to the
-        device before the first batch, so no step waits for the host. `batch_size` counts over all processes.
+        device before the first batch, so no step waits for the host. `batch_size` counts over all processes. What comes
+        behind a number of batches does not depend on whether these are taken or skipped.
         """
         policy, stream, count = augment_named(augment), generator(seed, "batches", epoch), len(self)
         order, u = torch.randperm(count, generator=stream), draw(count, stream)
-        return self._batches(order, batch_size, policy, u, drop_last, place)
+        size = min(batch_size, count) if drop_last else batch_size
+        if drop_last and size > 0:
+            order = order[: count // size * size]
+        return Batches(lambda first: self._batches(order[first * size :], size, policy, u, place))
 
     def in_order(self, batch_size: int, place: Place = Place()) -> Iterator[tuple[Tensor, Tensor]]:
         """All images once, as `batches` gives them, but in the order of this split and without augmentation."""
         nothing_drawn = torch.empty(len(self), 0)
         order = torch.arange(len(self))
-        return self._batches(order, batch_size, augment_named(None), nothing_drawn, False, place)
+        return self._batches(order, batch_size, augment_named(None), nothing_drawn, place)
 
     def _batches(
-        self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, drop_last: bool, place: Place
+        self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, place: Place
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The images at rows `order`, in batches, augmented by `policy` with the draws `u`, a row for each."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-        if drop_last:
-            batch_size = min(batch_size, len(order))
-            order = order[: len(order) // batch_size * batch_size]
+        if not len(order):  # all of it skipped; torch would split it into one empty batch
+            return
         device = torch.device(place.device)
         rows = [batch[place.rank :: place.processes] for batch in order.split(batch_size)]
         indices = [self.indices[batch] for batch in rows]

@@ -79,8 +79,8 @@ def load_foreign(path: str | Path) -> dict[str, Any]:
     return _read(path)
 
 
-def latest(path: str | Path) -> dict[str, Any] | None:
-    """The newest intact generation of checkpoint `path`; None where there is none, so that its phase begins.
+def latest(path: str | Path, otherwise: str = "this phase begins again") -> dict[str, Any] | None:
+    """The newest intact generation of checkpoint `path`; None where there is none, and `otherwise` happens.
 
     A damaged newest one is set aside as `<name>.damaged.pt`, and that is said. Raises `ValueError` where neither
     generation can be used.
@@ -99,7 +99,7 @@ def latest(path: str | Path) -> dict[str, Any] | None:
         aside = _beside(path, "damaged")
         with contextlib.suppress(FileNotFoundError):  # another process of this training was faster
             path.replace(aside)
-        way = "this phase begins again" if state is None else f"going on from the one before it, {older}"
+        way = otherwise if state is None else f"going on from the one before it, {older}"
         log(f"{error}; it is kept as {aside}; {way}")
         return state
 

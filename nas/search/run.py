@@ -99,7 +99,7 @@ def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> Sear
     if not setup.final_epochs:
         figures = {**training.evaluate(network, data.test, accelerator=setup.compute.here), "train_seconds": 0.0}
     else:
-        options = training.Options(checkpoint=run.checkpoints / "train.pt", begin=begin)
+        options = training.Options(checkpoint=run.checkpoints / "train.pt", begin=begin, keeping=setup.keeping)
         figures = _train(run, network, data, search_recipe(recipe, setup.training.epochs), setup, options)
     return dataclasses.replace(outcome, network=network, data=data, figures=figures)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from nas.derive.settings import BUDGET_TYPES, Mode
+from nas.runs.keeping.settings import KEEPING_TYPES
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 BestOf = Literal["found", "all"]  # of these the network that is handed over
@@ -36,4 +37,5 @@ TYPES: dict[str, Any] = {
     "search.statistics": (int, 1),
     "tables": str,
     "arch": str | None,
+    **KEEPING_TYPES,
 }

@@ -25,6 +25,7 @@ from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
+from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.settings import ContestSettings, by_default
 from nas.search.references.request import ReferenceRequest
@@ -88,6 +89,7 @@ class SearchSetup:
     stored: Mapping[str, Any]
     references: ReferenceRequest = dataclasses.field(default_factory=ReferenceRequest)
     best_of: BestOf = "found"
+    keeping: Keeping = BY_DEFAULT
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SearchSetup:
@@ -120,6 +122,7 @@ class SearchSetup:
             stored=cards.without_objects(config),
             references=ReferenceRequest.from_config(config.get("references"), problem.data),
             best_of=asked.get("best_of") or "found",
+            keeping=Keeping.from_config(config),
         )
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import conf
+from nas.runs.keeping import stopping
 from nas.terminal import launch
 from nas.terminal.command_help import show_help
 from nas.terminal.configuration import cards
@@ -36,7 +37,7 @@ from nas.terminal.configuration.card_roles import check_places
 from nas.terminal.configuration.composition import CONF, keys, nearest, own_method, settings, targets
 from nas.terminal.configuration.override_text import command as command_text
 from nas.terminal.configuration.override_text import literal
-from nas.terminal.error_lines import USER_ERROR, Terminated, report
+from nas.terminal.error_lines import USER_ERROR, report
 from nas.terminal.progress import log
 from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
@@ -67,9 +68,10 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
     """Make a function of a `DictConfig` a command configured by `conf/<config_name>.yaml`.
 
     The command reads `sys.argv`, or the list of overrides it is called with. Bad input (`ValueError`, `OSError`, and
-    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130 and SIGTERM with
-    143, both with the way to continue, anything else is our bug: a traceback and status 1. `debug=true` always shows
-    the traceback. What the function returns is the status of what went well (None: 0), of several runs the largest.
+    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130, SIGTERM with 143
+    and SIGUSR1 with 138, all of them with the way to continue, anything else is our bug: a traceback and status 1.
+    `debug=true` always shows the traceback. What the function returns is the status of what went well (None: 0), of
+    several runs the largest.
     """
 
     def decorate(function: Command) -> Callable[..., None]:
@@ -143,19 +145,19 @@ def _check_launch(config_name: str) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends what is inside as Ctrl-C does, so that the run directory is left in order."""
+    """SIGTERM and SIGUSR1 end what is inside as Ctrl-C does, so that the run directory is left in order.
+
+    A loop that keeps its state ends behind its present step (`nas.runs.keeping.stopping`).
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def end(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, lambda n, _: stopping.ask(n)) for number in stopping.SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Carrier(BaseException):

@@ -14,6 +14,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from nas.runs.keeping.stopping import Terminated
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.arguments import resume_command, split
 from nas.terminal.configuration.composition import CONF, compose, keys, nearest
@@ -24,16 +25,14 @@ USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: somebody else ends the command."""
-
-
 def report(error: BaseException, config_name: str, arguments: list[str], debug: bool) -> int:
     """Print what went wrong on stderr and return the exit status."""
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith("resume=")]
     again = resume_command(config_name, notes[0].removeprefix("resume="), arguments) if notes else ""
     if isinstance(error, KeyboardInterrupt):
-        word, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        word, status = "interrupted", INTERRUPTED
+        if isinstance(error, Terminated):
+            word, status = "terminated", error.status
         print(f"\n{word}{f'; continue with: {again}' if again else ''}", file=sys.stderr)
         return status
     if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from torch import nn
 
 from nas.data.split import Place
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 PRECISIONS = ("no", "bf16", "fp16")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,16 @@ def share_buffers(network: nn.Module, accelerator: Accelerator) -> None:
         for buffer in network.buffers():
             if buffer.is_floating_point():
                 buffer.copy_(accelerator.reduce(buffer, reduction="mean"))
+
+
+def agreed(accelerator: Accelerator, number: int) -> int:
+    """The largest `number` of all processes: what one of them was told, all of them do."""
+    if accelerator.num_processes == 1:
+        return number
+    found = torch.tensor([number], device=accelerator.device)
+    return int(accelerator.gather(found).max())
+
+
+def gathered(accelerator: Accelerator, own: T) -> list[T]:
+    """What each process has of its `own`, by rank."""
+    return [own] if accelerator.num_processes == 1 else gather_object([own])

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
+
 
 @dataclass(frozen=True)
 class Begin:
@@ -24,9 +26,10 @@ class Begin:
 class Options:
     """What a training keeps and reports, and how much of its recipe it does; by default all, and only the result.
 
-    At every epoch's end the whole state goes to the file `checkpoint`; where that exists, training goes on from it, and
-    on the CPU ends bit for bit where an uninterrupted run ends. `may_change`: entries of the checkpoint's identity that
-    an unfinished training may go on with other values of, such as `recipe.lr` (see `nas.runs.resuming`).
+    At every epoch's end the whole state goes to the file `checkpoint`, between two ends as often as `keeping` says to
+    one beside it. Where there is one, training goes on from it, and on the CPU ends bit for bit where an uninterrupted
+    one ends. `may_change`: entries of the checkpoint's identity that an unfinished training may go on with other values
+    of, such as `recipe.lr` (see `nas.runs.resuming`).
 
     `on_epoch(epoch, record)` gets each finished epoch (from 0) just before its checkpoint: whoever keeps records
     forgets, on resuming, those that the checkpoint has not seen, and misses none. `on_step(steps)` gets each piece of
@@ -46,6 +49,7 @@ class Options:
     stop_epoch: int | None = None
     phase: str = "train"
     begin: Begin | None = None
+    keeping: Keeping = BY_DEFAULT
 
 
 DEFAULTS = Options()

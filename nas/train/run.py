@@ -132,7 +132,10 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
         training.train, network, setup.data, recipe, seed=setup.seed, accelerator=setup.compute.here
     )
     options = training.Options(
-        checkpoint=path / CHECKPOINT, may_change=resuming.MAY_CHANGE, evaluate_every=setup.evaluate_every
+        checkpoint=path / CHECKPOINT,
+        may_change=resuming.MAY_CHANGE,
+        evaluate_every=setup.evaluate_every,
+        keeping=setup.keeping,
     )
     if run is None:
         return train(options=options)

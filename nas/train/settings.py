@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nas.runs.keeping.settings import KEEPING_TYPES
+
 TYPES: dict[str, Any] = {
     "arch": str,
     "initial_weights": str | None,
@@ -11,4 +13,5 @@ TYPES: dict[str, Any] = {
     "seed": int,
     "accelerator": str,
     "precision": str,
+    **KEEPING_TYPES,
 }

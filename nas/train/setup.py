@@ -11,6 +11,7 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.networks.creation import resolve
+from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from search_spaces import zoo
@@ -38,6 +39,7 @@ class TrainSetup:
     run_dir: str | None
     resume: str | None
     stored: Mapping[str, Any]
+    keeping: Keeping = BY_DEFAULT
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 0:
@@ -73,6 +75,7 @@ class TrainSetup:
             run_dir=config["run_dir"],
             resume=resume,
             stored=cards.without_objects(config),
+            keeping=Keeping.from_config(config),
         )
 
 

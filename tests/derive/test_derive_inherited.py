@@ -107,18 +107,18 @@ def test_fine_tuning_goes_on_where_it_was_interrupted(
     (expected,) = derived(run, *settings, out=tmp_path / "whole")
     from nas.train import training
 
-    epoch = training._Training.epoch
+    epoch = training.run_epoch
 
-    def dies(self: Any, number: int, on_step: Any) -> float:
+    def dies(run: Any, number: int, on_step: Any) -> tuple[float, float]:
         if number == 1:
             raise KeyboardInterrupt
-        return epoch(self, number, on_step)
+        return epoch(run, number, on_step)
 
-    monkeypatch.setattr(training._Training, "epoch", dies)
+    monkeypatch.setattr(training, "run_epoch", dies)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         derived(run, *settings, out=tmp_path / "part")
     assert (tmp_path / "part" / "checkpoints" / "train.pt").exists()
-    monkeypatch.setattr(training._Training, "epoch", epoch)
+    monkeypatch.setattr(training, "run_epoch", epoch)
     assert derived(run, *settings, out=tmp_path / "part") == [expected]
     assert expected["fine_tuned_epochs"] == 2
 

@@ -17,9 +17,9 @@ import torch
 from omegaconf import OmegaConf
 
 from nas.runs.files import write_text
+from nas.runs.keeping.stopping import Terminated
 from nas.runs.run import Run
 from nas.terminal.entry import DictConfig, check_types, entry, instantiate, plain, typed
-from nas.terminal.error_lines import Terminated
 from tests.terminal.conftest import Outcome
 
 

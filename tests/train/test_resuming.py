@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,9 +17,12 @@ from torch import Tensor, nn
 from nas.data import ImageData, Split
 from nas.data.split import MemorySource
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
+from nas.runs.keeping.keeper import Keeping, step_file
 from nas.runs.resuming import MAY_CHANGE
-from nas.train.training import Options, build_network, finished_epochs, train
+from nas.train.training import Options, build_network, finished_epochs, steps_per_epoch, train
 from search_spaces.arch import Arch
+from tests.runs.killed_runs import damage
 from tests.train.test_training import RECIPE, same
 
 RECIPES = {
@@ -74,6 +80,57 @@ def test_resume_is_bit_for_bit(name: str, arch: Arch, data: ImageData, tmp_path:
     for figures in (expected, found):
         figures.pop("train_seconds")
     assert expected == found
+
+
+@pytest.mark.parametrize("name", ["sgd", "everything"])
+def test_left_behind_any_step_and_taken_up_again(
+    name: str, arch: Arch, data: ImageData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM behind some steps, kills behind others whose newest state is damaged then: the end is the same."""
+    recipe = RECIPES[name]
+    plain, path = build_network(arch, recipe, seed=1), tmp_path / "cut.pt"
+    expected = train(plain, data, recipe, seed=1, options=Options(tmp_path / "whole.pt"))
+    every_step, steps, pieces, damaged = Keeping(minutes=1e-9), list[int](), 0, 0
+
+    def at_signal(done: int) -> None:
+        steps.append(done)
+        if len(steps) == 2:  # behind the next one it ends
+            stopping.ask(signal.SIGTERM)
+
+    def at_kill(done: int) -> None:
+        steps.append(done)
+        if len(steps) == 4:
+            raise Stopped
+
+    def piece(options: Options, ends: type[BaseException] | None) -> dict[str, float] | None:
+        steps.clear()
+        torch.manual_seed(pieces)
+        np.random.seed(pieces)
+        network = build_network(arch, recipe, seed=99 if pieces else 1)
+        with pytest.raises(ends) if ends else nullcontext():
+            found = train(network, data, recipe, seed=1, options=options)
+        if ends is not None:
+            return None
+        assert same(dict(plain.state_dict()), dict(network.state_dict()))
+        return found
+
+    total = recipe.epochs * steps_per_epoch(data, recipe)
+    while pieces < 3:
+        piece(Options(path, on_step=at_signal), stopping.Terminated)
+        pieces += 1
+        assert len(steps) == 3 and step_file(path).exists()
+        piece(Options(path, on_step=at_kill, keeping=every_step), Stopped)
+        if step_file(path).exists():  # not where an epoch ended before
+            damage(step_file(path))
+            damaged += 1
+    found = piece(Options(path), None)
+    assert "cut.step.pt is damaged" in (said := capsys.readouterr().out) and "going on from" in said
+    assert damaged and total > 12 and [file.stem for file in tmp_path.glob("cut.step*")] == ["cut.step.damaged"]
+    whole, cut = (checkpoints.load(tmp_path / f"{name}.pt") for name in ("whole", "cut"))
+    for state in (whole, cut):
+        state["progress"].pop("seconds")
+    assert same(whole, cut) and found is not None
+    assert {**expected, "train_seconds": 0} == {**found, "train_seconds": 0}
 
 
 def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageData, tmp_path: Path) -> None:

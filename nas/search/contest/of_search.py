@@ -14,6 +14,7 @@ from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import epoch_seconds
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping.keeper import step_file
 from nas.runs.run import Run
 from nas.search.contest.entrants import Entrant
 from nas.search.contest.holding import Held, Terms, hold
@@ -53,7 +54,8 @@ def compete(
 
 def _set_aside(run: Run, best: Entrant) -> None:
     """A contest that was held again, with others in it, may leave another network than the one that was trained."""
-    state = checkpoints.latest(run.checkpoints / "train.pt")
+    path = run.checkpoints / "train.pt"
+    state = checkpoints.latest(path) or checkpoints.latest(step_file(path))
     if state is None:
         return
     known = state.get("identity") or {}

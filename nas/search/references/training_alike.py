@@ -80,6 +80,8 @@ def trained(run: Run, found: Against, reference: Reference) -> tuple[Network | F
             recipe,
             seed=setup.seed,
             accelerator=setup.compute.here,
-            options=training.Options(checkpoint=checkpoint, may_change=resuming.MAY_CHANGE, on_step=advance),
+            options=training.Options(
+                checkpoint, may_change=resuming.MAY_CHANGE, on_step=advance, keeping=setup.keeping
+            ),
         )
     return network, figures

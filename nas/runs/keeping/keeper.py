@@ -1,0 +1,97 @@
+"""When the state of an epoch that is under way is kept: every so many minutes, and where the process is to end.
+
+It lies beside the checkpoint of the last finished epoch (`train.step.pt` beside `train.pt`), in two generations of its
+own, so that a collapse in the middle of an epoch never costs the last good one. With the end of its epoch it goes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
+from nas.runs.keeping.settings import OnCollapse
+from nas.terminal.progress import log
+
+MINUTES = 10.0
+INTERVAL = 1  # what `Keeper.due` says where time is up: no signal that is waited for has this number
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is lost at most, and what a collapse leads to.
+
+    `minutes` between two checkpoints inside of an epoch; 0: only ends of epochs are kept, and what a signal interrupts.
+    `on_collapse`: see `nas.runs.keeping.collapse`.
+    """
+
+    minutes: float = MINUTES
+    on_collapse: OnCollapse = "auto"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Keeping:
+        """What a resolved configuration asks for; runs from before there were such keys have the defaults."""
+        minutes, on_collapse = config.get("checkpoint_minutes"), config.get("on_collapse")
+        return cls(MINUTES if minutes is None else minutes, on_collapse or "auto")
+
+    def __post_init__(self) -> None:
+        if not self.minutes >= 0:
+            raise ValueError(
+                f"checkpoint_minutes must be 0 or greater, got {self.minutes}; 0 keeps ends of epochs only"
+            )
+
+
+BY_DEFAULT = Keeping()
+
+
+def step_file(path: Path) -> Path:
+    """Where the unfinished epoch behind checkpoint `path` lies."""
+    return path.with_name(f"{path.stem}.step{path.suffix}")
+
+
+class Keeper:
+    """Keeps the unfinished epoch of the loop whose epochs are in `path`; None: nothing is kept.
+
+    `writes`: whether this process does, one of several.
+    """
+
+    def __init__(self, path: Path | None, minutes: float = MINUTES, writes: bool = True) -> None:
+        self.path = None if path is None else step_file(path)
+        self.seconds, self.writes = 60 * minutes, writes
+        self._last = time.monotonic()
+
+    def due(self) -> int:
+        """`INTERVAL` where it is time to keep this step, the signal's number where the process is to end, else 0."""
+        if number := stopping.asked():
+            return number
+        is_late = self.path is not None and self.seconds and time.monotonic() - self._last >= self.seconds
+        return INTERVAL if is_late else 0
+
+    def keep(self, state: dict[str, Any], due: int) -> None:
+        """Write `state`; raises `Terminated` where `due` is a signal's number."""
+        if self.path is not None and self.writes:
+            checkpoints.save(self.path, state)
+        self._last = time.monotonic()
+        if due > INTERVAL:
+            raise stopping.Terminated(due)
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """The newest intact state; None where there is none, also where both generations are damaged, which is said."""
+        if self.path is None:
+            return None
+        try:
+            return checkpoints.latest(self.path, "going on from the last finished epoch")
+        except checkpoints.Damaged as error:
+            log(f"{error.args[0].partition(';')[0]}; so is the one before it: going on from the last finished epoch")
+            return None
+
+    def finished(self) -> None:
+        """The epoch is over, or to begin again: what was kept of it goes."""
+        self._last = time.monotonic()
+        if self.path is not None and self.writes:
+            for file in (self.path, checkpoints.previous(self.path)):
+                file.unlink(missing_ok=True)

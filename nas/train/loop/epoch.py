@@ -1,0 +1,130 @@
+"""One epoch of a training, which can be left behind any step and taken up again, on the CPU bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas.runs.keeping import stopping
+from nas.runs.keeping.randomness import random_state, set_random_state
+from nas.runs.seeding import derive_seed, seed_global
+from nas.train.accelerator import agreed, gathered, place_of, share_buffers
+from nas.train.loop.state import TrainingState
+
+LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
+
+
+def run_epoch(training: TrainingState, epoch: int, on_step: Callable[[int], None] | None) -> tuple[float, float]:
+    """Train one epoch, or what is left of it; the mean loss of its steps, and its seconds over all pieces.
+
+    Raises `Collapsed` where a loss is not finite, and `Terminated` behind the step in which the process is asked to
+    end, when the state is kept.
+    """
+    with stopping.at_next_step():
+        return _Epoch(training, epoch).run(on_step)
+
+
+class _Epoch:
+    def __init__(self, training: TrainingState, epoch: int) -> None:
+        self.training, self.number, self.accelerator = training, epoch, training.accelerator
+        self.began = time.perf_counter()
+        self.losses = torch.zeros(training.steps, device=self.accelerator.device)
+        self.first = self.looked = 0
+        seed_global(training.seed, training.phase, "epoch", epoch, self.accelerator.process_index)
+        # timm's Mixup draws from numpy's global state
+        np.random.seed(derive_seed(training.seed, training.phase, "mixup", epoch) % 2**32)
+        self.batches = training.split.batches(
+            training.recipe.batch_size,
+            seed=derive_seed(training.seed, training.phase),
+            epoch=epoch,
+            augment=training.recipe.augment,
+            drop_last=True,
+            place=place_of(self.accelerator),
+        )
+        if training.within is not None:
+            self._take_up(training.within)
+            training.within = None
+
+    def _take_up(self, within: dict[str, Any]) -> None:
+        """Stand where `_within` was asked."""
+        self.first = self.looked = int(within["step"])
+        self.began -= float(within["seconds"])
+        self.losses[: self.first] = within["losses"]
+        own = within["processes"][self.accelerator.process_index]
+        set_random_state(own["random"])
+        for buffer, kept in zip(self.training.network.buffers(), own["buffers"], strict=False):
+            buffer.copy_(kept)
+        self.batches.skip(self.first)
+
+    def _within(self, step: int) -> dict[str, Any]:
+        """What is done of the epoch after `step` steps; of several processes, what is each one's own."""
+        several = self.accelerator.num_processes > 1
+        buffers = [buffer.detach().cpu() for buffer in self.training.network.buffers()] if several else []
+        return {
+            "step": step,
+            "seconds": time.perf_counter() - self.began,
+            "losses": self.losses[:step].cpu(),
+            "processes": gathered(self.accelerator, {"random": random_state(), "buffers": buffers}),
+        }
+
+    def run(self, on_step: Callable[[int], None] | None) -> tuple[float, float]:
+        training, recipe, steps = self.training, self.training.recipe, self.training.steps
+        alone = self.accelerator.num_processes == 1
+        look_every = 1 if self.accelerator.device.type == "cpu" else LOOK_AT_LOSS_EVERY
+        if on_step is not None and self.first:
+            on_step(self.first)
+        training.model.train()
+        for step, (images, labels) in enumerate(self.batches, self.first):
+            training.scheduler.step_update(self.number * steps + step)
+            if training.watch.roll_backs:
+                for group in training.optimizer.param_groups:
+                    group["lr"] *= training.watch.factor
+            loss = self._loss(images.contiguous(memory_format=torch.channels_last), labels)
+            self.accelerator.backward(loss)
+            if recipe.clip_grad:
+                self.accelerator.clip_grad_norm_(training.model.parameters(), recipe.clip_grad)
+            training.stepper.step()
+            training.stepper.zero_grad()
+            if training.ema is not None:
+                training.ema.update(training.network, step=self.number * steps + step + 1)
+            self.losses[step] = loss.detach()
+            due = training.keeper.due() if alone else 0
+            if due or step + 1 - self.looked == look_every or step + 1 == steps:
+                due = due if alone else agreed(self.accelerator, training.keeper.due())
+                self._stop_unless_finite(step + 1)
+                if on_step is not None:
+                    on_step(step + 1 - self.looked)
+                self.looked = step + 1
+                if due:
+                    self._stop_unless_sound(step)
+                    training.keeper.keep(training.state(self._within(step + 1)), due)
+        self._stop_unless_sound(steps - 1)
+        share_buffers(training.network, self.accelerator)
+        loss = float(self.accelerator.reduce(self.losses.mean(), reduction="mean"))
+        return loss, time.perf_counter() - self.began
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
+        training = self.training
+        if training.mixing is None:
+            return F.cross_entropy(training.model(images), labels, label_smoothing=training.recipe.label_smoothing)
+        images, targets = training.mixing(images, labels)
+        return F.cross_entropy(training.model(images), targets)
+
+    def _stop_unless_finite(self, stop: int) -> None:
+        """Raise `Collapsed` at the first step since the last look, before `stop`, whose loss is NaN or infinite."""
+        wrong = (~torch.isfinite(self.losses[self.looked : stop])).nonzero()
+        if len(wrong):
+            step = self.looked + int(wrong[0])
+            raise self.training.diverged(self.number, step, f"the loss is {float(self.losses[step])} in")
+
+    def _stop_unless_sound(self, step: int) -> None:
+        """Raise `Collapsed` where `step` left weights that are NaN or infinite: such a state is never kept."""
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.training.network.parameters()):
+            raise self.training.diverged(self.number, step, "weights are no longer finite behind")
