@@ -19,14 +19,20 @@ from nas.train.accuracy import evaluate
 from nas.train.averaging import judged
 from nas.train.fit import check_fit
 from nas.train.loop.epoch import run_epoch
-from nas.train.loop.state import TrainingState, progress_of
+from nas.train.loop.state import FORMAT, TRAINING_VERSION, TrainingState, progress_of
 from nas.train.options import DEFAULTS, Options
 from search_spaces.arch import Arch
 from search_spaces.blocks.parts.initialisation import zero_init_residuals
 from search_spaces.recipe import Recipe
 
 __all__ = [
-    *("FORMAT", "TRAINING_VERSION", "Options", "build_network", "evaluate", "finished_epochs", "steps_per_epoch"),
+    "FORMAT",
+    "TRAINING_VERSION",
+    "Options",
+    "build_network",
+    "evaluate",
+    "finished_epochs",
+    "steps_per_epoch",
     "train",
 ]
 

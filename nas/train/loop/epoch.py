@@ -106,8 +106,8 @@ class _Epoch:
                     training.keeper.keep(training.state(self._within(step + 1)), due)
         self._stop_unless_sound(steps - 1)
         share_buffers(training.network, self.accelerator)
-        loss = float(self.accelerator.reduce(self.losses.mean(), reduction="mean"))
-        return loss, time.perf_counter() - self.began
+        mean = self.accelerator.reduce(self.losses.mean(), reduction="mean")
+        return float(mean), time.perf_counter() - self.began
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
