@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +78,7 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             _check_launch(config_name)
             try:
-                with _terminable():
+                with stopping.by_signals():
                     arguments = ordered(arguments)
                     check_cards(card_folders(arguments))
                     check_groups(card_folders(arguments))
@@ -141,23 +138,6 @@ def _check_launch(config_name: str) -> None:
         sys.exit(USER_ERROR)
     if note := launch.note():
         log(note)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and SIGUSR1 end what is inside as Ctrl-C does, so that the run directory is left in order.
-
-    A loop that keeps its state ends behind its present step (`nas.runs.keeping.stopping`).
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda n, _: stopping.ask(n)) for number in stopping.SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Carrier(BaseException):

@@ -1,12 +1,13 @@
 """How a process that is asked to end does so: behind the next step of a loop that keeps its state, elsewhere at once.
 
-A command line sends its signals here (`ask`); a loop says where it can keep its state (`at_next_step`) and looks behind
+A command line sends its signals here (`by_signals`); a loop says where it can keep its state (`at_next_step`) and looks behind
 every step whether it was asked to end (`asked`).
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,3 +66,17 @@ def at_next_step() -> Iterator[None]:
             number, _process.number = _process.number, 0
     if number:
         raise Terminated(number)
+
+
+@contextmanager
+def by_signals() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 end what is inside as Ctrl-C does, so that the run directory is left in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda received, _: ask(received)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
