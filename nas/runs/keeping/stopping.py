@@ -1,7 +1,7 @@
 """How a process that is asked to end does so: behind the next step of a loop that keeps its state, elsewhere at once.
 
-A command line sends its signals here (`by_signals`); a loop says where it can keep its state (`at_next_step`) and looks behind
-every step whether it was asked to end (`asked`).
+A command line sends its signals here (`by_signals`); a loop says where it can keep its state (`at_next_step`) and looks
+behind every step whether it was asked to end (`asked`).
 """
 
 from __future__ import annotations
