@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -33,21 +32,33 @@ def collect_or_report(
 
     `counts`: further whole numbers, each with its default and its meaning.
     """
+    parser = data_parser(description, out)
+    for name, (default, meaning) in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
+    options = vars(data_options(parser))
+    data, folder, file = options.pop("data"), options.pop("out"), options.pop("report")
+    if file:
+        report(file)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        collect(data, folder, **options)
+
+
+def data_parser(description: str | None, out: str) -> argparse.ArgumentParser:
+    """What all of them ask: data and a folder to run, a file to report."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--data", help="Fashion-MNIST as .npz (x_train, y_train, x_test, y_test) or torchvision's folder"
     )
     parser.add_argument("--out", type=Path, default=Path(out), help="table, runs, results")
     parser.add_argument("--report", type=Path, help="print the tables of this results.jsonl instead")
-    for name, (default, meaning) in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
-    options: dict[str, Any] = vars(parser.parse_args())
-    data, folder, file = options.pop("data"), options.pop("out"), options.pop("report")
-    if file:
-        report(file)
-    elif data:
-        torch.set_num_threads(1)
-        folder.mkdir(parents=True, exist_ok=True)
-        collect(data, folder, **options)
-    else:
+    return parser
+
+
+def data_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, of which `--data` or `--report` was given; torch computes in one thread from here on."""
+    options = parser.parse_args()
+    if not (options.data or options.report):
         parser.error("--data (to run) or --report (to read) is needed")
+    torch.set_num_threads(1)
+    return options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from experiments import records
+from experiments.collecting import data_options, data_parser
 from experiments.elastic.space import SIZES, Size, space
 from experiments.equal_latency import mean_interval
 from nas.data.images import ImageData
@@ -93,7 +92,7 @@ class Ablations:
         """Train the supernet that way, and evaluate every arch with the weights it inherits."""
         if not self.missing(variant=name, seed=seed):
             return
-        began, settings = time.process_time(), VARIANTS[name](self.size.pretraining)
+        began, settings = time.process_time(), VARIANTS[name](replace(self.size.pretraining, updates="step"))
         held_out = self.data.held_out(1 - HELD_OUT, seed)
         checkpoint = self.out / f"{name.replace(' ', '_')}-{seed}.pt"
         cost = self.space.count("macs")
@@ -138,19 +137,13 @@ def report(file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="Fashion-MNIST as .npz or torchvision's folder")
-    parser.add_argument("--out", type=Path, default=Path("runs/elastic_experiment"))
+    parser = data_parser(__doc__, "runs/elastic_experiment")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--report", type=Path, help="print the table of this results.jsonl instead")
-    options = parser.parse_args()
+    options = data_options(parser)
     if options.report:
         return report(options.report)
-    if not options.data:
-        parser.error("--data (to run) or --report (to read) is needed")
-    torch.set_num_threads(1)
     ablations = Ablations(options.data, options.size, options.out)
     for seed in options.seeds:
         ablations.alone(seed)

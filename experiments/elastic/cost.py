@@ -7,7 +7,6 @@ its minutes are whole.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments import records
+from experiments.collecting import data_options, data_parser
 from experiments.elastic.space import HEAD, SIZES, STAGES, STEM, Size, space
 
 BUDGETS = (0.15, 0.3, 0.45, 0.6, 0.75)  # of the reachable multiply-adds
@@ -100,9 +100,9 @@ class Cost:
         print(json.dumps(record), flush=True)
 
 
-def report(files: Sequence[Path]) -> None:
+def report(file: Path) -> None:
     """Processor minutes and accuracies, means over seeds."""
-    found = [record for file in files for record in records.read(file)]
+    found = records.read(file)
     print("| budget (share of the range) | together: minutes | top-1 | separate: minutes | top-1 |")
     print("| --- | --- | --- | --- | --- |")
     totals = {"together": 0.0, "separate": 0.0}
@@ -118,20 +118,15 @@ def report(files: Sequence[Path]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="Fashion-MNIST as .npz or torchvision's folder")
-    parser.add_argument("--out", type=Path, default=Path("runs/elastic_experiment"))
+    parser = data_parser(__doc__, "runs/elastic_experiment")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--report", type=Path, nargs="*", help="print the table of these results.jsonl instead")
-    options = parser.parse_args()
+    options = data_options(parser)
     if options.report:
         return report(options.report)
-    if not options.data:
-        parser.error("--data (to run) or --report (to read) is needed")
     cost = Cost(str(Path(options.data).resolve()), options.size, options.out, options.seed)
     cost.run()
-    report([cost.file])
+    report(cost.file)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import kendalltau
 
 from experiments import records
-from experiments.collecting import measured_table
+from experiments.collecting import data_options, data_parser, measured_table
 from experiments.elastic.space import SIZES, Size, space
 from experiments.equal_latency import mean_interval
 from nas.data.card import DataSource
@@ -199,19 +197,13 @@ def report(file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="Fashion-MNIST as .npz or torchvision's folder")
-    parser.add_argument("--out", type=Path, default=Path("runs/elastic_experiment"), help="table, supernets, results")
+    parser = data_parser(__doc__, "runs/elastic_experiment")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ranked", type=int, default=RANKED, help="networks that are ranked, of the first seed")
-    parser.add_argument("--report", type=Path, help="print the tables of this results.jsonl instead")
-    options = parser.parse_args()
+    options = data_options(parser)
     if options.report:
         return report(options.report)
-    if not options.data:
-        parser.error("--data (to run) or --report (to read) is needed")
-    torch.set_num_threads(1)
     experiment = Experiment(options.data, options.out, options.size)
     for seed in range(options.seeds):
         experiment.budgets(seed)

@@ -52,7 +52,8 @@ class Size:
 
     @property
     def pretraining(self) -> Pretraining:
-        return Pretraining(self.recipe)
+        """Of the supernet; an update of the weights for every arch of a step (see "what matters in a short training")."""
+        return Pretraining(self.recipe, updates="arch")
 
 
 SIZES = {
