@@ -52,7 +52,7 @@ class Size:
 
     @property
     def pretraining(self) -> Pretraining:
-        """Of the supernet; an update of the weights for every arch of a step (see "what matters in a short training")."""
+        """Of the supernet, with an update of the weights for every arch of a step."""
         return Pretraining(self.recipe, updates="arch")
 
 
