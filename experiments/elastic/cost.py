@@ -36,7 +36,7 @@ def overrides(size: Size, root: str, out: Path) -> list[str]:
     recipe = [f"++recipe.{name}={values[name]}" for name in (*fields, "zero_init_residual")]
     return [
         "space=from_card",
-        *(f"space.{name}={_hydra(value)}" for name, value in card.items()),
+        *(f"++space.{name}={_hydra(value)}" for name, value in card.items()),
         *("data=fashion_mnist", *data, *recipe, "++recipe.warmup_epochs=null", "latency=off"),
         *("search.batch=4", "search.finalists=2", "search.validation_fraction=0.1", "executor.workers=1"),
     ]

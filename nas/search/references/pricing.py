@@ -53,14 +53,26 @@ def price_references(run: Path, setup: SearchSetup, prices: Prices) -> tuple[Ref
     counter = _Pricing(setup, prices)
     began = time.perf_counter()
     references = counter.references(families)
-    for name, reason in counter.left_out.items():
-        log(f"reference {name} is left out: {reason}")
+    for line in left_out_lines(counter.left_out):
+        log(line)
     if references:
         took = format_seconds(time.perf_counter() - began)
         measured = f"; {counter.measured} networks were measured for this, in {took}" if counter.measured else ""
         log(f"references at this budget: {', '.join(map(_said, references))}{measured}")
     _write(path, depends, references, counter.left_out)
     return references
+
+
+def left_out_lines(left_out: Mapping[str, str]) -> list[str]:
+    """A line for each reason in `left_out` (name: reason), with all it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        names.setdefault(reason, []).append(name)
+    found = {reason: (", ".join(those[:-1]), those[-1]) for reason, those in names.items()}
+    return [
+        f"references {first} and {last} are left out: {reason}" if first else f"reference {last} is left out: {reason}"
+        for reason, (first, last) in found.items()
+    ]
 
 
 def _said(reference: Reference) -> str:
@@ -91,7 +103,7 @@ class _Pricing:
         for family in families:
             widths[family.name] = widths_of(family, self.asked)
             if not widths[family.name]:
-                self.left_out[family.name] = "no width of it is within the budgets"
+                self.left_out[family.name] = "no width is within the budgets"
         widths = {name: found for name, found in widths.items() if found}
         if any(limit.name == "energy_mj" for limit in self.asked.others):
             self.left_out |= dict.fromkeys(widths, "nothing says what it takes of energy")
@@ -140,7 +152,7 @@ class _Pricing:
         return found
 
     def _unpriced(self) -> str:
-        return f"the table has not its rows, and it is not measured: {self.why_not}"
+        return f"the table lacks rows of that kind, and nothing is measured: {self.why_not}"
 
     def _times(self, archs: Sequence[Arch]) -> Times:
         """The times of `archs`; those that are not known are measured, in one job, and kept beside the table."""
