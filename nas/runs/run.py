@@ -19,6 +19,8 @@ from nas.runs import environment
 from nas.runs.files import read_json, write_json, write_text
 from nas.runs.locks import lock
 from nas.runs.metrics import Metrics, Record, read_metrics
+from nas.runs.progress_file import FILE as PROGRESS
+from nas.runs.progress_file import ProgressFile
 from nas.runs.result_file import read_environment
 from nas.terminal.configuration.override_text import command
 from nas.terminal.configuration.plain_yaml import read_yaml, write_yaml
@@ -27,7 +29,7 @@ from search_spaces.plain_data import identity
 
 __all__ = ["Run", "read_metrics"]
 
-_BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json"}  # the table is a copy
+_BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json", PROGRESS}  # the table is a copy
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")  # what a killed process left of an atomic write
 _GROWING = ("metrics.jsonl", "trials.db")
 _SPOKEN_FOR = ("resume", "run_dir", "debug")  # settings that say where and how, not what
@@ -49,6 +51,7 @@ class Run:
         self._made: list[Path] = []  # directories above that did not exist before
         self._lock = lock
         self._before: tuple[object, ...] = ()  # what had been done when it was continued
+        self._standing: ProgressFile | None = None
         self._former: dict[str, Any] | None = None  # its settings, where it was continued with others
 
     @classmethod
@@ -76,6 +79,7 @@ class Run:
         run._made = made
         try:
             run._continue(config) if run.resumed else run._begin(config)
+            run._standing = ProgressFile(path)
         except BaseException:
             run._lock.close()
             raise
@@ -198,7 +202,7 @@ class Run:
     def _progress(self) -> tuple[object, ...]:
         """What has been done so far: which files there are, the checkpoints, how much is recorded."""
         folders = [folder for folder in (self.path, self.checkpoints) if folder.is_dir()]
-        names = {entry.name for folder in folders for entry in folder.iterdir()}
+        names = {entry.name for folder in folders for entry in folder.iterdir()} - {PROGRESS}
         sizes = [file.stat().st_size for name in _GROWING if (file := self.path / name).exists()]
         return names, sizes, sorted(file.stat().st_mtime_ns for file in self.checkpoints.glob("*.pt"))
 
@@ -211,6 +215,8 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._standing is not None:
+            self._standing.stop(error)
         try:
             self.metrics.close()
         except OSError:  # a full disk: the error that brought us here says so

@@ -93,12 +93,18 @@ def phase(description: str, total: int | None = None, unit: str = "", completed:
     line is printed about every ten seconds, at least every 30 whatever is reported, and one at the end. Phases may be
     nested.
     """
-    if console().is_terminal:
-        with _bar(description, total, unit, completed) as advance:
+    work = Work(description, total, unit, completed)
+    _open.append(work)
+    try:
+        with _bar(work) if console().is_terminal else _lines(work) as advance:
             yield advance
-    else:
-        with _lines(description, total, unit, completed) as advance:
-            yield advance
+    finally:
+        _open.remove(work)
+
+
+def open_phases() -> tuple[Work, ...]:
+    """The phases that are open now, the outermost first."""
+    return tuple(_open)
 
 
 def _columns(width: int) -> list[ProgressColumn]:
@@ -119,21 +125,17 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 @contextmanager
-def _bar(description: str, total: int | None, unit: str, completed: int) -> Iterator[Advance]:
+def _bar(work: Work) -> Iterator[Advance]:
     if _screen.bars is None:
         _screen.bars = Progress(*_columns(console().width), console=console(), expand=True)
         _screen.bars.start()
     bars = _screen.bars
     _screen.open_phases += 1
-    task = bars.add_task(escape(description), total=total, unit=unit, note="", completed=completed)
-    done: float = completed
+    task = bars.add_task(escape(work.description), total=work.total, unit=work.unit, note="", completed=work.completed)
 
     def advance(amount: float = 1, note: str = "") -> None:
-        nonlocal done
-        done = round(done + amount, 9)
-        bars.update(task, completed=done)
-        if note:
-            bars.update(task, note=escape(note))
+        work.add(amount, note)
+        bars.update(task, completed=work.done, note=escape(work.note))
 
     try:
         yield advance
@@ -148,8 +150,8 @@ def _bar(description: str, total: int | None, unit: str, completed: int) -> Iter
 
 
 @contextmanager
-def _lines(description: str, total: int | None, unit: str, completed: int) -> Iterator[Advance]:
-    lines = _Lines(description, total, unit, completed)
+def _lines(work: Work) -> Iterator[Advance]:
+    lines = _Lines(work)
     _screen.open_phases += 1
     _pulse.begin(lines)
     try:
@@ -157,18 +159,19 @@ def _lines(description: str, total: int | None, unit: str, completed: int) -> It
     finally:
         _pulse.end(lines)
         _screen.open_phases -= 1
-    if _screen.open_phases and lines.seconds < PLAIN_INTERVAL_SECONDS:
+    if _screen.open_phases and work.seconds < PLAIN_INTERVAL_SECONDS:
         return  # short, and inside another phase that reports
-    _print_plain(f"{description}: {lines.so_far()} in {format_seconds(lines.seconds)}")
+    _print_plain(f"{work.description}: {work.so_far()} in {format_seconds(work.seconds)}")
 
 
-class _Lines:
-    """A phase in plain output: what is done, of how much, and how long the rest takes at this run's pace."""
+class Work:
+    """A phase: what is done, of how much, and how long the rest takes at this run's pace."""
 
     def __init__(self, description: str, total: int | None, unit: str, completed: int) -> None:
         self.description, self.total, self.unit, self.completed = description, total, unit, completed
         self.done: float = completed
-        self.start = self.last = time.monotonic()
+        self.note = ""
+        self.start = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -180,26 +183,48 @@ class _Lines:
         plural = "" if whole == 1 and self.total in (None, 1) else "s"
         return f"{whole}{of_total}{f' {self.unit}{plural}' if self.unit else ''}"
 
-    def advance(self, amount: float = 1, note: str = "") -> None:
+    def share(self) -> str:
+        """How much of the unit in hand is done, where that was told."""
+        part = self.done % 1
+        return f" and {100 * part:.0f}% of the next" if part > 0.005 else ""
+
+    def add(self, amount: float, note: str) -> None:
         self.done = round(self.done + amount, 9)  # parts of a unit add up to one
-        if time.monotonic() - self.last >= PLAIN_INTERVAL_SECONDS and self.done != self.total:
+        self.note = note or self.note
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the whole phase; None where nothing tells."""
+        if self.total is None or self.done <= self.completed:
+            return None
+        return max((self.total - self.done) * self.seconds / (self.done - self.completed), 0.0)
+
+
+_open: list[Work] = []
+
+
+class _Lines:
+    """A phase in plain output."""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.last = work, work.start
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.work.add(amount, note)
+        if time.monotonic() - self.last >= PLAIN_INTERVAL_SECONDS and self.work.done != self.work.total:
             self.say(self.left(), f" ({note})" if note else "")
 
     def left(self) -> str:
-        if self.total is None or self.done <= self.completed:
-            return ""
-        seconds = (self.total - self.done) * self.seconds / (self.done - self.completed)
-        return f", about {format_seconds(max(seconds, 0.0))} left"
+        seconds = self.work.seconds_left
+        return "" if seconds is None else f", about {format_seconds(seconds)} left"
 
     def say(self, left: str, more: str = "") -> None:
         self.last = time.monotonic()
-        part = self.done % 1
-        share = f" and {100 * part:.0f}% of the next" if part > 0.005 else ""
-        _print_plain(f"{self.description}: {self.so_far()}{share}{left}{more}")
+        _print_plain(f"{self.work.description}: {self.work.so_far()}{self.work.share()}{left}{more}")
 
     def still(self) -> None:
         """Say where it stands, though nothing was reported."""
-        self.say(f", {format_seconds(self.seconds)} so far{self.left()}")
+        self.say(f", {format_seconds(self.work.seconds)} so far{self.left()}")
 
 
 class _Pulse:

@@ -10,7 +10,19 @@ from pathlib import Path
 
 HEAVY = ["torch", "timm", "torchvision", "optuna", "onnx", "onnxruntime", "sklearn", "scipy"]
 HEAVY += ["pandas", "accelerate", "matplotlib"]
-COMMANDS = ["derive", "doctor", "evaluate", "export", "inspect", "latency", "report", "search", "train", "zoo"]
+COMMANDS = [
+    "derive",
+    "doctor",
+    "evaluate",
+    "export",
+    "inspect",
+    "latency",
+    "report",
+    "search",
+    "status",
+    "train",
+    "zoo",
+]
 WORK = [["nas"], ["nas.zoo"], ["nas.inspect", "space=fbnet"], *([f"nas.{name}", "--help"] for name in COMMANDS)]
 MISTAKES = [
     *([f"nas.{name}", "no_such_key=1"] for name in COMMANDS),

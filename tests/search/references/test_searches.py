@@ -177,7 +177,9 @@ def test_by_a_table_alone_what_it_does_not_price_is_said(folder: Path, capsys: p
     device = ["device=table", f"device.file={table}", "train.enabled=false"]
     search([*SETTINGS, *device, "run_dir=table"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "references plain and fbnet_c are left out: the table lacks rows of that kind, and nothing is measured" in said
+    assert (
+        "references plain and fbnet_c are left out: the table lacks rows of that kind, and nothing is measured" in said
+    )
     assert result("table")["references"] == [] and result("table")["best_reference"] is None
     assert "the search begins with 2 candidates" in said
     search([*SETTINGS, *device, "method=random", "references.start=true", "run_dir=chance"])
