@@ -7,11 +7,11 @@ command of this user gave, and that led to an answer, are remembered in the user
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nas.runs.cache import cache_folder
 from nas.runs.files import read_json, write_json
 from search_spaces.plain_data.identity import digest
 
@@ -47,6 +47,4 @@ def _known() -> set[str]:
 
 
 def _path() -> Path:
-    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
-    cache = Path(next(filter(None, found), Path.home() / ".cache"), "nas")
-    return Path(os.environ.get("NAS_CACHE") or cache) / "reached.json"
+    return cache_folder() / "reached.json"

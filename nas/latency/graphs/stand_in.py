@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from nas.runs.cache import cache_folder
 from nas.runs.files import write_atomic
 
 # The values of what operators are given beside their input; None: 1 / fan-in.
@@ -63,9 +63,7 @@ def kept(model: bytes, made_by: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _folder() -> Path:
-    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
-    cache = Path(next(filter(None, found), Path.home() / ".cache"), "nas")
-    return Path(os.environ.get("NAS_CACHE") or cache) / "graphs"
+    return cache_folder() / "graphs"
 
 
 def _write(path: Path, data: bytes) -> None:

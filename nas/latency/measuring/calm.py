@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from pathlib import Path
 
 from nas.latency.device import Device
@@ -19,6 +18,7 @@ from nas.latency.measuring.ladder import ladder
 from nas.latency.measuring.samples import Ladder, calmer
 from nas.latency.measuring.visits import MOST_MS
 from nas.latency.tables.origin import LOCAL, here, measured_by
+from nas.runs.cache import cache_folder
 from nas.runs.files import read_json, write_json
 from search_spaces.plain_data.identity import Identity, digest, plain
 
@@ -57,8 +57,4 @@ def _place(device: Device) -> tuple[Path, Identity]:
     """Where it is kept, and all that the times depend on."""
     device = dataclasses.replace(device, name=LOCAL)
     identity = {**measured_by(device, here(device)), "references": [arch.id for arch in ladder().values()]}
-    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
-    cache = Path(next(filter(None, found), Path.home() / ".cache"), "nas")
-    return Path(
-        os.environ.get("NAS_CACHE") or cache
-    ) / f"calm-{device.key}-{digest(plain(identity))[:8]}.json", identity
+    return cache_folder() / f"calm-{device.key}-{digest(plain(identity))[:8]}.json", identity
