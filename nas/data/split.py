@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,12 +67,15 @@ class MemorySource:
             yield images[indices]
 
 
+Made = Generator[tuple[Tensor, Tensor], None, None]
+
+
 class Batches(Iterator[tuple[Tensor, Tensor]]):
     """Batches of one pass, each made when it is taken: `make(first)` gives those from number `first` on."""
 
-    def __init__(self, make: Callable[[int], Iterator[tuple[Tensor, Tensor]]]) -> None:
+    def __init__(self, make: Callable[[int], Made]) -> None:
         self._make, self._first = make, 0
-        self._made: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._made: Made | None = None
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         if self._made is None:
@@ -85,6 +88,11 @@ class Batches(Iterator[tuple[Tensor, Tensor]]):
             raise RuntimeError("batches are skipped before the first is taken")
         self._first += count
         return self
+
+    def close(self) -> None:
+        """Leave the rest: what decodes ahead ends."""
+        if self._made is not None:
+            self._made.close()
 
 
 class Split:
@@ -157,7 +165,7 @@ class Split:
 
     def _batches(
         self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, place: Place
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Made:
         """The images at rows `order`, in batches, augmented by `policy` with the draws `u`, a row for each."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from nas.data.files.stored import Part, opened
 
 # By content, whatever the name ends in: Pillow's other readers start programs (EPS) or reach further than an image.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -21,22 +21,21 @@ WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 class UnreadableError(ValueError):
     """A file that cannot be used as an image, and why."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
+    def __init__(self, path: str | Path | Part, reason: str) -> None:
         super().__init__(f"image {path} cannot be read: {reason}")
         self.path, self.reason = str(path), reason
 
 
-def open_image(path: str | Path, mode: str = "RGB", pad: int = 0) -> Image.Image:
-    """The image in `path` in Pillow's `mode` "RGB" or "L", with `pad` black pixels added on every side.
+def open_image(path: str | Path | Part, mode: str = "RGB", pad: int = 0) -> Image.Image:
+    """The image in `path`, a file or a part of one, in Pillow's `mode` "RGB" or "L", with `pad` black pixels added on every side.
 
     Turned upright as its EXIF orientation says; transparent parts show white; of 16 bits the upper 8 are used; floats
     must lie in 0..1; of several frames or pages the first is taken. Raises `UnreadableError` naming file and cause.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("it is not a regular file")
         Image.init()
-        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+        formats = [name for name in FORMATS if name in Image.OPEN]
+        with opened(path if isinstance(path, Part) else str(path)) as file, Image.open(file, formats=formats) as image:
             upright = ImageOps.exif_transpose(_eight_bits(image))
             converted = _opaque(upright).convert(mode)
     except UnidentifiedImageError:

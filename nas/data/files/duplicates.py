@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Hashable, Iterable, Sequence
 
 from torch import Tensor
 
+from nas.data.files.stored import Stored, opened, size_of
 from nas.data.files.threads import in_threads
 
 BLOCK = 4096  # bytes read at the beginning, middle and end of a file
@@ -20,7 +19,7 @@ def shared_pixels(train: Iterable[Tensor], test: Iterable[Tensor]) -> list[tuple
     return _pairs(_digests(train), _digests(test))
 
 
-def shared_files(train: Sequence[str], test: Sequence[str], workers: int) -> list[tuple[int, int]]:
+def shared_files(train: Sequence[Stored], test: Sequence[Stored], workers: int) -> list[tuple[int, int]]:
     """(row of `test`, row of `train`) for each file of `test` that holds the bytes of one of `train`.
 
     Sizes are compared first, then parts of a file, then all of it: few files are read whole. Of more than
@@ -40,33 +39,31 @@ def shared_files(train: Sequence[str], test: Sequence[str], workers: int) -> lis
     return [(row, first[keys["test"][row]]) for row in sides["test"]]
 
 
-def parts(path: str) -> bytes:
+def parts(stored: Stored) -> bytes:
     """A digest of size, beginning, middle and end of a file; of one that cannot be read, of its name."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for a writer
-            raise OSError(path)
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        with opened(stored) as file:
+            size = size_of(stored)
             found = hashlib.blake2b(f"{size} ".encode() + file.read(BLOCK), digest_size=16)
             if size > BLOCK:
                 for start in (max(size // 2, BLOCK), max(size - BLOCK, BLOCK)):
                     file.seek(start)
                     found.update(file.read(BLOCK))
-    except OSError:  # whoever wants its image says so
-        return f"unreadable {path}".encode()
+    except (OSError, ValueError):  # whoever wants its image says so
+        return f"unreadable {stored}".encode(errors="surrogateescape")
     return found.digest()
 
 
-def _size(path: str) -> Hashable:
+def _size(stored: Stored) -> Hashable:
     try:
-        return os.path.getsize(path)
+        return size_of(stored)
     except OSError:
-        return path
+        return stored
 
 
-def _whole(path: str) -> Hashable:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _whole(stored: Stored) -> Hashable:
+    with opened(stored) as file:
+        return hashlib.sha256(file.read()).digest()
 
 
 def _digests(images: Iterable[Tensor]) -> list[bytes]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from nas.data.files.decode import EXTENSIONS
+from nas.data.files.stored import Stored
 from nas.data.images import stratified
 
-Labelled = list[tuple[str, int]]  # file and label
+Labelled = list[tuple[Stored, int]]  # image and label
 HELD_OUT = ("test", "val", "valid", "validation")
 SPLIT_NAMES = {"train", "training", "test", "testing", *HELD_OUT}
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nas.data.files.decode import UnreadableError, open_image
 from nas.data.files.duplicates import parts
+from nas.data.files.stored import Part, Stored
 from nas.data.files.threads import in_threads
 from nas.data.preprocessing import MODES, cut, kept_size
 from search_spaces.resolution import Pixels, canonical, size
@@ -34,7 +35,7 @@ class FileSource:
     one = 255.0
 
     def __init__(
-        self, paths: Sequence[str], resolution: Pixels, in_channels: int, crop_percent: float, workers: int
+        self, paths: Sequence[Stored], resolution: Pixels, in_channels: int, crop_percent: float, workers: int
     ) -> None:
         self.paths, self.in_channels, self.workers = tuple(paths), in_channels, workers
         self.resolution, self.kept = canonical(resolution), kept_size(resolution, crop_percent)
@@ -51,10 +52,10 @@ class FileSource:
         uncompressed ones a change elsewhere is not seen.
         """
         if self._fingerprint is None:
-            above = os.path.commonpath(self.paths)
+            above = os.path.commonpath({one.path if isinstance(one, Part) else one for one in self.paths})
             found = hashlib.sha256(f"{DECODING} {self.kept} {self.resolution} {self.in_channels}".encode())
             for path, content in zip(self.paths, in_threads(parts, self.paths, self.workers), strict=True):
-                found.update(os.path.relpath(path, above).encode(errors="surrogateescape") + b"\0" + content)
+                found.update(_below(above, path).encode(errors="surrogateescape") + b"\0" + content)
             self._fingerprint = found.hexdigest()[:32]
         return self._fingerprint
 
@@ -131,3 +132,10 @@ class FileSource:
     def _decode(self, row: int) -> Tensor:
         window = cut(open_image(self.paths[row], MODES[self.in_channels]), self.kept, self.resolution)
         return torch.from_numpy(np.ascontiguousarray(window.reshape(*size(self.kept), -1).transpose(2, 0, 1)))
+
+
+def _below(above: str, stored: Stored) -> str:
+    """The name of `stored` in the folder `above`."""
+    if isinstance(stored, Part):
+        return f"{os.path.relpath(stored.path, above)}\0{stored.name}"
+    return os.path.relpath(stored, above)
