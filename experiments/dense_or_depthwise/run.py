@@ -148,9 +148,9 @@ def collect(root: str, out: Path, processes: int, seeds: int, whole: int) -> Non
         add(elsewhere(chosen))
 
 
-def _order(record: dict[str, Any]) -> tuple[bool, int]:
-    """The middle latency first, so that an interrupted run has all forms of one latency rather than some of each."""
-    return record["target"] != TARGETS[1], [*FORMS[record["blocks"]]].index(record["form"])
+def _order(record: dict[str, Any]) -> tuple[bool, float, int]:
+    """One latency after the other, the middle one first: an interrupted run has all forms of some."""
+    return record["target"] != TARGETS[1], record["target"], [*FORMS[record["blocks"]]].index(record["form"])
 
 
 def _key(record: dict[str, Any]) -> tuple[str, str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.resolution import Pixels, canonical
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from nas.data.images import ImageData
 
 RESOLUTION = 224
-CHANNELS = (1, 3)
 
 
 def imagefolder(
@@ -25,6 +25,7 @@ def imagefolder(
     train_limit: int | None = None,
     test_limit: int | None = None,
     skip_unreadable: bool = False,
+    classes: int | list[str] | None = None,
 ) -> ImageData:
     """The images under `root`: `train/<class>/*` and `test/` (or `val/`, `valid/`) `<class>/*`, or `<class>/*` alone.
 
@@ -34,27 +35,18 @@ def imagefolder(
     training a random window. `resolution`: pixels of square images or `[height, width]`, default 224. Images of up
     to `memory_limit_mb` are decoded once, by `workers` threads; beyond, each epoch decodes them again. Either way the
     batches are the same. `train_limit`, `test_limit`: keep that many images, the same share of each class.
-    `skip_unreadable`: leave out, and count, images that cannot be read.
+    `skip_unreadable`: leave out, and count, images that cannot be read. `classes`: those of these names alone, or so
+    many that `split_seed` draws.
 
     Raises `ValueError` for a folder that is missing, empty or of one class, for test images of classes that training
     has not, and for images that cannot be read, naming them.
     """
     given = canonical(RESOLUTION if resolution is None else resolution, "data.resolution")
-    _check(in_channels, crop_percent, test_fraction, workers)
-    from nas.data.files.reading import Reading, read_folder
-
-    how = Reading(
-        given, in_channels, crop_percent, test_fraction, split_seed, memory_limit_mb, workers, skip_unreadable
-    )
-    return read_folder(root, how, train_limit, test_limit)
-
-
-def _check(in_channels: int, crop_percent: float, test_fraction: float, workers: int) -> None:
-    if in_channels not in CHANNELS:
-        raise ValueError(f"data.in_channels must be 1 or 3, got {in_channels}")
-    if not 0 < crop_percent <= 1:
-        raise ValueError(f"data.crop_percent must be greater than 0 and at most 1, got {crop_percent}")
     if not 0 < test_fraction < 1:
         raise ValueError(f"data.test_fraction must lie between 0 and 1, got {test_fraction}")
-    if workers < 1:
-        raise ValueError(f"data.workers must be >= 1, got {workers}")
+    from nas.data.files.listing import listing
+    from nas.data.files.reading import Reading, read_images
+
+    how = Reading(given, in_channels, crop_percent, memory_limit_mb, workers, skip_unreadable)
+    listed = listing(Path(root), test_fraction, split_seed).of_classes(classes, split_seed)
+    return read_images(root, listed, how, train_limit, test_limit)

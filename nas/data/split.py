@@ -163,9 +163,7 @@ class Split:
         order = torch.arange(len(self))
         return self._batches(order, batch_size, augment_named(None), nothing_drawn, place)
 
-    def _batches(
-        self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, place: Place
-    ) -> Made:
+    def _batches(self, order: Tensor, batch_size: int, policy: Augment, u: Tensor, place: Place) -> Made:
         """The images at rows `order`, in batches, augmented by `policy` with the draws `u`, a row for each."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be >= 1, got {batch_size}")

@@ -27,7 +27,7 @@ class UnreadableError(ValueError):
 
 
 def open_image(path: str | Path | Part, mode: str = "RGB", pad: int = 0) -> Image.Image:
-    """The image in `path`, a file or a part of one, in Pillow's `mode` "RGB" or "L", with `pad` black pixels added on every side.
+    """The image in `path`, a file or a part of one, in Pillow's `mode` "RGB" or "L", with `pad` black pixels around it.
 
     Turned upright as its EXIF orientation says; transparent parts show white; of 16 bits the upper 8 are used; floats
     must lie in 0..1; of several frames or pages the first is taken. Raises `UnreadableError` naming file and cause.

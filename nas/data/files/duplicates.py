@@ -42,7 +42,7 @@ def shared_files(train: Sequence[Stored], test: Sequence[Stored], workers: int) 
 def parts(stored: Stored) -> bytes:
     """A digest of size, beginning, middle and end of a file; of one that cannot be read, of its name."""
     try:
-        with opened(stored) as file:
+        with opened(stored, buffering=0) as file:
             size = size_of(stored)
             found = hashlib.blake2b(f"{size} ".encode() + file.read(BLOCK), digest_size=16)
             if size > BLOCK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from nas.data.files.decode import EXTENSIONS
 from nas.data.files.stored import Stored
 from nas.data.images import stratified
+from nas.runs.seeding import numpy_generator
 
 Labelled = list[tuple[Stored, int]]  # image and label
 HELD_OUT = ("test", "val", "valid", "validation")
@@ -25,6 +27,30 @@ class Listing:
     test: Labelled
     names: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def of_classes(self, classes: int | Sequence[str] | None, seed: int) -> Listing:
+        """The images of these classes alone, or of so many that `seed` draws; None: all of them.
+
+        Labels count the classes that are left, in the order they had.
+        """
+        if classes is None:
+            return self
+        if isinstance(classes, int):
+            if not 2 <= classes <= len(self.names):
+                raise ValueError(f"data.classes must lie between 2 and {len(self.names)}, got {classes}")
+            chosen = sorted(numpy_generator(seed, "classes").choice(len(self.names), classes, replace=False).tolist())
+        else:
+            unknown = [name for name in classes if name not in self.names]
+            if unknown:
+                raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {_few(self.names)}")
+            if len(set(classes)) < 2:
+                raise ValueError(f"data.classes must name 2 or more classes, got {list(classes)}")
+            chosen = sorted({self.names.index(name) for name in classes})
+        label = {old: new for new, old in enumerate(chosen)}
+        train, test = ([(f, label[i]) for f, i in files if i in label] for files in (self.train, self.test))
+        names = tuple(self.names[old] for old in chosen)
+        note = f"{len(names)} of {len(self.names)} classes: {_few(names)}"
+        return Listing(train, test, names, (*self.notes, note))
 
 
 def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
@@ -159,6 +185,6 @@ def _check_count(folder: Path, names: tuple[str, ...]) -> None:
         raise ValueError(f"{folder} needs one folder of images per class and at least 2 classes; it has {has}")
 
 
-def _few(names: list[str] | tuple[str, ...]) -> str:
+def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from nas.data.files.decode import UnreadableError, open_image
 from nas.data.files.duplicates import parts
+from nas.data.files.remembered import remembered, state_of
 from nas.data.files.stored import Part, Stored
 from nas.data.files.threads import in_threads
 from nas.data.preprocessing import MODES, cut, kept_size
@@ -39,7 +41,6 @@ class FileSource:
     ) -> None:
         self.paths, self.in_channels, self.workers = tuple(paths), in_channels, workers
         self.resolution, self.kept = canonical(resolution), kept_size(resolution, crop_percent)
-        self._fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -48,16 +49,24 @@ class FileSource:
         """Of the files' names below their common folder, sizes, and 4 KiB at the beginning, middle and end of each.
 
         Reading 100 GB of images anew would take hours; this takes about 50 us a file on a local disk with a warm cache
-        (a minute for 1.3 million), once. Compressed images that differ do so in their size or their last bytes; of
-        uncompressed ones a change elsewhere is not seen.
+        (a minute for 1.3 million), and is remembered. Compressed images that differ do so in their size or their last
+        bytes; of uncompressed ones a change elsewhere is not seen.
         """
-        if self._fingerprint is None:
-            above = os.path.commonpath({one.path if isinstance(one, Part) else one for one in self.paths})
-            found = hashlib.sha256(f"{DECODING} {self.kept} {self.resolution} {self.in_channels}".encode())
-            for path, content in zip(self.paths, in_threads(parts, self.paths, self.workers), strict=True):
-                found.update(_below(above, path).encode(errors="surrogateescape") + b"\0" + content)
-            self._fingerprint = found.hexdigest()[:32]
-        return self._fingerprint
+        found: str = remembered("fingerprint", self.state, lambda: {"fingerprint": self._look()})["fingerprint"]
+        return found
+
+    @functools.cached_property
+    def state(self) -> str:
+        """What is remembered of these files holds for as long as this is the same."""
+        rules = f"{DECODING} {self.kept} {self.resolution} {self.in_channels}"
+        return state_of(self.paths, rules)
+
+    def _look(self) -> str:
+        above = os.path.commonpath({one.path if isinstance(one, Part) else one for one in self.paths})
+        found = hashlib.sha256(f"{DECODING} {self.kept} {self.resolution} {self.in_channels}".encode())
+        for path, content in zip(self.paths, in_threads(parts, self.paths, self.workers), strict=True):
+            found.update(_below(above, path).encode(errors="surrogateescape") + b"\0" + content)
+        return found.hexdigest()[:32]
 
     def batches(self, batches: list[Tensor], device: torch.device) -> Iterator[Tensor]:
         for images in self._decode_ahead([batch.tolist() for batch in batches]):

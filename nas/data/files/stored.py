@@ -25,15 +25,14 @@ class Part:
 Stored = str | Part
 
 
-def opened(stored: Stored) -> BinaryIO:
+def opened(stored: Stored, buffering: int = -1) -> BinaryIO:
     """The bytes of `stored`, as a file. Raises `OSError` where it cannot be read, `ValueError` for what is no file."""
     path = stored.path if isinstance(stored, Part) else stored
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for a writer
         raise ValueError("it is not a regular file")
-    file = open(path, "rb", buffering=0)
     if isinstance(stored, str):
-        return file
-    with file:
+        return open(stored, "rb", buffering)
+    with open(path, "rb", buffering=0) as file:
         content = os.pread(file.fileno(), stored.size, stored.offset)
     if len(content) < stored.size:
         raise ValueError("its file ends before it does")
