@@ -151,7 +151,7 @@ def test_some_classes(images: Path) -> None:
         ({"a.cls": b"1"}, "holds no image"),
         ({"a.png": b"1", "a.jpg": b"1", "a.cls": b"0"}, "a has two images, a.png and a.jpg"),
         ({"a.png": b"1", "a.cls": b"\xff\xfe"}, "cannot be read"),
-        ({"a.png": b"1", "a.cls": b"7"}, "images of class 7 and none of class 3; name all classes in"),
+        ({"a.png": b"1", "a.cls": b"7"}, "images of class 7 and none of class 3; .* name all classes in"),
         ({"a.png": b"1", "a.cls": b"99999999999999999999"}, "none of class 3"),
     ],
 )
