@@ -55,8 +55,8 @@ def _name(record: dict[str, Any]) -> dict[str, Any]:
 def _kinds(networks: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
     """Means over forms at exactly the share asked, with intervals over forms, and the best form.
 
-    Of each form, top-1 is read between its three networks, linearly in the logarithm of their shares. A form whose
-    narrowest network takes up to `NEAR` times the share counts with that one, in its favour; others are left out.
+    Of each form, top-1 is read between its networks that are trained, linearly in the logarithm of their shares. A form
+    whose narrowest network takes up to `NEAR` times the share counts with that one, in its favour; others are left out.
     """
     print("| share | blocks | forms | mean, 95% interval | best form |")
     print("| --- | --- | --- | --- | --- |")
@@ -64,10 +64,10 @@ def _kinds(networks: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
         for kind in FORMS:
             means: dict[str, float] = {}
             for form in FORMS[kind]:
-                mine = sorted(_mine(networks, blocks=kind, form=form), key=lambda r: r["share"])
-                shares = [r["share"] for r in mine]
-                trained = [_mine(runs, blocks=kind, form=form, target=r["target"]) for r in mine]
-                if all(trained) and shares[0] / NEAR <= target <= shares[-1] * NEAR:
+                ordered = sorted(_mine(networks, blocks=kind, form=form), key=lambda r: r["share"])
+                both = [(r["share"], _mine(runs, blocks=kind, form=form, target=r["target"])) for r in ordered]
+                shares, trained = [share for share, found in both if found], [found for _, found in both if found]
+                if len(trained) > 1 and shares[0] / NEAR <= target <= shares[-1] * NEAR:
                     top1 = [fmean(r["top1_percent"] for r in found) for found in trained]
                     means[form] = float(np.interp(np.log(target), np.log(shares), top1))
             if len(means) > 1:
