@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folder for those that can be made again."""
 
 from __future__ import annotations
 
@@ -92,3 +92,12 @@ def read_json(path: str | Path, what: str) -> Any:
         raise ValueError(f"{what} {path} is damaged: {error}") from None
     except OSError as error:
         raise ValueError(f"{what} {path} cannot be read: {error}") from None
+
+
+def cache_folder() -> Path:
+    """`$NAS_CACHE`, or `nas` in the folder that the system has for caches. It need not exist."""
+    named = os.environ.get("NAS_CACHE")
+    if named:
+        return Path(named)
+    found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
+    return Path(next(filter(None, found), Path.home() / ".cache"), "nas")

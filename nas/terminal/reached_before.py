@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.runs.cache import cache_folder
-from nas.runs.files import read_json, write_json
+from nas.runs.files import cache_folder, read_json, write_json
 from search_spaces.plain_data.identity import digest
 
 FORMAT = "nas.reached"

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nas.data.files.stored import Part, Stored
-from nas.runs.cache import cache_folder
-from nas.runs.files import read_json, write_json
+from nas.runs.files import cache_folder, read_json, write_json
 from search_spaces.plain_data.identity import digest
 
 FOLDER = "data"

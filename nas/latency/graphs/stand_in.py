@@ -12,8 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from nas.runs.cache import cache_folder
-from nas.runs.files import write_atomic
+from nas.runs.files import cache_folder, write_atomic
 
 # The values of what operators are given beside their input; None: 1 / fan-in.
 FRESH: dict[str, tuple[float | None, ...]] = {

@@ -18,8 +18,7 @@ from nas.latency.measuring.ladder import ladder
 from nas.latency.measuring.samples import Ladder, calmer
 from nas.latency.measuring.visits import MOST_MS
 from nas.latency.tables.origin import LOCAL, here, measured_by
-from nas.runs.cache import cache_folder
-from nas.runs.files import read_json, write_json
+from nas.runs.files import cache_folder, read_json, write_json
 from search_spaces.plain_data.identity import Identity, digest, plain
 
 FORMAT = "nas.calm_speed"
