@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import io
 import os
 import tempfile
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import pytest
 import torch
+from hydra._internal.core_plugins import importlib_resources_config_source as cards
 from hydra._internal.hydra import Hydra
+from omegaconf import OmegaConf
 
 TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
 
@@ -32,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def composed_once() -> None:
     """Hydra composes all settings a first time only to read `hydra.mode`; without an override, `--multirun` decides it.
 
-    Commands called in this process are spared that; those that tests start as processes are as their users meet them.
+    It also parses the same cards of `conf/` for every command. Commands called in this process are spared both; those
+    that tests start as processes are as their users meet them.
     """
     asked = Hydra.get_mode
 
@@ -40,6 +45,20 @@ def composed_once() -> None:
         return asked(self, config_name, overrides) if any("hydra." in text for text in overrides) else None
 
     Hydra.get_mode = mode
+    cards.OmegaConf = ParsedOnce
+
+
+class ParsedOnce(OmegaConf):
+    """Reads what has been read before, word for word, from memory: each time another copy."""
+
+    known: ClassVar[dict[str, Any]] = {}
+
+    @staticmethod
+    def load(file_: IO[str]) -> Any:
+        text = file_.read()
+        if text not in ParsedOnce.known:
+            ParsedOnce.known[text] = OmegaConf.load(io.StringIO(text))
+        return copy.deepcopy(ParsedOnce.known[text])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
