@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,12 @@ def test_card_fits_its_target(card: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_composes_with_every_card(command: str) -> None:
     assert "debug" in compose(command, []), f"conf/{command}.yaml must list `- command` in its defaults"
-    for group in card_groups(command):
-        for card in options(group):
-            assert group in compose(command, [f"{group}={card}"]) or group == "experiment"
+    groups = {group: options(group) for group in card_groups(command)}
+    for card in groups.pop("experiment", []):  # which chooses cards of other groups itself
+        compose(command, [f"experiment={card}"])
+    for chosen in itertools.zip_longest(*groups.values()):  # one card of each group at a time
+        given = {group: card for group, card in zip(groups, chosen, strict=True) if card is not None}
+        assert set(given) <= set(compose(command, [f"{group}={card}" for group, card in given.items()])), given
 
 
 @pytest.mark.parametrize("command", COMMANDS)

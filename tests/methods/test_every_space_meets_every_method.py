@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 
 from nas.data.digits import digits
 from nas.derive.most_probable import Derivation, derive
@@ -76,9 +77,14 @@ def space_of(name: str) -> SearchSpace:
     return SPACES[name]()
 
 
+@cache
+def settings_of(card: str) -> DictConfig:
+    found: DictConfig = compose("search", [f"method={card}", "predictor=random_forest"])["method"]
+    return found
+
+
 def method_of(card: str, changes: dict[str, Any]) -> Any:
-    found = compose("search", [f"method={card}", "predictor=random_forest"])["method"]
-    return cards.build({**found, **changes}, "method", {})
+    return cards.build({**settings_of(card), **changes}, "method", {})
 
 
 def limit_of(space: SearchSpace) -> Limit:
