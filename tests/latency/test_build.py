@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import multiprocessing
 import os
 import signal
 from multiprocessing.process import BaseProcess
@@ -28,6 +27,7 @@ from nas.latency.tables.table import LatencyTable, entries, table_path
 from search_spaces.families.fbnet import fbnet
 from search_spaces.families.rexnet.space import rexnet
 from search_spaces.wrappers.joint import single
+from tests.processes import FORKED
 
 SMALL = Effort(fit_networks=6, held_out_networks=4, rounds=2, network_rounds=2, visit_ms=0.3, network_visit_ms=2.0)
 SPACE = fbnet(16, num_classes=10, width=0.25, candidates=("k3_e1", "k5_e3", "skip"))
@@ -42,8 +42,6 @@ def record_and_die(self, *visit):
         os.kill(os.getpid(), signal.SIGKILL)
 Journal.record = record_and_die
 """
-PROCESSES = multiprocessing.get_context("forkserver")  # whose server imports what a build needs, once for all
-PROCESSES.set_forkserver_preload([__name__])
 
 
 def build_there(directory: Path, said: Path, die_after: int = 0) -> None:
@@ -55,7 +53,7 @@ def build_there(directory: Path, said: Path, die_after: int = 0) -> None:
 
 
 def start(*arguments: Any) -> BaseProcess:
-    process = PROCESSES.Process(target=build_there, args=arguments)
+    process = FORKED.Process(target=build_there, args=arguments)
     process.start()
     return process
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from nas.methods.candidates.executors.base import Done, Work
 from nas.runs import checkpoint
 from nas.runs.run import read_metrics
+from tests.processes import FORKED
 from tests.runs.killed_runs import command, same
 
 SPACE = ["space=from_card", "space.head.out_channels=32", "space.resolution=8", "latency=off"]
@@ -29,7 +30,6 @@ PRETRAINING = [
 SEARCH = [*SPACE, "method=regularized_evolution", "search.scorer=elastic", *PRETRAINING]
 SEARCH += ["search.trials=4", "search.batch=2", "budget.macs=300000"]
 DERIVE = ["budget.macs=200000", "candidates=4", "count=2"]
-FORK = multiprocessing.get_context("forkserver")
 
 
 class Here:
@@ -72,25 +72,18 @@ def run_here(folder: str, name: str, settings: list[str]) -> None:
         {"search": search, "derive": derive}[name](settings)
 
 
-@pytest.fixture(scope="module")
-def piece() -> Callable[..., Any]:
-    imported = ("nas.search.run", "nas.derive.run", "nas.terminal.entry", "optuna", "sklearn.datasets", __name__)
-    FORK.set_forkserver_preload(list(imported))
-
-    def begin(folder: Path, name: str, *settings: str) -> Any:
-        process = FORK.Process(target=run_here, args=(str(folder), name, list(settings)))
-        process.start()
-        return process
-
-    return begin
+def piece(folder: Path, name: str, *settings: str) -> BaseProcess:
+    process = FORKED.Process(target=run_here, args=(str(folder), name, list(settings)))
+    process.start()
+    return process
 
 
-def whole(process: Any, folder: Path) -> None:
+def whole(process: BaseProcess, folder: Path) -> None:
     process.join(120)
     assert process.exitcode == 0, (folder / "said.txt").read_text()
 
 
-def kill(process: Any, moment: Callable[[], bool], wait: float) -> None:
+def kill(process: BaseProcess, moment: Callable[[], bool], wait: float) -> None:
     """SIGKILL, `wait` seconds after `moment()` holds for the first time."""
     while not moment() and process.is_alive():
         time.sleep(0.005)
@@ -126,7 +119,7 @@ def records(run: Path, phase: str) -> int:
 
 
 @pytest.mark.timeout(900)
-def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path, piece: Callable[..., Any]) -> None:
+def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path) -> None:
     rng = random.Random()
     part = tmp_path / "part"
     other = piece(tmp_path, "search", *SEARCH, "run_dir=whole")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from optuna.trial import TrialState
 from nas.methods.candidates import trials as module
 from nas.methods.candidates.trials import TrialStore
 from search_spaces.space import Variable
+from tests.processes import FORKED
 
 VARIABLES = (Variable("kernel", (3, 5, 7), ordered=True), Variable("act", ("relu", "hswish")))
 CANDIDATES = [(f"c{k}{a}", (k, a)) for k in range(3) for a in range(2)]
@@ -136,9 +136,8 @@ def _work(path: str, owner: str, log: str) -> None:
 
 
 def test_processes_share_a_study_without_losing_or_repeating_a_trial(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     log = tmp_path / "log"
-    processes = [context.Process(target=_work, args=(str(tmp_path), f"p{i}", str(log))) for i in range(3)]
+    processes = [FORKED.Process(target=_work, args=(str(tmp_path), f"p{i}", str(log))) for i in range(3)]
     for process in processes:
         process.start()
     for process in processes:
