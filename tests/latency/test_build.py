@@ -65,7 +65,9 @@ def test_builds_and_reuses(folder: Path, built: LatencyTable, monkeypatch: pytes
     assert all(row.ms > 0 and row.calibrated_ms > 0 and row.count >= 4 for row in table.rows_)
     assert table.proof is not None
     assert table.proof.networks == 4
-    assert table.environment["cpu"]
+    assert table.device == Device() and table.environment["cpu"] and table.environment["onnxruntime"]
+    (file,) = folder.glob("*.json")
+    assert "-onnxruntime-fp32-b1-t1.json" in file.name and LatencyTable.load(file).fell_back == table.fell_back
     slow, fast = SPACE.decode([1] * 22), SPACE.decode([2] * 22)
     assert table.estimate_ms(slow) > table.estimate_ms(fast) > 0
     assert not list(folder.glob("*.jsonl"))

@@ -26,6 +26,7 @@ from tests.search_spaces.every_kind import every_kind
 from .test_build import SMALL, SPACE
 
 SLOW = ("inductor", "executorch")  # that compile for seconds: fewer networks
+SESSIONS = [name for name in NAMES if isinstance(runtime_named(name), SessionRuntime)]  # the others are torch itself
 NETWORKS: dict[str, tuple[SearchSpace, tuple[int, ...]]] = {
     "kinds 0": (every_kind(16, 10, 3), (3, 7, 6)),
     "kinds 1": (every_kind(16, 10, 3), (4, 8, 4)),
@@ -72,8 +73,7 @@ def far(runtime: SessionRuntime, arch: Arch, device: Device) -> float:
 
 def sessions(name: str) -> SessionRuntime:
     runtime = runtime_named(name)
-    if not isinstance(runtime, SessionRuntime):
-        pytest.skip(f"runtime {name} is torch itself")
+    assert isinstance(runtime, SessionRuntime)
     return runtime
 
 
@@ -83,7 +83,7 @@ def sessions(name: str) -> SessionRuntime:
         pytest.param(
             name, which, marks=[pytest.mark.slow] * (name in SLOW and (name, which) != ("executorch", "kinds 1"))
         )
-        for name in NAMES
+        for name in SESSIONS
         for which in NETWORKS
     ],
 )
@@ -92,7 +92,7 @@ def test_computes_what_torch_does(name: str, which: str) -> None:
     assert far(sessions(name), space.decode(genotype), installed(name)) < 1e-3
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(SLOW)))
+@pytest.mark.parametrize("name", sorted(set(SESSIONS) - set(SLOW)))
 def test_computes_shortcuts_of_fewer_channels_and_batches(name: str) -> None:
     """ReXNet's blocks add to some channels alone: slices and concatenations."""
     device = installed(name)
@@ -122,9 +122,14 @@ def test_one_thread_is_the_caller_where_it_says_so(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name == "ncnn" else name for name in NAMES if name not in SLOW],
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "ncnn" else name
+        for name in NAMES
+        if name not in (*SLOW, "onnxruntime")
+    ],
 )
 def test_a_table_is_measured_and_used_again(name: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime's: test_build.py."""
     device = installed(name)
     table = build_table(SPACE, device, tmp_path, effort=SMALL)
     assert all(row.ms > 0 for row in table.rows_) and table.proof is not None
