@@ -61,7 +61,7 @@ PROPOSALS: dict[str, dict[str, Any]] = {
     "nsga2": {"population_size": 6},
     "predictor": {"initial": 6, "pool_size": 64, "acquisition_evaluations": 200},
 }
-EPOCHS = {"epochs": 2, "warmup_epochs": 1, "batch_size": 40}
+EPOCHS = {"epochs": 2, "warmup_epochs": 1, "batch_size": 40, "theta_passes": 1}  # a step each
 SUPERNETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dnas, soft": ("dnas", {"mode": "soft"}),
     "dnas, hard": ("dnas", {"mode": "hard", "weight_optimizer": "sgd"}),
@@ -69,7 +69,7 @@ SUPERNETS: dict[str, tuple[str, dict[str, Any]]] = {
     "masking": ("masking", {}),
 }
 FULL = digits(8)
-DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(100)))
+DATA = dataclasses.replace(FULL, train=FULL.train.subset(torch.arange(50)))
 
 
 @cache

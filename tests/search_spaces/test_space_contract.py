@@ -1,6 +1,7 @@
 """What every search space promises, on random genotypes."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -70,9 +71,14 @@ SPACES = {
 }
 
 
+@cache
+def made_once(name: str) -> SearchSpace:
+    return SPACES[name]()
+
+
 @pytest.fixture(params=SPACES)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
-    return SPACES[request.param]()
+    return made_once(request.param)
 
 
 def archs(space: SearchSpace, count: int) -> list[Arch]:
