@@ -26,15 +26,15 @@ def collect_or_report(
     out: str,
     collect: Callable[..., None],
     report: Callable[[Path], None],
-    **counts: tuple[int, str],
+    **counts: tuple[int | str, str],
 ) -> None:
     """The command line: `collect(data, out, **counts)` runs what is missing, `report(file)` reads.
 
-    `counts`: further whole numbers, each with its default and its meaning.
+    `counts`: further whole numbers, or texts, each with its default and its meaning.
     """
     parser = data_parser(description, out)
     for name, (default, meaning) in counts.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=meaning)
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
     options = vars(data_options(parser))
     data, folder, file = options.pop("data"), options.pop("out"), options.pop("report")
     if file:
@@ -48,7 +48,7 @@ def data_parser(description: str | None, out: str) -> argparse.ArgumentParser:
     """What all of them ask: data and a folder to run, a file to report."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--data", help="Fashion-MNIST as .npz (x_train, y_train, x_test, y_test) or torchvision's folder"
+        "--data", help="images as .npz (x_train, y_train, x_test, y_test) or torchvision's folder; Fashion-MNIST's"
     )
     parser.add_argument("--out", type=Path, default=Path(out), help="table, runs, results")
     parser.add_argument("--report", type=Path, help="print the tables of this results.jsonl instead")
