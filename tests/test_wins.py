@@ -1,0 +1,172 @@
+"""The experiment `wins`: what is compared with what, in which order, and what its report claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import records
+from experiments.dense_or_depthwise.timing import Share
+from experiments.wins import report, rivals, run
+from experiments.wins.searching import Search, keep_used, used_before, waited_for
+from experiments.wins.setting import Setting
+from nas.terminal.configuration.composition import compose
+from search_spaces.arch import Arch
+from search_spaces.recipe import Recipe
+
+SETTING = Setting(images=20, epochs=2, random=3)
+
+
+def share_of(arch: Arch) -> float:
+    return arch.macs / 1e8
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """No network is measured or trained: shares follow from multiply-adds, accuracies from parameters and seed."""
+    images = np.zeros((20, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "few.npz", x_train=images, y_train=np.arange(20) % 10, x_test=images, y_test=np.arange(20) % 10)
+    made = SimpleNamespace(root=str(tmp_path / "few.npz"), measured=[], searched=[], trained=[], die_after=None)
+    space = SETTING.space()
+
+    def shares(archs: Sequence[Arch], device: object, processes: int) -> list[Share]:
+        made.measured.append(len(archs))
+        return [Share(share_of(arch), share_of(arch), share_of(arch), 1.0) for arch in archs]
+
+    def search(self: Search) -> dict[str, Any]:
+        made.searched.append((self.share, self.seed))
+        archs = rivals.drawn(space, cost, 100 * self.share, 1, self.seed)
+        figures = {"asked_latency_ms": self.latency_ms, "measured_latency_ms": None, "budget_met": True}
+        record = {"kind": "search", "budget": self.share, "seed": self.seed, "macs": archs[0].macs, **figures}
+        more = {"estimated_latency_ms": archs[0].macs / 1e6, "contest": [], "search_seconds": 1.0}
+        return {**record, **more, "processor_seconds": 36.0, "arch": archs[0].to_dict()}
+
+    def train(setting: Setting, root: str, arch_json: str, seed: int) -> dict[str, float]:
+        if made.die_after == len(made.trained):
+            raise KeyboardInterrupt
+        arch = Arch.from_json(arch_json)
+        made.trained.append((arch.id, seed))
+        return {"top1_percent": 50 + arch.params % 1000 / 100 + seed, "train_seconds": 1.0, "processor_seconds": 3600.0}
+
+    cost = space.cost(mega_macs)
+    table = SimpleNamespace(environment={"calm_ms": {"6m": 2.0}}, cost=lambda space: space.cost(mega_macs))
+    monkeypatch.setattr(run, "shares", shares)
+    monkeypatch.setattr(run, "build_table", lambda *given: table)
+    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(run, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
+    monkeypatch.setattr(Search, "run", search)
+    return made
+
+
+def mega_macs(layer: Any, shape: Any) -> float:
+    return float(layer.cost(shape).macs) / 1e6
+
+
+def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: SimpleNamespace, tmp_path: Path) -> None:
+    out, settings = tmp_path / "out", {"images": 20, "epochs": 2, "random": 3}
+    out.mkdir()
+    made_up.die_after = 4
+    with pytest.raises(KeyboardInterrupt):
+        run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
+    partial = report.text(records.read(out / "results.jsonl"))
+    assert made_up.searched == [(0.06, 0)] and "0.06, seed 0: 7 of 11 trainings" in partial
+    made_up.die_after = None
+    for _ in range(2):  # the second time all is done
+        run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
+    assert made_up.searched == [(0.06, 0), (0.12, 0), (0.06, 1), (0.12, 1)]
+    assert len(made_up.trained) == len(set(made_up.trained)) == 44
+    found = records.read(out / "results.jsonl")
+    for budget, seed in made_up.searched:
+        mine = [r for r in found if r["kind"] == "network" and (r["budget"], r["seed"]) == (budget, seed)]
+        own, *others = mine
+        assert own["name"] == "found" and [r["name"] for r in others[-3:]] == ["random"] * 3
+        hand_made = others[:-3]
+        assert {r["name"] for r in hand_made} == {*rivals.FAMILIES, *rivals.PLAIN, rivals.BEST_PLAIN}
+        for r in hand_made:  # none is quicker, and no narrower width of it would do
+            name = r["name"] if r["form"] is None else f"{r['name']}: {r['form']}"
+            ladder = {w["width"]: w["share"] for w in found if w["kind"] == "width" and w["name"] == name}
+            same = [w for w in ladder if ladder[w] >= own["share"]]
+            assert r["share"] >= own["share"] and r["share"] <= min(ladder[w] for w in same) + 1e-12
+        assert all(0.9 < r["share"] / own["share"] < 1.1 for r in others[-3:])
+        assert len({r["id"] for r in mine}) == len(mine)
+    text = report.text(found)
+    assert "44 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
+    with pytest.raises(ValueError, match=r"is of another setting \(epochs 2, now 3"):
+        run.collect(made_up.root, out, 1, 1, 1, **{**settings, "epochs": 3})
+
+
+def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> None:
+    for setting in (SETTING, Setting("cifar10", elastic=3)):
+        config = compose("search", [*setting.search_keys(), "data.root=x"])
+        assert Recipe(**{k: v for k, v in config["recipe"].items() if k != "_target_"}) == setting.recipe
+        assert config["space"]["method"] == "predictor" and config["search"]["epochs"] == 2
+        assert config["data"]["train_limit"] == (setting.images or None)
+        assert config["search"]["scorer"] == ("elastic" if setting.elastic else "training")
+        assert config["derive"]["contest"] is None and len(config["references"]["names"]) == 6
+    with pytest.raises(ValueError, match="--dataset must be one of fashion_mnist, cifar10, got 'mnist'"):
+        Setting("mnist")
+
+
+def line(kind: str, name: str, budget: float, seed: int, **more: Any) -> dict[str, Any]:
+    share = {"share": budget, "macs": 2e6, "width": None, "form": None}
+    return {"kind": kind, "name": name, "budget": budget, "seed": seed, "id": f"{name}-{budget}", **share, **more}
+
+
+def results(points: Callable[[str, float, int], float], seeds: int = 5) -> list[dict[str, Any]]:
+    """Figures whose top-1 accuracy is 90 and `points` for everything that is compared."""
+    found: list[dict[str, Any]] = [Setting().record()]
+    for budget in run.SHARES:
+        for seed in range(seeds):
+            for name in ("found", "mobilenetv2", "plain", "random"):
+                top1 = 90 + points(name, budget, seed)
+                found.append(line("network", name, budget, seed))
+                found.append(line("training", name, budget, seed, top1_percent=top1, processor_seconds=360.0))
+    return found
+
+
+def test_verdicts_by_the_goal() -> None:
+    def ahead(name: str, budget: float, seed: int) -> float:
+        noise = 0.1 * (seed % 2)
+        return {"found": 1.0 + noise, "plain": 0.2, "mobilenetv2": 0.1, "random": 0.0}[name]
+
+    text = report.text(results(ahead))
+    assert "found less the best hand-made (plain) +0.84 ± 0.07 points, 5 seeds: above" in text
+    assert "the goal is reached: above the best hand-made network at 3 of 3" in text
+    assert "6.00 of 60 trainings" in text
+    # level everywhere: missed; one budget below: missed, however clear the others are
+    level = report.text(results(lambda name, budget, seed: 0.1 * ((seed + len(name)) % 2)))
+    assert "not told apart" in level and "the goal is missed" in level
+    below = report.text(results(lambda n, b, s: ahead(n, b, s) - (3 if (n, b) == ("found", 0.03) else 0)))
+    assert "below it at 1 (goal 0)" in below and "the goal is missed" in below and "points, 5 seeds: below" in below
+    alone = report.text(results(ahead, seeds=1))
+    assert "one seed proves nothing" in alone and "the goal is open" in alone
+    assert "No search is finished yet" in report.text([Setting().record()])
+
+
+def test_the_best_plain_network_is_that_of_all_images_where_they_are_compared(tmp_path: Path) -> None:
+    def trained(form: str, images: str, top1: float) -> dict[str, Any]:
+        which = {"kind": "training", "blocks": "dense", "form": form, "target": 0.06, "images": images}
+        return {**which, "top1_percent": top1}
+
+    file = tmp_path / "results.jsonl"
+    rows = [trained("four", "10,000", 88), trained("seven", "10,000", 87), trained("seven", "60,000", 92)]
+    records.write(file, rows)
+    assert rivals.best_plain(0.05, file) == "four"
+    records.write(file, [*rows, trained("four", "60,000", 91)])
+    assert rivals.best_plain(0.05, file) == "seven"
+    assert {rivals.best_plain(share) for share in run.SHARES} <= set(rivals.FORMS["dense"])
+
+
+def test_processor_time_of_pieces_adds_up(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    assert used_before(folder) == 0
+    keep_used(folder, 3.5)
+    assert used_before(folder) == 3.5 and not folder.exists() and waited_for() >= 0
+    assert json.loads((tmp_path / "search-processor.json").read_text()) == {"processor_seconds": 3.5}
