@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import records
+from experiments.dense_or_depthwise.networks import FORMS
 from experiments.dense_or_depthwise.timing import Share
 from experiments.wins import report, rivals, run
 from experiments.wins.searching import Search, keep_used, used_before, waited_for
@@ -31,7 +32,7 @@ def share_of(arch: Arch) -> float:
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """No network is measured or trained: shares follow from multiply-adds, accuracies from parameters and seed."""
-    images = np.zeros((20, 28, 28), dtype=np.uint8)
+    images = np.arange(20 * 28 * 28, dtype=np.uint8).reshape(20, 28, 28)
     np.savez(tmp_path / "few.npz", x_train=images, y_train=np.arange(20) % 10, x_test=images, y_test=np.arange(20) % 10)
     made = SimpleNamespace(root=str(tmp_path / "few.npz"), measured=[], searched=[], trained=[], die_after=None)
     space = SETTING.space()
@@ -161,7 +162,7 @@ def test_the_best_plain_network_is_that_of_all_images_where_they_are_compared(tm
     assert rivals.best_plain(0.05, file) == "four"
     records.write(file, [*rows, trained("four", "60,000", 91)])
     assert rivals.best_plain(0.05, file) == "seven"
-    assert {rivals.best_plain(share) for share in run.SHARES} <= set(rivals.FORMS["dense"])
+    assert {rivals.best_plain(share) for share in run.SHARES} <= set(FORMS["dense"])
 
 
 def test_processor_time_of_pieces_adds_up(tmp_path: Path) -> None:

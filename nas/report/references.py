@@ -36,9 +36,9 @@ def ahead(result: dict[str, Any]) -> str:
 
 
 def references(result: dict[str, Any]) -> str:
-    """Every reference with its latency, accuracy and what the found network has more. Empty where there are none."""
-    rows = _rows(result)
-    if not rows:
+    """Every reference with its latency, accuracy and what the found network has more, and why others are left out."""
+    rows, left_out = _rows(result), result["references_left_out"] or {}
+    if not rows and not left_out:
         return ""
     found = result["found"] or result
     own = {name: found.get(name) for name in ("estimated_latency_ms", "measured_latency_ms", "top1_percent", "macs")}
@@ -51,6 +51,7 @@ def references(result: dict[str, Any]) -> str:
     )
     if result["handed_over"]:
         note += f" {escape(result['handed_over'])} was handed over in the found network's place."
+    missing = "".join(f"<li>{escape(name)} is left out: {escape(why)}</li>" for name, why in left_out.items())
     points = [(ms, row["top1_percent"]) for row in rows if (ms := _latency(row)) and row["top1_percent"] is not None]
     groups = [("references", points)]
     if (ms := _latency(own)) and own["top1_percent"] is not None:
@@ -60,6 +61,7 @@ def references(result: dict[str, Any]) -> str:
     return (
         f"<h2>Against hand-made networks</h2><p>{note}</p>{chart}"
         f"<div class='panel'><table><tr><th>network</th>{head}</tr>{''.join(lines)}</table></div>"
+        + (f"<ul>{missing}</ul>" if missing else "")
     )
 
 

@@ -32,6 +32,7 @@ RESULT: Schema = {
     "reachable_latency_ms": tuple[float, float] | None,
     **dict.fromkeys(("best_reference", "handed_over"), str | None),
     "references": list[dict] | None,
+    "references_left_out": dict[str, str] | None,
     "found": dict | None,
 }
 ENVIRONMENT: Schema = {

@@ -22,6 +22,7 @@ from nas.search.pricing import Prices
 from nas.search.references.against import Against
 from nas.search.references.comparing import compared, show_references
 from nas.search.references.handing_over import handed_record
+from nas.search.references.pricing import left_out
 from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
@@ -140,6 +141,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "search_seconds": found.seconds,
         "train_seconds": figures.get("train_seconds"),
         **compared(outcome.against, outcome.references),
+        "references_left_out": left_out(outcome.run_dir),
         "contest": outcome.contest,
         "table_proof": latency_table.proof.to_dict() if latency_table and latency_table.proof else None,
     }

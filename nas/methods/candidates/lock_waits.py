@@ -14,6 +14,7 @@ from nas.terminal.progress import log
 
 SAY_SECONDS = 5.0  # a wait as long as this is said
 GIVE_UP_SECONDS = 60.0
+OTHER = "another process"  # whichever that is, if any: a slow disk or a busy machine looks the same
 LOOK_SECONDS = 0.02  # between two looks at a lock that is taken
 
 
@@ -44,7 +45,8 @@ def said(what: str | Path, *locks: str | Path) -> Iterator[None]:
     """Say so once where what is done inside has waited for `what`, whose locks are `locks`, for `SAY_SECONDS`."""
 
     def say() -> None:
-        log(f"waiting for {what}, which {holders(*locks)} is using")
+        holder = holders(*locks)
+        log(f"waiting for {what}: {'slow, or in use by another process' if holder == OTHER else f'in use by {holder}'}")
 
     timer = threading.Timer(SAY_SECONDS, say)
     timer.daemon = True
@@ -65,4 +67,4 @@ def holders(*files: str | Path) -> str:
     except (OSError, ValueError, IndexError):
         held = set()
     others = sorted(pid for pid in held - {os.getpid()} if pid > 0)
-    return f"process {', '.join(map(str, others))}" if others else "another process"
+    return f"process {', '.join(map(str, others))}" if others else OTHER

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.search.references.against import Against
+from nas.search.references.pricing import left_out_lines
 from nas.search.references.reference import Reference
 from nas.terminal.progress import log, table
 
@@ -42,8 +43,11 @@ def compared(found: Against, references: tuple[Reference, ...]) -> dict[str, Any
 
 
 def show_references(found: Mapping[str, Any]) -> None:
-    """The headline where a reference is ahead, and the references beside the found network, from `result.json`."""
+    """The references beside the found network, which are left out, and the headline where one is ahead; from
+    `result.json`."""
     rows = found.get("references") or []
+    for line in left_out_lines(found.get("references_left_out") or {}):
+        log(line)
     if not rows:
         return
     if line := headline(found):

@@ -141,15 +141,26 @@ class _Pricing:
                     self.left_out[name] = least
             else:
                 hunts[name] = Hunt(those, [guess(width.arch) for width in those], budget.ceiling_ms)
+        if not self.why_not:  # what estimates let in is measured too, and corrected where it takes more
+            times = self._times([reference.arch for reference in found.values()])
+            found = {name: dataclasses.replace(one, measured=times[one.arch.id]) for name, one in found.items()}
+            for name in [name for name, one in found.items() if times[one.arch.id].latency_ms > budget.ceiling_ms]:
+                over = found.pop(name)
+                hunts[name] = self._narrower(widths[name], over, budget.ceiling_ms)
         for name, (width, measured) in hunted(hunts, self._times).items():
             found[name] = self._reference(name, width, measured)
         for name in hunts:
             if name not in found:
                 self.left_out[name] = f"at its least width it is above {budget.asked_ms:.4g} ms"
-        if not self.why_not:
-            times = self._times([reference.arch for reference in found.values()])
-            found = {name: dataclasses.replace(one, measured=times[one.arch.id]) for name, one in found.items()}
         return found
+
+    def _narrower(self, widths: Sequence[Width], over: Reference, ceiling_ms: float) -> Hunt:
+        """The search among those of `widths` that are narrower than `over`, which was measured above `ceiling_ms`."""
+        assert self.table is not None and over.measured is not None
+        place = next(i for i, width in enumerate(widths) if width.arch.id == over.arch.id)
+        hunt = Hunt(widths, [self.table.estimate_ms(width.arch) for width in widths], ceiling_ms)
+        hunt.tell(place, over.measured.latency_ms)
+        return hunt
 
     def _unpriced(self) -> str:
         return f"the table lacks rows of that kind, and nothing is measured: {self.why_not}"
@@ -203,6 +214,11 @@ def of_finished(run: Path, result: Mapping[str, Any]) -> tuple[Reference, ...]:
     return tuple(dataclasses.replace(one, figures=figures.get(one.arch.id)) for one in _read(run / FILE)[1])
 
 
+def left_out(run: Path) -> dict[str, str]:
+    """Why references that were asked for are missing in `run`, by name; empty where none were priced."""
+    return dict(_stored(run / FILE)["left_out"]) if (run / FILE).exists() else {}
+
+
 def _depends(setup: SearchSetup, prices: Prices) -> dict[str, Any]:
     """All that the references of a run and their times depend on."""
     budgets = prices.budgets
@@ -233,11 +249,8 @@ def _write(path: Path, depends: identity.Identity, references: Sequence[Referenc
 
 def _read(path: Path) -> tuple[dict[str, Any], tuple[Reference, ...]]:
     """The identity and the references that `path` holds. Raises `ValueError` for a damaged file."""
+    found, stored = [], _stored(path)
     try:
-        stored = read_record(path, "references", STORED)
-        if stored.pop("digest") != identity.digest(stored):
-            raise ValueError("its content does not match its digest")
-        found = []
         for entry in (record(one, ENTRY, "a reference") for one in stored["references"]):
             time_ = None if entry["measured"] is None else NetworkTime(**record(entry["measured"], TIME, "a time"))
             arch = Arch.from_dict(entry["arch"])
@@ -245,4 +258,15 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[Reference, ...]]:
             found.append(Reference(entry["name"], *known, None, entry["in_space"]))
         return stored["identity"], tuple(found)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} does not hold references: {error}; remove it to price them again") from None
+        raise _damaged(path, error) from None
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    stored = read_record(path, "references", STORED)
+    if stored.pop("digest") != identity.digest(stored):
+        raise _damaged(path, "its content does not match its digest")
+    return stored
+
+
+def _damaged(path: Path, why: object) -> ValueError:
+    return ValueError(f"{path} does not hold references: {why}; remove it to price them again")

@@ -132,7 +132,7 @@ def test_a_wait_for_another_process_is_said_and_ends(
         with pytest.raises(ValueError, match=r"trials\.db\.lock was locked by another process for"):
             store(tmp_path)
     said = capfd.readouterr().out.replace("\n", "")
-    assert said.count("waiting for") >= 2 and "trials.db, which another process is using" in said
+    assert said.count("waiting for") >= 2 and "trials.db: slow, or in use by another process" in said
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nas.derive.verdict import Asked
 from nas.latency.measuring.network_time import NetworkTime
+from nas.search.references import pricing
 from nas.search.references.choosing import Hunt, Width, hunted, widths_of, within_counts
 from nas.search.references.request import Family
 from search_spaces import zoo
@@ -93,3 +95,32 @@ def test_budgets_on_counts_hold_of_every_width(name: str) -> None:
     wider = FAMILY.ladder[len(widths)][1]
     assert not within_counts(wider, limits)
     assert len(widths_of(FAMILY, asked())) == len(FAMILY.ladder)
+
+
+@pytest.mark.parametrize(("factor", "widest"), [(0.9, 1.0), (1.3, 1.0), (9.0, None)])
+def test_what_its_estimate_lets_in_is_narrowed_where_it_measures_above_the_budget(
+    factor: float, widest: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times are `factor` times the estimates, whose limit keeps a margin below the budget."""
+    counter = pricing._Pricing.__new__(pricing._Pricing)
+    estimates = {arch.id: arch.macs / 1e6 for _, arch in FAMILY.ladder}
+    smallest, at_width = (FAMILY.ladder[0][1].macs / 1e6, FAMILY.ladder[20][1].macs / 1e6)
+    asked_ms = 1.05 * at_width if widest else 5 * smallest
+    counter.asked = SimpleNamespace(  # type: ignore[assignment]
+        latency=SimpleNamespace(limit_ms=asked_ms / 1.05, ceiling_ms=asked_ms, asked_ms=asked_ms)
+    )
+    counter.table = SimpleNamespace(estimate_ms=lambda arch: estimates[arch.id])  # type: ignore[assignment]
+    counter.device = counter.table  # type: ignore[assignment]
+    counter.setup = SimpleNamespace(problem=SimpleNamespace(space=SimpleNamespace(architectures=None)))  # type: ignore[assignment]
+    counter.known = {arch: NetworkTime(factor * ms, factor * ms, 0.0) for arch, ms in estimates.items()}
+    counter.left_out, counter.measured, counter.why_not = {}, 0, ""
+    monkeypatch.setattr(pricing.FirstGuess, "of", lambda table: None)
+    monkeypatch.setattr(pricing, "is_point", lambda space, arch: False)
+    found = counter._at_latency({"mobilenetv2": [Width(*width) for width in FAMILY.ladder]})
+    if widest is None:
+        assert not found and counter.left_out == {"mobilenetv2": f"at its least width it is above {asked_ms:.4g} ms"}
+        return
+    reference = found["mobilenetv2"]
+    assert reference.measured is not None and reference.measured.latency_ms <= asked_ms
+    within = [arch for _, arch in FAMILY.ladder if max(1.0, factor / 1.05) * estimates[arch.id] <= asked_ms / 1.05]
+    assert reference.arch == within[-1]

@@ -181,6 +181,8 @@ def test_by_a_table_alone_what_it_does_not_price_is_said(folder: Path, capsys: p
         "references plain and fbnet_c are left out: the table lacks rows of that kind, and nothing is measured" in said
     )
     assert result("table")["references"] == [] and result("table")["best_reference"] is None
+    assert list(result("table")["references_left_out"]) == ["plain", "fbnet_c"]
+    assert "plain is left out: the table lacks rows" in report_html("table")
     assert "the search begins with 2 candidates" in said
     search([*SETTINGS, *device, "method=random", "references.start=true", "run_dir=chance"])
     assert "the search begins with" not in capsys.readouterr().out
