@@ -146,6 +146,11 @@ def test_verdicts_by_the_goal() -> None:
     assert "not told apart" in level and "the goal is missed" in level
     below = report.text(results(lambda n, b, s: ahead(n, b, s) - (3 if (n, b) == ("found", 0.03) else 0)))
     assert "below it at 1 (goal 0)" in below and "the goal is missed" in below and "points, 5 seeds: below" in below
+    slow = results(lambda n, b, s: ahead(n, b, s) + 5 * (n == "plain"))
+    for r in slow:
+        r["share"] = r.get("share", 0) * (1.5 if r.get("name") == "plain" else 1)
+    text = report.text(slow)  # what has no width as quick as the found network is no rival
+    assert "below, 1.50 times slower: does not count" in text and "the best hand-made (mobilenetv2) +0.94" in text
     alone = report.text(results(ahead, seeds=1))
     assert "one seed proves nothing" in alone and "the goal is open" in alone
     assert "No search is finished yet" in report.text([Setting().record()])

@@ -14,6 +14,7 @@ from experiments.equal_latency import mean_interval
 from experiments.wins.rivals import FOUND, RANDOM
 
 Record = dict[str, Any]
+NEAR = 1.25  # a hand-made network that is slower than the found one by more than this is no rival at its latency
 WINS_NEEDED = 2  # budgets at which the found networks are to be above the best hand-made one
 
 
@@ -78,10 +79,17 @@ class AtBudget:
     def difference(self, name: str) -> Difference | None:
         return Difference.of(self.top1(FOUND), self.top1(name))
 
+    def slower(self, name: str) -> float:
+        """The mean share of network `name` over the found network's."""
+        mean = {who: fmean(n["share"] for n in self.networks if n["name"] == who) for who in (name, FOUND)}
+        return mean[name] / mean[FOUND]
+
     @property
     def best(self) -> str | None:
-        """The best hand-made network: of the highest mean over the seeds of which most are known."""
-        known = {name: self.top1(name) for name in self.hand_made if self.difference(name) is not None}
+        """The best hand-made network: of the highest mean over the seeds of which most are known; none that is slower
+        by more than `NEAR`, as it has no width that is quicker."""
+        near = [name for name in self.hand_made if self.slower(name) <= NEAR]
+        known = {name: self.top1(name) for name in near if self.difference(name) is not None}
         most = max(map(len, known.values()), default=0)
         return max((n for n in known if len(known[n]) == most), key=lambda n: fmean(known[n].values()), default=None)
 
@@ -131,10 +139,13 @@ def _table(at: AtBudget) -> str:
         widths = sorted({n["width"] for n in mine if n["width"] is not None})
         label = f"{name} ({', '.join(forms)})" if (forms := sorted({n["form"] for n in mine if n["form"]})) else name
         apart = at.difference(name) if name != FOUND else None
+        verdict = apart.verdict if apart else ""
+        if at.slower(name) > NEAR:
+            verdict = f"{verdict}, {at.slower(name):.2f} times slower: does not count".removeprefix(", ")
         lines.append(
             f"| {label} | {_range(widths, '.3g') if widths else ''} "
             f"| {fmean(shares):.4f} ({min(shares):.4f} to {max(shares):.4f}) | {_range(macs, '.2f')} "
-            f"| {_mean([*at.top1(name).values()])} | {apart or ''} | {apart.verdict if apart else ''} |"
+            f"| {_mean([*at.top1(name).values()])} | {apart or ''} | {verdict} |"
         )
     return "\n".join(lines)
 
