@@ -101,6 +101,7 @@ class Comparison:
 
     def measure(self, what: str, archs: Sequence[Arch]) -> tuple[list[Share], Record]:
         """The shares of `archs`, visited in turns, and the record of the processor time that this took."""
+        print(f"measuring {what}: {len(archs)} networks in {PROCESSES} processes", flush=True)
         before = waited_for()
         found = shares(archs, self.device, PROCESSES)
         return found, {"kind": "measured", "what": what, "processor_seconds": waited_for() - before}
