@@ -165,12 +165,15 @@ class Comparison:
         }
 
     def random(self, searched: Record) -> list[Arch]:
-        """Random networks of the estimate of the one that was `searched`: twice as many as are compared."""
+        """Random networks of the estimate of the one that was `searched`, none of them that one: twice as many as are
+        compared."""
         space, count = self.setting.space(), 2 * self.setting.random
         if not count:
             return []
         cost = self.table.cost(space)
-        return rivals.drawn(space, cost, searched["estimated_latency_ms"], count, searched["seed"])
+        found = Arch.from_dict(searched["arch"]).id
+        drawn = rivals.drawn(space, cost, searched["estimated_latency_ms"], count + 1, searched["seed"])
+        return [arch for arch in drawn if arch.id != found][:count]
 
     def trained(self, networks: Sequence[Record]) -> None:
         """Train those of `networks` that are not trained yet, each with the seed of its search."""
