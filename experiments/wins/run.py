@@ -187,13 +187,22 @@ class Comparison:
                 pool.submit(train, self.setting, self.root, Arch.from_dict(n["arch"]).to_json(), n["seed"]): n
                 for n in left
             }
+            failed: list[BaseException] = []
             try:
                 for job in as_completed(jobs):
+                    if job.cancelled():
+                        continue
+                    if error := job.exception():
+                        failed.append(error)
+                        pool.shutdown(wait=False, cancel_futures=True)  # what is done, or under way, is kept
+                        continue
                     which = {key: jobs[job][key] for key in ("name", "index", "budget", "seed", "id")}
                     self.add({"kind": "training", **which, **job.result()})
-            except BaseException:
+            except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        if failed:
+            raise failed[0]
 
 
 def collect(data: str, out: Path, processes: int, seeds: int, budgets: int, **settings: Any) -> None:
