@@ -46,8 +46,8 @@ def show_references(found: Mapping[str, Any]) -> None:
     """The references beside the found network, which are left out, and the headline where one is ahead; from
     `result.json`."""
     rows = found.get("references") or []
-    for line in left_out_lines(found.get("references_left_out") or {}):
-        log(line)
+    for said in left_out_lines(found.get("references_left_out") or {}):
+        log(said)
     if not rows:
         return
     if line := headline(found):
