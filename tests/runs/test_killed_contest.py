@@ -7,6 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from nas.runs import checkpoint
 from nas.runs.run import read_metrics
 from search_spaces.arch import Arch
 from search_spaces.families.hand_made.plain import plain
+from tests.processes import FORKED
 from tests.runs.killed_runs import same
-from tests.runs.test_killed_elastic import FORK, kill, records
+from tests.runs.test_killed_elastic import kill, records
 from tests.search.references.test_searches import made_up
 
 REFERENCES = [plain("plain_conv4", width, 8, 10, 1) for width in (0.25, 0.5)]
@@ -61,15 +63,13 @@ def measured(archs: list[Arch], device: object, calm: object, seed: int = 0, *ca
     return [NetworkTime(arch.macs / 1e6, arch.macs / 1e6, 0.0) for arch in archs]
 
 
-def piece(folder: Path, *settings: str) -> Any:
-    """A search in `folder` as a process that has imported everything already."""
-    FORK.set_forkserver_preload(["nas.search.run", "nas.terminal.entry", "optuna", "sklearn.datasets", __name__])
-    process = FORK.Process(target=run_here, args=(str(folder), list(settings)))
+def piece(folder: Path, *settings: str) -> BaseProcess:
+    process = FORKED.Process(target=run_here, args=(str(folder), list(settings)))
     process.start()
     return process
 
 
-def end(process: Any, folder: Path) -> None:
+def end(process: BaseProcess, folder: Path) -> None:
     process.join(900)
     assert process.exitcode == 0, (folder / "said.txt").read_text()
 
@@ -134,7 +134,7 @@ def test_killed_in_each_rung_and_beside_references(name: str, undisturbed: Path,
     for what, moment in moments(run).items():
         process = piece(tmp_path, *settings)
         kill(process, moment, 0.2 * rng.random())
-        assert process.exitcode == -9, f"it was not killed while {what}: {(tmp_path / 'said.txt').read_text()}"
+        assert process.exitcode == -9, f"it was not killed while {what}; see {tmp_path / 'said.txt'}"
         settings = ["resume=run"]
     assert not (run / "result.json").exists()
     end(piece(tmp_path, *settings), tmp_path)
