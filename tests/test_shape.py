@@ -24,7 +24,7 @@ MANY = {  # keyword arguments: those of another library's interface or the keys 
             "rexnet/space": {"rexnet"},
         }.items()
     },
-    "nas/data/folder.py": {"imagefolder"},
+    "nas/data/folder.py": {"imagefolder"},  # the keys of a card
     "nas/data/shards.py": {"shards"},  # the keys of a card
     "nas/data/arrays.py": {"npz"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card
