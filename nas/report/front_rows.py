@@ -14,6 +14,7 @@ from nas.runs.stored import Count, Milliseconds, NonNegative, record
 from nas.terminal.configuration.override_text import command
 
 Row = dict[str, Any]
+CHECKPOINTS = "checkpoints"  # of a run: they keep a copy of its settings
 DERIVED = {  # of a network in the derived.json of nas.derive
     "file": str,
     **dict.fromkeys(("asked_latency_ms", "measured_latency_ms"), Milliseconds | None),
@@ -30,7 +31,7 @@ DERIVED = {  # of a network in the derived.json of nas.derive
 def run_folders(folder: str | Path) -> list[Path]:
     """The run directories below `folder` (what holds a configuration or a result), by name."""
     found = {path.parent for name in ("config.yaml", "result.json") for path in Path(folder).rglob(name)}
-    return sorted(found)
+    return sorted(path for path in found if not (path.name == CHECKPOINTS and path.parent in found))
 
 
 def finished_runs(folder: str | Path) -> list[Path]:
