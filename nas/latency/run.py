@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nas.latency.imports import FORMATS, Reading, import_file
+from nas.latency.imports import FORMATS, Reading, check_named, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.measuring.journal import locked
 from nas.latency.setup import TYPES as TABLE_TYPES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nas.search.carried import CarriedRun
 
 TYPES: dict[str, Any] = {
-    "action": Literal["build", "kit", "import", "rows", "compare"],
+    "action": Literal["build", "kit", "import", "rows", "compare", "sample", "learn"],
     **TABLE_TYPES,
     "kit": str | None,
     "run": str | None,
@@ -33,8 +33,12 @@ TYPES: dict[str, Any] = {
     "unit": Literal["ms", "us", "s"] | None,
     "repair": Literal["none", "average"],
     "devices": list[str] | None,
+    "sources": list[str] | None,
     "samples": (int, 0),
 }
+
+
+SAMPLES = 10  # networks that action=sample writes
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class LatencySetup:
 
     `kit`: the folder of a kit. `run`: the finished search whose networks it holds (None: it holds a space's blocks).
     `file`: what others measured, in `format`, with `reading` for what it leaves open; or where the rows to fill in go,
-    or the comparison of what is `compared`.
+    or the comparison of what is `compared`; or the times of networks to learn from, with the tables of `sources`.
     """
 
     action: str
@@ -63,6 +67,7 @@ class LatencySetup:
     format: str | None
     reading: Reading
     compared: Compared
+    sources: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], of_run: Mapping[str, Any] | None = None) -> LatencySetup:
@@ -81,10 +86,12 @@ class LatencySetup:
             format=config["format"],
             reading=Reading(config["source"], config["unit"], repair=config["repair"] == "average"),
             compared=Compared(tuple(config["devices"] or ()), config["run"], config["samples"]),
+            sources=tuple(config["sources"] or ()),
         )
         if setup.action == "import" and setup.kit is not None and setup.file is not None:
             raise ValueError("action=import takes either kit=... or file=..., not both")
-        needed = {"rows": ("file",), "kit": ("kit",), "import": ("format", "file") if setup.kit is None else ()}
+        of_file = dict.fromkeys(("rows", "sample", "learn"), ("file",))
+        needed = {**of_file, "kit": ("kit",), "import": ("format", "file") if setup.kit is None else ()}
         if setup.action == "compare" and len(setup.compared.devices) < 2:
             raise ValueError("action=compare needs the tables of two or more devices: devices=[A.json,B.json]")
         for name in needed.get(setup.action, ()):
@@ -105,13 +112,15 @@ def run_latency(setup: LatencySetup) -> list[str]:
         return _carry(setup.run, str(setup.kit), setup.action)
     if setup.action == "rows":
         _write_rows(setup)
+    elif setup.action == "sample":
+        _write_samples(setup)
     elif setup.action == "kit":
         _write_kit(setup)
     elif setup.action == "compare":
         _compare(setup)
     else:
         started = time.perf_counter()
-        table, path = _built(setup.table) if setup.action == "build" else _imported(setup)
+        table, path = _TABLES[setup.action](setup)
         show(table, path, time.perf_counter() - started)
     return []
 
@@ -160,7 +169,8 @@ def _write_kit(setup: LatencySetup) -> None:
     progress.log(f"{folder} ({size:.1f} MB) is ready: copy it to the device and run python measure.py in it")
 
 
-def _built(wanted: TableSetup) -> tuple[LatencyTable, Path]:
+def _built(setup: LatencySetup) -> tuple[LatencyTable, Path]:
+    wanted = setup.table
     return wanted.build(), wanted.device.table_path(wanted.space, wanted.folder)
 
 
@@ -174,8 +184,46 @@ def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
         table = import_file(
             str(setup.format), str(setup.file), space=wanted.space, device=wanted.device.key, reading=setup.reading
         )
+    return table, _kept(table, wanted)
+
+
+def _kept(table: LatencyTable, wanted: TableSetup) -> Path:
     path = Path(wanted.folder) / table.file_name
     with locked(path.with_suffix(".lock"), progress.log):  # another process may build it, or import too
         check_may_replace(path, table, wanted.refresh)
         table.save(path)
-    return table, path
+    return path
+
+
+def _write_samples(setup: LatencySetup) -> None:
+    from nas.latency.learning.few import layered
+    from nas.latency.learning.times_file import write_samples
+
+    wanted, file = setup.table, Path(str(setup.file))
+    folder = write_samples(layered(wanted.space), file, setup.compared.samples or SAMPLES, wanted.visiting.seed)
+    progress.log(
+        f"time the networks in {folder} on the device (nas.export writes their files), put the times into {file}, "
+        f"then: action=learn file={file} device.name=<what they are of>, with sources=[...] where you have tables of "
+        "other devices for this space"
+    )
+
+
+def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
+    from nas.latency.imports.cells import milliseconds
+    from nas.latency.learning.few import few_sample_table
+    from nas.latency.learning.times_file import read_times
+
+    wanted, file = setup.table, Path(str(setup.file))
+    check_named(wanted.device.key)
+    if not file.is_file():
+        raise ValueError(f"no file at {file}; action=sample writes one to fill in")
+    try:
+        population, times = read_times(wanted.space, file, milliseconds(setup.reading.unit or "ms"))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    sources = [LatencyTable.load(source, wanted.space) for source in setup.sources]
+    table = few_sample_table(wanted.space, population, times, sources, wanted.device.key)
+    return table, _kept(table, wanted)
+
+
+_TABLES = {"build": _built, "import": _imported, "learn": _learned}

@@ -57,11 +57,7 @@ def import_file(
     """
     if form not in FORMATS:
         raise ValueError(f"unknown table format {form!r}; one of {', '.join(FORMATS)}")
-    if device.name == "local":
-        raise ValueError(
-            "a table measured elsewhere is not this machine's: name its device, device.name=pixel1 "
-            "(and device.runtime=tflite, ... as it was measured)"
-        )
+    check_named(device)
     _check_kind(form, Path(path))
     try:
         table = FORMATS[form](Path(path), space=space, device=device, **asdict(reading))
@@ -69,6 +65,15 @@ def import_file(
         raise ValueError(f"{path}: {error}") from None
     origin = {"file": Path(path).name, "format": form, "source": reading.source}
     return dataclasses.replace(table, environment={**table.environment, "imported": origin})
+
+
+def check_named(device: Device) -> None:
+    """What was measured elsewhere is not this machine's."""
+    if device.name == "local":
+        raise ValueError(
+            "a table measured elsewhere is not this machine's: name its device, device.name=pixel1 "
+            "(and device.runtime=tflite, ... as it was measured)"
+        )
 
 
 def _check_kind(form: str, path: Path) -> None:

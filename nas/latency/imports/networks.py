@@ -8,11 +8,10 @@ import numpy as np
 
 from nas.latency.device import Device
 from nas.latency.imports.cells import milliseconds
+from nas.latency.learning.as_rows import as_rows
 from nas.latency.learning.learn import Additive, learn
 from nas.latency.tables.proof import Errors, Proof
-from nas.latency.tables.table import LatencyTable, Row, grain
-from search_spaces.blocks import Layer
-from search_spaces.costs import Shape
+from nas.latency.tables.table import LatencyTable, grain
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
 HELD_OUT = 0.2  # share of the networks that prove the table
@@ -66,7 +65,7 @@ def learned_table(space: LayerwiseSpace, population: np.ndarray, times: np.ndarr
     if len(times) - count < 2:
         raise ValueError(f"{len(times)} networks are too few to learn a table and to prove it on others")
     fit = learn(space, population[:count], times[:count])
-    offset, rows, notes = _as_rows(space, fit)
+    offset, rows, notes = as_rows(space, fit)
     table = LatencyTable(
         space.name, device, rows, grain(offset), None, {"model": "learned from whole networks", "notes": notes}
     )
@@ -89,28 +88,3 @@ def learned_table(space: LayerwiseSpace, population: np.ndarray, times: np.ndarr
         for genotype, ms, estimate in list(zip(population[count:].tolist(), measured, held, strict=True))[:200]
     )
     return LatencyTable(table.space, device, table.rows_, table.offset_ms, proof, table.calibration, networks)
-
-
-def _as_rows(space: LayerwiseSpace, fit: Additive) -> tuple[float, tuple[Row, ...], list[str]]:
-    """`fit` as table rows: identities free, elsewhere the cheapest candidate free; negative rests cut off and noted."""
-    offset, notes = fit.fixed_ms, ["stem and head are part of the offset"]
-    shared: dict[tuple[Layer, Shape], list[float]] = {}
-    for position, effects in zip(space.positions, fit.rows_ms, strict=True):
-        same = [layer.table_row(position.shape) for layer in position.candidates]
-        base = float(effects[same.index(None)] if None in same else effects.min())
-        offset += base
-        for layer, effect in zip(same, effects, strict=True):
-            if layer is not None:
-                shared.setdefault((layer, position.shape), []).append(float(effect) - base)
-    rows = []
-    for (layer, shape), values in shared.items():
-        ms = float(np.mean(values))
-        if ms < -1e-9:
-            notes.append(f"{layer.label} at input {tuple(shape)} came out at {ms:.3g} ms and is set to 0")
-        rows.append(Row(layer, shape, max(ms, 0.0), float(np.ptp(values) / 2), 0, grain(max(ms, 0.0))))
-    known = set(shared)
-    for layer, shape in space.fixed():
-        fixed = layer.table_row(shape)
-        if fixed is not None and (fixed, shape) not in known:
-            rows.append(Row(fixed, shape, 0.0, 0.0, 0, 0.0))
-    return offset, tuple(rows), notes

@@ -1,0 +1,104 @@
+"""A table from a handful of whole-network times: what is learned from them, and how far off it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nas.latency.device import Device
+from nas.latency.learning.as_rows import as_rows
+from nas.latency.learning.learn import Additive, learn
+from nas.latency.learning.transfer import transfer
+from nas.latency.tables.proof import MARGIN_QUANTILE, Errors, Proof
+from nas.latency.tables.row import grain
+from nas.latency.tables.table import LatencyTable
+from search_spaces.pricing.additive import Floats
+from search_spaces.space import LayerwiseSpace, Population, SearchSpace
+
+LEAST = 5  # networks: fewer say nothing of an error
+FOLDS = 40  # so many parts of the networks are left out in turn; of fewer networks each by itself
+Fit = Callable[[Population, Floats], Additive]
+
+
+def few_sample_table(
+    space: SearchSpace, population: Population, times: Floats, sources: Sequence[LatencyTable], device: Device
+) -> LatencyTable:
+    """The table of `space` on `device` from the `times` (ms) of the genotypes in `population`.
+
+    With `sources`, tables of other devices for the same space, both are tried: what the times alone teach
+    (`nas.latency.learning.learn`) and what they teach beside the sources (`nas.latency.learning.transfer`); the one of
+    less leave-one-out error is taken. The proof is honest about that choice: every network is priced by what all of
+    this, choice included, makes of the others. Its margin is the 90% quantile of measured over estimated time.
+
+    Raises `ValueError` for spaces that are not layer-wise, below `LEAST` networks, and for sources of other spaces.
+    """
+    space = layered(space)
+    if len(times) < LEAST:
+        raise ValueError(f"{len(times)} networks have a time; at least {LEAST} are needed")
+    ways = _ways(space, sources)
+    name, fit = _best(ways, population, times)
+    offset, rows, notes = as_rows(space, fit)
+    estimates = _left_out(ways, population, times)
+    errors = Errors.of(estimates, times)
+    margin = max(0.0, float(np.quantile(times / estimates - 1, MARGIN_QUANTILE)))
+    notes.append(
+        f"each network was priced by what the other {len(times) - 1} taught: that is the proof; each was timed once, "
+        "so its noise ceiling is unknown"
+    )
+    table = LatencyTable(
+        space.name,
+        device,
+        rows,
+        grain(offset),
+        Proof(len(times), len(times), errors, errors, None, margin),
+        {"model": name, "notes": notes, "sources": [source.device.key for source in sources]},
+        tuple(
+            {
+                "arch": space.decode(genotype).id,
+                "role": "held_out",
+                "measured_ms": float(ms),
+                "spread_ms": 0.0,
+                "raw_ms": float(estimate),
+                "estimate_ms": float(estimate),
+            }
+            for genotype, ms, estimate in zip(population.tolist(), times, estimates, strict=True)
+        ),
+    )
+    return table
+
+
+def layered(space: SearchSpace) -> LayerwiseSpace:
+    """`space`, if a table of it can be learned from whole networks. Raises `ValueError` otherwise."""
+    if not isinstance(space, LayerwiseSpace):
+        raise ValueError(
+            f"a table of {space.name} cannot be learned from whole networks: its choices are no layers at fixed places "
+            "(widths, depths or sizes vary); measure it with action=build, or by a kit"
+        )
+    return space
+
+
+def _ways(space: LayerwiseSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
+    ways: dict[str, Fit] = {"learned from whole networks": lambda genes, ms: learn(space, genes, ms, robust=False)}
+    if sources:
+        known = [Additive(*source.rows(space)) for source in sources]
+        name = f"learned from whole networks and {len(sources)} tables of other devices"
+        ways[name] = lambda genes, ms: transfer(space, genes, ms, known)
+    return ways
+
+
+def _best(ways: dict[str, Fit], population: Population, times: Floats) -> tuple[str, Additive]:
+    fits = {name: fit(population, times) for name, fit in ways.items()}
+    return min(fits.items(), key=lambda item: item[1].loo_ms)
+
+
+def _left_out(ways: dict[str, Fit], population: Population, times: Floats) -> Floats:
+    """What each network is priced at by the others."""
+    estimates = np.empty(len(times))
+    parts = np.arange(len(times)) % min(len(times), FOLDS)
+    for part in range(parts.max() + 1):
+        out = parts == part
+        _, fit = _best(ways, population[~out], times[~out])
+        estimates[out] = fit.predict(population[out])
+    least = 0.01 * float(times.min())  # a line through few points may fall below zero
+    return np.maximum(estimates, least)
