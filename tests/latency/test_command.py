@@ -69,7 +69,7 @@ def test_import_of_a_public_table(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["action=measure"], "action must be one of build, kit, import, rows, compare, got 'measure'"),
+        (["action=measure"], "action must be one of build, kit, import, rows, compare, sample, learn, got 'measure'"),
         (["action=kit"], "action=kit needs kit=..."),
         (["action=import"], "action=import needs format=..."),
         (["action=import", "kit=nowhere"], "no latency kit at nowhere"),
