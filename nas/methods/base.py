@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.methods.proposal import Proposal
+from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.space import Genotype, LayerwiseSpace, SearchSpace
 
@@ -34,7 +35,7 @@ class Task:
     """One search problem: data, cost, limit, and where to keep state. `limit_ms` None means no budget.
 
     `on_epoch(epoch, record)` is called behind every epoch, `on_share(share)` inside of one, with the share of it that
-    is done (0 to 1).
+    is done (0 to 1). `keeping`: what `checkpoint` loses at most, and what a collapse leads to.
     """
 
     space: SearchSpace
@@ -46,6 +47,7 @@ class Task:
     checkpoint: Path
     on_epoch: Callable[[int, dict[str, float]], None]
     on_share: Callable[[float], None] = lambda share: None
+    keeping: Keeping = BY_DEFAULT
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
-from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
+from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.settings import ContestSettings, by_default
 from nas.search.references.request import ReferenceRequest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
+from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.networks.creation import resolve
-from nas.runs.keeping.keeper import BY_DEFAULT, Keeping
+from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from search_spaces import zoo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 from nas.data.digits import digits
 from nas.methods.base import SearchResult, SupernetMethod, Task
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
+from nas.runs.keeping.keeper import step_file
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.composition import card_values
 from nas.train.accelerator import make_accelerator
@@ -92,7 +95,12 @@ def check_continues(make: Callable[[], SupernetMethod], task_in: Callable[[str],
     with pytest.raises(KeyboardInterrupt):
         make().search(dataclasses.replace(part, on_epoch=stop_in_third))
     assert make().finished(part.checkpoint) == 2
+    with pytest.raises(stopping.Terminated):  # behind the step in which it is asked to end
+        make().search(dataclasses.replace(part, on_share=lambda share: stopping.ask(signal.SIGTERM)))
+    assert step_file(part.checkpoint).exists()
+    torch.manual_seed(1)
     found = make().search(part)
+    assert not step_file(part.checkpoint).exists()
     assert again == records
     for a, b in zip(found.probabilities, expected.probabilities, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -18,7 +18,8 @@ from nas.data import ImageData, Split
 from nas.data.split import MemorySource
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping import stopping
-from nas.runs.keeping.keeper import Keeping, step_file
+from nas.runs.keeping.keeper import step_file
+from nas.runs.keeping.settings import Keeping
 from nas.runs.resuming import MAY_CHANGE
 from nas.train.training import Options, build_network, finished_epochs, steps_per_epoch, train
 from search_spaces.arch import Arch

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.data import Split
+from nas.data.split import Batches
 from nas.methods.base import Task
 from nas.methods.loops.dnas_settings import DNASSettings
-from nas.methods.loops.epochs import batches, mean_entropy, mean_loss
+from nas.methods.loops.epochs import batches, mean_entropy, mean_loss, passes
 from nas.methods.loops.state import State
 from nas.methods.supernets.mixture import PathWeights
 from nas.methods.supernets.objectives import augmented_lagrangian, fbnet_loss, next_multiplier, row_entropies
@@ -95,24 +95,28 @@ class AlternatingState(State):
         seed_global(task.seed, "search", epoch)
         noise = generator(task.seed, "gumbel", epoch)
         temperature, sharpen = method.temperature_of(epoch), method.entropy_at(epoch)
-        lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
+        lr = self.watch.factor * 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
         for group in self.weight_optimizer.param_groups:
             group["lr"] = lr
+        for group in self.theta_optimizer.param_groups:
+            group["lr"] = self.watch.factor * method.theta_lr
         learn_theta = epoch >= method.warmup
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
         a_pass = theta_split.num_batches(method.batch_size, drop_last=True)
         theta_steps = method.theta_passes * a_pass if learn_theta else 0
-        passes = range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
-        theta_batches = chain.from_iterable(self._batches(theta_split, "theta", index) for index in passes)
-        self.network.train()
         weight_losses: list[Tensor] = []
         theta_losses: list[Tensor] = []
-        for step, batch in enumerate(self._batches(weight_split, "weights", epoch)):
+        self.take_up(noise, weight=weight_losses, theta=theta_losses)
+        first, numbers = len(weight_losses), range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
+        theta_batches = passes(lambda i: self._batches(theta_split, "theta", i), numbers, a_pass, len(theta_losses))
+        self.network.train()
+        for step, batch in enumerate(self._batches(weight_split, "weights", epoch).skip(first), first):
             weight_losses.append(self._weight_step(*batch, temperature, noise))
             # spread theta_steps evenly over weight_steps
             while len(theta_losses) < (step + 1) * theta_steps // weight_steps:
                 theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise, sharpen))
             task.on_share((step + 1) / weight_steps)
+            self.keep(noise, weight=weight_losses, theta=theta_losses)
         fix = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
         record = {"temperature": temperature, "lr": lr}
         record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, fix)
@@ -128,7 +132,7 @@ class AlternatingState(State):
             "multiplier": self.multiplier,
         }
 
-    def _batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, split: Split, part: str, epoch: int) -> Batches:
         return batches(self.task, split, part, epoch, self.method.batch_size, self.method.augment)
 
     def _weight_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from torch import Tensor
 
-from nas.data.split import Place, Split
+from nas.data.split import Batches, Place, Split
 from nas.methods.base import Task
+from nas.runs.keeping.collapse import Collapsed
 from nas.runs.seeding import derive_seed
 
 
-def batches(
-    task: Task, split: Split, part: str, epoch: int, batch_size: int, augment: str | None
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(task: Task, split: Split, part: str, epoch: int, batch_size: int, augment: str | None) -> Batches:
     """Images (B, C, H, W), channels last, and labels of one pass over `split`; `part` names its random stream."""
     found = split.batches(
         batch_size,
@@ -27,16 +26,27 @@ def batches(
         drop_last=True,
         place=Place(task.accelerator.device),
     )
-    for images, labels in found:
-        yield images.contiguous(memory_format=torch.channels_last), labels
+
+    def channels_last(first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in found.skip(first):
+            yield images.contiguous(memory_format=torch.channels_last), labels
+
+    return Batches(channels_last)
+
+
+def passes(make: Callable[[int], Batches], numbers: range, length: int, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of passes `numbers` in a row, each of `length` batches, without the first `skip`."""
+    for number in numbers[skip // length :]:
+        yield from make(number).skip(skip % length)
+        skip = 0
 
 
 def mean_loss(task: Task, losses: Sequence[Tensor], part: str, epoch: int, fix: str) -> float:
-    """The mean of an epoch's losses. Raises `ValueError` with the first step whose loss is not finite, and `fix`."""
+    """The mean of an epoch's losses. Raises `Collapsed` with the first step whose loss is not finite, and `fix`."""
     values = torch.stack(list(losses)).cpu()
     bad = torch.nonzero(~torch.isfinite(values))
     if len(bad):
-        raise ValueError(
+        raise Collapsed(
             f"the search diverged: the {part} loss is {values[bad[0]].item()} in epoch {epoch + 1}, step "
             f"{int(bad[0]) + 1}; {fix}; earlier epochs are kept in {task.checkpoint}"
         )

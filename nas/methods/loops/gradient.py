@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.methods.base import SupernetMethod, Task
 from nas.methods.supernets.decision import Deciding, Decision
+from nas.runs.keeping import stopping
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_FIXES
 from search_spaces.plain_data.identity import digest
@@ -84,6 +85,10 @@ class GradientSearch(SupernetMethod):
         """Epochs of warm-up."""
         return 2 * self.epochs // 5 if self.warmup_epochs is None else self.warmup_epochs
 
+    def taught(self, epoch: int) -> float:
+        """Share of the epochs behind the warm-up that are done with `epoch`; 0 or less before."""
+        return (epoch + 1 - self.warmup) / (self.epochs - self.warmup)
+
     def entropy_at(self, epoch: int) -> float:
         """Weight of the entropy in `epoch`: it grows evenly behind the warm-up, to `entropy_weight` in the last one."""
         return self.entropy_weight * max(0, epoch + 1 - self.warmup) / (self.epochs - self.warmup)
@@ -132,19 +137,38 @@ class GradientSearch(SupernetMethod):
         In this order: a resumed run forgets records that the checkpoint has not seen, and misses none. Whether the
         search has decided is read from what the checkpoint holds, so that a resumed one ends where a whole one does.
         """
+        from nas.methods.loops.signs import signs  # here: settings are read without torch
+        from nas.runs.keeping.collapse import Collapsed
+
         if task.accelerator.device.type == "cpu":
             keep_freed_memory()
         deciding = Deciding(task.space, self.decided_at)
         done = state.restore()
-        decided = self.has_decided(deciding.of(state.probabilities()), done)
+        decided = not state.is_under_way and self.has_decided(deciding.of(state.probabilities()), done)
         while done < self.epochs and not decided:
-            began = time.perf_counter()
-            record = epoch(done)
-            state.seconds += time.perf_counter() - began
-            decision = deciding.of(state.probabilities())
-            figures = {"mean_top_probability": decision.mean_top_probability, "normalised_entropy": decision.entropy}
-            task.on_epoch(done, record | figures)
+            state.epochs_done = done
+            try:
+                with stopping.at_next_step():
+                    record = epoch(done)
+                state.check_weights(done)
+                state.watch.look(done, record["weight_loss"])
+                found = state.probabilities()
+                decision = deciding.of(found)
+                record |= {
+                    "mean_top_probability": decision.mean_top_probability,
+                    "normalised_entropy": decision.entropy,
+                }
+                for kind, text in signs(task, done, self.taught(done), record, found):
+                    state.watch.sign(kind, text)
+            except Collapsed as error:
+                done = state.roll_back(error)
+                continue
+            state.seconds += time.perf_counter() - state.began
+            if state.watch.roll_backs:
+                record["roll_backs"] = state.watch.roll_backs
+            task.on_epoch(done, record)
             done += 1
             decided = self.has_decided(decision, done)
+            state.epochs_done = done
             state.save(done, decided)
         state.epochs_done = done

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping.collapse import Collapsed, Watch
+from nas.runs.keeping.keeper import Keeper
+from nas.runs.keeping.randomness import random_state, set_random_state
 from nas.runs.resuming import check_checkpoint
 from nas.runs.stored import Count, NonNegative, Schema, record
 from nas.terminal.progress import log
 from search_spaces.plain_data.identity import Identity
 
 FORMAT = "nas.gradient_search"
-PROGRESS: Schema = {  # of a checkpoint; `decided` is missing in those of searches that could not end early
+PROGRESS: Schema = {  # of a checkpoint; the last ones are missing in those from before there were such things
     "epochs_done": Count,
     "multiplier": float,
     "seconds": NonNegative,
     "identity": dict,
     "decided": bool | None,
+    "best": float | None,
+    "roll_backs": Count | None,
 }
 
 
@@ -54,6 +63,12 @@ class State(ABC):
         self.method, self.task = method, task
         self._identity = method.identity(task)
         self.multiplier, self.seconds, self.epochs_done = 0.0, 0.0, 0
+        cure = f"lower method.weight_lr; earlier epochs are kept in {task.checkpoint}"
+        self.watch = Watch(task.keeping.on_collapse, "the search", task.data.num_classes, cure)
+        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
+        self.began = 0.0
+        self._within: dict[str, Any] | None = None
+        self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 
     @abstractmethod
     def probabilities(self) -> tuple[np.ndarray, ...]:
@@ -65,6 +80,58 @@ class State(ABC):
 
     def save(self, epochs_done: int, decided: bool = False) -> None:
         """Keep the state after so many epochs; `decided`: the search has ended with them."""
+        state = self._state(epochs_done, decided)
+        self._is_good(state)
+        checkpoints.save(self.task.checkpoint, state)
+        self.keeper.finished()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it stands inside of an epoch, which is to be taken up."""
+        return self._within is not None
+
+    def take_up(self, *streams: torch.Generator, **losses: list[Tensor]) -> None:
+        """At the beginning of an epoch: put `streams` and `losses` where it was left, if it was; and note its time."""
+        self.began = time.perf_counter()
+        within, self._within = self._within, None
+        if within is not None:
+            self.began -= float(within["seconds"])
+            set_random_state(within["random"], *streams)
+            for name, kept in losses.items():
+                kept += within["losses"][name].to(self.task.accelerator.device).unbind()
+
+    def keep(self, *streams: torch.Generator, **losses: list[Tensor]) -> None:
+        """Behind every step: keep what `take_up` needs where it is time to, or where the process is to end."""
+        due = self.keeper.due()
+        if due:
+            within = {
+                "seconds": time.perf_counter() - self.began,
+                "random": random_state(*streams),
+                "losses": {name: torch.stack(kept).cpu() if kept else torch.empty(0) for name, kept in losses.items()},
+            }
+            self.keeper.keep({**self._state(self.epochs_done, False), "within": within}, due)
+
+    def roll_back(self, error: Collapsed) -> int:
+        """Go back to the last good epoch; its number of epochs. Raises `error` where that is not to be done."""
+        self.keeper.finished()
+        self.watch.roll_back(error)
+        assert self._good is not None
+        self._load({**self._good, "roll_backs": self.watch.roll_backs}, self.task.checkpoint)
+        return int(self._good["epochs_done"])
+
+    def check_weights(self, epoch: int) -> None:
+        """Raise `Collapsed` where `epoch` (from 0) left weights that are not finite: such a state is never kept."""
+        for part in self.parts().values():
+            if isinstance(part, nn.Module) and not all(bool(torch.isfinite(p).all()) for p in part.parameters()):
+                left = f"epoch {epoch + 1} left weights that are not finite"
+                raise Collapsed(f"the search diverged: {left}; {self.watch.cure}")
+
+    def _is_good(self, state: dict[str, Any]) -> None:
+        """Remember `state`, where it may be gone back to."""
+        if self.watch.policy == "roll_back":
+            self._good = copy.deepcopy(state)
+
+    def _state(self, epochs_done: int, decided: bool) -> dict[str, Any]:
         state = {
             "format": FORMAT,
             "identity": dict(self._identity),
@@ -73,16 +140,28 @@ class State(ABC):
             "multiplier": self.multiplier,
             "seconds": self.seconds,
         }
+        if self.watch.best < math.inf:
+            state["best"] = self.watch.best
+        if self.watch.roll_backs:
+            state["roll_backs"] = self.watch.roll_backs
         for name, part in self._all_parts().items():
             state[name] = part.detach() if isinstance(part, Tensor) else part.state_dict()
-        checkpoints.save(self.task.checkpoint, state)
+        return state
 
     def restore(self) -> int:
         """Continue from the checkpoint if there is one; returns the number of finished epochs."""
         path = self.task.checkpoint
         state = checkpoints.latest(path)
-        if state is None:
-            return 0
+        if state is not None:
+            self.epochs_done = self._take(state, path)
+        self._is_good(self._state(self.epochs_done, False))
+        part = self.keeper.unfinished()
+        if part is not None and part.get("epochs_done") == self.epochs_done and not (state and state.get("decided")):
+            self._take(part, path)
+            self._within = part["within"]
+        return self.epochs_done
+
+    def _take(self, state: dict[str, Any], path: Path) -> int:
         if state.get("format") != FORMAT:
             raise ValueError(f"{path} is not a checkpoint of this kind of search; give a new run_dir")
         state = record(state, PROGRESS, f"checkpoint {path}")
@@ -90,9 +169,15 @@ class State(ABC):
         method: Resumable = self.method
         finished = bool(state["decided"]) or done >= method.epochs
         changes = check_checkpoint(path, state["identity"], self._identity, method.may_change, finished)
-        if changes:
+        if changes and "within" not in state:
             log(f"the search goes on after {done} epochs with a change: {'; '.join(changes)}")
+        self._load(state, path)
+        return done
+
+    def _load(self, state: dict[str, Any], path: Path) -> None:
         self.multiplier, self.seconds = state["multiplier"], state["seconds"]
+        best, self.watch.roll_backs = state.get("best"), state.get("roll_backs") or 0
+        self.watch.best = math.inf if best is None else best
         try:
             for name, part in self._all_parts().items():
                 if isinstance(part, Tensor):
@@ -103,7 +188,6 @@ class State(ABC):
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
             reason = str(error).splitlines()[0]
             raise ValueError(f"checkpoint {path} does not fit this search: {reason}") from None
-        return done
 
     def _all_parts(self) -> dict[str, Any]:
         scaler = self.task.accelerator.scaler

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,9 @@ from timm.optim import RMSpropTF
 from torch import Tensor, nn
 
 from nas.data import Split
+from nas.data.split import Batches
 from nas.methods.base import Task, layerwise
-from nas.methods.loops.epochs import batches, mean_entropy, mean_loss
+from nas.methods.loops.epochs import batches, mean_entropy, mean_loss, passes
 from nas.methods.loops.state import State
 from nas.methods.loops.superkernel_settings import SuperkernelSettings
 from nas.methods.supernets.objectives import (
@@ -80,11 +79,12 @@ class Training(State):
             lr = 0.5 * method.weight_lr * (1 + math.cos(math.pi * epoch / method.epochs))
         else:
             lr = method.weight_lr * STEP_DECAY ** math.floor((epoch + step / steps) / STEP_EPOCHS)
+        lr *= self.watch.factor
         for group in self.optimizers["weights"].param_groups:
             group["lr"] = lr
         return lr
 
-    def batches(self, split: Split, part: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, split: Split, part: str, epoch: int) -> Batches:
         return batches(self.task, split, part, epoch, self.method.batch_size, self.method.augment)
 
     def cross_entropy(
@@ -133,14 +133,19 @@ class DefaultTraining(Training):
         weight_steps = weight_split.num_batches(method.batch_size, drop_last=True)
         a_pass = threshold_split.num_batches(method.batch_size, drop_last=True)
         threshold_steps = method.theta_passes * a_pass if learn else 0
-        weight_batches = self.batches(weight_split, "weights", epoch)
-        passes = range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
-        threshold_batches = chain.from_iterable(self.batches(threshold_split, "thresholds", p) for p in passes)
-        self.net.train()
-        odds, lr, sharpen = self._odds(learn), 0.0, method.entropy_at(epoch)
         weight_losses: list[Tensor] = []
         threshold_losses: list[Tensor] = []
-        for step in range(weight_steps):
+        self.take_up(noise, weight=weight_losses, threshold=threshold_losses)
+        first, numbers = len(weight_losses), range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
+        weight_batches = self.batches(weight_split, "weights", epoch).skip(first)
+        done = len(threshold_losses)
+        threshold_batches = passes(lambda i: self.batches(threshold_split, "thresholds", i), numbers, a_pass, done)
+        for group in self.optimizers["thresholds"].param_groups:
+            group["lr"] = self.watch.factor * method.threshold_lr
+        self.net.train()
+        odds, sharpen = self._odds(learn), method.entropy_at(epoch)
+        lr = self.learning_rate(epoch, max(first - 1, 0), weight_steps)
+        for step in range(first, weight_steps):
             lr = self.learning_rate(epoch, step, weight_steps)
             weight_losses.append(self._weight_step(*next(weight_batches), draw(odds, self.sizes, noise)))
             due = (step + 1) * threshold_steps // weight_steps  # spread evenly
@@ -148,6 +153,7 @@ class DefaultTraining(Training):
                 threshold_losses.append(self._threshold_step(*next(threshold_batches), noise, sharpen))
                 odds = self._odds(learn)
             self.task.on_share((step + 1) / weight_steps)
+            self.keep(noise, weight=weight_losses, threshold=threshold_losses)
         record = {"lr": lr, "weight_loss": self.mean(weight_losses, "weight", epoch)}
         if threshold_losses:
             record["theta_loss"] = self.mean(threshold_losses, "threshold", epoch)
@@ -233,8 +239,10 @@ class PaperTraining(Training):
         steps = self.task.data.train.num_batches(method.batch_size, drop_last=True)
         self.net.train()
         losses: list[Tensor] = []
-        lr = 0.0
-        for step, (images, labels) in enumerate(self.batches(self.task.data.train, "all", epoch)):
+        self.take_up(noise, weight=losses)
+        first = len(losses)
+        lr = self.learning_rate(epoch, max(first - 1, 0), steps)
+        for step, (images, labels) in enumerate(self.batches(self.task.data.train, "all", epoch).skip(first), first):
             lr = self.learning_rate(epoch, step, steps)
             scale = dropout(self.net.num_decisions, method.keep_probability, noise).to(self.device) if warm else None
             indicators = self.net.indicators(scale=scale)
@@ -246,6 +254,7 @@ class PaperTraining(Training):
             self.optimizers["weights"].zero_grad()
             losses.append(loss.detach())
             self.task.on_share((step + 1) / steps)
+            self.keep(noise, weight=losses)
         record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}
         with torch.no_grad():
             expected = float(self.runtime_ms(self.net.indicators()))

@@ -7,45 +7,15 @@ own, so that a collapse in the middle of an epoch never costs the last good one.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping import stopping
-from nas.runs.keeping.settings import OnCollapse
+from nas.runs.keeping.settings import MINUTES
 from nas.terminal.progress import log
 
-MINUTES = 10.0
 INTERVAL = 1  # what `Keeper.due` says where time is up: no signal that is waited for has this number
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """What is lost at most, and what a collapse leads to.
-
-    `minutes` between two checkpoints inside of an epoch; 0: only ends of epochs are kept, and what a signal interrupts.
-    `on_collapse`: see `nas.runs.keeping.collapse`.
-    """
-
-    minutes: float = MINUTES
-    on_collapse: OnCollapse = "auto"
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Keeping:
-        """What a resolved configuration asks for; runs from before there were such keys have the defaults."""
-        minutes, on_collapse = config.get("checkpoint_minutes"), config.get("on_collapse")
-        return cls(MINUTES if minutes is None else minutes, on_collapse or "auto")
-
-    def __post_init__(self) -> None:
-        if not self.minutes >= 0:
-            raise ValueError(
-                f"checkpoint_minutes must be 0 or greater, got {self.minutes}; 0 keeps ends of epochs only"
-            )
-
-
-BY_DEFAULT = Keeping()
 
 
 def step_file(path: Path) -> Path:
