@@ -16,7 +16,7 @@ from nas.methods.base import CandidateMethod
 from nas.methods.candidates.scorers.elastic import ElasticScorer, score_inherited
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import read_trials
-from nas.methods.elastic import pretraining
+from nas.methods.elastic import stored
 from nas.methods.elastic.inheritance import Inheritance
 from nas.networks import model_folder
 from nas.networks.model_card import About
@@ -44,7 +44,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
     space = search.space
     assert isinstance(space, JointSpace)
     source, compute = DataSource(search.data), Compute()
-    supernet, trained = pretraining.load(elastic.supernet, space.architectures)
+    supernet, trained = stored.load(elastic.supernet, space.architectures)
     batch_size = int(trained["recipe"]["batch_size"])
     in_memory = getattr(search.data, "fingerprint", "")
     scorer = ElasticScorer(

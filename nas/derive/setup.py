@@ -20,7 +20,7 @@ from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
-from nas.methods.elastic.pretraining import SUPERNET
+from nas.methods.elastic.stored import SUPERNET
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log

@@ -10,9 +10,10 @@ from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.scorers.elastic import ElasticScorer
 from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import JobMaker
-from nas.methods.elastic import pretraining
+from nas.methods.elastic import pretraining, stored
 from nas.methods.elastic.inheritance import Inheritance
-from nas.methods.elastic.pretraining import SUPERNET, Trained
+from nas.methods.elastic.pretraining import Trained
+from nas.methods.elastic.stored import SUPERNET
 from nas.runs.run import Run
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -61,7 +62,7 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     archs = problem.space.architectures
     data = problem.data.held_out(1 - settings.validation_fraction, setup.seed)
     if settings.supernet is not None:
-        network, known = pretraining.load(Path(settings.supernet) / SUPERNET, archs)
+        network, known = stored.load(Path(settings.supernet) / SUPERNET, archs)
         asked = {**known, "data": data.train.fingerprint()}
         fix = "give the data, validation fraction and seed of that run, or leave search.supernet out"
         identity.check(f"the supernet of {settings.supernet}", known, asked, fix)
@@ -70,7 +71,7 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     checkpoint = run.path / SUPERNET
     low, high = archs.count("macs").reachable()
     log(f"elastic supernet: slices of one network, {low:,.0f} to {high:,.0f} multiply-adds, are trained together")
-    done, epochs = pretraining.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
+    done, epochs = stored.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
     run.rewind("pretrain", done)
     with phase("pretraining the supernet", epochs, "epoch", completed=done) as advance:
         seen = 0.0  # of the present epoch
@@ -88,5 +89,6 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
             seen = 0.0
 
         cost = prices.cost or archs.count("macs")
-        task = Task(archs, data, cost, None, setup.seed, setup.compute.here, checkpoint, on_epoch, on_share)
+        compute, keeping = setup.compute.here, setup.keeping
+        task = Task(archs, data, cost, None, setup.seed, compute, checkpoint, on_epoch, on_share, keeping)
         return pretraining.pretrain(setup.pretraining, task)

@@ -60,5 +60,6 @@ def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices)
             checkpoint,
             on_epoch,
             on_share,
+            setup.keeping,
         )
         return method.search(task)

@@ -15,7 +15,7 @@ import nas
 from nas.derive.__main__ import main
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
-from nas.methods.elastic import pretraining
+from nas.methods.elastic import stored
 from search_spaces.families.single_path import single_path
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.in_process import no_processes
@@ -63,7 +63,7 @@ def test_another_budget_gives_networks_with_weights(run: Path, tmp_path: Path) -
     first, second = derived(run, f"budget.latency_ms={limit}", "count=2", out=tmp_path / "out")
     assert first["estimated_latency_ms"] <= limit and second["estimated_latency_ms"] <= limit
     assert first["score"] >= second["score"] and first["score_is"] == "validation accuracy with inherited weights"
-    supernet, _ = pretraining.load(run / pretraining.SUPERNET, ARCHS)
+    supernet, _ = stored.load(run / stored.SUPERNET, ARCHS)
     for record, folder in ((first, "model"), (second, "model-2")):
         model = nas.create_model(tmp_path / "out" / folder)
         alone = supernet.extract(ARCHS.decode(record["genotype"]))

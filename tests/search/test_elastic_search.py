@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import nas
-from nas.methods.elastic import pretraining
+from nas.methods.elastic import stored
 from nas.runs.run import read_metrics
 from tests.methods.candidates.in_process import no_processes
 
@@ -41,7 +41,7 @@ def test_the_network_is_ready_without_a_training(run: Any) -> None:
     assert result["scorer"] == "elastic" and result["pretrain_seconds"] > 0 and result["trials"] == 3
     assert result["budget_met"] and result["macs"] <= BUDGET
     model = nas.create_model(folder / "model")
-    supernet, _ = pretraining.load(folder / pretraining.SUPERNET, run.setup.problem.space.architectures)
+    supernet, _ = stored.load(folder / stored.SUPERNET, run.setup.problem.space.architectures)
     alone = supernet.extract(run.arch)
     for (name, mine), theirs in zip(alone.named_parameters(), model.parameters(), strict=True):
         assert torch.equal(mine, theirs), name
@@ -58,7 +58,7 @@ def test_another_search_takes_the_supernet(run: Any, tmp_path: Path) -> None:
     other = nas.run_search(overrides=[*settings, "recipe.epochs=3", f"run_dir={tmp_path / 'other'}"])
     assert other.result["pretrain_seconds"] == 0 and other.result["macs"] <= 200_000
     assert other.result["train_seconds"] > 0
-    assert not (tmp_path / "other" / pretraining.SUPERNET).exists()
+    assert not (tmp_path / "other" / stored.SUPERNET).exists()
     for wrong, words in (
         ("seed=1", "the supernet of .* belongs to something else: data"),
         ("space.head_channels=48", "supernet of another space"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +16,18 @@ from nas.methods.base import Task
 from nas.methods.elastic.network import ElasticNetwork
 from nas.methods.elastic.sampling import ArchSampler
 from nas.methods.elastic.settings import Pretraining
+from nas.methods.elastic.stored import FORMAT, load_part, progress_of
 from nas.methods.elastic.watch import CURE, Watch
 from nas.methods.loops.epochs import batches
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
+from nas.runs.keeping.collapse import Collapsed
+from nas.runs.keeping.keeper import Keeper
+from nas.runs.keeping.under_way import UnderWay
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import FIXES, check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
-from nas.runs.stored import Count, NonNegative, record
+from nas.runs.stored import record
 from nas.terminal.progress import log
 from nas.train.accelerator import begin
 from nas.train.mixing import Mixing
@@ -31,11 +36,7 @@ from nas.train.training import TRAINING_VERSION
 from search_spaces.arch import Arch
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.additive import AdditiveCost
-from search_spaces.space import SearchSpace
 
-FORMAT = "nas.elastic"
-PROGRESS = {"epoch": Count, "seconds": NonNegative, "best": float}  # of a checkpoint
-SUPERNET = "checkpoints/supernet.pt"  # of a run directory
 PART = "pretraining"  # name of its streams of random numbers
 
 
@@ -57,62 +58,24 @@ def pretrain(settings: Pretraining, task: Task) -> Trained:
     if task.accelerator.device.type == "cpu":
         keep_freed_memory()
     training = _Pretraining(settings, task)
-    progress = training.restore() or {"epoch": 0, "seconds": 0.0, "best": float("inf")}
-    watch = Watch(task.data.num_classes, progress["best"])
-    epochs, seconds = settings.recipe.epochs, progress["seconds"]
-    for epoch in range(progress["epoch"], epochs):
-        began = time.perf_counter()
-        figures = training.epoch(epoch)
-        if note := watch.check(epoch, figures, epoch + 1 == epochs):
+    training.restore()
+    watch, epochs = training.watch, settings.recipe.epochs
+    while (epoch := int(training.progress["epoch"])) < epochs:
+        try:
+            with stopping.at_next_step():
+                figures = training.epoch(epoch)
+            note = watch.check(epoch, figures, epoch + 1 == epochs)
+        except Collapsed as error:
+            training.roll_back(error)
+            continue
+        if note:
             log(f"NOTE: {note}")
-        seconds += time.perf_counter() - began
+        training.finished()
         task.on_epoch(epoch, {**figures, "lr": training.learning_rate})
-        checkpoints.save(task.checkpoint, training.state({"epoch": epoch + 1, "seconds": seconds, "best": watch.best}))
+        checkpoints.save(task.checkpoint, training.state())
+        training.keeper.finished()
     training.close()
-    return Trained(training.network, seconds, training.identity)
-
-
-def finished_epochs(checkpoint: Path) -> int:
-    """How many epochs `checkpoint` holds; 0 where there is none. Raises `ValueError` for a damaged one."""
-    state = checkpoints.latest(checkpoint)
-    return 0 if state is None else int(_progress(state, checkpoint)["epoch"])
-
-
-def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity]:
-    """The finished supernet in `checkpoint`, and what it depends on.
-
-    Raises `ValueError` where there is none, where it is of other networks than those of `space`, and where its training
-    has not ended.
-    """
-    state = checkpoints.latest(checkpoint)
-    if state is None:
-        raise ValueError(f"there is no supernet at {checkpoint}; it is a run of search.scorer=elastic that has one")
-    progress = _progress(state, checkpoint)
-    known = record(state.get("identity"), {}, f"checkpoint {checkpoint}: the identity")
-    if known.get("networks") != space.fingerprint:
-        raise ValueError(f"{checkpoint} is the supernet of another space than {space.name} as it is asked for")
-    epochs = known.get("recipe", {}).get("epochs")
-    if progress["epoch"] != epochs:
-        raise ValueError(
-            f"the supernet in {checkpoint} is trained for {progress['epoch']} of {epochs} epochs; resume it"
-        )
-    network = ElasticNetwork(space)
-    _load(network, state, "network", checkpoint)
-    return network, known
-
-
-def _progress(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
-    if state.get("format") != FORMAT:
-        raise ValueError(f"{checkpoint} is not the checkpoint of an elastic supernet")
-    return record(state.get("progress"), PROGRESS, f"checkpoint {checkpoint}: the progress")
-
-
-def _load(part: Any, state: dict[str, Any], name: str, checkpoint: Path) -> None:
-    try:
-        part.load_state_dict(state[name])
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of other kinds
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"checkpoint {checkpoint} does not fit this supernet: {reason}") from None
+    return Trained(training.network, training.progress["seconds"], training.identity)
 
 
 def cost_digest(cost: AdditiveCost) -> str:
@@ -151,6 +114,11 @@ class _Pretraining:
             "seed": task.seed,
             "precision": task.accelerator.mixed_precision,
         }
+        self.progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
+        self.watch = Watch(task.data.num_classes, task.keeping.on_collapse)
+        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
+        self.under_way = UnderWay(self.keeper, self.state)
+        self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 
     @property
     def learning_rate(self) -> float:
@@ -163,17 +131,22 @@ class _Pretraining:
         np.random.seed(derive_seed(task.seed, PART, "mixup", epoch) % 2**32)  # timm's Mixup draws from it
         self.network.train()
         found: list[Tensor] = []
-        for step, (images, labels) in enumerate(
-            batches(task, task.data.train, PART, epoch, recipe.batch_size, recipe.augment)
-        ):
+        self.under_way.take_up(figures=found)
+        left = batches(task, task.data.train, PART, epoch, recipe.batch_size, recipe.augment).skip(len(found))
+        for step, (images, labels) in enumerate(left, len(found)):
             self.scheduler.step_update(epoch * self.steps + step)
+            if self.watch.roll_backs:
+                for group in self.optimizer.param_groups:
+                    group["lr"] *= self.watch.factor
             found.append(self._step(images, labels, epoch, step))
             if self.settings.updates == "step":
                 self._update()
-        values = torch.stack(found).cpu()
+            task.on_share((step + 1) / self.steps)
+            self.under_way.keep(figures=found)
+        values = torch.stack([figures.cpu() for figures in found])
         wrong = (~torch.isfinite(values).all(1)).nonzero()
         if len(wrong):
-            raise ValueError(f"a loss is not finite in epoch {epoch + 1}, step {int(wrong[0]) + 1}: {CURE}")
+            raise Collapsed(f"a loss is not finite in epoch {epoch + 1}, step {int(wrong[0]) + 1}: {CURE}")
         names = ("loss", "largest_loss", "smallest_loss", "largest_top1_percent", "smallest_top1_percent")
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
         return {**means, "spread_percent": means["largest_top1_percent"] - means["smallest_top1_percent"]}
@@ -237,26 +210,59 @@ class _Pretraining:
         order = torch.stack(losses)
         return group[int(order.argmin() if self.settings.pick == "best" else order.argmax())]
 
-    def state(self, progress: dict[str, Any]) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        return {"format": FORMAT, "identity": dict(self.identity), "progress": progress, **parts}
+        return {"format": FORMAT, "identity": dict(self.identity), "progress": self.progress, **parts}
 
-    def restore(self) -> dict[str, Any] | None:
-        """Load the task's checkpoint; returns its progress, None where there is none."""
+    def finished(self) -> None:
+        """Count the present epoch, which the watch has seen."""
+        epoch, seconds = self.progress["epoch"] + 1, self.progress["seconds"] + self.under_way.seconds
+        self.progress = {"epoch": epoch, "seconds": seconds, "best": self.watch.best}
+        if self.watch.roll_backs:
+            self.progress["roll_backs"] = self.watch.roll_backs
+        self._is_good()
+
+    def _is_good(self) -> None:
+        if self.watch.policy == "roll_back":
+            self._good = copy.deepcopy(self.state())
+
+    def roll_back(self, error: Collapsed) -> None:
+        """Go back to the last good epoch. Raises `error` where that is not to be done."""
+        self.keeper.finished()
+        self.watch.roll_back(error)
+        assert self._good is not None
+        times = self.watch.roll_backs
+        self._use(self._good, self.task.checkpoint)
+        self.watch.roll_backs = self.progress["roll_backs"] = times
+
+    def restore(self) -> None:
+        """Go on from the task's checkpoint, and inside of the next epoch, where there is something of them."""
         path = self.task.checkpoint
-        state = checkpoints.latest(path)
-        if state is None:
-            return None
-        progress = _progress(state, path)
+        if (state := checkpoints.latest(path)) is not None:
+            self._take(state, path)
+        self._is_good()
+        part = self.keeper.unfinished()
+        if part is not None and progress_of(part, path)["epoch"] == self.progress["epoch"]:
+            self._take(part, path)
+            self.under_way.found(part["within"])
+
+    def _take(self, state: dict[str, Any], path: Path) -> None:
+        progress = progress_of(state, path)
         known = record(state.get("identity"), {}, f"checkpoint {path}: the identity")
         is_finished = progress["epoch"] >= self.settings.recipe.epochs
         changes = check_checkpoint(path, known, self.identity, FIXES, is_finished)
-        if changes:
+        if changes and "within" not in state:
             log(f"pretraining goes on after {progress['epoch']} epochs with a change: {'; '.join(changes)}")
+        self._use(state, path)
+
+    def _use(self, state: dict[str, Any], path: Path) -> None:
         for name, part in self.parts.items():
-            _load(part, state, name, path)
-        return progress
+            load_part(part, state, name, path)
+        self.progress = progress_of(state, path)
+        self.watch.roll_backs = self.progress["roll_backs"] or 0
+        if self.progress["best"] is not None:
+            self.watch.best = self.progress["best"]
 
     def close(self) -> None:
         """Leave the plain supernet."""

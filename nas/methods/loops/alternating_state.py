@@ -106,7 +106,7 @@ class AlternatingState(State):
         theta_steps = method.theta_passes * a_pass if learn_theta else 0
         weight_losses: list[Tensor] = []
         theta_losses: list[Tensor] = []
-        self.take_up(noise, weight=weight_losses, theta=theta_losses)
+        self.under_way.take_up(noise, weight=weight_losses, theta=theta_losses)
         first, numbers = len(weight_losses), range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
         theta_batches = passes(lambda i: self._batches(theta_split, "theta", i), numbers, a_pass, len(theta_losses))
         self.network.train()
@@ -116,7 +116,7 @@ class AlternatingState(State):
             while len(theta_losses) < (step + 1) * theta_steps // weight_steps:
                 theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise, sharpen))
             task.on_share((step + 1) / weight_steps)
-            self.keep(noise, weight=weight_losses, theta=theta_losses)
+            self.under_way.keep(noise, weight=weight_losses, theta=theta_losses)
         fix = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
         record = {"temperature": temperature, "lr": lr}
         record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, fix)

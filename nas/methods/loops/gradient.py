@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +143,7 @@ class GradientSearch(SupernetMethod):
             keep_freed_memory()
         deciding = Deciding(task.space, self.decided_at)
         done = state.restore()
-        decided = not state.is_under_way and self.has_decided(deciding.of(state.probabilities()), done)
+        decided = not state.under_way.is_waiting and self.has_decided(deciding.of(state.probabilities()), done)
         while done < self.epochs and not decided:
             state.epochs_done = done
             try:
@@ -163,7 +162,7 @@ class GradientSearch(SupernetMethod):
             except Collapsed as error:
                 done = state.roll_back(error)
                 continue
-            state.seconds += time.perf_counter() - state.began
+            state.seconds += state.under_way.seconds
             if state.watch.roll_backs:
                 record["roll_backs"] = state.watch.roll_backs
             task.on_epoch(done, record)

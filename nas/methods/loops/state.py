@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
@@ -18,7 +17,7 @@ from nas.methods.base import Task
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping.collapse import Collapsed, Watch
 from nas.runs.keeping.keeper import Keeper
-from nas.runs.keeping.randomness import random_state, set_random_state
+from nas.runs.keeping.under_way import UnderWay
 from nas.runs.resuming import check_checkpoint
 from nas.runs.stored import Count, NonNegative, Schema, record
 from nas.terminal.progress import log
@@ -66,8 +65,7 @@ class State(ABC):
         cure = f"lower method.weight_lr; earlier epochs are kept in {task.checkpoint}"
         self.watch = Watch(task.keeping.on_collapse, "the search", task.data.num_classes, cure)
         self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
-        self.began = 0.0
-        self._within: dict[str, Any] | None = None
+        self.under_way = UnderWay(self.keeper, lambda: self._state(self.epochs_done, False))
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 
     @abstractmethod
@@ -84,32 +82,6 @@ class State(ABC):
         self._is_good(state)
         checkpoints.save(self.task.checkpoint, state)
         self.keeper.finished()
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether it stands inside of an epoch, which is to be taken up."""
-        return self._within is not None
-
-    def take_up(self, *streams: torch.Generator, **losses: list[Tensor]) -> None:
-        """At the beginning of an epoch: put `streams` and `losses` where it was left, if it was; and note its time."""
-        self.began = time.perf_counter()
-        within, self._within = self._within, None
-        if within is not None:
-            self.began -= float(within["seconds"])
-            set_random_state(within["random"], *streams)
-            for name, kept in losses.items():
-                kept += within["losses"][name].to(self.task.accelerator.device).unbind()
-
-    def keep(self, *streams: torch.Generator, **losses: list[Tensor]) -> None:
-        """Behind every step: keep what `take_up` needs where it is time to, or where the process is to end."""
-        due = self.keeper.due()
-        if due:
-            within = {
-                "seconds": time.perf_counter() - self.began,
-                "random": random_state(*streams),
-                "losses": {name: torch.stack(kept).cpu() if kept else torch.empty(0) for name, kept in losses.items()},
-            }
-            self.keeper.keep({**self._state(self.epochs_done, False), "within": within}, due)
 
     def roll_back(self, error: Collapsed) -> int:
         """Go back to the last good epoch; its number of epochs. Raises `error` where that is not to be done."""
@@ -158,7 +130,7 @@ class State(ABC):
         part = self.keeper.unfinished()
         if part is not None and part.get("epochs_done") == self.epochs_done and not (state and state.get("decided")):
             self._take(part, path)
-            self._within = part["within"]
+            self.under_way.found(part["within"])
         return self.epochs_done
 
     def _take(self, state: dict[str, Any], path: Path) -> int:

@@ -135,7 +135,7 @@ class DefaultTraining(Training):
         threshold_steps = method.theta_passes * a_pass if learn else 0
         weight_losses: list[Tensor] = []
         threshold_losses: list[Tensor] = []
-        self.take_up(noise, weight=weight_losses, threshold=threshold_losses)
+        self.under_way.take_up(noise, weight=weight_losses, threshold=threshold_losses)
         first, numbers = len(weight_losses), range(epoch * method.theta_passes, (epoch + 1) * method.theta_passes)
         weight_batches = self.batches(weight_split, "weights", epoch).skip(first)
         done = len(threshold_losses)
@@ -153,7 +153,7 @@ class DefaultTraining(Training):
                 threshold_losses.append(self._threshold_step(*next(threshold_batches), noise, sharpen))
                 odds = self._odds(learn)
             self.task.on_share((step + 1) / weight_steps)
-            self.keep(noise, weight=weight_losses, threshold=threshold_losses)
+            self.under_way.keep(noise, weight=weight_losses, threshold=threshold_losses)
         record = {"lr": lr, "weight_loss": self.mean(weight_losses, "weight", epoch)}
         if threshold_losses:
             record["theta_loss"] = self.mean(threshold_losses, "threshold", epoch)
@@ -239,7 +239,7 @@ class PaperTraining(Training):
         steps = self.task.data.train.num_batches(method.batch_size, drop_last=True)
         self.net.train()
         losses: list[Tensor] = []
-        self.take_up(noise, weight=losses)
+        self.under_way.take_up(noise, weight=losses)
         first = len(losses)
         lr = self.learning_rate(epoch, max(first - 1, 0), steps)
         for step, (images, labels) in enumerate(self.batches(self.task.data.train, "all", epoch).skip(first), first):
@@ -254,7 +254,7 @@ class PaperTraining(Training):
             self.optimizers["weights"].zero_grad()
             losses.append(loss.detach())
             self.task.on_share((step + 1) / steps)
-            self.keep(noise, weight=losses)
+            self.under_way.keep(noise, weight=losses)
         record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}
         with torch.no_grad():
             expected = float(self.runtime_ms(self.net.indicators()))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from nas.methods.base import Task
-from nas.methods.elastic import pretraining
+from nas.methods.elastic import pretraining, stored
 from nas.methods.elastic.network import ElasticNetwork
 from nas.methods.elastic.pretraining import pretrain
 from nas.methods.elastic.settings import Pretraining
@@ -51,12 +51,12 @@ def test_an_interrupted_training_ends_as_a_whole_one(tmp_path: Path, pick: Any, 
 
         with pytest.raises(KeyboardInterrupt):
             pretrain(settings, dataclasses.replace(part, on_epoch=stop))
-        assert pretraining.finished_epochs(part.checkpoint) == moment
+        assert stored.finished_epochs(part.checkpoint) == moment
         with pytest.raises(ValueError, match=f"trained for {moment} of 3 epochs; resume"):
-            pretraining.load(part.checkpoint, part.space)
+            stored.load(part.checkpoint, part.space)
     found = pretrain(settings, part)
     assert again == records and len(records) == 3
-    loaded, identity = pretraining.load(part.checkpoint, part.space)
+    loaded, identity = stored.load(part.checkpoint, part.space)
     for network in (found.network, loaded):
         for name, value in expected.network.state_dict().items():
             assert torch.equal(network.state_dict()[name], value), name
@@ -103,9 +103,9 @@ def test_checkpoints_belong_to_one_training(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is finished"):
         pretrain(changed(lr=0.002), problem)
     with pytest.raises(ValueError, match="another space"):
-        pretraining.load(problem.checkpoint, SPACES["card"]())
+        stored.load(problem.checkpoint, SPACES["card"]())
     with pytest.raises(ValueError, match="no supernet at"):
-        pretraining.load(tmp_path / "none.pt", problem.space)
+        stored.load(tmp_path / "none.pt", problem.space)
 
 
 def test_a_loss_that_is_no_number_is_named(tmp_path: Path) -> None:
