@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from nas.methods.elastic.pretraining import pretrain
 from nas.methods.elastic.settings import Pretraining
 from nas.methods.elastic.watch import Watch
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
+from nas.runs.keeping.keeper import step_file
 from nas.train.averaging import estimate_statistics
 from search_spaces.recipe import Recipe
 from tests.methods import gradient_task
@@ -54,6 +57,10 @@ def test_an_interrupted_training_ends_as_a_whole_one(tmp_path: Path, pick: Any, 
         assert stored.finished_epochs(part.checkpoint) == moment
         with pytest.raises(ValueError, match=f"trained for {moment} of 3 epochs; resume"):
             stored.load(part.checkpoint, part.space)
+    with pytest.raises(stopping.Terminated):  # behind the step in which it is asked to end
+        pretrain(settings, dataclasses.replace(part, on_share=lambda share: stopping.ask(signal.SIGTERM)))
+    assert step_file(part.checkpoint).exists()
+    torch.manual_seed(1)
     found = pretrain(settings, part)
     assert again == records and len(records) == 3
     loaded, identity = stored.load(part.checkpoint, part.space)

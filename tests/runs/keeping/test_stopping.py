@@ -1,0 +1,79 @@
+"""Signals: at once where nothing keeps a state, behind the present step where something does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas.runs.keeping import stopping
+from nas.runs.keeping.keeper import INTERVAL, Keeper
+from nas.runs.keeping.randomness import random_state, set_random_state
+from nas.runs.keeping.settings import Keeping
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_signal_waits_for_the_step(name: str, status: int) -> None:
+    number, before = signal.Signals[name], signal.getsignal(signal.Signals[name])
+    done = []
+    with pytest.raises(stopping.Terminated) as ended, stopping.by_signals(), stopping.at_next_step():
+        os.kill(os.getpid(), number)
+        done.append(stopping.asked())
+        os.kill(os.getpid(), number)  # a launcher that says it twice
+        done.append(stopping.asked())
+    assert done == [number, number] and ended.value.status == status
+    assert signal.getsignal(number) == before and not stopping.asked()
+    with pytest.raises(stopping.Terminated), stopping.by_signals():
+        os.kill(os.getpid(), number)
+        pytest.fail("outside of a loop it ends at once")
+
+
+def test_whoever_asks_again_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(stopping.Terminated), stopping.at_next_step():
+        stopping.ask(signal.SIGTERM)
+        stopping.ask(signal.SIGTERM)
+        pytest.fail("the second one ends at once")
+    assert not stopping.asked()
+
+
+def test_an_error_of_the_step_is_not_hidden_by_a_signal() -> None:
+    with pytest.raises(ValueError, match="wrong"), stopping.at_next_step():
+        stopping.ask(signal.SIGTERM)
+        raise ValueError("wrong")
+    assert not stopping.asked()
+
+
+def test_when_a_step_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    keeper, never = Keeper(tmp_path / "a.pt", minutes=2), Keeper(tmp_path / "a.pt", minutes=0)
+    found = []
+    for now[0] in (60.0, 119.0, 120.0):
+        found.append(keeper.due())
+    assert found == [0, 0, INTERVAL] and never.due() == 0 == Keeper(None, minutes=2).due()
+    keeper.keep({"step": 1}, INTERVAL)
+    assert keeper.due() == 0 and keeper.unfinished() == {"step": 1}
+    keeper.finished()
+    assert keeper.unfinished() is None and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="checkpoint_minutes must be 0 or greater, got -1"):
+        Keeping(-1)
+
+
+def test_random_numbers_go_on_where_they_stood() -> None:
+    own = torch.Generator().manual_seed(3)
+    np.random.seed(1)
+    np.random.normal(size=3)  # leaves the second one of a pair behind
+    state = random_state(own)
+
+    def draw() -> list[float]:
+        return [float(torch.rand(1)), float(torch.rand(1, generator=own)), *np.random.normal(size=3).tolist()]
+
+    expected = draw()
+    assert draw() != expected
+    set_random_state(state, own)
+    assert draw() == expected
