@@ -101,19 +101,22 @@ def _one_epoch(run: TrainingState, options: Options, epochs: int) -> dict[str, f
     record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": run.progress["seconds"]}
     if run.watch.roll_backs:
         record["roll_backs"] = run.watch.roll_backs
-    state = run.state()
+    state, looked_at = run.state(), run.network
     if is_last:
-        state = copy.deepcopy(state)  # the network becomes the result
+        state = copy.deepcopy({**state, "progress": None})  # the network becomes the result
         figures = run.finish()
         if run.recipe.ema_decay:
             state["result"] = run.network.state_dict()  # neither the raw weights nor the bare average
         record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
     elif evaluate_every and (epoch + 1) % evaluate_every == 0:
-        record |= evaluate(run.counting(), run.data.test, accelerator=run.accelerator)
+        looked_at = run.counting()
+        record |= evaluate(looked_at, run.data.test, accelerator=run.accelerator)
+    if "top1_percent" in record:
+        run.keep_best(options.checkpoint, looked_at, record["top1_percent"])
     if options.on_epoch is not None:
         options.on_epoch(epoch, record)
     if options.checkpoint is not None and run.accelerator.is_main_process:
-        checkpoints.save(options.checkpoint, state)
+        checkpoints.save(options.checkpoint, {**state, "progress": run.progress})
     run.keeper.finished()
     return figures
 

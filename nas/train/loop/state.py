@@ -18,7 +18,7 @@ from nas.runs.keeping.collapse import Collapsed, Watch
 from nas.runs.keeping.keeper import Keeper
 from nas.runs.resuming import FIX, check_checkpoint
 from nas.runs.seeding import derive_seed
-from nas.runs.stored import Count, NonNegative, record
+from nas.runs.stored import Count, NonNegative, Percent, record
 from nas.terminal.progress import log
 from nas.train.accelerator import begin, share_buffers
 from nas.train.accuracy import evaluate
@@ -37,6 +37,7 @@ PROGRESS = {  # of a checkpoint; before the first epoch, and before there was a 
     "train_loss": float | None,
     "best": float | None,
     "roll_backs": Count | None,
+    "best_top1_percent": Percent | None,
 }
 
 
@@ -119,7 +120,8 @@ class TrainingState:
 
     def finished(self, epoch: int, seconds: float, loss: float) -> None:
         """Count one more epoch, which its watch has seen."""
-        self.progress = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
+        kept = {name: self.progress[name] for name in ("best_top1_percent",) if name in self.progress}
+        self.progress = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss, **kept}
         if self.watch.roll_backs:
             self.progress["roll_backs"] = self.watch.roll_backs
         self.progress["best"] = self.watch.best
@@ -174,6 +176,14 @@ class TrainingState:
         self.watch.roll_backs = progress["roll_backs"] or 0
         if progress["best"] is not None:
             self.watch.best = progress["best"]
+
+    def keep_best(self, checkpoint: Path | None, network: nn.Module, top1_percent: float) -> None:
+        """Keep the weights of `network` beside `checkpoint` where no epoch before was looked at with a better result."""
+        if top1_percent <= self.progress.get("best_top1_percent", -1.0):
+            return
+        self.progress["best_top1_percent"] = top1_percent
+        if checkpoint is not None and self.accelerator.is_main_process:
+            checkpoints.save_weights(checkpoint.with_name(f"{checkpoint.stem}.best.safetensors"), network.state_dict())
 
     # -- going back
 
