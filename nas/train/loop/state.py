@@ -178,7 +178,7 @@ class TrainingState:
             self.watch.best = progress["best"]
 
     def keep_best(self, checkpoint: Path | None, network: nn.Module, top1_percent: float) -> None:
-        """Keep the weights of `network` beside `checkpoint` where no epoch before was looked at with a better result."""
+        """Keep the weights of `network` beside `checkpoint`, where those of no epoch before looked as good."""
         if top1_percent <= self.progress.get("best_top1_percent", -1.0):
             return
         self.progress["best_top1_percent"] = top1_percent
