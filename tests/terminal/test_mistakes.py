@@ -114,6 +114,11 @@ def test_values_reach_the_command(attempt: Callable[..., Outcome]) -> None:
         (ValueError("bad\n   value"), 2, "error: bad value\n"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.json"), 2, "x.json"),
         (OSError(errno.ENOSPC, "No space left on device", "w.pt"), 2, "error: the disk is full (writing w.pt)"),
+        (
+            OSError(errno.EROFS, "Read-only file system", "a/w.pt"),
+            2,
+            "error: a/w.pt cannot be used: read-only file system",
+        ),
         (RuntimeError("file write failed: No space left on device"), 2, "the disk is full"),
         (MemoryError(), 2, "out of memory"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate"), 2, "out of memory"),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
+import os
+import resource
 import signal
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,6 +50,9 @@ RECIPES = {
     ),
     "adamw": dataclasses.replace(RECIPE, optimizer="adamw", lr=0.005, drop_rate=0.1),
 }
+
+
+EVERY_STEP = Keeping(minutes=1e-9)
 
 
 class Stopped(Exception):
@@ -91,7 +98,7 @@ def test_left_behind_any_step_and_taken_up_again(
     recipe = RECIPES[name]
     plain, path = build_network(arch, recipe, seed=1), tmp_path / "cut.pt"
     expected = train(plain, data, recipe, seed=1, options=Options(tmp_path / "whole.pt"))
-    every_step, steps, pieces = Keeping(minutes=1e-9), list[int](), 0
+    steps, pieces = list[int](), 0
 
     def at_signal(done: int) -> None:
         steps.append(done)
@@ -120,7 +127,7 @@ def test_left_behind_any_step_and_taken_up_again(
         piece(Options(path, on_step=at_signal), stopping.Terminated)
         pieces += 1
         assert len(steps) == 3 and step_file(path).exists()
-        piece(Options(path, on_step=at_kill, keeping=every_step), Stopped)
+        piece(Options(path, on_step=at_kill, keeping=EVERY_STEP), Stopped)
         damage(step_file(path))
     found = piece(Options(path), None)
     assert "cut.step.pt is damaged" in (said := capsys.readouterr().out) and "going on from" in said
@@ -130,6 +137,39 @@ def test_left_behind_any_step_and_taken_up_again(
         state["progress"].pop("seconds")
     assert same(whole, cut) and found is not None
     assert {**expected, "train_seconds": 0} == {**found, "train_seconds": 0}
+
+
+@pytest.mark.parametrize("fault", ["full", "read only"])
+def test_a_step_that_cannot_be_kept(
+    fault: str, arch: Arch, data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error that names the file; what was kept before stays, and the training goes on from there."""
+    whole, path = build_network(arch, RECIPE), tmp_path / "a.pt"
+    expected = train(whole, data, RECIPE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    done: list[int] = []
+
+    def refused(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def fail(steps: int) -> None:
+        done.append(steps)
+        if len(done) == 8:  # of 5 an epoch
+            if fault == "full":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+            else:
+                monkeypatch.setattr(tempfile, "mkstemp", refused)
+
+    try:
+        with pytest.raises(OSError, match=r"File too large|Read-only file system") as caught:
+            train(build_network(arch, RECIPE), data, RECIPE, options=Options(path, on_step=fail, keeping=EVERY_STEP))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        monkeypatch.undo()
+    assert "a.step" in str(caught.value.filename) and checkpoints.load(step_file(path))["within"]["step"] == 2
+    again = build_network(arch, RECIPE, seed=5)
+    assert train(again, data, RECIPE, options=Options(path))["loss"] == expected["loss"]
+    assert same(dict(whole.state_dict()), dict(again.state_dict()))
 
 
 def test_resume_within_an_epoch_starts_that_epoch_again(arch: Arch, data: ImageData, tmp_path: Path) -> None:
