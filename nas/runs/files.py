@@ -42,7 +42,9 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
         temporary.replace(path)
     except Exception as error:
         # Libraries report a full disk in words of their own ("unexpected pos ..."); the file system knows better.
-        if not isinstance(error, OSError) and (code := _lack_of_room(error, path.parent)):
+        nameless = isinstance(error, OSError) and error.filename is None and error.errno
+        code = nameless if isinstance(error, OSError) else _lack_of_room(error, path.parent)
+        if code:
             raise OSError(code, os.strerror(code), str(path)) from error
         raise
     finally:
