@@ -11,6 +11,7 @@ from torch import nn
 from nas.data import ImageData
 from nas.networks import network as networks
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping import stopping
 from nas.runs.keeping.collapse import Collapsed
 from nas.runs.memory import keep_freed_memory
 from nas.runs.seeding import seed_global
@@ -95,29 +96,35 @@ def _one_epoch(run: TrainingState, options: Options, epochs: int) -> dict[str, f
     """The next of so many epochs, reported and kept; the result's figures where it is the last."""
     epoch, evaluate_every = int(run.progress["epoch"]), options.evaluate_every
     is_last, figures = epoch + 1 == epochs, None
-    loss, seconds = run_epoch(run, epoch, options.on_step)
-    run.watch.look(epoch, loss)
-    run.finished(epoch, run.progress["seconds"] + seconds, loss)
-    record = {"train_loss": loss, "lr": run.learning_rate, "train_seconds": run.progress["seconds"]}
+    done, before = run_epoch(run, epoch, options.on_step), run.progress
+    run.watch.look(epoch, done.loss)
+    run.finished(epoch, before["seconds"] + done.seconds, done.loss)
+    record = {"train_loss": done.loss, "lr": run.learning_rate, "train_seconds": run.progress["seconds"]}
     if run.watch.roll_backs:
         record["roll_backs"] = run.watch.roll_backs
     state, looked_at = run.state(), run.network
     if is_last:
         state = copy.deepcopy({**state, "progress": None})  # the network becomes the result
-        figures = run.finish()
-        if run.recipe.ema_decay:
-            state["result"] = run.network.state_dict()  # neither the raw weights nor the bare average
-        record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
-    elif evaluate_every and (epoch + 1) % evaluate_every == 0:
-        looked_at = run.counting()
-        record |= evaluate(looked_at, run.data.test, accelerator=run.accelerator)
-    if "top1_percent" in record:
-        run.keep_best(options.checkpoint, looked_at, record["top1_percent"])
-    if options.on_epoch is not None:
-        options.on_epoch(epoch, record)
-    if options.checkpoint is not None and run.accelerator.is_main_process:
-        checkpoints.save(options.checkpoint, {**state, "progress": run.progress})
-    run.keeper.finished()
+    try:
+        if is_last:
+            figures = run.finish()
+            record |= {name: value for name, value in figures.items() if evaluate_every or name not in TESTED}
+        elif evaluate_every and (epoch + 1) % evaluate_every == 0:
+            looked_at = run.counting()
+            record |= evaluate(looked_at, run.data.test, accelerator=run.accelerator)
+    except stopping.Terminated:  # all steps are done, and what is left of the epoch is looking at it
+        run.keeper.keep({**state, "progress": before, "within": done.within})
+        raise
+    if is_last and run.recipe.ema_decay:
+        state["result"] = run.network.state_dict()  # neither the raw weights nor the bare average
+    with stopping.at_next_step():
+        if "top1_percent" in record:
+            run.keep_best(options.checkpoint, looked_at, record["top1_percent"])
+        if options.on_epoch is not None:
+            options.on_epoch(epoch, record)
+        if options.checkpoint is not None and run.accelerator.is_main_process:
+            checkpoints.save(options.checkpoint, {**state, "progress": run.progress})
+        run.keeper.finished()
     return figures
 
 

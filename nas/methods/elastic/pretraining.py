@@ -61,19 +61,19 @@ def pretrain(settings: Pretraining, task: Task) -> Trained:
     training.restore()
     watch, epochs = training.watch, settings.recipe.epochs
     while (epoch := int(training.progress["epoch"])) < epochs:
-        try:
-            with stopping.at_next_step():
+        with stopping.at_next_step():
+            try:
                 figures = training.epoch(epoch)
-            note = watch.check(epoch, figures, epoch + 1 == epochs)
-        except Collapsed as error:
-            training.roll_back(error)
-            continue
-        if note:
-            log(f"NOTE: {note}")
-        training.finished()
-        task.on_epoch(epoch, {**figures, "lr": training.learning_rate})
-        checkpoints.save(task.checkpoint, training.state())
-        training.keeper.finished()
+                note = watch.check(epoch, figures, epoch + 1 == epochs)
+            except Collapsed as error:
+                training.roll_back(error)
+                continue
+            if note:
+                log(f"NOTE: {note}")
+            training.finished()
+            task.on_epoch(epoch, {**figures, "lr": training.learning_rate})
+            checkpoints.save(task.checkpoint, training.state())
+            training.keeper.finished()
     training.close()
     return Trained(training.network, training.progress["seconds"], training.identity)
 

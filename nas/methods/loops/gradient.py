@@ -136,38 +136,39 @@ class GradientSearch(SupernetMethod):
         In this order: a resumed run forgets records that the checkpoint has not seen, and misses none. Whether the
         search has decided is read from what the checkpoint holds, so that a resumed one ends where a whole one does.
         """
-        from nas.methods.loops.signs import signs  # here: settings are read without torch
-        from nas.runs.keeping.collapse import Collapsed
-
         if task.accelerator.device.type == "cpu":
             keep_freed_memory()
         deciding = Deciding(task.space, self.decided_at)
         done = state.restore()
         decided = not state.under_way.is_waiting and self.has_decided(deciding.of(state.probabilities()), done)
         while done < self.epochs and not decided:
-            state.epochs_done = done
-            try:
-                with stopping.at_next_step():
-                    record = epoch(done)
-                state.check_weights(done)
-                state.watch.look(done, record["weight_loss"])
-                found = state.probabilities()
-                decision = deciding.of(found)
-                record |= {
-                    "mean_top_probability": decision.mean_top_probability,
-                    "normalised_entropy": decision.entropy,
-                }
-                for kind, text in signs(task, done, self.taught(done), record, found):
-                    state.watch.sign(kind, text)
-            except Collapsed as error:
-                done = state.roll_back(error)
-                continue
-            state.seconds += state.under_way.seconds
-            if state.watch.roll_backs:
-                record["roll_backs"] = state.watch.roll_backs
-            task.on_epoch(done, record)
-            done += 1
-            decided = self.has_decided(decision, done)
-            state.epochs_done = done
-            state.save(done, decided)
+            with stopping.at_next_step():
+                done, decided = self._one_epoch(task, state, epoch, deciding)
         state.epochs_done = done
+
+    def _one_epoch(
+        self, task: Task, state: State, epoch: Callable[[int], dict[str, float]], deciding: Deciding
+    ) -> tuple[int, bool]:
+        """The next epoch, looked at, reported and kept: epochs done, and whether the search has decided with them."""
+        from nas.methods.loops.signs import signs  # here: settings are read without torch
+        from nas.runs.keeping.collapse import Collapsed
+
+        done = state.epochs_done
+        try:
+            record = epoch(done)
+            state.check_weights(done)
+            state.watch.look(done, record["weight_loss"])
+            found = state.probabilities()
+            decision = deciding.of(found)
+            record |= {"mean_top_probability": decision.mean_top_probability, "normalised_entropy": decision.entropy}
+            for kind, text in signs(task, done, self.taught(done), record, found):
+                state.watch.sign(kind, text)
+        except Collapsed as error:
+            return state.roll_back(error), False
+        state.seconds += state.under_way.seconds
+        if state.watch.roll_backs:
+            record["roll_backs"] = state.watch.roll_backs
+        task.on_epoch(done, record)
+        decided = self.has_decided(decision, done + 1)
+        state.save(done + 1, decided)
+        return done + 1, decided

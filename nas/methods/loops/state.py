@@ -78,6 +78,7 @@ class State(ABC):
 
     def save(self, epochs_done: int, decided: bool = False) -> None:
         """Keep the state after so many epochs; `decided`: the search has ended with them."""
+        self.epochs_done = epochs_done
         state = self._state(epochs_done, decided)
         self._is_good(state)
         checkpoints.save(self.task.checkpoint, state)
@@ -89,7 +90,8 @@ class State(ABC):
         self.watch.roll_back(error)
         assert self._good is not None
         self._load({**self._good, "roll_backs": self.watch.roll_backs}, self.task.checkpoint)
-        return int(self._good["epochs_done"])
+        self.epochs_done = int(self._good["epochs_done"])
+        return self.epochs_done
 
     def check_weights(self, epoch: int) -> None:
         """Raise `Collapsed` where `epoch` (from 0) left weights that are not finite: such a state is never kept."""

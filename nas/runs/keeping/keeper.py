@@ -41,7 +41,7 @@ class Keeper:
         is_late = self.path is not None and self.seconds and time.monotonic() - self._last >= self.seconds
         return INTERVAL if is_late else 0
 
-    def keep(self, state: dict[str, Any], due: int) -> None:
+    def keep(self, state: dict[str, Any], due: int = INTERVAL) -> None:
         """Write `state`; raises `Terminated` where `due` is a signal's number."""
         if self.path is not None and self.writes:
             checkpoints.save(self.path, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,16 @@ from nas.train.loop.state import TrainingState
 LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
 
 
-def run_epoch(training: TrainingState, epoch: int, on_step: Callable[[int], None] | None) -> tuple[float, float]:
-    """Train one epoch, or what is left of it; the mean loss of its steps, and its seconds over all pieces.
+class Done(NamedTuple):
+    """The mean `loss` of an epoch's steps, its `seconds` over all pieces, and where it stands behind them."""
+
+    loss: float
+    seconds: float
+    within: dict[str, Any]
+
+
+def run_epoch(training: TrainingState, epoch: int, on_step: Callable[[int], None] | None) -> Done:
+    """Train one epoch, or what is left of it.
 
     Raises `Collapsed` where a loss is not finite, and `Terminated` behind the step in which the process is asked to
     end, when the state is kept.
@@ -73,7 +81,7 @@ class _Epoch:
             "processes": gathered(self.accelerator, {"random": random_state(), "buffers": buffers}),
         }
 
-    def run(self, on_step: Callable[[int], None] | None) -> tuple[float, float]:
+    def run(self, on_step: Callable[[int], None] | None) -> Done:
         training, recipe, steps = self.training, self.training.recipe, self.training.steps
         alone = self.accelerator.num_processes == 1
         look_every = 1 if self.accelerator.device.type == "cpu" else LOOK_AT_LOSS_EVERY
@@ -107,7 +115,8 @@ class _Epoch:
         self._stop_unless_sound(steps - 1)
         share_buffers(training.network, self.accelerator)
         mean = self.accelerator.reduce(self.losses.mean(), reduction="mean")
-        return float(mean), time.perf_counter() - self.began
+        within = self._within(steps)
+        return Done(float(mean), within["seconds"], within)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
