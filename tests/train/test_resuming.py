@@ -25,7 +25,7 @@ from nas.runs.keeping import stopping
 from nas.runs.keeping.keeper import step_file
 from nas.runs.keeping.settings import Keeping
 from nas.runs.resuming import MAY_CHANGE
-from nas.train.training import Options, build_network, finished_epochs, steps_per_epoch, train
+from nas.train.training import Options, build_network, evaluate, finished_epochs, steps_per_epoch, train
 from search_spaces.arch import Arch
 from tests.runs.killed_runs import damage
 from tests.train.test_training import RECIPE, same
@@ -273,3 +273,28 @@ def test_checkpoint_of_another_run_is_refused(arch: Arch, data: ImageData, tmp_p
     checkpoints.save(path, {"format": "nas.training", "progress": {"epoch": "a", "seconds": 0.0, "train_loss": 1.0}})
     with pytest.raises(ValueError, match="the progress: epoch must be a whole number >= 0, got 'a'"):
         finished_epochs(path)
+
+
+def test_a_signal_while_an_epoch_is_looked_at_keeps_its_steps(
+    arch: Arch, data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, path = build_network(arch, RECIPE), tmp_path / "a.pt"
+    expected = train(whole, data, RECIPE)
+
+    def ended(*arguments: object, **options: object) -> None:
+        raise stopping.Terminated
+
+    monkeypatch.setattr("nas.train.training.evaluate", ended)
+    with pytest.raises(stopping.Terminated):
+        train(build_network(arch, RECIPE), data, RECIPE, options=Options(path, evaluate_every=1))
+    monkeypatch.undo()
+    assert not path.exists() and checkpoints.load(step_file(path))["within"]["step"] == 5
+    again, looked = build_network(arch, RECIPE, seed=5), list[dict[str, float]]()
+    options = Options(path, evaluate_every=1, on_epoch=lambda epoch, record: looked.append(record))
+    found = train(again, data, RECIPE, options=options)
+    assert found["loss"] == expected["loss"] and len(looked) == RECIPE.epochs
+    assert same(dict(whole.state_dict()), dict(again.state_dict()))
+    best = max(looked, key=lambda record: record["top1_percent"])  # the first of equals
+    network = build_network(arch, RECIPE)
+    network.load_state_dict(checkpoints.load_weights(tmp_path / "a.best.safetensors"))
+    assert evaluate(network, data.test)["loss"] == pytest.approx(best["loss"])
