@@ -117,7 +117,7 @@ class _Pretraining:
         self.progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
         self.watch = Watch(task.data.num_classes, task.keeping.on_collapse)
         self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
-        self.under_way = UnderWay(self.keeper, self.state)
+        self.under_way = UnderWay(self.keeper, self.state, task.accelerator.device)
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 
     @property
@@ -143,7 +143,7 @@ class _Pretraining:
                 self._update()
             task.on_share((step + 1) / self.steps)
             self.under_way.keep(figures=found)
-        values = torch.stack([figures.cpu() for figures in found])
+        values = torch.stack(found).cpu()
         wrong = (~torch.isfinite(values).all(1)).nonzero()
         if len(wrong):
             raise Collapsed(f"a loss is not finite in epoch {epoch + 1}, step {int(wrong[0]) + 1}: {CURE}")

@@ -65,7 +65,7 @@ class State(ABC):
         cure = f"lower method.weight_lr; earlier epochs are kept in {task.checkpoint}"
         self.watch = Watch(task.keeping.on_collapse, "the search", task.data.num_classes, cure)
         self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
-        self.under_way = UnderWay(self.keeper, lambda: self._state(self.epochs_done, False))
+        self.under_way = UnderWay(self.keeper, lambda: self._state(self.epochs_done, False), task.accelerator.device)
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 
     @abstractmethod

@@ -14,10 +14,13 @@ from nas.runs.keeping.randomness import random_state, set_random_state
 
 
 class UnderWay:
-    """What a checkpoint inside of an epoch holds beside the `state` of its loop, and when `keeper` wants it."""
+    """What a checkpoint inside of an epoch holds beside the `state` of its loop, and when `keeper` wants it.
 
-    def __init__(self, keeper: Keeper, state: Callable[[], dict[str, Any]]) -> None:
-        self.keeper, self._state = keeper, state
+    `device`: where the losses are.
+    """
+
+    def __init__(self, keeper: Keeper, state: Callable[[], dict[str, Any]], device: torch.device) -> None:
+        self.keeper, self._state, self._device = keeper, state, device
         self._within: dict[str, Any] | None = None
         self._began = 0.0
 
@@ -44,7 +47,7 @@ class UnderWay:
         self._began -= float(within["seconds"])
         set_random_state(within["random"], *streams)
         for name, kept in losses.items():
-            kept += within["losses"][name].unbind()
+            kept += within["losses"][name].to(self._device).unbind()
 
     def keep(self, *streams: torch.Generator, **losses: list[Tensor]) -> None:
         """Behind every step: keep what `take_up` needs where it is time to, or where the process is to end."""
