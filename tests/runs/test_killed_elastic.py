@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -83,13 +85,16 @@ def whole(process: BaseProcess, folder: Path) -> None:
     assert process.exitcode == 0, (folder / "said.txt").read_text()
 
 
-def kill(process: BaseProcess, moment: Callable[[], bool], wait: float) -> None:
-    """SIGKILL, `wait` seconds after `moment()` holds for the first time."""
+def kill(process: BaseProcess, moment: Callable[[], bool], wait: float, number: int = signal.SIGKILL) -> None:
+    """Signal `number`, `wait` seconds after `moment()` holds for the first time."""
     while not moment() and process.is_alive():
         time.sleep(0.005)
     time.sleep(wait)
-    process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid or 0, number)
     process.join()
+    ended = (-number, 128 + number)  # the second where the command was there to handle it
+    assert process.exitcode in (ended[:1] if number == signal.SIGKILL else (0, *ended)), process.exitcode
 
 
 def timeless(found: dict[str, Any]) -> dict[str, Any]:
@@ -123,10 +128,10 @@ def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path) -> No
     rng = random.Random()
     part = tmp_path / "part"
     other = piece(tmp_path, "search", *SEARCH, "run_dir=whole")
-    settings = [*SEARCH, "run_dir=part"]
-    for phase, count in (("pretrain", 1), ("search", 1)):
+    settings = [*SEARCH, "run_dir=part", "checkpoint_minutes=0.001"]
+    for phase, count, number in (("pretrain", 1, signal.SIGTERM), ("search", 1, signal.SIGKILL)):
         process = piece(tmp_path, "search", *settings)
-        kill(process, lambda phase=phase, count=count: records(part, phase) >= count, 0.2 * rng.random())  # type: ignore[misc]
+        kill(process, lambda phase=phase, count=count: records(part, phase) >= count, 0.2 * rng.random(), number)  # type: ignore[misc]
         settings = ["resume=part"]
     assert not (part / "result.json").exists(), "it was never killed"
     whole(piece(tmp_path, "search", *settings), tmp_path)
@@ -139,7 +144,12 @@ def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path) -> No
     settings, began = ["run=whole", *DERIVE], time.perf_counter()
     whole(piece(tmp_path, "derive", *settings, "out=first"), tmp_path)
     seconds = time.perf_counter() - began
-    kill(piece(tmp_path, "derive", *settings, "out=second"), lambda: True, seconds * (0.3 + 0.5 * rng.random()))
+    kill(
+        piece(tmp_path, "derive", *settings, "out=second"),
+        lambda: True,
+        seconds * (0.3 + 0.5 * rng.random()),
+        signal.SIGUSR1,
+    )
     whole(piece(tmp_path, "derive", *settings, "out=second"), tmp_path)
     found = derived(tmp_path / "second")
     assert found == derived(tmp_path / "first") and "model-2/model.safetensors" in found
