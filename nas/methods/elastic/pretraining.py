@@ -233,7 +233,7 @@ class _Pretraining:
         self.watch.roll_back(error)
         assert self._good is not None
         times = self.watch.roll_backs
-        self._use(self._good, self.task.checkpoint)
+        self._use(copy.deepcopy(self._good), self.task.checkpoint)  # optimisers change what they load
         self.watch.roll_backs = self.progress["roll_backs"] = times
 
     def restore(self) -> None:

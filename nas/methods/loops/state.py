@@ -89,7 +89,8 @@ class State(ABC):
         self.keeper.finished()
         self.watch.roll_back(error)
         assert self._good is not None
-        self._load({**self._good, "roll_backs": self.watch.roll_backs}, self.task.checkpoint)
+        good = copy.deepcopy(self._good)  # optimisers change what they load
+        self._load({**good, "roll_backs": self.watch.roll_backs}, self.task.checkpoint)
         self.epochs_done = int(self._good["epochs_done"])
         return self.epochs_done
 

@@ -198,7 +198,7 @@ class TrainingState:
         self.watch.roll_back(error)
         assert self._good is not None
         progress = {**dict.fromkeys(PROGRESS), **self._good["progress"], "roll_backs": self.watch.roll_backs}
-        self._load(self._good, None, progress)
+        self._load(copy.deepcopy(self._good), None, progress)  # optimisers change what they load
         self.within = None
 
     # -- the result
