@@ -128,7 +128,7 @@ def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path) -> No
     rng = random.Random()
     part = tmp_path / "part"
     other = piece(tmp_path, "search", *SEARCH, "run_dir=whole")
-    settings = [*SEARCH, "run_dir=part", "checkpoint_minutes=0.001"]
+    settings = [*SEARCH, "run_dir=part", "checkpoint_minutes=0.01"]
     for phase, count, number in (("pretrain", 1, signal.SIGTERM), ("search", 1, signal.SIGKILL)):
         process = piece(tmp_path, "search", *settings)
         kill(process, lambda phase=phase, count=count: records(part, phase) >= count, 0.2 * rng.random(), number)  # type: ignore[misc]
