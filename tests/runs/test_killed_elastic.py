@@ -91,7 +91,8 @@ def kill(process: BaseProcess, moment: Callable[[], bool], wait: float, number: 
         time.sleep(0.005)
     time.sleep(wait)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid or 0, number)
+        assert process.pid is not None
+        os.kill(process.pid, number)
     process.join()
     ended = (-number, 128 + number)  # the second where the command was there to handle it
     assert process.exitcode in (ended[:1] if number == signal.SIGKILL else (0, *ended)), process.exitcode
