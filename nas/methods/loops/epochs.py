@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -27,9 +28,10 @@ def batches(task: Task, split: Split, part: str, epoch: int, batch_size: int, au
         place=Place(task.accelerator.device),
     )
 
-    def channels_last(first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in found.skip(first):
-            yield images.contiguous(memory_format=torch.channels_last), labels
+    def channels_last(first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        with closing(found):
+            for images, labels in found.skip(first):
+                yield images.contiguous(memory_format=torch.channels_last), labels
 
     return Batches(channels_last)
 
