@@ -15,6 +15,8 @@ from hydra._internal.core_plugins import importlib_resources_config_source as ca
 from hydra._internal.hydra import Hydra
 from omegaconf import OmegaConf
 
+from nas.latency.measuring import networks
+
 TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
 
 
@@ -67,6 +69,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are timed by two new processes, whether these agree or not; each takes up to seconds to start."""
+    monkeypatch.setattr(networks, "PROCESSES", 2)
+    monkeypatch.setattr(networks, "MORE", ())
 
 
 @pytest.fixture(scope="module", autouse=True)

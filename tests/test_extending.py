@@ -165,7 +165,7 @@ def mine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
         del sys.modules[name]
 
 
-def test_an_activation_and_a_runtime(mine: Callable[[str], Any]) -> None:
+def test_an_activation_and_a_runtime(mine: Callable[[str], Any], two_processes: None) -> None:
     """Both are also there in the new process that measures what was found."""
     mine("my_activations")
     device = mine("my_runtimes").device()

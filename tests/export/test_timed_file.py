@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from nas.latency.device import Device
-from nas.latency.measuring import networks
 from nas.latency.measuring.networks import measure_file
 from nas.latency.runtimes.onnxruntime import onnx_model
 from nas.networks.network import Network
@@ -25,11 +24,9 @@ assert not {"torch", "timm"} & set(sys.modules), "each process would take second
 PROGRAM = [sys.executable, "-m", "nas.export.timed_file"]
 
 
-def test_a_file_is_timed_by_new_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_timed_by_new_processes(tmp_path: Path, two_processes: None) -> None:
     """Under its format's runtime as under ours, where both are ONNX Runtime."""
-    monkeypatch.setattr(networks, "PROCESSES", 2)
-    monkeypatch.setattr(networks, "MORE", ())
-    arch = fbnet(32, width=0.5).decode([7] * 22)
+    arch = fbnet(16, 10, width=0.25).decode([2] * 22)
     shape = (1, *arch.input_shape)
     (tmp_path / "n.onnx").write_bytes(onnx_model(Network(arch).eval(), shape, "fp32").SerializeToString())
     times = [measure_file(tmp_path / "n.onnx", shape, arch, Device(), c) for c in ((), [*PROGRAM, "onnx"])]

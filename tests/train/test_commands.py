@@ -43,7 +43,7 @@ def refused(command, capsys: pytest.CaptureFixture[str], *arguments: str) -> str
     return lines[0]
 
 
-def test_train_then_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_then_evaluate(folder: Path, two_processes: None, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["arch=arch.json", "run_dir=one", *SHORT])
     out = capsys.readouterr().out
     assert "digits (1,348 training and 449 test images of 1x8x8, 10 classes), 2 epochs" in out

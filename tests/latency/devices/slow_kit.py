@@ -90,4 +90,7 @@ def running(job: Job) -> Iterator[list[BaseException]]:
 
 
 def steps_made(board: Board, kit: Path) -> list[str]:
-    return (there(board, kit) / "results.jsonl").read_text().splitlines()
+    """Its journal, which is opened a moment after a process began."""
+    with contextlib.suppress(FileNotFoundError):
+        return (there(board, kit) / "results.jsonl").read_text().splitlines()
+    return []
