@@ -77,9 +77,20 @@ def export(
     }
 
     def write(temporary: Path) -> None:
+        second = chosen.second(temporary)
+        try:
+            written(temporary)
+            if second is not None:
+                second.replace(chosen.second(path) or second)
+        finally:
+            if second is not None:
+                second.unlink(missing_ok=True)
+
+    def written(temporary: Path) -> None:
         chosen.write(network, arch.input_shape, batch_size, temporary)
         run = chosen.load(temporary, timed_for.threads if timed_for else 1)
-        report["bytes"] = temporary.stat().st_size
+        files = [temporary, chosen.second(temporary)]
+        report["bytes"] = sum(file.stat().st_size for file in files if file is not None)
         report["fell_back"] = chosen.placement and chosen.placement(temporary).to_dict()
         report["random"] = _check_random(network, run, chosen, batch_size, comparison)
         report["real"] = _check_real(network, run, chosen, batch_size, comparison)

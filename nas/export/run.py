@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.data.card import DataSource
 from nas.export.exporting import Comparison, default_output, export, summary
-from nas.export.formats import format_named
+from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
@@ -47,6 +47,10 @@ class ExportSetup:
     def from_config(cls, config: Mapping[str, Any]) -> ExportSetup:
         """The export that a resolved configuration (`conf/export.yaml`) describes."""
         chosen, name, checkpoint = format_named(config["format"]), config["arch"], config["checkpoint"]
+        if (opset := config["opset"]) is not None:
+            if chosen.name != "onnx":
+                raise ValueError(f"opset={opset} is for format=onnx, not for {chosen.name}; leave it out")
+            chosen = onnx.of_opset(opset)
         chosen.check()
         source = resolve(name)
         if checkpoint is None and source.folder is None:
@@ -96,16 +100,17 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
     data = as_trained(data, setup.folder) if data is not None else None
     path = setup.path
     log(f"exporting {setup.name} (arch {network.arch.id}) to {path}")
+    images = model_folder.images_of(setup.folder) if setup.folder is not None else None
     report = export(
         network,
         path,
-        setup.format.name,
+        setup.format if images is None else setup.format.saying(images),
         comparison=Comparison(data, setup.tolerance, setup.seed),
         batch_size=setup.batch_size,
         device=setup.device,
     )
-    if setup.folder is not None:
-        report["images"] = model_folder.images_of(setup.folder)
+    if images is not None:
+        report["images"] = images
     write_json(path.with_name(path.name + ".json"), report)
     for line in summary(report):
         log(line)

@@ -8,6 +8,7 @@ TYPES: dict[str, Any] = {
     "arch": str,
     "checkpoint": str | None,
     "format": str,
+    "opset": int | None,
     "output": str | None,
     "batch_size": (int, 1),
     "tolerance": (float, 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +11,12 @@ from nas.data import ImageData
 from nas.networks import model_folder
 from nas.terminal.progress import log
 from search_spaces.plain_data.identity import plain
+
+
+def are_others(names: Sequence[str], data: ImageData) -> bool:
+    """Whether outputs called `names` mean other classes than those of `data`; mere numbers mean any."""
+    numbers = tuple(str(i) for i in range(data.num_classes))
+    return numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names
 
 
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:
@@ -22,8 +29,8 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
         return data
     saved = model_folder.read(folder)
     trained = saved.pretrained_cfg
-    names, numbers = trained.get("label_names"), tuple(str(i) for i in range(data.num_classes))
-    if names is not None and numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names:
+    names = trained.get("label_names")
+    if names is not None and are_others(names, data):
         row = next(row for row, pair in enumerate(zip(names, data.class_names, strict=True)) if pair[0] != pair[1])
         raise ValueError(
             f"output {row} of {folder} means {names[row]!r}, class {row} of data {data.name} is "

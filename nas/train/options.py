@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
+from nas.train.distillation import Distillation
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Options:
     `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
     where the whole training stood (None: the whole recipe). `phase` names its stream of random numbers.
 
-    `begin`: where `checkpoint` does not exist yet, the training goes on from there.
+    `begin`: where `checkpoint` does not exist yet, the training goes on from there. `distillation`: a trained network
+    that is learned from besides the labels.
     """
 
     checkpoint: Path | None = None
@@ -50,6 +52,7 @@ class Options:
     phase: str = "train"
     begin: Begin | None = None
     keeping: Keeping = BY_DEFAULT
+    distillation: Distillation | None = None
 
 
 DEFAULTS = Options()

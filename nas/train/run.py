@@ -136,6 +136,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
         may_change=resuming.MAY_CHANGE,
         evaluate_every=setup.evaluate_every,
         keeping=setup.keeping,
+        distillation=setup.distillation,
     )
     if run is None:
         return train(options=options)
@@ -171,6 +172,12 @@ def intention(setup: TrainSetup) -> str:
     ):
         if was != now:
             lines.append(f"{what} changed from {was} to {now} to fit the data")
+    if (told := setup.distillation) is not None:
+        size = sum(weight.numel() for weight in told.teacher.parameters())
+        lines.append(
+            f"learns from {setup.stored['teacher']} ({size:,} parameters): {told.alpha:.0%} of the loss, at "
+            f"temperature {told.temperature:g}"
+        )
     return "\n".join(lines)
 
 

@@ -9,6 +9,10 @@ from nas.runs.keeping.settings import KEEPING_TYPES
 TYPES: dict[str, Any] = {
     "arch": str,
     "initial_weights": str | None,
+    "teacher": str | None,
+    "teacher_weights": str | None,
+    "distill_temperature": float | None,  # None in runs from before there were teachers
+    "distill_alpha": float | None,
     "evaluate_every": (int, 0),
     "seed": int,
     "accelerator": str,

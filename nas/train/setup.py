@@ -14,6 +14,7 @@ from nas.networks.creation import resolve
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
+from nas.train.distillation import Distillation
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -40,6 +41,7 @@ class TrainSetup:
     resume: str | None
     stored: Mapping[str, Any]
     keeping: Keeping = BY_DEFAULT
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 0:
@@ -62,10 +64,11 @@ class TrainSetup:
         stored = Path(resume) / "arch.json" if resume else None
         given = resolve(stored if stored is not None and stored.exists() else name).arch
         source = DataSource(config["data"])
+        data = source.load(None if is_published_name(name) else given.resolution)
         return cls(
             name=name,
             given=given,
-            data=source.load(None if is_published_name(name) else given.resolution),
+            data=data,
             source=source,
             recipe=recipe,
             initial_weights=config["initial_weights"],
@@ -76,6 +79,7 @@ class TrainSetup:
             resume=resume,
             stored=cards.without_objects(config),
             keeping=Keeping.from_config(config),
+            distillation=Distillation.from_config(config, data),
         )
 
 

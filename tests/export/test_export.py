@@ -109,7 +109,9 @@ def test_a_file_that_computes_otherwise_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown format 'coreml'; one of executorch, litert, onnx"):
+    with pytest.raises(
+        ValueError, match="unknown format 'coreml'; one of executorch, litert, onnx, python, torch_export"
+    ):
         export(small(), tmp_path / "x", "coreml")
     with pytest.raises(ValueError, match="10 classes and 1x16px images, the network takes 10 classes and 3x16px"):
         export(small(3), tmp_path / "x.onnx", comparison=Comparison(digits()))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class Format:
     `load(path, threads)` gives a function from images to logits; `sets_threads`: its runtime computes in that many
     threads (otherwise in as many as it likes, and its times are filed without a number). `placement(path)`: which of
     the file's operators run otherwise than the format means them to; None where there is nothing to fall back to.
+    `beside`: how the name of a second file ends, which `write` leaves beside the first (`net.py`, `net` + `beside`).
+    `describe(path, images)` lets a written file say how its images are prepared, in timm's words.
     """
 
     name: str
@@ -45,6 +47,24 @@ class Format:
     dynamic_batch: bool = False
     sets_threads: bool = True
     placement: Callable[[Path], Placement] | None = None
+    beside: str | None = None
+    describe: Callable[[Path, Mapping[str, Any]], None] | None = None
+
+    def second(self, path: Path) -> Path | None:
+        """The second file of `path`; None for a format of one."""
+        return path.with_name(path.stem + self.beside) if self.beside else None
+
+    def saying(self, images: Mapping[str, Any]) -> Format:
+        """This format, whose files say how their `images` are prepared, where it has a place for that."""
+        describe = self.describe
+        if describe is None:
+            return self
+
+        def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
+            self.write(network, input_shape, batch_size, path)
+            describe(path, images)
+
+        return replace(self, write=write)
 
     @property
     def installed(self) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +17,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 OPSET = 20
+OPSETS = range(18, 24)  # that torch's exporter writes
 
 
-def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path) -> None:
+def write(
+    network: nn.Module, input_shape: tuple[int, int, int], batch_size: int, path: Path, opset: int = OPSET
+) -> None:
     """Write `network` to `path`, with input `input` (batch, C, H, W) and output `output` (batch, num_classes)."""
     import torch
 
@@ -25,13 +32,29 @@ def write(network: nn.Module, input_shape: tuple[int, int, int], batch_size: int
         (example,),
         str(path),
         dynamo=True,
-        opset_version=OPSET,
+        opset_version=opset,
         input_names=["input"],
         output_names=["output"],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         external_data=False,
         verbose=False,
     )
+
+
+def describe(path: Path, images: Mapping[str, Any]) -> None:
+    """Let the file `path` say how its images are prepared: one JSON value for each key of its metadata."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in images.items()})
+    onnx.save(model, path)
+
+
+def of_opset(opset: int) -> Format:
+    """This format, in the operator set `opset`."""
+    if opset not in OPSETS:
+        raise ValueError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
+    return replace(FORMAT, write=functools.partial(write, opset=opset))
 
 
 def load(path: Path, threads: int = 1) -> Run:
@@ -50,5 +73,12 @@ def load(path: Path, threads: int = 1) -> Run:
 
 
 FORMAT = Format(
-    "onnx", ".onnx", "onnxscript", "pip install onnx onnxscript onnxruntime", write, load, dynamic_batch=True
+    "onnx",
+    ".onnx",
+    "onnxscript",
+    "pip install onnx onnxscript onnxruntime",
+    write,
+    load,
+    dynamic_batch=True,
+    describe=describe,
 )

@@ -119,12 +119,17 @@ class _Epoch:
         return Done(float(mean), within["seconds"], within)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with the recipe's label smoothing, mixup and cutmix."""
-        training = self.training
-        if training.mixing is None:
-            return F.cross_entropy(training.model(images), labels, label_smoothing=training.recipe.label_smoothing)
-        images, targets = training.mixing(images, labels)
-        return F.cross_entropy(training.model(images), targets)
+        """Cross-entropy with the recipe's label smoothing, mixup and cutmix, and what a teacher adds."""
+        training, smoothing, targets = self.training, self.training.recipe.label_smoothing, labels
+        if training.mixing is not None:
+            (images, targets), smoothing = training.mixing(images, labels), 0.0  # they are smoothed already
+        logits = training.model(images)
+        hard = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if training.soft_labels is None:
+            return hard
+        with self.accelerator.autocast():
+            answers = training.soft_labels.answers(images)
+        return training.soft_labels.loss(hard, logits, answers)
 
     def _stop_unless_finite(self, stop: int) -> None:
         """Raise `Collapsed` at the first step since the last look, before `stop`, whose loss is NaN or infinite."""

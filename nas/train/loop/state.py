@@ -23,6 +23,7 @@ from nas.terminal.progress import log
 from nas.train.accelerator import begin, share_buffers
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics, judged, keep_better
+from nas.train.distillation import SoftLabels
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from nas.train.options import Begin, Options
@@ -71,6 +72,9 @@ class TrainingState:
         self.scheduler = make_scheduler(self.optimizer, recipe, self.steps)
         self.model, self.stepper = accelerator.prepare(network, self.optimizer)
         self.mixing = Mixing(recipe, data.num_classes) if recipe.mixup or recipe.cutmix else None
+        told = options.distillation
+        mean, std = data.train.mean, data.train.std
+        self.soft_labels = None if told is None else SoftLabels(told, mean, std, accelerator.device)
         self.parts: dict[str, Any] = {"network": network, "optimizer": self.optimizer}
         if self.ema is not None:
             self.parts["ema"] = self.ema.module
@@ -87,6 +91,8 @@ class TrainingState:
             "precision": accelerator.mixed_precision,
             "processes": accelerator.num_processes,
         }
+        if told is not None:
+            self.identity["distillation"] = told.identity()
         if options.begin is not None:
             self.identity["begun"] = {"epochs": options.begin.epochs, "data": options.begin.data}
         self.watch = Watch(options.keeping.on_collapse, "the training", data.num_classes, self._cure)

@@ -1,0 +1,1 @@
+"""Networks as source text that needs torch alone."""
