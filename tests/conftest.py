@@ -11,8 +11,9 @@ from typing import IO, Any, ClassVar
 
 import pytest
 import torch
-from hydra._internal.core_plugins import importlib_resources_config_source as cards
 from hydra._internal.hydra import Hydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from nas.latency.measuring import networks
@@ -47,7 +48,8 @@ def composed_once() -> None:
         return asked(self, config_name, overrides) if any("hydra." in text for text in overrides) else None
 
     Hydra.get_mode = mode
-    cards.OmegaConf = ParsedOnce
+    Plugins.instance()  # which imports the module of what reads cards a second time
+    SourcesRegistry.instance().resolve("pkg").load_config.__globals__["OmegaConf"] = ParsedOnce
 
 
 class ParsedOnce(OmegaConf):
