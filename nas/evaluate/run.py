@@ -16,12 +16,12 @@ from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import as_trained
-from nas.runs.run import Run
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log, table
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.setup import short_name
+from nas.train.several.shared_run import shared_run
 from search_spaces.memory.counted import Counted
 
 
@@ -84,17 +84,22 @@ class EvaluateOutcome:
 
 
 def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
-    """Evaluate, write and show. Raises `ValueError` where network, weights and data do not fit."""
+    """Evaluate, write and show; of several processes the main one, and the others have the accuracy alone.
+
+    Raises `ValueError` where network, weights and data do not fit.
+    """
     network = create_model(setup.name, checkpoint_path=setup.checkpoint)
     assert isinstance(network, Network | FlatNetwork)
     data = setup.data.load(network.arch.resolution)
     check_data(data, network)
     checkpoint = setup.checkpoint
     data = as_trained(data, setup.source.folder if checkpoint is None else model_folder.folder_in(checkpoint))
-    with Run.open(setup.run_dir, None, f"evaluate-{short_name(setup.name)}", dict(setup.stored)) as run:
-        arch = network.arch
+    arch, here, title = network.arch, setup.compute.here, f"evaluate-{short_name(setup.name)}"
+    with shared_run(here, setup.run_dir, None, title, setup.stored) as (path, run):
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
-        figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=setup.compute.here)
+        figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=here)
+        if run is None:
+            return EvaluateOutcome(path, figures)
         found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
         estimated, counted = setup.device.estimate_ms(arch), Counted.of_device(setup.device.key.dtype)
         record: dict[str, Any] = {

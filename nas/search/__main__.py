@@ -16,8 +16,13 @@ def main(cfg: DictConfig) -> int:
         locate(cfg.arch)
     from nas.search.run import run_search  # here: torch takes seconds, and mistakes are found before
     from nas.search.setup import SearchSetup
+    from nas.search.several.together import end, join_all
 
-    outcome = run_search(SearchSetup.from_config(plain(cfg)))
+    setup = SearchSetup.from_config(plain(cfg))
+    if join_all(setup):
+        return 0
+    outcome = run_search(setup)
+    end(setup)
     return 1 if outcome.missed else 0
 
 

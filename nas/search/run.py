@@ -13,7 +13,6 @@ from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
-from nas.runs import resuming
 from nas.runs.run import Run
 from nas.search.contest.of_search import compete
 from nas.search.diagnosis.marginal import write_levers
@@ -25,10 +24,12 @@ from nas.search.references.reference import Reference
 from nas.search.references.training_alike import trained, trained_alike
 from nas.search.result import SearchOutcome, show
 from nas.search.setup import SearchSetup
+from nas.search.several import together
 from nas.search.supernet import search_supernet
 from nas.terminal.progress import log, phase
 from nas.train import averaging, training
 from nas.train.options import Begin
+from nas.train.several.alone import alone
 from search_spaces.recipe import Recipe
 from search_spaces.zoo import FAMILIES
 
@@ -97,10 +98,13 @@ def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> Sear
     if arch.resolution != data.resolution:  # a searched resolution: the images follow the network
         data = setup.problem.source.at(arch.resolution)
     if not setup.final_epochs:
-        figures = {**training.evaluate(network, data.test, accelerator=setup.compute.here), "train_seconds": 0.0}
+        where = (setup.compute.accelerator, setup.compute.precision)
+        figures = {**training.evaluate(network, data.test, accelerator=alone(*where)), "train_seconds": 0.0}
     else:
-        options = training.Options(checkpoint=run.checkpoints / "train.pt", begin=begin, keeping=setup.keeping)
-        figures = _train(run, network, data, search_recipe(recipe, setup.training.epochs), setup, options)
+        recipe = search_recipe(recipe, setup.training.epochs)
+        work = together.FinalTraining(arch, recipe, network.state_dict(), run.checkpoints / "train.pt", begin)
+        together.begin(setup, work)
+        figures = _train(run, network, data, recipe, setup, work.options(setup))
     return dataclasses.replace(outcome, network=network, data=data, figures=figures)
 
 
@@ -126,7 +130,6 @@ def _train(
             accelerator=setup.compute.here,
             options=dataclasses.replace(
                 asked,
-                may_change=resuming.MAY_CHANGE,
                 on_epoch=lambda epoch, record: run.log("train", epoch, **record),
                 on_step=advance,
             ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.methods.base import Task
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.scorers.elastic import ElasticScorer
 from nas.methods.candidates.scorers.training import TrainingScorer
@@ -17,6 +16,7 @@ from nas.methods.elastic.stored import SUPERNET
 from nas.runs.run import Run
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
+from nas.search.several import together
 from nas.terminal.progress import log, phase
 from search_spaces.plain_data import identity
 
@@ -60,8 +60,8 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     """The supernet of the run, trained on all images that do not score; or that of the run that is named."""
     problem, settings = setup.problem, setup.candidates
     archs = problem.space.architectures
-    data = problem.data.held_out(1 - settings.validation_fraction, setup.seed)
     if settings.supernet is not None:
+        data = problem.data.held_out(1 - settings.validation_fraction, setup.seed)
         network, known = stored.load(Path(settings.supernet) / SUPERNET, archs)
         asked = {**known, "data": data.train.fingerprint()}
         fix = "give the data, validation fraction and seed of that run, or leave search.supernet out"
@@ -89,6 +89,6 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
             seen = 0.0
 
         cost = prices.cost or archs.count("macs")
-        compute, keeping = setup.compute.here, setup.keeping
-        task = Task(archs, data, cost, None, setup.seed, compute, checkpoint, on_epoch, on_share, keeping)
-        return pretraining.pretrain(setup.pretraining, task)
+        work = together.Pretraining(cost, checkpoint)
+        together.begin(setup, work)
+        return pretraining.pretrain(setup.pretraining, together.reporting(work.task(setup), on_epoch, on_share))

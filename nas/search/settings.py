@@ -37,5 +37,6 @@ TYPES: dict[str, Any] = {
     "search.statistics": (int, 1),
     "tables": str,
     "arch": str | None,
+    "sync_batch_norm": bool | None,
     **KEEPING_TYPES,
 }

@@ -96,7 +96,7 @@ class SearchSetup:
         """The search that a resolved configuration (`conf/search.yaml`) describes. Objects may stand for its cards."""
         budget = BudgetRequest(**config["budget"])
         check_budget(budget.latency_ms)
-        compute = Compute(config["accelerator"], config["precision"])
+        compute = Compute(config["accelerator"], config["precision"], bool(config.get("sync_batch_norm")))
         recipe = cards.given(config["recipe"], "recipe")
         problem = Problem.from_config(config, recipe)
         device, method = devices.given(config["device"]), cards.given(config["method"], "method")

@@ -6,13 +6,14 @@ import dataclasses
 
 from nas.derive.handover import derived_once, write_probabilities
 from nas.derive.most_probable import log_probability
-from nas.methods.base import SearchResult, SupernetMethod, Task
+from nas.methods.base import SearchResult, SupernetMethod
 from nas.runs.run import Run
 from nas.search.deriving import from_probabilities
 from nas.search.ending import Ending
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
+from nas.search.several import together
 from nas.terminal.progress import phase
 
 
@@ -50,16 +51,6 @@ def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices)
             advance(1 - seen, f"loss {record['weight_loss']:.3f}, expected {record['expected_latency_ms']:.4g} ms")
             seen = 0.0
 
-        task = Task(
-            setup.problem.space.architectures,
-            setup.problem.data,
-            prices.cost,
-            prices.budget.limit_ms if prices.budget else None,
-            setup.seed,
-            setup.compute.here,
-            checkpoint,
-            on_epoch,
-            on_share,
-            setup.keeping,
-        )
-        return method.search(task)
+        work = together.SupernetSearch(prices.cost, prices.budget.limit_ms if prices.budget else None, checkpoint)
+        together.begin(setup, work)
+        return method.search(together.reporting(work.task(setup), on_epoch, on_share))

@@ -35,7 +35,7 @@ from nas.terminal.configuration.composition import CONF, keys, nearest, own_meth
 from nas.terminal.configuration.override_text import command as command_text
 from nas.terminal.configuration.override_text import literal
 from nas.terminal.error_lines import USER_ERROR, report
-from nas.terminal.progress import log
+from nas.terminal.progress import log, silence
 from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
 from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
 from search_spaces.plain_data.annotations import check_type
@@ -77,6 +77,9 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             arguments = sys.argv[1:] if overrides is None else list(overrides)
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             _check_launch(config_name)
+            rank = launch.rank()
+            if rank > 0:
+                silence()
             try:
                 with stopping.by_signals():
                     arguments = ordered(arguments)
@@ -88,6 +91,7 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
                     else:
                         _run(config_name, function, arguments)
             except (Exception, KeyboardInterrupt) as error:
+                launch.let_the_first_speak(rank)
                 sys.exit(report(error, config_name, arguments, debug))
 
         return command

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 import psutil
 
-DISTRIBUTED = ("train",)  # commands that share their work between processes
+DISTRIBUTED = ("train", "evaluate", "search")  # commands that share their work between processes
+
+SPEAKS_AFTER_SECONDS = 3.0  # a launcher looks at its processes every tenth of a second
 
 
 def refusal(command: str) -> str | None:
@@ -23,6 +26,23 @@ def refusal(command: str) -> str | None:
         f"nas.{command} runs in one process, but {processes} were launched; start it without a launcher: "
         f"python -m nas.{command} ... (several processes: nas.{', nas.'.join(DISTRIBUTED)})"
     )
+
+
+def rank() -> int:
+    """The number of this process among those that were launched, from 0."""
+    return _number("RANK", 0) if _number("WORLD_SIZE", 1) > 1 else 0
+
+
+def let_the_first_speak(rank: int) -> None:
+    """Of an error that all processes meet the first one's line is enough: its end makes the launcher end the others."""
+    if rank > 0:
+        time.sleep(SPEAKS_AFTER_SECONDS)
+
+
+def forget() -> None:
+    """Let processes that this one starts know nothing of the launcher: they compute by themselves."""
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
 
 
 def note(parent: list[str] | None = None) -> str | None:

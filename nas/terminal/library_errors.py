@@ -17,6 +17,7 @@ _NO_NETWORK = re.compile(
     r"|Network is unreachable|Connection refused|Max retries exceeded|LocalEntryNotFound|outgoing traffic has been"
     r"|couldn't connect|offline mode"
 )
+_OTHER_PROCESS = re.compile(r"gloo/transport|Connection (closed|reset) by peer|NCCL (error|communicator)")
 _HUB = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout")
 
 
@@ -27,6 +28,8 @@ def translated(error: BaseException) -> str | None:
         return _out_of_memory(text)
     if isinstance(error, RuntimeError) and _MEMORY.search(text):
         return _out_of_memory(text.splitlines()[0])
+    if _is_of_another_process(error):
+        return "another process of this command has ended, and this one with it"
     if isinstance(error, ValueError) and (found := _ONE_VALUE.search(text)):
         return (
             f"batch normalisation has one value per channel to learn from (a batch of {found[2]}); a batch of two "
@@ -43,6 +46,13 @@ def translated(error: BaseException) -> str | None:
             "weights of your own (pretrained=False, checkpoint_path=... or checkpoint=...)"
         )
     return None
+
+
+def _is_of_another_process(error: BaseException) -> bool:
+    """Whether several processes computed together and another one is gone."""
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__.startswith("Dist") or bool(_OTHER_PROCESS.search(str(error)))
+    )
 
 
 def _out_of_memory(text: str) -> str:

@@ -51,6 +51,11 @@ def console() -> Console:
     return _screen.console
 
 
+def silence() -> None:
+    """Print nothing more: of several processes one speaks."""
+    _screen.console.quiet = True
+
+
 def log(message: str) -> None:
     """Print one line, above the bars if there are any."""
     target = _screen.bars.console if _screen.bars else console()

@@ -21,10 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Compute:
-    """Where trainings run, as it is asked: `accelerator` auto, cpu or cuda; mixed `precision` no, bf16 or fp16."""
+    """Where trainings run, as it is asked: `accelerator` auto, cpu or cuda; mixed `precision` no, bf16 or fp16.
+
+    `sync_batch_norm`: see `make_accelerator`.
+    """
 
     accelerator: str = "auto"
     precision: str = "no"
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         _ = self.here  # refused at once where it cannot be used here
@@ -32,14 +36,25 @@ class Compute:
     @functools.cached_property
     def here(self) -> Accelerator:
         """This process's Accelerate object."""
-        return make_accelerator(self.accelerator, self.precision)
+        return make_accelerator(self.accelerator, self.precision, self.sync_batch_norm)
 
 
-def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accelerator:
+class _Synced(Accelerator):
+    """Its processes normalise by the statistics of the whole batch (`nas.train.several.batch_norm`)."""
+
+
+def syncs_batch_norm(accelerator: Accelerator) -> bool:
+    """Whether batch norms in training take statistics over all processes; never where there is one."""
+    return isinstance(accelerator, _Synced) and accelerator.num_processes > 1
+
+
+def make_accelerator(accelerator: str = "auto", precision: str = "no", sync_batch_norm: bool = False) -> Accelerator:
     """The Accelerate object for `accelerator` (`auto` takes a CUDA device where one is usable) and mixed `precision`.
 
-    Several GPUs: start the command with `accelerate launch`. Raises `ValueError` for a device or precision that
-    cannot be used here.
+    `sync_batch_norm`: of several processes, started by `torchrun` or `accelerate launch`, batch norms take the
+    statistics of the whole batch; otherwise of each one's part, which is the faster.
+
+    Raises `ValueError` for a device or precision that cannot be used here.
     """
     if accelerator not in ACCELERATORS:
         raise ValueError(f"unknown accelerator {accelerator!r}; one of {', '.join(ACCELERATORS)}")
@@ -57,10 +72,34 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no") -> Accele
             f"this process already computes with precision={state['_mixed_precision']}; start another one for "
             f"precision={precision}"
         )
-    made = Accelerator(cpu=cpu, mixed_precision=precision)
+    kind = _Synced if sync_batch_norm else Accelerator
+    made = kind(cpu=cpu, mixed_precision=precision)
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")
     return made
+
+
+def several(accelerator: Accelerator) -> dict[str, int | bool]:
+    """What the identity of a shared training says of its processes; of one process alone nothing."""
+    found: dict[str, int | bool] = {}
+    if accelerator.num_processes > 1:
+        found["processes"] = accelerator.num_processes
+    if syncs_batch_norm(accelerator):
+        found["sync_batch_norm"] = True
+    return found
+
+
+def check_shared(accelerator: Accelerator, batch_size: int, images: int, accumulate: int = 1) -> None:
+    """Raise `ValueError` where batches of so many of the `images` have no equal parts for all processes.
+
+    Each process takes its part in `accumulate` pieces. A smaller one would count as much as the others.
+    """
+    processes = accelerator.num_processes
+    by = f"{processes} processes" if accumulate == 1 else f"{processes} processes and accumulate={accumulate}"
+    if batch_size % (processes * accumulate):
+        raise ValueError(f"batch_size {batch_size} cannot be shared by {by}; give a multiple")
+    if batch_size > images and images % (processes * accumulate):
+        raise ValueError(f"the only batch, all {images} images, cannot be shared by {by}; give a smaller batch_size")
 
 
 def place_of(accelerator: Accelerator) -> Place:

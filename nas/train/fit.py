@@ -6,15 +6,17 @@ from accelerate import Accelerator
 from torch import nn
 
 from nas.data import ImageData
+from nas.train.accelerator import check_shared
+from nas.train.averaging import judged
 from search_spaces.recipe import Recipe
 
 
-def check_fit(network: nn.Module, data: ImageData, recipe: Recipe, accelerator: Accelerator) -> None:
+def check_fit(
+    network: nn.Module, data: ImageData, recipe: Recipe, accelerator: Accelerator, accumulate: int = 1
+) -> None:
     """Raise `ValueError` where they do not."""
-    if recipe.batch_size % accelerator.num_processes:
-        raise ValueError(
-            f"batch_size {recipe.batch_size} cannot be shared by {accelerator.num_processes} processes; give a multiple"
-        )
+    split = judged(data.train)[0] if recipe.ema_decay else data.train
+    check_shared(accelerator, recipe.batch_size, len(split), accumulate)
     arch = getattr(network, "arch", None)
     if arch is None:
         return

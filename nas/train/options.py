@@ -39,6 +39,9 @@ class Options:
     `stop_epoch`: the training ends after so many epochs, at the learning rate the whole recipe has there: bit for bit
     where the whole training stood (None: the whole recipe). `phase` names its stream of random numbers.
 
+    Each process takes its part of a batch in `accumulate` equal pieces, one after the other, whose gradients are added:
+    less memory, and batch-norm statistics of a piece. So many pieces of one process are those of as many processes.
+
     `begin`: where `checkpoint` does not exist yet, the training goes on from there. `distillation`: a trained network
     that is learned from besides the labels.
     """
@@ -51,6 +54,7 @@ class Options:
     stop_epoch: int | None = None
     phase: str = "train"
     begin: Begin | None = None
+    accumulate: int = 1
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from accelerate.utils import broadcast_object_list
 
 from nas.networks import model_folder, weights
 from nas.networks.model_card import About
@@ -23,6 +20,7 @@ from nas.terminal.next_command import data_settings
 from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
 from nas.train.setup import TrainSetup, short_name
+from nas.train.several.shared_run import shared_run
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
@@ -84,7 +82,8 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     network = training.build_network(arch, recipe, seed=setup.seed)
     if setup.initial_weights and not is_begun(setup.resume):
         weights.load(network, weights.read_weights(setup.initial_weights), setup.initial_weights)
-    with _shared_run(setup) as (path, run):
+    here, title = setup.compute.here, f"train-{short_name(setup.name)}"
+    with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:
             return TrainOutcome(setup, path, network, _train(setup, network, path, None))
         write_text(path / "arch.json", arch.to_json())
@@ -111,20 +110,6 @@ def is_begun(resume: str | None) -> bool:
     return resume is not None and training.finished_epochs(Path(resume) / CHECKPOINT) > 0
 
 
-@contextmanager
-def _shared_run(setup: TrainSetup) -> Iterator[tuple[Path, Run | None]]:
-    """The run directory, and the `Run` that holds it: None in all processes but the main one."""
-    run, accelerator = None, setup.compute.here
-    if accelerator.is_main_process:
-        run = Run.open(setup.run_dir, setup.resume, f"train-{short_name(setup.name)}", dict(setup.stored))
-    with nullcontext() if run is None else run:
-        path = [None if run is None else str(run.path)]
-        if accelerator.num_processes > 1:
-            broadcast_object_list(path)
-        assert path[0] is not None
-        yield Path(path[0]), run
-
-
 def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: Run | None) -> dict[str, float]:
     """Train `network` and return its figures; with `run`, its records and its progress are shown."""
     recipe = setup.recipe
@@ -137,6 +122,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
         evaluate_every=setup.evaluate_every,
         keeping=setup.keeping,
         distillation=setup.distillation,
+        accumulate=setup.accumulate,
     )
     if run is None:
         return train(options=options)

@@ -17,5 +17,7 @@ TYPES: dict[str, Any] = {
     "seed": int,
     "accelerator": str,
     "precision": str,
+    "sync_batch_norm": bool | None,
+    "accumulate": (int | None, 1),
     **KEEPING_TYPES,
 }

@@ -24,7 +24,8 @@ from search_spaces.recipe import Recipe
 class TrainSetup:
     """A training of `given`, called `name`, fitted to `data` and by `recipe`.
 
-    `initial_weights`: a file (None: from scratch). The test split is looked at every `evaluate_every` epochs (0: at the
+    `initial_weights`: a file (None: from scratch). Batches are taken in
+    `accumulate` pieces. The test split is looked at every `evaluate_every` epochs (0: at the
     end). `run_dir` None: `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
     """
 
@@ -42,6 +43,7 @@ class TrainSetup:
     stored: Mapping[str, Any]
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 0:
@@ -58,7 +60,7 @@ class TrainSetup:
         """The training that a resolved configuration (`conf/train.yaml`) describes."""
         if config["evaluate_every"] < 0:
             raise ValueError(f"evaluate_every must be 0 or greater, got {config['evaluate_every']}")
-        compute = Compute(config["accelerator"], config["precision"])
+        compute = Compute(config["accelerator"], config["precision"], bool(config.get("sync_batch_norm")))
         recipe = cards.given(config["recipe"], "recipe")
         name, resume = config["arch"], config["resume"]
         stored = Path(resume) / "arch.json" if resume else None
@@ -80,6 +82,7 @@ class TrainSetup:
             stored=cards.without_objects(config),
             keeping=Keeping.from_config(config),
             distillation=Distillation.from_config(config, data),
+            accumulate=config.get("accumulate") or 1,
         )
 
 

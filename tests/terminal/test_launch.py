@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nas.search.__main__ import main as search
+from nas.derive.__main__ import main as derive
 from nas.terminal import launch
 
 
 @pytest.mark.parametrize(
-    ("rank", "said"), [("0", "error: nas.search runs in one process, but 2 were launched"), ("1", "")]
+    ("rank", "said"), [("0", "error: nas.derive runs in one process, but 2 were launched"), ("1", "")]
 )
 def test_a_command_of_one_process_is_refused_by_the_first_before_anything_is_written(
     rank: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -20,7 +20,7 @@ def test_a_command_of_one_process_is_refused_by_the_first_before_anything_is_wri
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as stop:
-        search(["run_dir=r"])
+        derive(["run=r"])
     text = capsys.readouterr().err
     assert stop.value.code == 2 and text.startswith(said) and text.count("\n") == bool(said)
     assert not list(tmp_path.iterdir())
@@ -28,9 +28,9 @@ def test_a_command_of_one_process_is_refused_by_the_first_before_anything_is_wri
 
 def test_training_is_shared_and_one_of_several_asked_processes_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert launch.refusal("train") is None
+    assert all(launch.refusal(command) is None for command in ("train", "search", "evaluate"))
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert launch.refusal("search") is None
+    assert launch.refusal("derive") is None
     words = ["python", "accelerate", "launch", "--num_processes", "2", "-m", "nas.train"]
     assert "asked for 2 processes and started this one alone" in (launch.note(words) or "")
     assert launch.note(["python", "accelerate", "launch", "--num_processes=1"]) is None

@@ -17,7 +17,8 @@ from nas.data.images import ImageData
 from nas.methods.candidates.kept_data import KeptData
 from nas.runs.seeding import derive_seed
 from nas.train import training
-from nas.train.accelerator import Compute, make_accelerator
+from nas.train.accelerator import Compute
+from nas.train.several.alone import alone
 from search_spaces.arch import Arch, modules_of
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution
@@ -89,14 +90,13 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
     data = held_out(job, arch.resolution)  # searched resolutions: the images follow the candidate
     seed = derive_seed(job.seed, "candidate", job.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
-    accelerator = make_accelerator(job.accelerator, job.precision)
     curve: list[float] = []
     figures = training.train(
         network,
         data,
         recipe,
         seed=seed,
-        accelerator=accelerator,
+        accelerator=alone(job.accelerator, job.precision),
         options=training.Options(
             on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if job.curve else None,
             evaluate_every=1 if job.curve else 0,

@@ -29,9 +29,11 @@ from nas.runs.resuming import FIXES, check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
 from nas.runs.stored import record
 from nas.terminal.progress import log
-from nas.train.accelerator import begin
+from nas.train.accelerator import begin, several, share_buffers
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
+from nas.train.several.batch_norm import statistics
+from nas.train.several.gradients import backward, mean_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.arch import Arch
 from search_spaces.plain_data.identity import Identity, digest
@@ -72,7 +74,8 @@ def pretrain(settings: Pretraining, task: Task) -> Trained:
                 log(f"NOTE: {note}")
             training.finished()
             task.on_epoch(epoch, {**figures, "lr": training.learning_rate})
-            checkpoints.save(task.checkpoint, training.state())
+            if task.accelerator.is_main_process:
+                checkpoints.save(task.checkpoint, training.state())
             training.keeper.finished()
     training.close()
     return Trained(training.network, training.progress["seconds"], training.identity)
@@ -113,6 +116,7 @@ class _Pretraining:
             "costs": cost_digest(task.cost) if settings.sampling == "latency" else None,
             "seed": task.seed,
             "precision": task.accelerator.mixed_precision,
+            **several(task.accelerator),
         }
         self.progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
         self.watch = Watch(task.data.num_classes, task.keeping.on_collapse)
@@ -143,6 +147,7 @@ class _Pretraining:
                 self._update()
             task.on_share((step + 1) / self.steps)
             self.under_way.keep(figures=found)
+        share_buffers(self.network, task.accelerator)
         values = torch.stack(found).cpu()
         wrong = (~torch.isfinite(values).all(1)).nonzero()
         if len(wrong):
@@ -171,23 +176,23 @@ class _Pretraining:
         losses, ends = [], []
         for group in archs:
             arch = group[0] if len(group) == 1 else self._picked(group, images, targets)
-            with self.task.accelerator.autocast():
+            with self.task.accelerator.autocast(), statistics(self.task.accelerator):
                 logits = self.network(images, arch)
             logits = logits.float()
             loss = self._loss(logits, targets, teacher)
-            if self.settings.updates == "arch":
-                self.task.accelerator.backward(loss)
+            at_once = self.settings.updates == "arch"
+            weights, pieces = self.network.parameters(), 1 if at_once else len(archs)
+            losses.append(backward(self.task.accelerator, loss, weights, pieces))
+            if at_once:
                 self._update()
-            else:
-                self.task.accelerator.backward(loss / len(archs))
-            losses.append(loss.detach())
             if teacher is None:
                 teacher = logits.detach().softmax(1)
             if group is archs[0] or group is archs[-1]:
                 plain = logits.detach()
                 ends.append((F.cross_entropy(plain, labels), 100 * (plain.argmax(1) == labels).float().mean()))
         (largest, most), (smallest, least) = ends
-        return torch.stack([torch.stack(losses).mean(), largest, smallest, most, least])
+        figures = torch.stack([torch.stack(losses).mean(), largest, smallest, most, least])
+        return mean_of(self.task.accelerator, figures)
 
     def _loss(self, logits: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
         """Cross-entropy with the labels, and for all but the largest with its probabilities."""
@@ -205,9 +210,9 @@ class _Pretraining:
         """The arch of `group` that is worth training, by its loss on these images."""
         losses = []
         for arch in group:
-            with self.task.accelerator.autocast():
+            with self.task.accelerator.autocast(), statistics(self.task.accelerator):
                 losses.append(F.cross_entropy(self.network(images, arch).float(), targets))
-        order = torch.stack(losses)
+        order = mean_of(self.task.accelerator, torch.stack(losses))
         return group[int(order.argmin() if self.settings.pick == "best" else order.argmax())]
 
     def state(self) -> dict[str, Any]:

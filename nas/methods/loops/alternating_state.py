@@ -21,8 +21,10 @@ from nas.methods.supernets.mixture import PathWeights
 from nas.methods.supernets.objectives import augmented_lagrangian, fbnet_loss, next_multiplier, row_entropies
 from nas.methods.supernets.paths import draw_path, initial_theta
 from nas.runs.seeding import generator, seed_global
-from nas.train.accelerator import begin
+from nas.train.accelerator import begin, share_buffers
 from nas.train.optimizer import sparing_norms
+from nas.train.several.batch_norm import statistics
+from nas.train.several.gradients import backward
 from search_spaces.blocks.parts.initialisation import zero_init_residuals
 
 
@@ -117,6 +119,7 @@ class AlternatingState(State):
                 theta_losses.append(self._theta_step(*next(theta_batches), temperature, noise, sharpen))
             task.on_share((step + 1) / weight_steps)
             self.under_way.keep(noise, weight=weight_losses, theta=theta_losses)
+        share_buffers(self.network, task.accelerator)
         fix = f"lower method.weight_lr ({method.weight_lr}) or raise method.temperature_floor"
         record = {"temperature": temperature, "lr": lr}
         record["weight_loss"] = mean_loss(task, weight_losses, "weight", epoch, fix)
@@ -137,10 +140,10 @@ class AlternatingState(State):
 
     def _weight_step(self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator) -> Tensor:
         loss = self._loss(images, labels, temperature, noise, differentiable=False)
-        self.task.accelerator.backward(loss)
+        found = backward(self.task.accelerator, loss, self.weights)
         self.weight_optimizer.step()
         self.weight_optimizer.zero_grad()
-        return loss.detach()
+        return found
 
     def _theta_step(
         self, images: Tensor, labels: Tensor, temperature: float, noise: torch.Generator, sharpen: float = 0.0
@@ -155,7 +158,7 @@ class AlternatingState(State):
             loss = loss + term.float().to(self.device)
         if sharpen:
             loss = loss + sharpen * row_entropies(self.theta).sum().to(self.device)
-        self.task.accelerator.backward(loss)
+        found = backward(self.task.accelerator, loss, [self.theta])
         # cells without a choice hold -inf: neither gradient nor weight decay may touch them
         assert self.theta.grad is not None
         absent = torch.isinf(self.theta.detach())
@@ -166,10 +169,10 @@ class AlternatingState(State):
         self.theta_optimizer.zero_grad()
         for weight in self.weights:
             weight.requires_grad_(True)
-        return loss.detach()
+        return found
 
     def _cross_entropy(self, images: Tensor, labels: Tensor, path: Any) -> Tensor:
-        with self.task.accelerator.autocast():
+        with self.task.accelerator.autocast(), statistics(self.task.accelerator):
             logits = self.network(images, path)
         return F.cross_entropy(logits.float(), labels)
 

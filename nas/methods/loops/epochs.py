@@ -11,21 +11,26 @@ from numpy.typing import NDArray
 from scipy.special import entr
 from torch import Tensor
 
-from nas.data.split import Batches, Place, Split
+from nas.data.split import Batches, Split
 from nas.methods.base import Task
 from nas.runs.keeping.collapse import Collapsed
 from nas.runs.seeding import derive_seed
+from nas.train.accelerator import check_shared, place_of
 
 
 def batches(task: Task, split: Split, part: str, epoch: int, batch_size: int, augment: str | None) -> Batches:
-    """Images (B, C, H, W), channels last, and labels of one pass over `split`; `part` names its random stream."""
+    """Images (B, C, H, W), channels last, and labels of one pass over `split`; `part` names its random stream.
+
+    Of several processes each gets its part of every batch.
+    """
+    check_shared(task.accelerator, batch_size, len(split))
     found = split.batches(
         batch_size,
         seed=derive_seed(task.seed, "search", part),
         epoch=epoch,
         augment=augment,
         drop_last=True,
-        place=Place(task.accelerator.device),
+        place=place_of(task.accelerator),
     )
 
     def channels_last(first: int) -> Generator[tuple[Tensor, Tensor], None, None]:

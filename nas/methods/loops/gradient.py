@@ -98,6 +98,7 @@ class GradientSearch(SupernetMethod):
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Everything that the checkpoint of a search of `task` depends on."""
+        from nas.train.accelerator import several
         from nas.train.training import TRAINING_VERSION
 
         cost = task.cost
@@ -115,6 +116,7 @@ class GradientSearch(SupernetMethod):
             "limit_ms": task.limit_ms,
             "seed": task.seed,
             "precision": task.accelerator.mixed_precision,
+            **several(task.accelerator),
         }
 
     @property

@@ -81,7 +81,8 @@ class State(ABC):
         self.epochs_done = epochs_done
         state = self._state(epochs_done, decided)
         self._is_good(state)
-        checkpoints.save(self.task.checkpoint, state)
+        if self.task.accelerator.is_main_process:
+            checkpoints.save(self.task.checkpoint, state)
         self.keeper.finished()
 
     def roll_back(self, error: Collapsed) -> int:

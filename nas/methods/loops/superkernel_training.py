@@ -29,8 +29,10 @@ from nas.methods.supernets.objectives import (
 from nas.methods.supernets.superkernel import Superkernel
 from nas.methods.supernets.superkernel_block import Indicators
 from nas.runs.seeding import generator, seed_global
-from nas.train.accelerator import begin
+from nas.train.accelerator import begin, share_buffers
 from nas.train.optimizer import sparing_norms
+from nas.train.several.batch_norm import statistics
+from nas.train.several.gradients import backward
 from search_spaces.blocks.parts.initialisation import zero_init_residuals
 
 STEP_DECAY, STEP_EPOCHS = 0.97, 2.4  # of the staircase learning rate (the released code)
@@ -90,11 +92,12 @@ class Training(State):
     def cross_entropy(
         self, images: Tensor, labels: Tensor, path: tuple[int, ...] | list[Indicators], smoothing: float
     ) -> Tensor:
-        with self.task.accelerator.autocast():
+        with self.task.accelerator.autocast(), statistics(self.task.accelerator):
             logits = self.net(images, path)
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
     def mean(self, losses: list[Tensor], part: str, epoch: int) -> float:
+        share_buffers(self.net, self.task.accelerator)
         return mean_loss(self.task, losses, part, epoch, f"lower method.weight_lr ({self.method.weight_lr})")
 
     @torch.no_grad()
@@ -183,10 +186,10 @@ class DefaultTraining(Training):
 
     def _weight_step(self, images: Tensor, labels: Tensor, path: tuple[int, ...]) -> Tensor:
         loss = self.cross_entropy(images, labels, path, self.method.label_smoothing)
-        self.task.accelerator.backward(loss)
+        found = backward(self.task.accelerator, loss, self.weights)
         self.optimizers["weights"].step()
         self.optimizers["weights"].zero_grad()
-        return loss.detach()
+        return found
 
     def _threshold_step(self, images: Tensor, labels: Tensor, noise: torch.Generator, sharpen: float = 0.0) -> Tensor:
         """One step of the thresholds; `sharpen`: weight of the sum over positions of their normalised entropies."""
@@ -204,12 +207,12 @@ class DefaultTraining(Training):
             logits = [p.clamp_min(torch.finfo(p.dtype).tiny).log() for p in self.net.probabilities()]
             rows = nn.utils.rnn.pad_sequence(logits, batch_first=True, padding_value=-math.inf)
             loss = loss + sharpen * row_entropies(rows).sum()
-        self.task.accelerator.backward(loss)
+        found = backward(self.task.accelerator, loss, self.net.thresholds())
         self.optimizers["thresholds"].step()
         self.optimizers["thresholds"].zero_grad()
         for parameter in self.weights:
             parameter.requires_grad_(True)
-        return loss.detach()
+        return found
 
 
 class PaperTraining(Training):
@@ -249,10 +252,10 @@ class PaperTraining(Training):
             loss = self.cross_entropy(images, labels, indicators, method.label_smoothing)
             if not warm:
                 loss = single_path_loss(loss, self.runtime_ms(indicators), method.latency_weight)
-            self.task.accelerator.backward(loss)
+            found = backward(self.task.accelerator, loss, self.net.parameters())
             self.optimizers["weights"].step()
             self.optimizers["weights"].zero_grad()
-            losses.append(loss.detach())
+            losses.append(found)
             self.task.on_share((step + 1) / steps)
             self.under_way.keep(noise, weight=losses)
         record = {"lr": lr, "weight_loss": self.mean(losses, "weight", epoch)}

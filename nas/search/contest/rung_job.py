@@ -16,7 +16,7 @@ from nas.data.images import ImageData
 from nas.methods.candidates.training_job import held_out
 from nas.runs import checkpoint as checkpoints
 from nas.train import training
-from nas.train.accelerator import make_accelerator
+from nas.train.several.alone import alone
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
@@ -70,7 +70,7 @@ def train_rung(job: RungJob) -> dict[str, Any]:
             data,
             recipe,
             seed=job.seed,
-            accelerator=make_accelerator(job.accelerator, job.precision),
+            accelerator=alone(job.accelerator, job.precision),
             options=training.Options(checkpoint=path, stop_epoch=job.stop_epoch),
         )
         state = None if is_shared else path.read_bytes()

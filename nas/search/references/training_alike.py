@@ -13,6 +13,7 @@ from nas.search.references.against import Against
 from nas.search.references.reference import Reference
 from nas.terminal.progress import format_seconds, log, phase
 from nas.train import training
+from nas.train.several.alone import alone
 from search_spaces.recipe import Recipe
 
 CHEAP = 0.25  # of the time that search and training took: what the trainings of references may add by themselves
@@ -79,7 +80,7 @@ def trained(run: Run, found: Against, reference: Reference) -> tuple[Network | F
             data,
             recipe,
             seed=setup.seed,
-            accelerator=setup.compute.here,
+            accelerator=alone(setup.compute.accelerator, setup.compute.precision),
             options=training.Options(
                 checkpoint, may_change=resuming.MAY_CHANGE, on_step=advance, keeping=setup.keeping
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from nas.runs.keeping.randomness import random_state, set_random_state
 from nas.runs.seeding import derive_seed, seed_global
 from nas.train.accelerator import agreed, gathered, place_of, share_buffers
 from nas.train.loop.state import TrainingState
+from nas.train.several.batch_norm import statistics
 
 LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look makes the host wait for the device
 
@@ -93,15 +95,14 @@ class _Epoch:
             if training.watch.roll_backs:
                 for group in training.optimizer.param_groups:
                     group["lr"] *= training.watch.factor
-            loss = self._loss(images.contiguous(memory_format=torch.channels_last), labels)
-            self.accelerator.backward(loss)
+            loss = self._backward(images.contiguous(memory_format=torch.channels_last), labels)
             if recipe.clip_grad:
                 self.accelerator.clip_grad_norm_(training.model.parameters(), recipe.clip_grad)
             training.stepper.step()
             training.stepper.zero_grad()
             if training.ema is not None:
                 training.ema.update(training.network, step=self.number * steps + step + 1)
-            self.losses[step] = loss.detach()
+            self.losses[step] = loss
             due = training.keeper.due() if alone else 0
             if due or step + 1 - self.looked == look_every or step + 1 == steps:
                 due = due if alone else agreed(self.accelerator, training.keeper.due())
@@ -118,13 +119,30 @@ class _Epoch:
         within = self._within(steps)
         return Done(float(mean), within["seconds"], within)
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with the recipe's label smoothing, mixup and cutmix, and what a teacher adds."""
-        training, smoothing, targets = self.training, self.training.recipe.label_smoothing, labels
+    def _backward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Add the gradients of this process's part of a batch, piece by piece; returns its loss, detached.
+
+        Images go to pieces as to processes: one process's four pieces are those of two processes that take two each.
+        """
+        training, count = self.training, self.training.accumulate
         if training.mixing is not None:
-            (images, targets), smoothing = training.mixing(images, labels), 0.0  # they are smoothed already
+            images, labels = training.mixing(images, labels)
+        found = []
+        for number in range(count):
+            some = images[number::count].contiguous(memory_format=torch.channels_last)
+            waits = number + 1 < count  # the processes' gradients are averaged once, with the last piece
+            with self.accelerator.no_sync(training.model) if waits else nullcontext(), statistics(self.accelerator):
+                loss = self._loss(some, labels[number::count])
+                self.accelerator.backward(loss / count if count > 1 else loss)
+            found.append(loss.detach())
+        return found[0] if count == 1 else torch.stack(found).mean()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy, and what a teacher adds; mixed labels are smoothed already, others as the recipe says."""
+        training = self.training
+        smoothing = 0.0 if labels.ndim > 1 else training.recipe.label_smoothing
         logits = training.model(images)
-        hard = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        hard = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         if training.soft_labels is None:
             return hard
         with self.accelerator.autocast():

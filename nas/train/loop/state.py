@@ -20,7 +20,7 @@ from nas.runs.resuming import FIX, check_checkpoint
 from nas.runs.seeding import derive_seed
 from nas.runs.stored import Count, NonNegative, Percent, record
 from nas.terminal.progress import log
-from nas.train.accelerator import begin, share_buffers
+from nas.train.accelerator import begin, several, share_buffers
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.distillation import SoftLabels
@@ -93,6 +93,8 @@ class TrainingState:
         }
         if told is not None:
             self.identity["distillation"] = told.identity()
+        self.accumulate = options.accumulate
+        self.identity |= several(accelerator) | ({"accumulate": self.accumulate} if self.accumulate > 1 else {})
         if options.begin is not None:
             self.identity["begun"] = {"epochs": options.begin.epochs, "data": options.begin.data}
         self.watch = Watch(options.keeping.on_collapse, "the training", data.num_classes, self._cure)

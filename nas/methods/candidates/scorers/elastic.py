@@ -18,9 +18,10 @@ from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.training_job import held_out, kind_of_device
 from nas.methods.elastic.network import ElasticNetwork
 from nas.networks.network import FlatNetwork, Network, build_network
-from nas.train.accelerator import Compute, make_accelerator
+from nas.train.accelerator import Compute
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics
+from nas.train.several.alone import alone
 from search_spaces.arch import Arch, modules_of
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.budgets import Feasible
@@ -60,7 +61,7 @@ def score_inherited(job: InheritedJob) -> dict[str, Any]:
     arch = Arch.from_dict(job.arch)
     network = build_network(arch)
     network.load_state_dict(safetensors.torch.load(job.weights))
-    accelerator = make_accelerator(job.accelerator, job.precision)
+    accelerator = alone(job.accelerator, job.precision)
     data = held_out(job, arch.resolution)
     network.to(accelerator.device).to(memory_format=torch.channels_last)
     estimate_statistics(network, data.train, job.batch_size, job.seed, job.statistics)

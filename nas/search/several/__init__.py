@@ -1,0 +1,1 @@
+"""One search by several processes: the first leads, the others join it where something is shared."""
