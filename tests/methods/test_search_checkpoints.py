@@ -71,7 +71,8 @@ def test_a_checkpoint_belongs_to_one_search(card: str, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         method_of(card, **small).search(dataclasses.replace(problem, on_epoch=interrupt))
-    stand_in = {"mixed_precision": "bf16", "device": torch.device("cpu"), "scaler": None, "num_processes": 1}
+    stand_in = {"mixed_precision": "bf16", "device": torch.device("cpu"), "scaler": None}
+    stand_in |= {"num_processes": 1, "process_index": 0, "is_main_process": True}
     in_bfloat16: Any = SimpleNamespace(**stand_in, free_memory=lambda: None, prepare=lambda made: made)
     scaled = dataclasses.replace(problem.cost, fixed=problem.cost.fixed + 1)
     space: SearchSpace = SPACES[card](3)  # the same skeleton and labels of variables, other candidates
