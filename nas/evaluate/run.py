@@ -10,6 +10,7 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.derive.verdict import NOT_WANTED
+from nas.evaluate.answers import Answers, hardest
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
@@ -97,9 +98,13 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
     arch, here, title = network.arch, setup.compute.here, f"evaluate-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, None, title, setup.stored) as (path, run):
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
-        figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=here)
+        answers, by_class = Answers(), {}
+        with answers.of(network):
+            figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=here)
         if run is None:
             return EvaluateOutcome(path, figures)
+        if here.num_processes == 1:  # of several, each has seen its own images
+            by_class = answers.record(data.test.labels.cpu(), data.class_names)
         found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
         estimated, counted = setup.device.estimate_ms(arch), Counted.of_device(setup.device.key.dtype)
         record: dict[str, Any] = {
@@ -111,6 +116,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "resolution": data.resolution,
             "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
             **figures,
+            **by_class,
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
@@ -148,6 +154,11 @@ def _show(path: Path, record: Mapping[str, Any]) -> None:
         ("test accuracy", f"{record['top1_percent']:.2f}% top-1, {record['top5_percent']:.2f}% top-5"),
         ("loss", f"{record['loss']:.4f}"),
     ]
+    if "class_percent" in record:
+        rows.append(
+            ("calibration error", f"{record['calibration_error_percent']:.2f}% ({record['calibration_bins']} bins)")
+        )
+        rows.append(("hardest classes", hardest(record)))
     if record["estimated_latency_ms"] is not None:
         rows.append(("latency estimated", f"{record['estimated_latency_ms']:.4g} ms ({record['device']})"))
     if record["measured_latency_ms"] is not None:

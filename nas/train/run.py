@@ -13,7 +13,7 @@ from nas.networks import model_folder, weights
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import resuming
-from nas.runs.files import write_text
+from nas.runs.files import read_json, write_text
 from nas.runs.run import Run
 from nas.terminal.configuration.override_text import command
 from nas.terminal.next_command import data_settings
@@ -21,12 +21,14 @@ from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
 from nas.train.setup import TrainSetup, short_name
 from nas.train.several.shared_run import shared_run
+from nas.train.start.taken_over import take_over
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
 
 COUNTED = Counted()  # how a training, which knows no device, counts memory and weights
 CHECKPOINT = "checkpoints/train.pt"
+TAKEN_OVER = "taken_over.json"  # what a run that begins with weights took of them
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TrainOutcome:
     @functools.cached_property
     def result(self) -> dict[str, Any]:
         """The content of `result.json`; what a training does not know is null."""
-        setup, arch, figures = self.setup, self.arch, self.figures
+        setup, arch, figures, taken = self.setup, self.arch, self.figures, self.run_dir / TAKEN_OVER
         return {
             "space": None,
             "method": None,
@@ -68,6 +70,7 @@ class TrainOutcome:
             "top5_percent": figures["top5_percent"],
             "loss": figures["loss"],
             "kept_average": figures.get("kept_average"),
+            "taken_over": read_json(taken, "weights taken over") if taken.exists() else None,
             "search_seconds": None,
             "train_seconds": figures["train_seconds"],
         }
@@ -80,14 +83,18 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     """
     arch, recipe = setup.arch, setup.recipe
     network = training.build_network(arch, recipe, seed=setup.seed)
-    if setup.initial_weights and not is_begun(setup.resume):
-        weights.load(network, weights.read_weights(setup.initial_weights), setup.initial_weights)
+    taken = None
+    if (origin := setup.initial_weights) and not is_begun(setup.resume):
+        taken = take_over(network, weights.read_weights(origin), origin)
     here, title = setup.compute.here, f"train-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:
             return TrainOutcome(setup, path, network, _train(setup, network, path, None))
         write_text(path / "arch.json", arch.to_json())
         log(intention(setup))
+        if taken is not None:
+            log(taken.sentence)
+            run.write_json(TAKEN_OVER, dataclasses.asdict(taken))
         outcome = TrainOutcome(setup, path, network, _train(setup, network, path, run))
         model_folder.write(
             path / "model",

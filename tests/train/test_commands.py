@@ -64,6 +64,10 @@ def test_train_then_evaluate(folder: Path, two_processes: None, capsys: pytest.C
         result["top1_percent"], abs=0.3
     )  # another batch size rounds otherwise
     assert found["measured_latency_ms"] > 0
+    confusion = torch.tensor(found["confusion"])
+    assert int(confusion.sum()) == 449 and 0 <= found["calibration_error_percent"] <= 100
+    assert 100 * float(confusion.diagonal().sum()) / 449 == pytest.approx(found["top1_percent"])
+    assert found["class_percent"]["3"] == pytest.approx(100 * float(confusion[3, 3] / confusion[3].sum()))
     assert found["device"] == "local-onnxruntime-fp32-b1-t1"
     evaluate.main(["arch=arch.json", "checkpoint=one/checkpoints/train.pt", "run_dir=three", "measure=false"])
     evaluate.main(["arch=one/model", "run_dir=four", "device.name=pixel3", "device.dtype=int8"])
@@ -121,6 +125,8 @@ def test_a_published_network_is_fitted_to_the_data(folder: Path, capsys: pytest.
     assert (arch.resolution, arch.in_channels, arch.num_classes) == (16, 1, 10)
     train.main(["arch=one/arch.json", "initial_weights=one/model", "run_dir=two", *data])
     assert "changed from" not in capsys.readouterr().out
+    taken = json.loads(Path("two/result.json").read_text())["taken_over"]
+    assert taken["origin"] == "one/model" and taken["taken"] > 100 and not taken["adapted"] and not taken["fresh"]
     before = Path("two/result.json").read_bytes()
     for path in (*Path("one/model").iterdir(), Path("two/result.json")):
         path.unlink()

@@ -1,0 +1,35 @@
+"""Answers class by class: figures by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nas.evaluate.answers import Answers, calibration_error, hardest
+
+
+def test_calibration_error_by_hand() -> None:
+    """Two bins: (0, 1/2] holds 0.3 wrong and 0.5 right, (1/2, 1] holds 0.9 right twice and 0.7 wrong."""
+    confidence = torch.tensor([0.3, 0.5, 0.9, 0.9, 0.7], dtype=torch.float64)
+    right = torch.tensor([False, True, True, True, False])
+    assert calibration_error(confidence, right, 2) == pytest.approx((abs(1 - 0.8) + abs(2 - 2.5)) / 5)
+    assert calibration_error(torch.ones(4), torch.ones(4, dtype=torch.bool)) == 0
+    assert calibration_error(torch.ones(4), torch.zeros(4, dtype=torch.bool)) == 1
+
+
+def test_classes_by_hand() -> None:
+    logits = torch.tensor([[3.0, 0, 0, 0], [0, 3, 0, 0], [0, 3, 0, 0], [0, 0, 0, 3], [0, 3, 0, 0]])
+    network, answers = nn.Identity(), Answers()
+    with answers.of(network):
+        network(logits[:3])
+        network(logits[3:])
+    network(logits)  # not noted any more
+    record = answers.record(torch.tensor([0, 0, 1, 0, 1]), ("a", "b", "c", "d"))
+    assert record["class_percent"] == {"a": pytest.approx(100 / 3), "b": 100.0, "c": None, "d": None}
+    assert record["confusion"] == [[1, 1, 0, 1], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    confidence = float(logits[0].softmax(0)[0])
+    assert record["calibration_error_percent"] == pytest.approx(100 * abs(3 / 5 - confidence), rel=1e-5)
+    assert hardest(record) == "a 33.3% (taken for b), b 100.0%"
+    many = Answers([torch.tensor([0])], [torch.tensor([1.0])]).record(torch.tensor([0]), [str(i) for i in range(101)])
+    assert many["confusion"] is None and hardest(many, 1) == "0 100.0%"
