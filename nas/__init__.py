@@ -64,8 +64,10 @@ def run_search(**keywords: Unpack[SearchKeywords]) -> SearchOutcome:
     from nas.search.run import run_search as search
     from nas.search.settings import TYPES
     from nas.search.setup import SearchSetup
+    from nas.terminal.launch import check_alone
     from nas.terminal.python_settings import resolved
 
+    check_alone("nas.run_search", "nas.search")
     return search(SearchSetup.from_config(resolved("search", _budgeted(keywords), TYPES)))
 
 

@@ -28,6 +28,16 @@ def refusal(command: str) -> str | None:
     )
 
 
+def check_alone(function: str, command: str) -> None:
+    """Raise `ValueError` where several processes were launched for a script that calls `function`."""
+    processes = _number("WORLD_SIZE", 1)
+    if processes > 1:
+        raise ValueError(
+            f"{function} runs in one process, but {processes} were launched; start the script without a launcher, or "
+            f"launch the command: torchrun --nproc-per-node {processes} -m {command} ..."
+        )
+
+
 def rank() -> int:
     """The number of this process among those that were launched, from 0."""
     return _number("RANK", 0) if _number("WORLD_SIZE", 1) > 1 else 0

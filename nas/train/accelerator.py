@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -132,6 +133,11 @@ def agreed(accelerator: Accelerator, number: int) -> int:
         return number
     found = torch.tensor([number], device=accelerator.device)
     return int(accelerator.gather(found).max())
+
+
+def agreement(accelerator: Accelerator) -> Callable[[int], int] | None:
+    """`agreed` between the processes of `accelerator`; None where there is one."""
+    return None if accelerator.num_processes == 1 else functools.partial(agreed, accelerator)
 
 
 def gathered(accelerator: Accelerator, own: T) -> list[T]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import nas
 from nas.derive.__main__ import main as derive
 from nas.terminal import launch
 
@@ -29,6 +30,8 @@ def test_a_command_of_one_process_is_refused_by_the_first_before_anything_is_wri
 def test_training_is_shared_and_one_of_several_asked_processes_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert all(launch.refusal(command) is None for command in ("train", "search", "evaluate"))
+    with pytest.raises(ValueError, match=r"run_search runs in one process, but 2 were launched; .*-m nas\.search"):
+        nas.run_search(space="fbnet")
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert launch.refusal("derive") is None
     words = ["python", "accelerate", "launch", "--num_processes", "2", "-m", "nas.train"]

@@ -29,7 +29,7 @@ from nas.runs.resuming import FIXES, check_checkpoint
 from nas.runs.seeding import derive_seed, seed_global
 from nas.runs.stored import record
 from nas.terminal.progress import log
-from nas.train.accelerator import begin, several, share_buffers
+from nas.train.accelerator import agreement, begin, several, share_buffers
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from nas.train.several.batch_norm import statistics
@@ -120,7 +120,8 @@ class _Pretraining:
         }
         self.progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
         self.watch = Watch(task.data.num_classes, task.keeping.on_collapse)
-        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
+        agree = agreement(task.accelerator)
+        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process, agree)
         self.under_way = UnderWay(self.keeper, self.state, task.accelerator.device)
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 

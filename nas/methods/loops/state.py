@@ -21,6 +21,7 @@ from nas.runs.keeping.under_way import UnderWay
 from nas.runs.resuming import check_checkpoint
 from nas.runs.stored import Count, NonNegative, Schema, record
 from nas.terminal.progress import log
+from nas.train.accelerator import agreement
 from search_spaces.plain_data.identity import Identity
 
 FORMAT = "nas.gradient_search"
@@ -64,7 +65,8 @@ class State(ABC):
         self.multiplier, self.seconds, self.epochs_done = 0.0, 0.0, 0
         cure = f"lower method.weight_lr; earlier epochs are kept in {task.checkpoint}"
         self.watch = Watch(task.keeping.on_collapse, "the search", task.data.num_classes, cure)
-        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process)
+        agree = agreement(task.accelerator)
+        self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process, agree)
         self.under_way = UnderWay(self.keeper, lambda: self._state(self.epochs_done, False), task.accelerator.device)
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
 

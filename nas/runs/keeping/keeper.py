@@ -7,6 +7,7 @@ own, so that a collapse in the middle of an epoch never costs the last good one.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nas.runs.keeping import stopping
 from nas.runs.keeping.settings import MINUTES
 from nas.terminal.progress import log
 
+AGREE_EVERY = 10  # steps: processes wait for each other to agree
 INTERVAL = 1  # what `Keeper.due` says where time is up: no signal that is waited for has this number
 
 
@@ -26,16 +28,30 @@ def step_file(path: Path) -> Path:
 class Keeper:
     """Keeps the unfinished epoch of the loop whose epochs are in `path`; None: nothing is kept.
 
-    `writes`: whether this process does, one of several.
+    `writes`: whether this process does, one of several. `agree`: of several, the largest of the numbers that they give
+    it at the same step, so that what one is told all of them do; asked every `AGREE_EVERY` steps.
     """
 
-    def __init__(self, path: Path | None, minutes: float = MINUTES, writes: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        minutes: float = MINUTES,
+        writes: bool = True,
+        agree: Callable[[int], int] | None = None,
+    ) -> None:
         self.path = None if path is None else step_file(path)
-        self.seconds, self.writes = 60 * minutes, writes
+        self.seconds, self.writes, self._agree = 60 * minutes, writes, agree
         self._last = time.monotonic()
+        self._steps = 0
 
     def due(self) -> int:
         """`INTERVAL` where it is time to keep this step, the signal's number where the process is to end, else 0."""
+        if self._agree is None:
+            return self._due()
+        self._steps += 1
+        return self._agree(self._due()) if self._steps % AGREE_EVERY == 0 else 0
+
+    def _due(self) -> int:
         if number := stopping.asked():
             return number
         is_late = self.path is not None and self.seconds and time.monotonic() - self._last >= self.seconds

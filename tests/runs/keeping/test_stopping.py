@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nas.runs.keeping import stopping
-from nas.runs.keeping.keeper import INTERVAL, Keeper
+from nas.runs.keeping.keeper import AGREE_EVERY, INTERVAL, Keeper
 from nas.runs.keeping.randomness import random_state, set_random_state
 from nas.runs.keeping.settings import Keeping
 
@@ -77,3 +77,19 @@ def test_random_numbers_go_on_where_they_stood() -> None:
     assert draw() != expected
     set_random_state(state, own)
     assert draw() == expected
+
+
+def test_several_processes_keep_the_same_step(tmp_path: Path) -> None:
+    """What one was told the others hear at the next step at which they agree, and none of them stops before."""
+    told: list[int] = []
+    keepers = [Keeper(tmp_path / "a.pt", 0, writes, lambda number: max(number, *told, 0)) for writes in (True, False)]
+    due = []
+    for step in range(2 * AGREE_EVERY):
+        if step == 3:
+            told.append(signal.SIGUSR1)  # to a third one
+        due.append([keeper.due() for keeper in keepers])
+    assert [step for step, both in enumerate(due, 1) if any(both)] == [AGREE_EVERY, 2 * AGREE_EVERY]
+    assert due[AGREE_EVERY - 1] == [signal.SIGUSR1] * 2
+    for keeper in keepers:
+        with pytest.raises(stopping.Terminated):
+            keeper.keep({"a": 1}, signal.SIGUSR1)
