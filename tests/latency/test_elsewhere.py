@@ -62,6 +62,7 @@ def test_a_table_says_nothing_of_the_interpreter_and_serves_both(tmp_path: Path,
     assert LocalDevice(python=sys.executable).not_measured(LatencyTable.load(file)) is None
 
 
+@pytest.mark.slow  # five processes, each with an interpreter of its own; tables, above, go the same way
 def test_found_networks_are_measured_there() -> None:
     assert device_of(THERE).key.python == sys.executable
     assert measure_networks([ARCH], THERE)[0].latency_ms > 0

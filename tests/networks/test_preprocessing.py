@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from nas.data.arrays import npz
 from nas.data.digits import SPLIT_SEED, TRAIN_FRACTION, digits
 from nas.data.folder import imagefolder
 from nas.data.images import ImageData, stratified
+from nas.data.shards import shards
 from nas.data.torchvision import cifar10, cifar100, fashion_mnist
 from nas.evaluate import __main__ as evaluate
 from nas.export import __main__ as export
@@ -81,6 +84,20 @@ def from_folder(channels: int, crop_percent: float, streamed: bool, size: Pixels
     return build
 
 
+def from_shards(folder: Path) -> Sources:
+    """The images of a folder in tar archives; the files of its test part beside them, in the same order."""
+    _, files = from_folder(3, 0.875, False)(folder)
+    for part in ("train", "test"):
+        with tarfile.open(folder / part / "0.tar", "w") as archive:
+            for file in sorted((folder / part).rglob("*.png")):
+                name = f"{file.parent.name}/{file.stem}"
+                archive.add(file, f"{name}.png")
+                about = tarfile.TarInfo(f"{name}.cls")
+                about.size = 1
+                archive.addfile(about, io.BytesIO(file.parent.name.encode()))
+    return shards(str(folder), 32), files
+
+
 SOURCES = {
     "digits": from_digits(16),
     "digits at another size": from_digits(24),
@@ -95,6 +112,7 @@ SOURCES = {
     "imagefolder, streamed, whole": from_folder(3, 1.0, True),
     "imagefolder, not square": from_folder(3, 0.875, False, [24, 40]),
     "imagefolder, not square, streamed": from_folder(1, 0.9, True, [40, 33]),
+    "shards": from_shards,
     "npz, not square, resized": from_npz(npz, (20, 30, 3), 3, resolution=[28, 17]),
 }
 

@@ -124,6 +124,7 @@ def records(run: Path, phase: str) -> int:
     return sum(record["phase"] == phase for record in read_metrics(run)) if (run / "metrics.jsonl").exists() else 0
 
 
+@pytest.mark.slow  # without signals: tests/methods/elastic/test_pretraining.py, test_killed_in_every_phase.py
 @pytest.mark.timeout(900)
 def test_a_killed_search_or_derivation_ends_as_a_whole_one(tmp_path: Path) -> None:
     rng = random.Random()

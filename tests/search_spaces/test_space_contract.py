@@ -103,7 +103,7 @@ def test_json_round_trip(space: SearchSpace) -> None:
 
 
 def test_arithmetic_equals_the_modules_own_count(space: SearchSpace) -> None:
-    for arch in archs(space, 2):
+    for arch in archs(space, 1):
         with torch.device("meta"):  # what is counted are shapes
             network = build_network(arch).eval()
             assert arch.params == sum(p.numel() for p in network.parameters())
