@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
@@ -77,7 +79,15 @@ def make_accelerator(accelerator: str = "auto", precision: str = "no", sync_batc
     made = kind(cpu=cpu, mixed_precision=precision)
     if (made.device.type == "cpu") != cpu:
         raise ValueError(f"this process already runs on {made.device}; start another one for accelerator={accelerator}")
+    if made.num_processes > 1:
+        _leave_at_exit()
     return made
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """A process that ends with its connections open may be aborted by torch's own threads."""
+    atexit.register(lambda: dist.destroy_process_group() if dist.is_initialized() else None)
 
 
 def several(accelerator: Accelerator) -> dict[str, int | bool]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pprint
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,13 +40,12 @@ def describe(path: Path, images: Mapping[str, Any]) -> None:
 
 
 def load(path: Path, threads: int = 1) -> Run:
-    """`path`, as its user would import it."""
+    """`path`, as its user would import it, but without leaving a compiled copy in that folder."""
     import torch
 
-    spec = importlib.util.spec_from_file_location("exported_network", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = types.ModuleType("exported_network")
+    module.__file__ = str(path)
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     network = module.load()
 
     def run(images: np.ndarray) -> np.ndarray:
