@@ -26,7 +26,9 @@ from nas.train.accelerator import make_accelerator
 from nas.train.several.alone import Alone
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
+from search_spaces.from_card import from_card
 from search_spaces.recipe import Recipe
+from search_spaces.space import SearchSpace
 from tests.methods import gradient_task
 
 STAGES = ((ConvBNAct(8, 3),), (InvertedResidual(8, 3, 1, 2.0), InvertedResidual(16, 3, 2, 2.0)))
@@ -84,13 +86,23 @@ def alone(accelerator: Accelerator, folder: Path) -> Figures:
     return _trained(Alone(cpu=True) if accelerator.num_processes > 1 else accelerator)
 
 
-def _task(accelerator: Accelerator, folder: Path) -> tuple[Task, list[dict[str, float]]]:
-    made, records = gradient_task.task(folder, gradient_task.few_layers())
+def _task(
+    accelerator: Accelerator, folder: Path, space: SearchSpace | None = None
+) -> tuple[Task, list[dict[str, float]]]:
+    made, records = gradient_task.task(folder, space or gradient_task.few_layers())
     return dataclasses.replace(made, accelerator=accelerator), records
 
 
-def _searched(accelerator: Accelerator, folder: Path, card: str, **changes: Any) -> Figures:
-    task, records = _task(accelerator, folder)
+def _widths() -> SearchSpace:
+    blocks = [{"kind": "inverted_residual", "kernel_size": 3, "expand_ratio": 2}]
+    stages = [{"name": name, "channels": [8, 16], "depth": 2, "stride": 2, "blocks": blocks} for name in ("a", "b")]
+    return from_card(stages, {"out_channels": 8, "kernel_size": 3}, {"out_channels": 32}, "few widths", 8, 10, 1)
+
+
+def _searched(
+    accelerator: Accelerator, folder: Path, card: str, space: SearchSpace | None = None, **changes: Any
+) -> Figures:
+    task, records = _task(accelerator, folder, space)
     result = gradient_task.method(card, **changes).search(task)
     state = {str(v): torch.from_numpy(row) for v, row in enumerate(result.probabilities)}
     return summary(records, {**state, **gradient_task.weights(result, task.space)})
@@ -101,7 +113,7 @@ def dnas(accelerator: Accelerator, folder: Path) -> Figures:
 
 
 def masking(accelerator: Accelerator, folder: Path) -> Figures:
-    return _searched(accelerator, folder, "masking")
+    return _searched(accelerator, folder, "masking", _widths())
 
 
 def single_path(accelerator: Accelerator, folder: Path) -> Figures:
