@@ -40,7 +40,7 @@ def launched(folder: Path, *names: str) -> list[dict[str, Any]]:
 
 
 def by_one(folder: Path, name: str) -> dict[str, Any]:
-    return json.loads(json.dumps(PIECES[name](make_accelerator("cpu"), folder / "one")))
+    return json.loads(json.dumps(PIECES[name](make_accelerator("cpu"), folder / "one" / name)))
 
 
 def check_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
