@@ -121,7 +121,7 @@ def statistics(images: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:
 
     Of uint8 images on the 0..1 scale, exactly, by integer sums; of float32 ones in their own unit.
     """
-    mean, std = _float_statistics(images, chunk) if images.is_floating_point() else _byte_statistics(images, chunk)
+    mean, std = _float_statistics(images, chunk) if images.is_floating_point() else _byte_statistics(images)
     if not bool((std > 0).all()):
         raise ValueError("the training images are all one colour in some channel; nothing can be learned from them")
     return mean, std
@@ -134,7 +134,7 @@ def _float_statistics(images: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
     return mean.float(), (sum(centred, torch.zeros(())) / count).sqrt().float()
 
 
-def _byte_statistics(images: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+def _byte_statistics(images: Tensor, chunk: int = 256) -> tuple[Tensor, Tensor]:
     total = torch.zeros(images.shape[1], dtype=torch.int64)
     squares = torch.zeros_like(total)
     for part in images.split(chunk):

@@ -13,10 +13,21 @@ import numpy as np
 from nas.latency.placement import Placement
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Maps images (B, C, H, W) float32 to logits (B, num_classes)."""
+
+
+def under_torch(network: Callable[[Tensor], Tensor]) -> Run:
+    """`network`, a module or what was loaded of one, as a `Run`."""
+    import torch
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(images)).numpy()
+
+    return run
 
 
 class Write(Protocol):

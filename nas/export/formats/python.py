@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nas.export.formats.base import Format, Run
+from nas.export.formats.base import Format, Run, under_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,18 +39,10 @@ def describe(path: Path, images: Mapping[str, Any]) -> None:
 
 def load(path: Path, threads: int = 1) -> Run:
     """`path`, as its user would import it, but without leaving a compiled copy in that folder."""
-    import torch
-
     module = types.ModuleType("exported_network")
     module.__file__ = str(path)
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
-    network = module.load()
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
-
-    return run
+    return under_torch(module.load())
 
 
 FORMAT = Format(

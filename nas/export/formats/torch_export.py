@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nas.export.formats.base import Format, Run
+from nas.export.formats.base import Format, Run, under_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,13 +37,7 @@ def load(path: Path, threads: int = 1) -> Run:
     """`path` under torch."""
     import torch
 
-    network = torch.export.load(path).module()
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
-
-    return run
+    return under_torch(torch.export.load(path).module())
 
 
 FORMAT = Format(
