@@ -53,9 +53,14 @@ def test_kinds_of_the_program_itself_are_refused(monkeypatch: pytest.MonkeyPatch
         measure_networks([SMALL], Device())
 
 
-def test_a_table_without_the_size_is_named() -> None:
-    with pytest.raises(ValueError, match=r"no calm time of the reference 16k.*refresh=true"):
-        measure_networks([SMALL], Device(), Conditions({"6m": 1.0}))
+def test_a_network_of_a_size_that_no_row_of_the_table_was() -> None:
+    """It stands at the calmest speed that is remembered, as without a table; of a size that was, at the table's."""
+    care = networks.Care(2, 4, 3.0)
+    (found,) = measure_networks([SMALL], Device(), Conditions({"6m": 1.0}), care=care)
+    seen = remembered(Device())["16k"]
+    assert found.latency_ms == pytest.approx(found.now_ms / found.slowdown, rel=0.5)
+    (slow,) = measure_networks([SMALL], Device(), Conditions({"16k": 1000 * seen}), care=care)
+    assert slow.latency_ms > 100 * found.latency_ms
 
 
 def luck(times: Sequence[float]) -> tuple[list[int], dict[int, Visit]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,17 +24,15 @@ AGREED = 0.015  # standard error of a time, as a share of it, at which no furthe
 @dataclass(frozen=True)
 class Care:
     """How carefully a network is measured: by so many `processes` (None: `PROCESSES`, and `MORE` where those before do
-    not agree); `visits` of a process, of about `visit_ms` each. `any_size`: a network may be of a size that no row of
-    the table was, whose reference is then at the calmest speed that is remembered."""
+    not agree); `visits` of a process, of about `visit_ms` each."""
 
     processes: int | None = None
     visits: int = 6
     visit_ms: float = 15.0
-    any_size: bool = False
 
 
 FULL = Care()
-BRIEF = Care(3, 4, 8.0, any_size=True)  # of networks that are compared and not handed over
+BRIEF = Care(3, 4, 8.0)  # of networks that are compared and not handed over
 
 
 def measure_networks(
@@ -44,9 +41,9 @@ def measure_networks(
     """The time of one batch through each of `archs` on this machine, in their order.
 
     Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`), or as `care`
-    says. `at`: what the times are to stand at, the conditions of a table; by default the calmest speed that this
-    machine is remembered at. Raises `ValueError` for a device this machine cannot measure for, for block
-    kinds that only this process has, and for a reference that lacks a size; `RuntimeError` where a process failed.
+    says. `at`: what the times are to stand at, the conditions of a table; of a size that no row of it was, as without
+    one, the calmest speed that this machine is remembered at. Raises `ValueError` for a device this machine cannot
+    measure for and for block kinds that only this process has; `RuntimeError` where a process failed.
     """
     distinct = {f"net:{arch.id}": arch for arch in archs}
     with bench(device) as ready:
@@ -76,8 +73,6 @@ def _measured(
     ready: Bench, entries: Sequence[Entry], at: Conditions | None, seed: int, care: Care = FULL
 ) -> dict[str, NetworkTime]:
     rungs = {entry["key"]: entry["rung"] for entry in entries}
-    if at is not None and not care.any_size:
-        at.check(set(rungs.values()))
     common = ready.common(entries, seed)
 
     def ask(processes: Sequence[int], keys: set[str], record: Record) -> None:
@@ -90,11 +85,7 @@ def _measured(
 
     visits = sampled(set(rungs), ask, None if care.processes is None else (care.processes,))
     known = remember(ready.device, calm_speed(visits, rungs))
-    if at is None:
-        at = Conditions(known)
-    elif care.any_size:
-        at = dataclasses.replace(at, calm_ms={**known, **at.calm_ms})
-    found = measurements(visits, rungs, at)
+    found = measurements(visits, rungs, Conditions(known) if at is None else at.beside(known))
     return {key: one.of_network() for key, one in found.items()}
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nas.latency.measuring.network_time import NetworkTime
@@ -44,13 +44,9 @@ class Conditions:
         calm_ms = environment.get("calm_ms")
         return None if calm_ms is None else Conditions(calm_ms, environment.get("elasticity", {}))
 
-    def check(self, rungs: Collection[str]) -> None:
-        """Refuse a table that lacks a reference of `rungs`, beside which networks are measured."""
-        if missing := sorted(set(rungs) - set(self.calm_ms)):
-            raise ValueError(
-                f"the table has no calm time of the reference {missing[0]}, which this network is compared with; "
-                "measure it again with refresh=true"
-            )
+    def beside(self, seen: Ladder) -> Conditions:
+        """These, and for references that no row of the table was compared with their calm times as they were `seen`."""
+        return replace(self, calm_ms={**seen, **self.calm_ms})
 
 
 @dataclass(frozen=True, slots=True)
