@@ -190,7 +190,7 @@ def _latency(
         found = measure_file(path, shape, network.arch, device)
     elif chosen.name in NAMES:
         command = [sys.executable, "-m", "nas.export.timed_file", chosen.name]
-        found = measure_file(path, shape, network.arch, device, command)
+        found = measure_file(path, shape, network.arch, device, command, chosen.name)
     else:
         found = _in_this_process(run, shape, device)
     runtime = device.runtime if chosen.name == "onnx" else chosen.name

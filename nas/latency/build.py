@@ -22,6 +22,7 @@ from nas.latency.measuring.journal import Journal, locked
 from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.network_time import NOTED
 from nas.latency.measuring.processes.bench import bench
+from nas.latency.measuring.processes.ended import Ended
 from nas.latency.measuring.processes.sampling import PROCESSES, Group, Record
 from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements, slowdown
 from nas.latency.measuring.visits import Visit, Visits
@@ -110,7 +111,12 @@ def _build(
             nonlocal bound
             with _phase(what, group, journal.visits) as advance:
                 asked = group.requests(common, journal.visits)
-                bound = ready.run(asked, _recording(journal, advance), visiting.pin) or bound
+                try:
+                    bound = ready.run(asked, _recording(journal, advance), visiting.pin) or bound
+                except Ended as fault:
+                    raise fault.keeping(
+                        f"what was measured until then is kept in {journal_path}: the same command goes on from there"
+                    ) from None
 
         both = groups(blocks, nets, asdict(effort))
         measure(f"measuring blocks on {device.key}", both["blocks"])

@@ -21,6 +21,7 @@ from nas.latency.devices.local import LocalDevice
 from nas.latency.elsewhere import client
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
 from nas.latency.measuring.networks import measure_networks
+from nas.latency.measuring.processes.ended import Ended
 from nas.latency.measuring.timing import image
 from nas.latency.runtimes import check_local, environment
 from nas.latency.runtimes.onnxruntime import RUNTIME
@@ -145,7 +146,7 @@ def test_one_that_is_killed_is_said_and_started_anew() -> None:
     shape = (1, *ARCH.input_shape)
     (workload,) = RUNTIME.load(Network(ARCH), shape, THERE, 1)
     client.worker(sys.executable).process.send_signal(signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="the measuring process of .* ended with status -9"):
+    with pytest.raises(Ended, match="the measuring process of .* was ended by SIGKILL, most likely for want of memory"):
         workload(1)
     (again,) = RUNTIME.load(Network(ARCH), shape, THERE, 1)
     assert again(1)[0] > 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import sys
 import time
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,10 @@ import torch
 
 from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.elsewhere import client
 from nas.latency.measuring.timing import image
 from nas.latency.runtimes import NAMES, check_local, environment, runtime_named
-from nas.latency.runtimes.base import GraphRuntime, Package, SessionRuntime
+from nas.latency.runtimes.base import GraphRuntime, Package, Session, SessionRuntime
 from nas.latency.tables.table import LatencyTable
 from nas.networks.network import Network
 from search_spaces.arch import Arch
@@ -27,6 +31,7 @@ from .test_build import SMALL, SPACE
 
 SLOW = ("inductor", "executorch")  # that compile for seconds: fewer networks
 SESSIONS = [name for name in NAMES if isinstance(runtime_named(name), SessionRuntime)]  # the others are torch itself
+GRAPHS = [name for name in NAMES if isinstance(runtime_named(name), GraphRuntime)]
 NETWORKS: dict[str, tuple[SearchSpace, tuple[int, ...]]] = {
     "kinds 0": (every_kind(16, 10, 3), (3, 7, 6)),
     "kinds 1": (every_kind(16, 10, 3), (4, 8, 4)),
@@ -100,6 +105,29 @@ def test_computes_shortcuts_of_fewer_channels_and_batches(name: str) -> None:
     space = rexnet(32, 10)
     arch = space.decode(space.sample(1, np.random.default_rng(0))[0])
     assert far(sessions(name), arch, Device(runtime=device.runtime, batch_size=batch)) < 1e-3
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_is_timed_lives_with_all_it_reads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is freed too early, is filled with other bytes: a runtime that reads it ends its process."""
+    device = installed(name)
+    monkeypatch.setenv("MALLOC_PERTURB_", "165")  # glibc's
+    client.close_all()  # so that the next is started with it
+    arch = NETWORKS["kinds 1"][0].decode(NETWORKS["kinds 1"][1])
+    there = dataclasses.replace(device, python=sys.executable)
+    workloads = runtime_named(name).load(network(arch), (1, *arch.input_shape), there, 2)
+    assert all(time > 0 for workload in workloads for time in workload(3))
+    client.close_all()
+
+
+def test_a_session_lives_as_long_as_it_is_timed() -> None:
+    read = np.zeros(1)
+    alive = weakref.ref(read)
+    workload = Session(lambda: None, lambda: np.zeros(1), keeps=(read,)).timed(in_calling_thread=False)
+    del read
+    assert len(workload(2)) == 2 and alive() is not None
+    del workload
+    assert alive() is None
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
@@ -191,7 +219,7 @@ def test_runtimes_of_modules_run_here_alone(name: str) -> None:
         check_local(Device(runtime=name, python="python"))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(runtime_named(name), GraphRuntime)])
+@pytest.mark.parametrize("name", GRAPHS)
 def test_graphs_of_one_network_are_one(name: str) -> None:
     """What is kept for a graph with stand-ins does not depend on the weights."""
     runtime: Any = runtime_named(name)

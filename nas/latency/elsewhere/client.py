@@ -19,6 +19,7 @@ import numpy as np
 
 import search_spaces
 from nas.latency.device import Device
+from nas.latency.measuring.processes.ended import Ended, signal_of
 from nas.latency.measuring.timing import Copies
 from nas.latency.placement import Placement
 
@@ -65,7 +66,7 @@ class Worker:
         self._read()
 
     def ask(self, request: dict[str, Any], graph: bytes = b"") -> dict[str, Any]:
-        """The answer to `request`. Raises `ValueError` with the worker's reason, `RuntimeError` where it ended."""
+        """The answer to `request`. Raises `ValueError` with its reason, `RuntimeError` or `Ended` where it ended."""
         if self.messages.closed:
             raise RuntimeError(f"the measuring process of {self.python} ended, and with it what it had loaded")
         if self.process.poll() is None and hasattr(os, "sched_getaffinity"):
@@ -86,6 +87,8 @@ class Worker:
         if not line:
             code, said = self.process.wait(), self._last_words()
             self.close()
+            if (number := signal_of(code)) is not None:
+                raise Ended(f"the measuring process of {self.python}", number, said=said)
             raise RuntimeError(f"the measuring process of {self.python} ended with status {code}: {said}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nas.latency.device import Device
-from nas.latency.measuring.timing import Workload, machine, timed
+from nas.latency.measuring.timing import Workload, machine
 from nas.latency.runtimes import runtime_named
 from nas.latency.runtimes.base import GraphRuntime
 
@@ -55,7 +55,7 @@ class Desk:
         runtime, device = _asked(request)
         numbers = []
         for session in runtime.open(graph, tuple(request["shape"]), device, request["count"]):
-            self.held[self.next] = timed(session.run, runtime.in_calling_thread(device))
+            self.held[self.next] = session.timed(runtime.in_calling_thread(device))
             numbers.append(self.next)
             self.next += 1
         gc.collect()

@@ -29,7 +29,7 @@ from nas.latency.measuring import visits as visiting
 from nas.latency.measuring.journal import seal
 from nas.latency.measuring.kit_script import SOURCES
 from nas.latency.measuring.ladder import ladder
-from nas.latency.measuring.processes import sampling
+from nas.latency.measuring.processes import ended, sampling
 from nas.latency.measuring.processes.bench import network_entry, row_entry
 from nas.latency.runtimes import check_offered
 from nas.latency.runtimes.onnxruntime import onnx_model
@@ -51,6 +51,7 @@ SCRIPT = (
     timing,
     visiting,
     journal,
+    ended,
     sampling,
     placement,
     onnx_placement,

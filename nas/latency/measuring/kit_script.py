@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.measuring.journal import Journal, locked, seal
+from nas.latency.measuring.processes.ended import Ended
 from nas.latency.measuring.processes.sampling import MISTAKE, Group, Request, answer_all, ask
 from nas.latency.measuring.timing import (
     Workload,
@@ -36,6 +37,7 @@ from nas.latency.placement import Placement
 SAMPLE, MODULES, PLACE = "--sample", "--modules", "--place"
 GRAPHS = "onnxruntime"  # the runtime that is given the graphs of a kit
 SOURCES = "sources.zip"
+AGAIN = "start this again to go on from there"
 PLACED = 8  # networks at most whose operators are looked at
 PLACEMENT = "placement "  # begins the line in which a process says where operators ran
 SAYS_EVERY_SECONDS = float(os.environ.get("KIT_SAYS_EVERY_SECONDS", "10"))
@@ -65,11 +67,14 @@ def main(folder: Path) -> None:
             made = sum(len(journal.visits.get(entry["key"], {})) for entry in group.entries)
             counter = _Counter(journal, name, made, len(group.entries) * group.processes * group.visits_each)
             asked = group.requests(common, journal.visits)
-            if takes_graphs or not hasattr(os, "fork"):
-                for one in asked:
-                    ask([*command, SAMPLE if takes_graphs else MODULES], [one], counter)
-            elif asked:  # by one process, which imports and builds once, and forks those that measure
-                ask([*command, MODULES], asked, counter)
+            parts = [[one] for one in asked]
+            if asked and not takes_graphs and hasattr(os, "fork"):
+                parts = [asked]  # of one process, which imports and builds once, and forks those that measure
+            for part in parts:
+                try:
+                    ask([*command, SAMPLE if takes_graphs else MODULES], part, counter)
+                except Ended as fault:
+                    raise fault.keeping(f"what was measured until then is kept: {AGAIN}") from None
         journal.close()
         visits = {
             key: [visit.numbers() for _, visit in sorted(turns.items())]
@@ -219,6 +224,9 @@ if __name__ == "__main__":
         actions = {SAMPLE: sample, MODULES: measure_modules, PLACE: place}
         [action] = [does for word, does in actions.items() if word in sys.argv] or [main]
         action(given)
+    except Ended as fault:  # not to be taken for a mistake: started again, it may get further
+        print(f"Error: {fault}", file=sys.stderr)
+        sys.exit(1)
     except ValueError as mistake:
         print(f"Error: {mistake}", file=sys.stderr)
         sys.exit(MISTAKE)

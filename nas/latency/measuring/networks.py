@@ -43,7 +43,8 @@ def measure_networks(
     Each is loaded anew by at least `PROCESSES` new processes, and by more until they agree (see `AGREED`), or as `care`
     says. `at`: what the times are to stand at, the conditions of a table; of a size that no row of it was, as without
     one, the calmest speed that this machine is remembered at. Raises `ValueError` for a device this machine cannot
-    measure for and for block kinds that only this process has; `RuntimeError` where a process failed.
+    measure for and for block kinds that only this process has, `Ended` where a signal ended a process; `RuntimeError`
+    where one failed.
     """
     distinct = {f"net:{arch.id}": arch for arch in archs}
     with bench(device) as ready:
@@ -53,15 +54,16 @@ def measure_networks(
 
 
 def measure_file(
-    path: Path, shape: Sequence[int], arch: Arch, device: Device, command: Sequence[str] = ()
+    path: Path, shape: Sequence[int], arch: Arch, device: Device, command: Sequence[str] = (), under: str = ""
 ) -> NetworkTime:
     """As `measure_networks`, of the file `path` of `arch` on inputs of `shape` (batch first), as it is.
 
-    An ONNX file, or one that the program `command` loads, which is told the folder of the references last.
+    An ONNX file, or one that the program `command` loads `under` a runtime of its own; it is told the folder of the
+    references last.
     """
     entry = {"key": FILE, "params": arch.params, "rung": rung_of(numbers_of(arch))}
     with bench(device) as ready:
-        ready.command = command
+        ready.command, ready.under = command, under
         if not command:
             entry = ready.graph(entry, path.read_bytes(), shape)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nas.latency.device import Device, version
 from nas.latency.elsewhere import client
-from nas.latency.measuring.timing import Copies, timed
+from nas.latency.measuring.timing import Copies, Workload, timed
 from nas.latency.placement import Placement
 
 if TYPE_CHECKING:
@@ -150,11 +150,28 @@ class Session:
     """A network loaded to run on the image of `timing.image`.
 
     `run` computes it once; `output` gives what the last run computed, (batch, ...); `placement` where it computed it.
+    `keeps`: what the runtime reads while it runs and does not keep itself, such as the bytes of a program.
     """
 
     run: Callable[[], Any]
     output: Callable[[], np.ndarray]
     placement: Callable[[], Placement] = Placement
+    keeps: tuple[Any, ...] = ()
+
+    def timed(self, in_calling_thread: bool) -> Workload:
+        """Times of `run` (see `timing.timed`), for as long as all of the session is needed: it lives with them."""
+        return _Held(timed(self.run, in_calling_thread), self)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A `Workload`, and the session it belongs to."""
+
+    workload: Workload
+    session: Session
+
+    def __call__(self, calls: int) -> list[float]:
+        return self.workload(calls)
 
 
 class SessionRuntime(Runtime):
@@ -166,7 +183,7 @@ class SessionRuntime(Runtime):
 
     def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
         in_caller = self.in_calling_thread(device)
-        return [timed(session.run, in_caller) for session in self.sessions(module, shape, device, count)]
+        return [session.timed(in_caller) for session in self.sessions(module, shape, device, count)]
 
     def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
         return self.sessions(module, shape, device, 1)[0].placement()
@@ -210,7 +227,7 @@ class GraphRuntime(SessionRuntime):
         if device.python is not None:
             return client.load(device, type(self).__module__, graph, shape, count)
         in_caller = self.in_calling_thread(device)
-        return [timed(session.run, in_caller) for session in self.open(graph, shape, device, count)]
+        return [session.timed(in_caller) for session in self.open(graph, shape, device, count)]
 
     def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
         graph = self._timed_graph(module, shape, device)

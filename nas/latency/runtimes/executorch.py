@@ -71,10 +71,9 @@ def _session(program: bytes, shape: tuple[int, ...], placement: Placement) -> Se
         last[:] = method.execute(inputs)
 
     def output() -> np.ndarray:
-        assert loaded is not None  # the method does not keep its program alive
         return last[0].numpy().copy()
 
-    return Session(run, output, lambda: placement)
+    return Session(run, output, lambda: placement, keeps=(loaded,))  # a method reads the bytes, which `loaded` holds
 
 
 RUNTIME = ExecuTorch()

@@ -84,10 +84,9 @@ def _session(folder: Path, shape: tuple[int, ...], device: Device) -> Session:
         last[:] = [extractor.extract("out0")[1]]
 
     def output() -> np.ndarray:
-        assert images.size
         return np.array(last[0])[None]
 
-    return Session(run, output, lambda: _placement(net, device))
+    return Session(run, output, lambda: _placement(net, device), keeps=(images,))  # whose memory `source` is
 
 
 def _placement(net: Any, device: Device) -> Placement:

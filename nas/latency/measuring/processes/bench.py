@@ -46,13 +46,14 @@ class Bench:
 
     Under ONNX Runtime entries are graphs in `folder`, and each process is that of a kit; otherwise modules, built by a
     process that forks those that measure. `prepare` completes entries for either. `command`: another program that
-    answers, and is told `folder` last.
+    answers, and is told `folder` last; `under`: what its workloads run under, where that is not the device's runtime.
     """
 
     device: Device
     folder: Path
     modules: set[str] = field(default_factory=set)
     command: Sequence[str] = ()
+    under: str = ""
 
     @property
     def takes_graphs(self) -> bool:
@@ -91,7 +92,8 @@ class Bench:
         rungs = {entry["rung"] for entry in entries}
         references = {rung: self.network(f"reference:{rung}", ladder()[rung]) for rung in sorted(rungs)}
         modules = sorted({*self.modules, type(runtime_named(self.device.runtime)).__module__})
-        return {"seed": seed, "device": self.device.to_request(), "references": references, "modules": modules}
+        told = {"seed": seed, "device": self.device.to_request(), "under": self.under or self.device.runtime}
+        return {**told, "references": references, "modules": modules}
 
     def run(self, requests: Sequence[Request], record: Record, pin: bool = False) -> bool:
         """Let processes answer `requests`, one each; returns whether they were bound to one core."""

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from nas.latency.device import Device
+from nas.latency.measuring.processes.ended import SHELL, Ended
 from nas.latency.measuring.processes.sampling import MISTAKE, Request, answer
 from nas.latency.measuring.timing import Workload
 from nas.latency.runtimes import runtime_named
@@ -53,14 +54,23 @@ def main() -> None:
                 os._exit(0)
             except BaseException as error:
                 _say(error)
-                os._exit(MISTAKE if isinstance(error, ValueError) else 1)
+                os._exit(_status(error))
         _, status = os.waitpid(child, 0)
         if status:
-            sys.exit(os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code > 0 else SHELL - code)  # at once: what libraries say at the end would hide its words
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, Ended):
+        return SHELL + error.number
+    return MISTAKE if isinstance(error, ValueError) else 1
 
 
 def _say(error: BaseException) -> None:
-    if isinstance(error, ValueError):
+    if isinstance(error, Ended):
+        print(error.said, file=sys.stderr)  # the rest is told by whoever asked
+    elif isinstance(error, ValueError):
         print(f"Error: {error}", file=sys.stderr)
     else:
         traceback.print_exception(error)

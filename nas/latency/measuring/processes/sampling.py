@@ -15,10 +15,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from nas.latency.measuring.timing import capacity
+from nas.latency.measuring.processes.ended import Ended, Slip, named, read_slip, signal_of
+from nas.latency.measuring.timing import Workload, capacity
 from nas.latency.measuring.visits import Interleaved, Visit, Visits, visit_of
 
 PROCESSES = 5  # that share the visits to a workload
@@ -106,11 +109,25 @@ def _parts(entries: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]
 
 def answer(asked: Request, load: Callable[[Mapping[str, Any]], Any]) -> None:
     """Make the visits of a request in this process and say them; `load` makes the workload of an entry."""
-    references = {rung: load(entry) for rung, entry in asked["references"].items()}
-    rungs = {entry["key"]: entry["rung"] for entry in asked["entries"]}
-    watch = Interleaved(asked["seed"], asked["visit_ms"], references, _say, rungs, asked["process"])
-    minutes = math.inf if asked["minutes"] is None else asked["minutes"]
-    watch.run({entry["key"]: [load(entry)] for entry in asked["entries"]}, asked["turns"], minutes)
+    with closing(Slip(asked.get("slip"))) as slip:
+
+        def loaded(entry: Mapping[str, Any]) -> Workload:
+            name = named(entry["key"])
+            slip.write(f"loading {name}")
+            workload = load(entry)
+
+            def noted(calls: int) -> list[float]:
+                slip.write(f"running {name}")
+                times: list[float] = workload(calls)
+                return times
+
+            return noted
+
+        references = {rung: loaded(entry) for rung, entry in asked["references"].items()}
+        rungs = {entry["key"]: entry["rung"] for entry in asked["entries"]}
+        watch = Interleaved(asked["seed"], asked["visit_ms"], references, _say, rungs, asked["process"])
+        minutes = math.inf if asked["minutes"] is None else asked["minutes"]
+        watch.run({entry["key"]: [loaded(entry)] for entry in asked["entries"]}, asked["turns"], minutes)
 
 
 def _say(key: str, turn: int, visit: Visit) -> None:
@@ -122,16 +139,18 @@ def ask(
 ) -> None:
     """Run `command`, which reads `requests` as JSON and answers with visits, and tell `record` of each as it comes.
 
-    Raises `ValueError` with what the process says is wrong, and `RuntimeError` where it broke.
+    Raises `ValueError` with what the process says is wrong, `Ended` where a signal ended it, `RuntimeError` where it
+    broke.
     """
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryDirectory(prefix="nas-slip-") as folder:
+        slip = Path(folder) / "slip"
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         )
         assert process.stdin is not None and process.stdout is not None
         try:
             try:
-                process.stdin.write(json.dumps(list(requests)))
+                process.stdin.write(json.dumps([{**one, "slip": str(slip)} for one in requests]))
                 process.stdin.close()
             except BrokenPipeError:
                 pass  # it ended already; why, it says below
@@ -150,6 +169,10 @@ def ask(
         if process.returncode:
             errors.seek(0)
             said = errors.read().strip()
+            if (number := signal_of(process.returncode)) is not None:
+                under = requests[0].get("under", requests[0]["device"]["runtime"])
+                last = said.splitlines()[-1][:300] if said else ""
+                raise Ended(f"the process that measures under {under}", number, read_slip(slip), last)
             if process.returncode == MISTAKE and said.startswith("Error: "):
                 raise ValueError(said.removeprefix("Error: "))
             raise RuntimeError(f"measuring in a new process failed ({process.returncode}): {said[-2000:]}")
