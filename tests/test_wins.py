@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from experiments import records
 from experiments.dense_or_depthwise.networks import FORMS
 from experiments.dense_or_depthwise.timing import Share
-from experiments.wins import report, rivals, run
+from experiments.wins import published, report, rivals, run
 from experiments.wins.searching import Search, keep_used, used_before, waited_for
 from experiments.wins.setting import Setting
 from nas.terminal.configuration.composition import compose
@@ -49,12 +50,15 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         more = {"estimated_latency_ms": archs[0].macs / 1e6, "contest": [], "search_seconds": 1.0}
         return {**record, **more, "processor_seconds": 36.0, "arch": archs[0].to_dict()}
 
-    def train(setting: Setting, root: str, arch_json: str, seed: int) -> dict[str, float]:
+    def train(setting: Setting, root: str, what: str, seed: int) -> dict[str, float]:
         if made.die_after == len(made.trained):
             raise KeyboardInterrupt
-        arch = Arch.from_json(arch_json)
-        made.trained.append((arch.id, seed))
-        return {"top1_percent": 50 + arch.params % 1000 / 100 + seed, "train_seconds": 1.0, "processor_seconds": 3600.0}
+        params, which = 352_000, what
+        if what != published.SHUFFLENET:
+            arch = Arch.from_json(what)
+            params, which = arch.params, arch.id
+        made.trained.append((which, seed))
+        return {"top1_percent": 50 + params % 1000 / 100 + seed, "train_seconds": 1.0, "processor_seconds": 3600.0}
 
     cost = space.cost(mega_macs)
     table = SimpleNamespace(environment={"calm_ms": {"6m": 2.0}}, cost=lambda space: space.cost(mega_macs))
@@ -113,6 +117,37 @@ def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> N
         assert config["derive"]["contest"] is None and len(config["references"]["names"]) == 6
     with pytest.raises(ValueError, match="--dataset must be one of fashion_mnist, cifar10, got 'mnist'"):
         Setting("mnist")
+
+
+def test_published_networks_are_those_of_their_figures() -> None:
+    """https://github.com/chenyaofo/pytorch-cifar-models: 10.90 and 27.97 million multiply-adds, 0.35 and 0.70 million
+    parameters."""
+    found = {line["name"]: line for line in published.lines()}
+    figures = {name: (round(line["macs"] / 1e6, 2), round(line["params"] / 1e6, 2)) for name, line in found.items()}
+    assert figures == {"ShuffleNetV2 x0.5": (10.90, 0.35), "MobileNetV2 x0.5": (27.97, 0.70)}
+    recipe = Setting("cifar10").recipe
+    for line in found.values():
+        one, same, other = (published.built(published.what_of(line), recipe, seed).state_dict() for seed in (0, 0, 1))
+        assert all(torch.equal(one[name], same[name]) for name in one)
+        assert any(not torch.equal(one[name], other[name]) for name in one)
+    mobile = published.built(published.what_of(found["MobileNetV2 x0.5"]), recipe, 0)
+    assert published.macs(mobile) == found["MobileNetV2 x0.5"]["macs"]  # counted as those of ShuffleNet are
+
+
+def test_published_networks_train_beside_what_is_found_on_cifar(made_up: SimpleNamespace, tmp_path: Path) -> None:
+    rows = results(lambda name, budget, seed: 1.0)
+    records.write(tmp_path / "results.jsonl", [Setting("cifar10").record(), *rows[1:]])
+    for _ in range(2):  # the second time all is done
+        comparison = run.Comparison(Setting("cifar10"), made_up.root, tmp_path, processes=1)
+        comparison.trained(comparison.published(0))
+        assert [seed for _, seed in made_up.trained] == [0, 0] and len(comparison.of("published")) == 2
+    text = report.text(records.read(tmp_path / "results.jsonl"))
+    assert "| ShuffleNetV2 x0.5 | 10.90 | 0.35 | 50.00, 1 seed | 90.1 | +41.00 points, 1 seed, one seed proves" in text
+    searched = [{"kind": "search", "budget": 0.06, "seed": seed} for seed in range(3)]
+    assert "* ShuffleNetV2 x0.5: seeds 1, 2" in report._missing(
+        [*records.read(tmp_path / "results.jsonl"), *searched], []
+    )
+    assert not run.Comparison(Setting(), made_up.root, tmp_path / "other", processes=1).published(0)
 
 
 def line(kind: str, name: str, budget: float, seed: int, **more: Any) -> dict[str, Any]:

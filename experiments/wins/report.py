@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments import records
 from experiments.equal_latency import mean_interval
+from experiments.wins.published import PUBLISHED_TOP1
 from experiments.wins.rivals import FOUND, RANDOM
 
 Record = dict[str, Any]
@@ -103,7 +104,8 @@ def text(found: list[Record]) -> str:
     """Tables, verdicts, what is missing, and what it took."""
     every = [_at(found, budget) for budget in sorted({r["budget"] for r in found if r["kind"] == "network"})]
     parts = [_setting(found), *(_table(at) for at in every), _verdict(every)]
-    return "\n\n".join(part for part in (*parts, _missing(found, every), _searches(found), _cost(found)) if part)
+    parts += [_published(found, every), _missing(found, every), _searches(found), _cost(found)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _at(found: list[Record], budget: float) -> AtBudget:
@@ -193,6 +195,30 @@ def _verdict(every: list[AtBudget]) -> str:
     return "\n".join(["Verdict:", "", *lines, f"* the goal is {how}: {goal}"])
 
 
+def _published(found: list[Record], every: list[AtBudget]) -> str:
+    """Published networks by the same recipe, whatever time they take, with the found ones of each budget less them."""
+    networks = [r for r in found if r["kind"] == "published"]
+    if not networks:
+        return ""
+    heads = [f"found at {at.budget} less it" for at in every]
+    lines = [
+        "Published networks of CIFAR's size by the same recipe, at no budget:",
+        "",
+        f"| network | MACs (M) | parameters (M) | top-1 % | published % | {' | '.join(heads)} |",
+        "| --- " * (5 + len(heads)) + "|",
+    ]
+    for network in networks:
+        mine = [r for r in found if r["kind"] == "training" and r["id"] == network["id"]]
+        top1 = {r["seed"]: r["top1_percent"] for r in mine}
+        apart = [Difference.of(at.top1(FOUND), top1) for at in every]
+        lines.append(
+            f"| {network['name']} | {network['macs'] / 1e6:.2f} | {network['params'] / 1e6:.2f} "
+            f"| {_mean([*top1.values()])} | {PUBLISHED_TOP1[network['name']]} "
+            f"| {' | '.join(f'{one}, {one.verdict}' if one else '' for one in apart)} |"
+        )
+    return "\n".join(lines)
+
+
 def _missing(found: list[Record], every: list[AtBudget]) -> str:
     """Which trainings of searches that are finished are still to come."""
     lines = []
@@ -206,6 +232,10 @@ def _missing(found: list[Record], every: list[AtBudget]) -> str:
         elif left:
             names = ", ".join(dict.fromkeys(left))
             lines.append(f"* {budget}, seed {seed}: {len(left)} of {len(mine)} trainings ({names})")
+    for network in (r for r in found if r["kind"] == "published"):
+        seeds = sorted({seed for _, seed in searches if (network["id"], seed) not in trained})
+        if seeds:
+            lines.append(f"* {network['name']}: seeds {', '.join(map(str, seeds))}")
     counts = {budget: sum(b == budget for b, _ in searches) for budget, _ in searches}
     said = ", ".join(f"{budget}: {_seeds(count)}" for budget, count in sorted(counts.items()))
     head = f"Searches so far at {said}." if said else "No search is finished yet."

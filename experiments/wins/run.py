@@ -17,7 +17,7 @@ import torch
 from experiments import records
 from experiments.collecting import collect_or_report
 from experiments.dense_or_depthwise.timing import Share, shares
-from experiments.wins import rivals
+from experiments.wins import published, rivals
 from experiments.wins.report import report
 from experiments.wins.searching import Search, waited_for
 from experiments.wins.setting import Setting
@@ -35,11 +35,11 @@ PROCESSES = 5  # that measure
 Record = dict[str, Any]
 
 
-def train(setting: Setting, root: str, arch_json: str, seed: int) -> dict[str, float]:
-    """Train one network from scratch; figures on all test images, and the processor seconds it took."""
+def train(setting: Setting, root: str, what: str, seed: int) -> dict[str, float]:
+    """Train one network (see `published.built`) from scratch; figures on all test images, and its processor seconds."""
     torch.set_num_threads(1)
     began = time.process_time()
-    network = training.build_network(Arch.from_json(arch_json), setting.recipe, seed=seed)
+    network = published.built(what, setting.recipe, seed)
     figures = training.train(
         network, setting.data(root), setting.recipe, seed=seed, accelerator=make_accelerator("cpu")
     )
@@ -175,6 +175,14 @@ class Comparison:
         drawn = rivals.drawn(space, cost, searched["estimated_latency_ms"], count + 1, searched["seed"])
         return [arch for arch in drawn if arch.id != found][:count]
 
+    def published(self, seed: int) -> list[Record]:
+        """Published networks of CIFAR's size, where these are its images, to be trained with `seed`."""
+        if self.setting.dataset != published.DATASET:
+            return []
+        if not self.of("published"):
+            self.add(*published.lines())
+        return [{**line, "seed": seed} for line in self.of("published")]
+
     def trained(self, networks: Sequence[Record]) -> None:
         """Train those of `networks` that are not trained yet, each with the seed of its search."""
         done = {(r["id"], r["seed"]) for r in self.of("training")}
@@ -183,10 +191,7 @@ class Comparison:
             return
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(self.processes, len(left)), mp_context=context) as pool:
-            jobs = {
-                pool.submit(train, self.setting, self.root, Arch.from_dict(n["arch"]).to_json(), n["seed"]): n
-                for n in left
-            }
+            jobs = {pool.submit(train, self.setting, self.root, published.what_of(n), n["seed"]): n for n in left}
             failed: list[BaseException] = []
             try:
                 for job in as_completed(jobs):
@@ -211,6 +216,7 @@ def collect(data: str, out: Path, processes: int, seeds: int, budgets: int, **se
     for seed in range(seeds):
         for share in SHARES[:budgets]:
             comparison.trained(comparison.networks(share, seed))
+        comparison.trained(comparison.published(seed))
 
 
 DEFAULTS = Setting()
