@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
+from nas.methods.candidates.executors.local import LocalExecutor
+from nas.methods.candidates.executors.ray import RayExecutor
 from nas.runs import checkpoint
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.record import read
 from nas.search.contest.settings import ContestSettings
 from nas.train.training import Options, build_network, train
 from tests.methods.gradient_task import DATA
+from tests.runs.killed_runs import same
 from tests.search.contest.contests import RECIPE, MadeUp, Real, entrants, held
+from tests.search.contest.test_contest_in_a_search import without_times
 
 LONG = dataclasses.replace(RECIPE, epochs=16)
 FIVE = entrants((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (0, 1, 2, 3), recipe=LONG)
@@ -161,6 +166,25 @@ def test_a_rung_is_a_cut_of_the_whole_training(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="belongs to something else"):  # its checkpoint knows that it was begun
             train(build_network(winner.arch, recipe), DATA, recipe, options=Options(tmp_path / f"{len(finals) - 1}.pt"))
     assert finals[0] == finals[1]
+
+
+@pytest.mark.slow  # processes that import torch, and a cluster
+@pytest.mark.parametrize("executor", [LocalExecutor(workers=2), RayExecutor(address=None, workers=2)])
+def test_other_processes_and_clusters_change_nothing(executor: Any, tmp_path: Path, monkeypatch) -> None:
+    """Figures, order and checkpoints are those of trainings in this process, of networks with weights of their own too."""
+    if isinstance(executor, RayExecutor):
+        pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
+    three = entrants((0, 0, 0, 0), (1, 2, 1, 2), (3, 3, 3, 3))
+    begun = build_network(three[1].arch, RECIPE, seed=7).state_dict()
+    three[1] = dataclasses.replace(three[1], inherit=lambda: safetensors.torch.save(begun))
+    plan = Plan(3, 4, (1, 2), (2, 1))
+    here, there = (held(tmp_path / name, one, plan, three) for name, one in (("here", Real()), ("there", executor)))
+    assert [entrant.name for entrant in here.standings.order] == [entrant.name for entrant in there.standings.order]
+    assert without_times(outcome(tmp_path / "here")) == without_times(outcome(tmp_path / "there"))
+    files = [sorted((tmp_path / name / "checkpoints").glob("contest-*/*.pt")) for name in ("here", "there")]
+    assert [path.name for path in files[0]] == [path.name for path in files[1]] and len(files[0]) >= 3
+    for one, other in zip(*files, strict=True):
+        assert same(checkpoint.load(one), checkpoint.load(other)), one.name
 
 
 def _into(rates: list[float]) -> Any:
