@@ -171,7 +171,7 @@ def test_a_rung_is_a_cut_of_the_whole_training(tmp_path: Path) -> None:
 @pytest.mark.slow  # processes that import torch, and a cluster
 @pytest.mark.parametrize("executor", [LocalExecutor(workers=2), RayExecutor(address=None, workers=2)])
 def test_other_processes_and_clusters_change_nothing(executor: Any, tmp_path: Path, monkeypatch) -> None:
-    """Figures, order and checkpoints are those of trainings in this process, of networks with weights of their own too."""
+    """Figures, order and checkpoints are those of this process, of networks that begin with weights too."""
     if isinstance(executor, RayExecutor):
         pytest.importorskip("ray", reason="ray is not installed (extra `ray`)")
     three = entrants((0, 0, 0, 0), (1, 2, 1, 2), (3, 3, 3, 3))
