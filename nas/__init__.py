@@ -14,7 +14,7 @@ The functions import what they need when they are called: torch takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from nas.derive.request import DerivedNetworks
     from nas.evaluate.run import EvaluateOutcome
     from nas.latency.tables.table import LatencyTable
+    from nas.methods.base import Method
     from nas.networks.creation import create_model
     from nas.search.result import SearchOutcome
+    from nas.search.scores.search import LookedUp
+    from nas.search.scores.table import ScoredTable
     from nas.terminal.keywords import (
         DeriveKeywords,
         EvaluateKeywords,
@@ -49,7 +52,9 @@ __all__ = [
     "derive_from",
     "evaluate_model",
     "export_model",
+    "read_scores",
     "run_search",
+    "search_scores",
     "train_arch",
 ]
 
@@ -131,6 +136,43 @@ def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, 
     settings = {**keywords, "arch": _model(model)}
     config = with_device_of_run(resolved("export", settings, TYPES), keys_given(settings))
     return run_export(ExportSetup.from_config(config))
+
+
+def read_scores(
+    file: str | Path, score: str, costs: Sequence[str] = (), recipe: Sequence[str] = (), minimise: bool = False
+) -> ScoredTable:
+    """A table of choices and scores of your own, in the CSV file `file`, as something that methods can search.
+
+    See `nas.search.scores.table.read_scores` for what its columns are; `search_scores` searches it.
+    """
+    from nas.search.scores import table
+
+    return table.read_scores(file, score, costs, recipe, minimise)
+
+
+def search_scores(
+    table: ScoredTable,
+    method: str | Mapping[str, Any] | Method = "predictor",
+    evaluations: int = 50,
+    limits: Mapping[str, float] | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    predictor: str | Mapping[str, Any] | None = None,
+) -> LookedUp:
+    """What `method` finds in `table` with so many `evaluations`, proposed `batch` at a time; nothing is trained.
+
+    `limits`: the most that costs of the table may be, by name (`{"latency_ms": 3.0}`). `method` and `predictor` as
+    `run_search` takes them. The outcome has the `best` choices, their `score`, and `best_so_far` and `regret` after
+    each trial. Raises `ValueError` for a limit that no point meets and for methods that train supernets.
+    """
+    from nas.search.scores import search
+    from nas.search.settings import TYPES
+    from nas.terminal.configuration import cards
+    from nas.terminal.python_settings import resolved
+
+    keywords = {"space": "fbnetv3", "method": method, "predictor": predictor}  # a space that every such method takes
+    chosen = cards.given(resolved("search", keywords, TYPES)["method"], "method")
+    return search.search_scores(table, chosen, evaluations, limits, batch, seed)
 
 
 def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKeywords]) -> TrainOutcome:

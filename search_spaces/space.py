@@ -37,10 +37,12 @@ class SearchSpace(ABC):
     """A finite set of archs, indexed by genotypes.
 
     `interpolated`: whether a latency table may measure a part of its rows and interpolate the others.
+    `recipe_variables`: how many of the variables, the last ones, say how a network is trained.
     """
 
     name: str
     interpolated: bool = False
+    recipe_variables: int = 0
 
     @property
     @abstractmethod
@@ -74,6 +76,16 @@ class SearchSpace(ABC):
                 if number >= 0:
                     found.update(f"[{list(genes)}, {texts[number]}]".encode())
         return found.hexdigest()[:32]
+
+    @property
+    def listed(self) -> Population | None:
+        """All points (n, variables) of a space that lists them; None: they are all combinations of choices."""
+        return None
+
+    @property
+    def arch_genes(self) -> int:
+        """How many of the variables, the first ones, decide the network; the others how it is trained."""
+        return len(self.variables) - self.recipe_variables
 
     @property
     def walks(self) -> tuple[Tabulated, ...]:

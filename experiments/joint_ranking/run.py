@@ -22,6 +22,7 @@ from search_spaces.space import Variable
 
 HERE = Path(__file__).parent
 DATASETS = {"protein": ("protein_structure", 9), "slice": ("slice_localization", 385)}  # name in the file, input width
+OTHERS = {"naval": ("naval_propulsion", 15), "parkinsons": ("parkinsons_telemonitoring", 20)}
 ARCHITECTURE = ("n_units_1", "n_units_2", "activation_fn_1", "activation_fn_2")
 RECIPE = ("batch_size", "init_lr", "lr_schedule", "dropout_1", "dropout_2")
 SIZES = (20, 50, 100, 200)
@@ -30,7 +31,7 @@ RECIPE_PAIRS = 500
 
 def load(path: Path, dataset: str) -> Table:
     """62,208 configurations; target -log(validation MSE, mean of four seeds)."""
-    name, inputs = DATASETS[dataset]
+    name, inputs = (DATASETS | OTHERS)[dataset]
     with np.load(path, allow_pickle=False) as data:
         choices, columns = json.loads(str(data["choices"])), list(data["names"])
         config = data["config"].astype(np.int64)

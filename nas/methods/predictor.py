@@ -138,9 +138,20 @@ class PredictorProposal(Proposal):
     def front(self, maxima: Floats) -> Front:
         """Evolution on the predicted mean under each row of `maxima` (budgets, limits)."""
         predictor = self.fitted()
+        if self.space.listed is not None and self._all is not None:
+            return _front_of_list(self.feasible, self._all, predictor.predict(self._all)[0], maxima)
         rng = numpy_generator(self.seed, "front", len(self.told))
         start = self.best(self.card.evolution.population_size)
         return evolve(self.feasible, lambda p: predictor.predict(p)[0], start, rng, self.card.evolution, maxima)
+
+
+def _front_of_list(feasible: Feasible, points: Population, predicted: Floats, maxima: Floats) -> Front:
+    """The listed `points` under each row of `maxima`, best `predicted` first. Raises `ValueError` where none is."""
+    costs, order = feasible.costs(points), np.argsort(-predicted, kind="stable")
+    found = [order[(costs[order] <= most).all(axis=1)] for most in np.atleast_2d(maxima)]
+    if not all(map(len, found)):
+        raise ValueError(f"no point of {feasible.space.name} is within each of the budgets {maxima.tolist()}")
+    return Front(tuple(points[rows] for rows in found), tuple(predicted[rows] for rows in found), len(points))
 
 
 def quasi_random(feasible: Feasible, count: int, seed: int) -> Population:
@@ -163,8 +174,7 @@ def quasi_random(feasible: Feasible, count: int, seed: int) -> Population:
 
 def variables_of(space: SearchSpace) -> tuple[Sequence[Variable], Sequence[Variable]]:
     """The variables of the architecture and of the recipe."""
-    genes = space.arch_genes if isinstance(space, JointSpace) else len(space.variables)
-    return space.variables[:genes], space.variables[genes:]
+    return space.variables[: space.arch_genes], space.variables[space.arch_genes :]
 
 
 def architectures_of(space: SearchSpace) -> SearchSpace:
@@ -173,9 +183,10 @@ def architectures_of(space: SearchSpace) -> SearchSpace:
 
 
 def free_statistics(space: SearchSpace) -> Statistics | None:
-    """Logarithms of parameters, MACs and activations of architecture genes; None without architecture variables."""
+    """Logarithms of parameters, MACs and activations of architecture genes; None without architecture variables or
+    layers."""
     arch_space = architectures_of(space)
-    if not arch_space.variables:
+    if not arch_space.variables or not arch_space.terms:
         return None
     from nas.networks.zero_cost import cost_statistics
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -42,6 +43,7 @@ class Proposal(ABC):
         self._known: set[bytes] = set()  # genotypes
         self._candidates: set[str] = set()  # what they describe
         self._all = feasible.enumerate()
+        self._open = np.ones(0 if self._all is None else len(self._all), dtype=bool)  # which of them were not asked yet
         self.first: Population = self.told
 
     def begin_with(self, population: Population) -> None:
@@ -91,7 +93,7 @@ class Proposal(ABC):
 
     def unknown(self) -> Population | None:
         """All genotypes within the budgets not asked or told yet; None for a space too large to list."""
-        return None if self._all is None else self._unseen(self._all)
+        return None if self._all is None else self._all[self._open]
 
     def _unseen(self, population: Population) -> Population:
         """The rows that were not asked or told as they are, without repetition: quick, for pools."""
@@ -106,20 +108,27 @@ class Proposal(ABC):
     def _new(self, population: Population, count: int, besides: Population | None = None) -> Population:
         """The first `count` rows whose candidates are neither known nor in `besides` nor repeated."""
         seen = self._candidates | {self._candidate(row) for row in ([] if besides is None else besides)}
-        rows = self._unseen(population)
+        rows = np.ascontiguousarray(population, dtype=np.int64)
         keep: list[int] = []
-        for i, row in enumerate(rows):
+        for i, row in enumerate(rows):  # to the first `count` only: a list may be long
             if len(keep) == count:
                 break
-            candidate = self._candidate(row)
-            if candidate not in seen:
-                seen.add(candidate)
-                keep.append(i)
+            if row.tobytes() in self._known or (candidate := self._candidate(row)) in seen:
+                continue
+            seen.add(candidate)
+            keep.append(i)
         return rows[keep].reshape(len(keep), self.told.shape[1])
 
     def _remember(self, population: Population) -> None:
-        self._known |= {row.tobytes() for row in np.ascontiguousarray(population)}
+        keys = {row.tobytes() for row in np.ascontiguousarray(population)}
+        self._known |= keys
+        self._open[[self._places[key] for key in keys if key in self._places]] = False
         self._candidates |= {self._candidate(row) for row in population}
+
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        """Where each genotype stands in the list of all."""
+        return {} if self._all is None else {row.tobytes(): i for i, row in enumerate(self._all)}
 
     def _candidate(self, row: np.ndarray) -> str:
         """What genotype `row` describes; where the space cannot say, the genotype itself."""

@@ -32,7 +32,7 @@ class JointSpace(SearchSpace):
         self.name = architectures.name
         self.architectures, self.recipes = architectures, recipes
         self.interpolated = architectures.interpolated
-        self.arch_genes = len(architectures.variables)
+        self.recipe_variables = len(recipes.variables)
         renamed = (Variable(f"recipe.{v.name}", v.choices, v.ordered) for v in recipes.variables)
         self._variables = (*architectures.variables, *renamed)
 

@@ -28,7 +28,8 @@ class SilentGenes:
         for variables, matters in self._terms:
             for v, table in zip(variables, matters, strict=True):
                 always[v] |= bool(table.all())
-        self.possible = not always.all()  # whether some genotype of the space has a silent gene
+        # whether some genotype of the space has a silent gene; of one without layers nothing is known
+        self.possible = bool(space.terms) and not always.all()
 
     def mask(self, population: Population) -> NDArray[np.bool_]:
         """(n, genes): which genes of `population` (n, genes or more) are silent; more columns are not looked at."""

@@ -1,0 +1,1 @@
+"""Tables of scores, searched by the methods that search spaces of networks."""
