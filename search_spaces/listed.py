@@ -26,9 +26,7 @@ class ListedSpace(SearchSpace):
     `ValueError` for points that repeat or lie outside of the variables.
     """
 
-    def __init__(
-        self, name: str, variables: Sequence[Variable], points: Population, recipe_variables: int = 0
-    ) -> None:
+    def __init__(self, name: str, variables: Sequence[Variable], points: Population, recipe_variables: int = 0) -> None:
         self.name = name
         self._variables = tuple(variables)
         self._points = np.ascontiguousarray(points, dtype=np.int64).reshape(-1, len(self._variables))
@@ -161,7 +159,9 @@ class ListedFeasible(Feasible):
             near = near[rng.choice(len(near), NEAREST_OF, replace=False)]
         for start in range(0, len(wrong), 256):
             rows = wrong[start : start + 256]
-            apart = (found[rows, None] != near[None]).sum(axis=2) + rng.random((len(rows), len(near)))  # ties: by chance
+            apart = (found[rows, None] != near[None]).sum(axis=2) + rng.random(
+                (len(rows), len(near))
+            )  # ties: by chance
             found[rows] = near[apart.argmin(axis=1)]
         return found
 

@@ -56,7 +56,9 @@ def _nb201(data: Path, short: str, share: float | None = None) -> Problem:
     with (data / "nb201_accuracy.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert set(NB201_CODES) == set(NB201_OPERATIONS)
-    points = [{edge: NB201_CODES[int(code)] for edge, code in zip(NB201_EDGES, row["ops"], strict=True)} for row in rows]
+    points = [
+        {edge: NB201_CODES[int(code)] for edge, code in zip(NB201_EDGES, row["ops"], strict=True)} for row in rows
+    ]
     seeds = [[float(row[f"{short}_val_s{i}"]) for i in range(3) if row[f"{short}_val_s{i}"]] for row in rows]
     params = np.array([float(row["params_M"]) for row in rows])
     costs = {"params_m": params, "test": np.array([float(row[f"{short}_test"]) for row in rows])}

@@ -72,7 +72,9 @@ def test_points_are_found_and_what_is_not_listed_is_repaired_to_the_nearest() ->
     assert (space.index(space.listed) == np.arange(space.size)).all()
     everything = FULL.space.listed
     missing = everything[space.index(everything) < 0]
-    assert len(missing) == 16 and np.isinf(ListedFeasible(space, SPARSE.costs, {"latency_ms": 1e9}).costs(missing)).all()
+    assert (
+        len(missing) == 16 and np.isinf(ListedFeasible(space, SPARSE.costs, {"latency_ms": 1e9}).costs(missing)).all()
+    )
     feasible = ListedFeasible(space, SPARSE.costs, {"latency_ms": 200.0})
     assert not feasible.mask(missing).any() and feasible.mask(feasible.enumerate()).all()
     repaired = feasible.repair(missing, np.random.default_rng(0))
@@ -83,7 +85,12 @@ def test_points_are_found_and_what_is_not_listed_is_repaired_to_the_nearest() ->
     assert (kept == feasible.within).all()
     genes = SilentGenes(space)
     assert (genes.blank(space.listed) == space.listed).all(), "nothing is known to be silent in a table"
-    assert space.arch_genes == 3 and space.choices_of([0, 1, 2, 0]) == {"kernel": 3, "act": "swish", "width": 32, "lr": 0.01}
+    assert space.arch_genes == 3 and space.choices_of([0, 1, 2, 0]) == {
+        "kernel": 3,
+        "act": "swish",
+        "width": 32,
+        "lr": 0.01,
+    }
     with pytest.raises(ValueError, match="no network can be built"):
         space.decode(space.listed[0])
 

@@ -58,8 +58,8 @@ def search_scores(
 ) -> LookedUp:
     """`evaluations` trials of `method` over `table`, proposed `batch` at a time, within `limits` on its costs.
 
-    It ends earlier where all points within the limits were tried. Raises `ValueError` where a limit names no cost, where
-    no point is within, and for a method that trains a supernet: a table has nothing to train.
+    It ends earlier where all points within the limits were tried. Raises `ValueError` where a limit names no cost,
+    where no point is within, and for a method that trains a supernet: a table has nothing to train.
     """
     if evaluations < 1 or batch < 1:
         raise ValueError(f"evaluations and batch must be >= 1, got {evaluations} and {batch}")

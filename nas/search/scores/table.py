@@ -73,7 +73,7 @@ def read_scores(
 def scored_table(
     name: str, rows: Sequence[Row], scores: Sequence[float] | Floats, costs: Mapping[str, Floats], recipe: int = 0
 ) -> ScoredTable:
-    """The table of `rows`, each a choice by the name of its variable, in the order of the first row, with their `scores`.
+    """The table of `rows`, choices by the names of their variables, in the order of the first row, with their `scores`.
 
     The last `recipe` variables are of recipes. See `read_scores`.
     """
@@ -82,7 +82,8 @@ def scored_table(
     variables = [_variable(key, [row[key] for row in rows]) for key in rows[0]]
     genes = [{str(choice): i for i, choice in enumerate(v.choices)} for v in variables]
     points = np.array(
-        [[g[str(_plain(row[v.name], v))] for g, v in zip(genes, variables, strict=True)] for row in rows], dtype=np.int64
+        [[g[str(_plain(row[v.name], v))] for g, v in zip(genes, variables, strict=True)] for row in rows],
+        dtype=np.int64,
     )
     distinct, owner = np.unique(points, axis=0, return_inverse=True)
     owner = owner.reshape(-1)
