@@ -1,4 +1,4 @@
-"""What searches them: the product's methods by their cards, and two of Optuna's samplers that users might take instead."""
+"""What searches them: the product's methods by their cards, and two of Optuna's samplers users might take instead."""
 
 from __future__ import annotations
 
