@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.methods.base import Method, is_supernet
+from nas.methods.base import CandidateMethod, Method, is_supernet
 from nas.search.scores.table import ScoredTable
 from search_spaces.listed import ListedFeasible
 from search_spaces.pricing.genotype_cost import Floats
@@ -69,6 +69,7 @@ def search_scores(
             "regularized_evolution, nsga2 or random"
         )
     feasible = ListedFeasible(table.space, table.costs, limits or {})
+    assert isinstance(method, CandidateMethod)
     proposal = method.start(feasible, seed)
     within = table.scores[table.space.index(feasible.within)]
     if np.isnan(within).all():
