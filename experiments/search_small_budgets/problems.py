@@ -13,8 +13,8 @@ import numpy as np
 from experiments.joint_ranking.run import DATASETS, OTHERS, load
 from experiments.predictor_ranking.tables import NB201_OPERATIONS, macro
 from nas.search.scores.table import ScoredTable, scored_table
-from search_spaces.listed import ListedSpace
 from search_spaces.pricing.genotype_cost import Floats
+from search_spaces.wrappers.listed import ListedSpace
 
 NB201_CODES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NB201_EDGES = ("edge01", "edge02", "edge12", "edge03", "edge13", "edge23")

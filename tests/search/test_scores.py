@@ -12,7 +12,7 @@ import pytest
 import nas
 from nas.search.scores.search import search_scores
 from nas.search.scores.table import ScoredTable, scored_table
-from search_spaces.listed import ListedFeasible
+from search_spaces.wrappers.listed import ListedFeasible
 from search_spaces.wrappers.silent import SilentGenes
 from tests.methods.test_proposals import SMALL, method
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from nas.methods.base import CandidateMethod, Method, is_supernet
 from nas.search.scores.table import ScoredTable
-from search_spaces.listed import ListedFeasible
 from search_spaces.pricing.genotype_cost import Floats
 from search_spaces.space import Population
+from search_spaces.wrappers.listed import ListedFeasible
 
 
 @dataclass(frozen=True)

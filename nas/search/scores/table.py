@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.listed import ListedSpace
 from search_spaces.pricing.genotype_cost import Floats
 from search_spaces.space import Variable
+from search_spaces.wrappers.listed import ListedSpace
 
 Row = Mapping[str, object]
 
