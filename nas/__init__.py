@@ -157,12 +157,11 @@ def search_scores(
     limits: Mapping[str, float] | None = None,
     batch: int = 1,
     seed: int = 0,
-    predictor: str | Mapping[str, Any] | None = None,
 ) -> LookedUp:
     """What `method` finds in `table` with so many `evaluations`, proposed `batch` at a time; nothing is trained.
 
-    `limits`: the most that costs of the table may be, by name (`{"latency_ms": 3.0}`). `method` and `predictor` as
-    `run_search` takes them. The outcome has the `best` choices, their `score`, and `best_so_far` and `regret` after
+    `limits`: the most that costs of the table may be, by name (`{"latency_ms": 3.0}`). `method`
+    as `run_search` takes it. The outcome has the `best` choices, their `score`, and `best_so_far` and `regret` after
     each trial. Raises `ValueError` for a limit that no point meets and for methods that train supernets.
     """
     from nas.search.scores import search
@@ -170,8 +169,8 @@ def search_scores(
     from nas.terminal.configuration import cards
     from nas.terminal.python_settings import resolved
 
-    keywords = {"space": "fbnetv3", "method": method, "predictor": predictor}  # a space that every such method takes
-    chosen = cards.given(resolved("search", keywords, TYPES)["method"], "method")
+    known = {"space": "fbnetv3", "method": method}  # a space that all of them take
+    chosen = cards.given(resolved("search", known, TYPES)["method"], "method")
     return search.search_scores(table, chosen, evaluations, limits, batch, seed)
 
 
