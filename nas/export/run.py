@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.card import DataSource
-from nas.export.exporting import Comparison, default_output, export, summary
+from nas.export.comparing import Comparison
+from nas.export.eight_bits import DTYPE, RANGES, Calibration, check_floats, eight_bits
+from nas.export.exporting import default_output, export, summary
 from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
 from nas.latency import devices
@@ -30,6 +32,9 @@ class ExportSetup:
     `checkpoint`: a file of weights, `random`, or None for the model folder's own. `data` (None: none): whose test
     images are compared too; `device` (None: not at all): how the file is timed. `batch_size`: of formats that fix it.
     `tolerance`: the largest difference to torch, as a share of the largest logit.
+
+    `in_eight_bits`: with ranges from `calibration_images` training images, by `calibration` (see
+    `nas.export.eight_bits`); a file that loses more than `largest_drop` percentage points is not kept (None: any is).
     """
 
     name: str
@@ -42,6 +47,20 @@ class ExportSetup:
     batch_size: int
     tolerance: float
     seed: int
+    in_eight_bits: bool = False
+    calibration_images: int = 512
+    calibration: str = RANGES[0]
+    largest_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.in_eight_bits:
+            return
+        check_floats(self.format)
+        if self.data is None:
+            raise ValueError(
+                "device.dtype=int8 writes a file in eight bits, which is calibrated on training images and judged by "
+                "test images: give data=, or device.dtype=fp32"
+            )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ExportSetup:
@@ -52,6 +71,7 @@ class ExportSetup:
                 raise ValueError(f"opset={opset} is for format=onnx, not for {chosen.name}; leave it out")
             chosen = onnx.of_opset(opset)
         chosen.check()
+        device = devices.given(config["device"])
         source = resolve(name)
         if checkpoint is None and source.folder is None:
             raise ValueError(
@@ -65,7 +85,11 @@ class ExportSetup:
             format=chosen,
             output=config["output"],
             data=DataSource(config["data"]) if config.get("data") is not None else None,
-            device=devices.given(config["device"]) if config["measure"] else None,
+            device=device if config["measure"] else None,
+            in_eight_bits=device.key.dtype == DTYPE,
+            calibration_images=config["calibration_images"],
+            calibration=config["calibration"],
+            largest_drop=config["largest_drop"],
             batch_size=config["batch_size"],
             tolerance=config["tolerance"],
             seed=config["seed"],
@@ -101,11 +125,14 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
     path = setup.path
     log(f"exporting {setup.name} (arch {network.arch.id}) to {path}")
     images = model_folder.images_of(setup.folder) if setup.folder is not None else None
+    chosen = setup.format
+    if setup.in_eight_bits and data is not None:
+        chosen = eight_bits(chosen, Calibration(data, setup.calibration_images, setup.calibration, setup.seed))
     report = export(
         network,
         path,
-        setup.format if images is None else setup.format.saying(images),
-        comparison=Comparison(data, setup.tolerance, setup.seed),
+        chosen if images is None else chosen.saying(images),
+        comparison=Comparison(data, setup.tolerance, setup.seed, setup.largest_drop),
         batch_size=setup.batch_size,
         device=setup.device,
     )

@@ -12,6 +12,9 @@ TYPES: dict[str, Any] = {
     "output": str | None,
     "batch_size": (int, 1),
     "tolerance": (float, 0),
+    "calibration_images": (int, 1),
+    "calibration": str,
+    "largest_drop": (float | None, 0),
     "measure": bool,
     "seed": int,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 
 from nas.data.split import Place
 
@@ -128,13 +128,18 @@ def begin(accelerator: Accelerator) -> None:
         accelerator.scaler.load_state_dict(torch.amp.GradScaler(accelerator.device.type).state_dict())
 
 
-@torch.no_grad()
 def share_buffers(network: nn.Module, accelerator: Accelerator) -> None:
     """Give all processes one set of batch-norm statistics, the mean of theirs: each has seen images of its own."""
+    share(network.buffers(), accelerator)
+
+
+@torch.no_grad()
+def share(tensors: Iterable[Tensor], accelerator: Accelerator) -> None:
+    """Put the mean of all processes' `tensors` into each; whole numbers stay as they are."""
     if accelerator.num_processes > 1:
-        for buffer in network.buffers():
-            if buffer.is_floating_point():
-                buffer.copy_(accelerator.reduce(buffer, reduction="mean"))
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                tensor.copy_(accelerator.reduce(tensor, reduction="mean"))
 
 
 def agreed(accelerator: Accelerator, number: int) -> int:

@@ -9,7 +9,7 @@ training images, held out for the whole training by recipes that keep an average
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import torch
@@ -42,14 +42,20 @@ def judged(split: Split) -> tuple[Split, Split]:
 
 @torch.no_grad()
 def estimate_statistics(
-    network: nn.Module, split: Split, batch_size: int, seed: int, most: int = STATISTICS_IMAGES
+    network: nn.Module,
+    split: Split,
+    batch_size: int,
+    seed: int,
+    most: int = STATISTICS_IMAGES,
+    spared: Collection[str] = (),
 ) -> None:
     """Give every batch norm of `network` the statistics of `split`, in place: the mean over whole batches.
 
     At most `most` images, drawn by `seed`, without augmentation. Dropout and stochastic depth rest, as
-    they do when the network is used.
+    they do when the network is used. Batch norms called as one of `spared` keep what they have.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    named = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for name, module in named if name not in spared]
     if not norms:
         return
     if len(split) > most:

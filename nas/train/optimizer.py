@@ -18,8 +18,12 @@ _FUSED = ("sgd", "nesterov", "adam", "adamw")  # torch's own: one kernel for all
 _TIMM_NAMES = {"sgd": "momentum", "nesterov": "nesterov"}  # timm's "sgd" is Nesterov's
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """`recipe`'s optimiser for `network`; weight decay spares biases and batch norms."""
+def make_optimizer(network: nn.Module, recipe: Recipe, layer_decay: float | None = None) -> Optimizer:
+    """`recipe`'s optimiser for what learns of `network`; weight decay spares biases and batch norms.
+
+    `layer_decay`: each layer's share of the learning rate of the next one, the classifier having all of it; as timm
+    groups layers, by `group_matcher` of the network.
+    """
     extra: dict[str, Any] = {"fused": True} if recipe.optimizer in _FUSED else {}
     if recipe.eps is not None:
         extra["eps"] = recipe.eps
@@ -34,6 +38,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
         momentum=recipe.momentum,
+        layer_decay=layer_decay,
         **extra,
     )
 

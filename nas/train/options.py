@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.train.distillation import Distillation
+from nas.train.start.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Options:
     less memory, and batch-norm statistics of a piece. So many pieces of one process are those of as many processes.
 
     `begin`: where `checkpoint` does not exist yet, the training goes on from there. `distillation`: a trained network
-    that is learned from besides the labels.
+    that is learned from besides the labels. `tuning`: which weights learn, and how fast. `quantize`: int8, what the
+    network is rounded to while it learns (None: nothing; see `nas.train.loop.rounding`).
     """
 
     checkpoint: Path | None = None
@@ -57,6 +59,8 @@ class Options:
     accumulate: int = 1
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
+    tuning: Tuning = Tuning()
+    quantize: str | None = None
 
 
 DEFAULTS = Options()

@@ -86,12 +86,13 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     taken = None
     if (origin := setup.initial_weights) and not is_begun(setup.resume):
         taken = take_over(network, weights.read_weights(origin), origin)
+    tuned = setup.tuning.sentence(network)
     here, title = setup.compute.here, f"train-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:
             return TrainOutcome(setup, path, network, _train(setup, network, path, None))
         write_text(path / "arch.json", arch.to_json())
-        log(intention(setup))
+        log("\n".join(filter(None, (intention(setup), tuned))))
         if taken is not None:
             log(taken.sentence)
             run.write_json(TAKEN_OVER, dataclasses.asdict(taken))
@@ -130,6 +131,8 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
         keeping=setup.keeping,
         distillation=setup.distillation,
         accumulate=setup.accumulate,
+        tuning=setup.tuning,
+        quantize=setup.quantize,
     )
     if run is None:
         return train(options=options)
@@ -170,6 +173,11 @@ def intention(setup: TrainSetup) -> str:
         lines.append(
             f"learns from {setup.stored['teacher']} ({size:,} parameters): {told.alpha:.0%} of the loss, at "
             f"temperature {told.temperature:g}"
+        )
+    if setup.quantize:
+        lines.append(
+            f"rounded to {setup.quantize} while it learns; the figures are those of its floats, those of eight bits come "
+            "with the file: nas.export device.dtype=int8"
         )
     return "\n".join(lines)
 

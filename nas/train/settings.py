@@ -19,5 +19,8 @@ TYPES: dict[str, Any] = {
     "precision": str,
     "sync_batch_norm": bool | None,
     "accumulate": (int | None, 1),
+    "freeze": str | list[str] | None,
+    "layer_decay": float | None,
+    "quantize": str | None,
     **KEEPING_TYPES,
 }

@@ -15,6 +15,8 @@ from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from nas.train.distillation import Distillation
+from nas.train.loop.rounding import QUANTIZE
+from nas.train.start.tuning import Tuning
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -25,7 +27,8 @@ class TrainSetup:
     """A training of `given`, called `name`, fitted to `data` and by `recipe`.
 
     `initial_weights`: a file (None: from scratch). Batches are taken in
-    `accumulate` pieces. The test split is looked at every `evaluate_every` epochs (0: at the
+    `accumulate` pieces. `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile (see
+    `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the
     end). `run_dir` None: `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
     """
 
@@ -44,8 +47,12 @@ class TrainSetup:
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
     accumulate: int = 1
+    tuning: Tuning = Tuning()
+    quantize: str | None = None
 
     def __post_init__(self) -> None:
+        if self.quantize not in (None, *QUANTIZE):
+            raise ValueError(f"unknown quantize {self.quantize!r}; one of null, {', '.join(QUANTIZE)}")
         if self.evaluate_every < 0:
             raise ValueError(f"evaluate_every must be 0 or greater, got {self.evaluate_every}")
 
@@ -83,6 +90,8 @@ class TrainSetup:
             keeping=Keeping.from_config(config),
             distillation=Distillation.from_config(config, data),
             accumulate=config.get("accumulate") or 1,
+            tuning=Tuning.of(config.get("freeze"), config.get("layer_decay")),
+            quantize=config.get("quantize"),
         )
 
 

@@ -16,7 +16,8 @@ import torch
 from nas.data.digits import digits
 from nas.export import formats
 from nas.export.__main__ import main
-from nas.export.exporting import Comparison, default_output, export, summary
+from nas.export.comparing import Comparison
+from nas.export.exporting import default_output, export, summary
 from nas.export.formats import format_named
 from nas.export.formats.base import Format
 from nas.latency.device import Device
@@ -115,7 +116,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         export(small(), tmp_path / "x", "coreml")
     with pytest.raises(ValueError, match="10 classes and 1x16px images, the network takes 10 classes and 3x16px"):
         export(small(3), tmp_path / "x.onnx", comparison=Comparison(digits()))
-    with pytest.raises(ValueError, match="exported files are fp32"):
+    with pytest.raises(ValueError, match="the exported file is fp32"):
         export(small(), tmp_path / "x.onnx", device=Device(dtype="int8"))
 
 

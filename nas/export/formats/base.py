@@ -47,6 +47,8 @@ class Format:
     the file's operators run otherwise than the format means them to; None where there is nothing to fall back to.
     `beside`: how the name of a second file ends, which `write` leaves beside the first (`net.py`, `net` + `beside`).
     `describe(path, images)` lets a written file say how its images are prepared, in timm's words.
+    `dtype`: the arithmetic of its files. Of eight bits: `floats`, the format that writes the same networks in floats, and
+    how ranges of activations are `calibrated`, as plain data (see `nas.export.eight_bits`).
     """
 
     name: str
@@ -60,6 +62,9 @@ class Format:
     placement: Callable[[Path], Placement] | None = None
     beside: str | None = None
     describe: Callable[[Path, Mapping[str, Any]], None] | None = None
+    dtype: str = "fp32"
+    floats: Format | None = None
+    calibrated: Mapping[str, Any] | None = None
 
     def second(self, path: Path) -> Path | None:
         """The second file of `path`; None for a format of one."""

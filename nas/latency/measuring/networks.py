@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +61,28 @@ def measure_file(
     An ONNX file, or one that the program `command` loads `under` a runtime of its own; it is told the folder of the
     references last.
     """
-    entry = {"key": FILE, "params": arch.params, "rung": rung_of(numbers_of(arch))}
+    return measure_files({FILE: path}, shape, arch, device, command, under)[FILE]
+
+
+def measure_files(
+    paths: Mapping[str, Path],
+    shape: Sequence[int],
+    arch: Arch,
+    device: Device,
+    command: Sequence[str] = (),
+    under: str = "",
+) -> dict[str, NetworkTime]:
+    """As `measure_file`, of several files of one `arch`, each under its name: the same processes visit all in turn."""
+    about = {"params": arch.params, "rung": rung_of(numbers_of(arch))}
     with bench(device) as ready:
         ready.command, ready.under = command, under
-        if not command:
-            entry = ready.graph(entry, path.read_bytes(), shape)
-        else:
-            entry |= {"file": str(path.resolve()), "shape": list(shape)}
-        return _measured(ready, [entry], None, 0)[FILE]
+        entries = []
+        for key, path in paths.items():
+            if command:
+                entries.append({"key": key, **about, "file": str(path.resolve()), "shape": list(shape)})
+            else:
+                entries.append(ready.graph({"key": key, **about}, path.read_bytes(), shape))
+        return _measured(ready, entries, None, 0)
 
 
 def _measured(

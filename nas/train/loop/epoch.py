@@ -15,7 +15,7 @@ from torch import Tensor
 from nas.runs.keeping import stopping
 from nas.runs.keeping.randomness import random_state, set_random_state
 from nas.runs.seeding import derive_seed, seed_global
-from nas.train.accelerator import agreed, gathered, place_of, share_buffers
+from nas.train.accelerator import agreed, gathered, place_of, share
 from nas.train.loop.state import TrainingState
 from nas.train.several.batch_norm import statistics
 
@@ -66,16 +66,26 @@ class _Epoch:
         self.first = self.looked = int(within["step"])
         self.began -= float(within["seconds"])
         self.losses[: self.first] = within["losses"]
-        own = within["processes"][self.accelerator.process_index]
-        set_random_state(own["random"])
-        for buffer, kept in zip(self.training.network.buffers(), own["buffers"], strict=False):
-            buffer.copy_(kept)
+        self._take_own(within["processes"])
         self.batches.skip(self.first)
+
+    def _take_own(self, kept: list[dict[str, Any]]) -> None:
+        """Take what was this process's own; of another number of processes, draw anew and take the mean of buffers."""
+        training, here = self.training, self.accelerator
+        alike = len(kept) == here.num_processes
+        own = kept[here.process_index if alike else 0]
+        set_random_state(own["random"])  # numpy's streams are equal in all processes
+        if not alike:
+            stream = (training.phase, "epoch", self.number, here.process_index, "from", self.first)
+            torch.manual_seed(derive_seed(training.seed, *stream))
+        several = [own["buffers"]] if alike else [each["buffers"] for each in kept]
+        for buffer, *values in zip(training.buffers, *several, strict=False):
+            buffer.copy_(torch.stack(values).mean(0) if buffer.is_floating_point() else values[0])
 
     def _within(self, step: int) -> dict[str, Any]:
         """What is done of the epoch after `step` steps; of several processes, what is each one's own."""
         several = self.accelerator.num_processes > 1
-        buffers = [buffer.detach().cpu() for buffer in self.training.network.buffers()] if several else []
+        buffers = [buffer.detach().cpu() for buffer in self.training.buffers] if several else []
         return {
             "step": step,
             "seconds": time.perf_counter() - self.began,
@@ -90,6 +100,7 @@ class _Epoch:
         if on_step is not None and self.first:
             on_step(self.first)
         training.model.train()
+        training.frozen.rest()
         for step, (images, labels) in enumerate(self.batches, self.first):
             training.scheduler.step_update(self.number * steps + step)
             if training.watch.roll_backs:
@@ -114,7 +125,7 @@ class _Epoch:
                     self._stop_unless_sound(step)
                     training.keeper.keep(training.state(self._within(step + 1)), due)
         self._stop_unless_sound(steps - 1)
-        share_buffers(training.network, self.accelerator)
+        share(training.buffers, self.accelerator)
         mean = self.accelerator.reduce(self.losses.mean(), reduction="mean")
         within = self._within(steps)
         return Done(float(mean), within["seconds"], within)
@@ -131,7 +142,11 @@ class _Epoch:
         for number in range(count):
             some = images[number::count].contiguous(memory_format=torch.channels_last)
             waits = number + 1 < count  # the processes' gradients are averaged once, with the last piece
-            with self.accelerator.no_sync(training.model) if waits else nullcontext(), statistics(self.accelerator):
+            with (
+                self.accelerator.no_sync(training.model) if waits else nullcontext(),
+                statistics(self.accelerator),
+                nullcontext() if training.rounding is None else training.rounding.inside(),
+            ):
                 loss = self._loss(some, labels[number::count])
                 self.accelerator.backward(loss / count if count > 1 else loss)
             found.append(loss.detach())

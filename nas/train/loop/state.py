@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 
 from nas.data import ImageData, Split
 from nas.runs import checkpoint as checkpoints
@@ -24,14 +24,17 @@ from nas.train.accelerator import begin, several, share_buffers
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.distillation import SoftLabels
+from nas.train.loop.rounding import Rounding
 from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from nas.train.options import Begin, Options
+from nas.train.start.tuning import Frozen
 from search_spaces.plain_data import identity
 from search_spaces.recipe import Recipe
 
 FORMAT = "nas.training"
 TRAINING_VERSION = 2  # of the identity of whatever reuses a training's result: raised whenever such a result changes
+SPREAD = ("processes", "sync_batch_norm", "accumulate")  # of an identity: how a batch lies over processes
 PROGRESS = {  # of a checkpoint; before the first epoch, and before there was a watch, without the last ones
     "epoch": Count,
     "seconds": NonNegative,
@@ -67,8 +70,10 @@ class TrainingState:
         self.steps = self.split.num_batches(recipe.batch_size, drop_last=True)
         begin(accelerator)
         network.to(accelerator.device).to(memory_format=torch.channels_last)
+        self.frozen = Frozen(network, options.tuning.frozen(network))
+        self.rounding = Rounding(network) if options.quantize else None
         self.ema = ModelEmaV3(network, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
-        self.optimizer = make_optimizer(network, recipe)
+        self.optimizer = make_optimizer(network, recipe, options.tuning.layer_decay)
         self.scheduler = make_scheduler(self.optimizer, recipe, self.steps)
         self.model, self.stepper = accelerator.prepare(network, self.optimizer)
         self.mixing = Mixing(recipe, data.num_classes) if recipe.mixup or recipe.cutmix else None
@@ -78,6 +83,8 @@ class TrainingState:
         self.parts: dict[str, Any] = {"network": network, "optimizer": self.optimizer}
         if self.ema is not None:
             self.parts["ema"] = self.ema.module
+        if self.rounding is not None:
+            self.parts["rounding"] = self.rounding
         if accelerator.scaler is not None:
             self.parts["scaler"] = accelerator.scaler
         self.identity = {
@@ -93,6 +100,9 @@ class TrainingState:
         }
         if told is not None:
             self.identity["distillation"] = told.identity()
+        if options.quantize:
+            self.identity["quantize"] = options.quantize
+        self.identity |= options.tuning.identity()
         self.accumulate = options.accumulate
         self.identity |= several(accelerator) | ({"accumulate": self.accumulate} if self.accumulate > 1 else {})
         if options.begin is not None:
@@ -105,7 +115,13 @@ class TrainingState:
 
     @property
     def learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The classifier's, where layers have rates of their own."""
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """What follows the images that a process has seen, and belongs to no optimiser."""
+        return [*self.network.buffers(), *(self.rounding.tensors() if self.rounding is not None else ())]
 
     @property
     def _cure(self) -> str:
@@ -146,10 +162,19 @@ class TrainingState:
             done = self._begin(options.begin)
         self._is_good()
         part = self.keeper.unfinished()
-        if path is None or part is None or progress_of(part, path)["epoch"] != done or done >= epochs:
-            return
-        self._take(part, path, epochs, options.may_change)
-        self.within = part["within"]
+        if path is not None and part is not None and progress_of(part, path)["epoch"] == done < epochs:
+            self._take(part, path, epochs, options.may_change)
+            self.within, state = part["within"], part
+        if state is not None and done < epochs and self.accelerator.is_main_process:
+            self._say_spread(state["identity"].get("processes"))
+
+    def _say_spread(self, before: int | None) -> None:
+        now = self.accelerator.num_processes
+        if before not in (None, now):
+            log(
+                f"the checkpoint is of {before} process{'' if before == 1 else 'es'}, training goes on by {now}: the same "
+                "batches, but statistics of batch norms, dropout and mixing as so many draw them, so not to the last bit"
+            )
 
     def _take(self, state: dict[str, Any], path: Path, epochs: int, may_change: Collection[str]) -> int:
         """Load `state` of `path`; returns its number of finished epochs."""
@@ -158,6 +183,9 @@ class TrainingState:
         if self.recipe.schedule in ("cosine", "linear"):  # what such a schedule did depends on its length
             may_change = [key for key in may_change if key != "recipe.epochs"]
         known = record(state.get("identity"), {}, f"checkpoint {path}: the identity")
+        if known.get("processes") not in (None, self.identity["processes"]):  # the state is all processes' alike
+            now = {key: self.identity[key] for key in SPREAD if key in self.identity}
+            known = {key: value for key, value in known.items() if key not in SPREAD} | now
         changes = check_checkpoint(path, known, self.identity, may_change, done >= epochs)
         if changes and self.accelerator.is_main_process and "within" not in state:
             log(f"training goes on after {done} epochs with a change: {'; '.join(changes)}")
@@ -217,7 +245,8 @@ class TrainingState:
             return self.network
         averaged = copy.deepcopy(self.ema.module)
         batch_size = self.recipe.batch_size // self.accelerator.num_processes
-        estimate_statistics(averaged, self.split, batch_size, derive_seed(self.seed, self.phase))
+        seed = derive_seed(self.seed, self.phase)
+        estimate_statistics(averaged, self.split, batch_size, seed, spared=self.frozen.norms)
         share_buffers(averaged, self.accelerator)  # equal already, but for a device's rounding
         return averaged
 
@@ -235,4 +264,5 @@ class TrainingState:
         """Leave the plain network."""
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
+        self.frozen.thaw()
         self.network.to(memory_format=torch.contiguous_format)

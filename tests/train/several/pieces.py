@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ from nas.data.digits import digits
 from nas.methods.base import Task
 from nas.methods.elastic.pretraining import pretrain
 from nas.methods.elastic.settings import Pretraining
+from nas.runs.keeping.settings import Keeping
 from nas.train import training
 from nas.train.accelerator import make_accelerator
 from nas.train.several.alone import Alone
@@ -74,6 +76,31 @@ def _trained(accelerator: Accelerator, **options: Any) -> Figures:
 
 def training_run(accelerator: Accelerator, folder: Path) -> Figures:
     return _trained(accelerator)
+
+
+class Stopped(Exception):
+    """What an interruption raises here."""
+
+
+def begun(accelerator: Accelerator, folder: Path) -> Figures:
+    """The first of three epochs and half of the second, kept at every step."""
+    folder.mkdir(exist_ok=True)
+    done = 0
+
+    def stop(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done > 9:
+            raise Stopped
+
+    with contextlib.suppress(Stopped):
+        _trained(accelerator, checkpoint=folder / "train.pt", keeping=Keeping(minutes=1e-9), on_step=stop)
+    return {"steps": done}
+
+
+def continued(accelerator: Accelerator, checkpoint: Path) -> Figures:
+    """What is left of `begun`."""
+    return _trained(accelerator, checkpoint=checkpoint)
 
 
 def accumulating(accelerator: Accelerator, folder: Path) -> Figures:
@@ -132,7 +159,7 @@ def elastic(accelerator: Accelerator, folder: Path) -> Figures:
 
 PIECES: dict[str, Callable[[Accelerator, Path], Figures]] = {
     made.__name__: made
-    for made in (evaluation, training_run, accumulating, alone, dnas, masking, single_path, single_path_paper, elastic)
+    for made in (evaluation, training_run, begun, accumulating, alone, dnas, masking, single_path, single_path_paper, elastic)
 }
 
 

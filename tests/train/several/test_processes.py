@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from nas.runs.keeping.keeper import step_file
 from nas.train.accelerator import make_accelerator
-from tests.train.several.pieces import PIECES
+from tests.train.several.pieces import PIECES, continued
 
 TOLERANCE = 2e-3  # relative, of losses and norms: rounding of sums in another order, over tens of steps
 SEARCHES = ["masking", "single_path", "single_path_paper", "elastic"]
@@ -57,13 +58,20 @@ def check_norms(found: dict[str, float], expected: dict[str, float]) -> None:
     assert math.dist(found.values(), expected.values()) <= TOLERANCE * math.hypot(*expected.values())
 
 
-def test_two_processes_train_search_and_evaluate_as_one(tmp_path: Path) -> None:
-    names = ["evaluation", "training_run", "dnas"]
+def test_two_processes_train_search_and_evaluate_as_one(tmp_path: Path, capsys) -> None:
+    names = ["evaluation", "training_run", "begun", "dnas"]
     found = dict(zip(names, launched(tmp_path, *names), strict=True))
     for split, figures in by_one(tmp_path, "evaluation").items():
         assert found["evaluation"][split] == pytest.approx(figures, rel=1e-6)
-    for name in ("training_run", "dnas"):
-        check_alike(found[name], by_one(tmp_path, name))
+    whole = by_one(tmp_path, "training_run")
+    check_alike(found["training_run"], whole)
+    check_alike(found["dnas"], by_one(tmp_path, "dnas"))
+    capsys.readouterr()
+    assert found["begun"]["steps"] == 10 and (kept := step_file(tmp_path / "begun" / "train.pt")).exists()
+    left = continued(make_accelerator("cpu"), kept.with_name("train.pt"))
+    assert "the checkpoint is of 2 processes, training goes on by 1" in capsys.readouterr().out
+    check_norms(left["norms"], whole["norms"])
+    check_alike({**left, "records": left["records"][1:]}, {**whole, "records": whole["records"][2:]})
 
 
 @pytest.mark.slow
