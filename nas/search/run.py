@@ -43,6 +43,8 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
         prices = price(run.path, setup)
         log(intention(setup, prices))
+        if setup.teacher is not None:
+            log(f"networks {setup.teacher.sentence}")
         references = price_references(run.path, setup, prices)
         if is_supernet(setup.method):
             found = search_supernet(run, setup, setup.method, prices)

@@ -35,7 +35,8 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
     problem, settings, seed = setup.problem, setup.candidates, setup.seed
     fingerprint, held_out = problem.data.fingerprint, settings.validation_fraction
     if not setup.is_elastic:
-        job_of = JobMaker(setup.trained_space, problem.source, fingerprint, held_out, seed, setup.compute)
+        space, source, compute = setup.trained_space, problem.source, setup.compute
+        job_of = JobMaker(space, source, fingerprint, held_out, seed, compute, setup.teacher)
         return Scoring(TrainingScorer(job_of))
     trained = _supernet(run, setup, prices)
     batch_size = int(trained.identity["recipe"]["batch_size"])

@@ -38,5 +38,9 @@ TYPES: dict[str, Any] = {
     "tables": str,
     "arch": str | None,
     "sync_batch_norm": bool | None,
+    "teacher": str | None,
+    "teacher_weights": str | None,
+    "distill_temperature": float | None,
+    "distill_alpha": float | None,
     **KEEPING_TYPES,
 }

@@ -32,6 +32,7 @@ from nas.search.references.request import ReferenceRequest
 from nas.search.settings import BestOf, Latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
+from nas.train.start.teacher import Teacher
 from search_spaces.memory.counted import Counted
 from search_spaces.pricing.budgets import Limit
 from search_spaces.recipe import Recipe
@@ -66,7 +67,8 @@ class SearchSetup:
     """A search: what is looked for (`problem`, `budget`), how (`method`, `recipe`...), where (`device`, `compute`).
 
     `latency`: whether the device is measured (`is_timed`). `candidates` and `executor` concern methods that train
-    candidate by candidate. `method_name` names the run; `stored`: the settings as plain data, which its directory
+    candidate by candidate. `teacher`: what all networks that are trained by themselves learn from besides labels.
+    `method_name` names the run; `stored`: the settings as plain data, which its directory
     keeps. Raises `ValueError` for settings that contradict each other, before anything is begun.
     """
 
@@ -90,6 +92,7 @@ class SearchSetup:
     references: ReferenceRequest = dataclasses.field(default_factory=ReferenceRequest)
     best_of: BestOf = "found"
     keeping: Keeping = BY_DEFAULT
+    teacher: Teacher | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SearchSetup:
@@ -123,6 +126,7 @@ class SearchSetup:
             references=ReferenceRequest.from_config(config.get("references"), problem.data),
             best_of=asked.get("best_of") or "found",
             keeping=Keeping.from_config(config),
+            teacher=None if (asked_of := Teacher.from_config(config)) is None else asked_of.pinned(problem.data),
         )
 
     def __post_init__(self) -> None:

@@ -11,22 +11,12 @@ gradients). The teacher is in eval mode, learns nothing, and sees what the stude
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from nas.data import ImageData
-from nas.networks import model_folder, weights
-from nas.networks.creation import create_model, resolve
-from nas.networks.location import locate
-from nas.networks.trained_data import are_others
-from search_spaces import zoo
 
 TEMPERATURE, ALPHA = 4.0, 0.5
 
@@ -50,20 +40,6 @@ class Distillation:
             raise ValueError(f"distill_temperature must be greater than 0, got {self.temperature}")
         if not 0 < self.alpha <= 1:
             raise ValueError(f"distill_alpha must be greater than 0 and at most 1, got {self.alpha}")
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], data: ImageData) -> Distillation | None:
-        """What a resolved `conf/train.yaml` asks for; None without a teacher, and in older runs."""
-        name, file = config.get("teacher"), config.get("teacher_weights")
-        temperature, alpha = config.get("distill_temperature"), config.get("distill_alpha")
-        if name is None:
-            if file is not None:
-                raise ValueError(f"teacher_weights={file} are of no network: give teacher=, a published or timm's name")
-            return None
-        teacher, images = _teacher(name, file, data)
-        mean, std = (tuple(images[key]) if images.get(key) is not None else None for key in ("mean", "std"))
-        temperature, alpha = (TEMPERATURE if temperature is None else temperature), (ALPHA if alpha is None else alpha)
-        return cls(teacher, temperature, alpha, mean, std)
 
     def identity(self) -> dict[str, Any]:
         """What a training that learns from it depends on."""
@@ -110,42 +86,3 @@ def soft_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(answers / T) || softmax(logits / T)), the mean over the batch, in nats."""
     ours, theirs = ((each.float() / temperature).log_softmax(1) for each in (logits, answers))
     return temperature**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
-
-
-def _teacher(name: str, file: str | None, data: ImageData) -> tuple[nn.Module, Mapping[str, Any]]:
-    """The network `name` with its weights, and how it wants its images, in timm's words where that is known."""
-    if name.partition(".")[0] not in zoo.FAMILY_OF and timm.is_model(name) and not Path(name).exists():
-        _need(file, name)
-        network = timm.create_model(name, pretrained=False, num_classes=data.num_classes, in_chans=data.in_channels)
-        weights.load(network, weights.read_weights(file or ""), str(file))
-        return network, {}
-    known, source = locate(name), resolve(name)
-    if source.folder is None:
-        _need(file, name)
-    published: dict[str, Any] = {"num_classes": data.num_classes, "in_chans": data.in_channels} if known is None else {}
-    network = create_model(name, checkpoint_path=file, **published)
-    arch = None if published else source.arch
-    if arch is not None and (arch.num_classes, arch.in_channels) != (data.num_classes, data.in_channels):
-        raise ValueError(
-            f"the teacher {name} knows {arch.num_classes} classes and images of {arch.in_channels} channels, "
-            f"{data.name} has {data.num_classes} and {data.in_channels}; give a teacher that was trained on it"
-        )
-    folder = source.folder if file is None else model_folder.folder_in(file)
-    return network, {} if folder is None else _images_of(folder, name, data)
-
-
-def _images_of(folder: Path, name: str, data: ImageData) -> Mapping[str, Any]:
-    """How the network in the model `folder` wants its images. Refuses classes of other names or in another order."""
-    saved = model_folder.read(folder)
-    labels = saved.pretrained_cfg.get("label_names")
-    if labels is not None and are_others(labels, data):
-        raise ValueError(
-            f"the teacher {name} knows the classes {', '.join(labels[:10])}, {data.name} has "
-            f"{', '.join(data.class_names[:10])}; give a teacher of the same classes in the same order"
-        )
-    return saved.pretrained_cfg
-
-
-def _need(file: str | None, name: str) -> None:
-    if file is None:
-        raise ValueError(f"the teacher {name} has no weights: give teacher_weights=<file>, or a model folder or run")

@@ -16,6 +16,7 @@ from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from nas.train.distillation import Distillation
 from nas.train.loop.rounding import QUANTIZE
+from nas.train.start.teacher import Teacher, distillation_of
 from nas.train.start.tuning import Tuning
 from search_spaces import zoo
 from search_spaces.arch import Arch
@@ -88,7 +89,7 @@ class TrainSetup:
             resume=resume,
             stored=cards.without_objects(config),
             keeping=Keeping.from_config(config),
-            distillation=Distillation.from_config(config, data),
+            distillation=distillation_of(Teacher.from_config(config), data),
             accumulate=config.get("accumulate") or 1,
             tuning=Tuning.of(config.get("freeze"), config.get("layer_decay")),
             quantize=config.get("quantize"),

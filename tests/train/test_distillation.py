@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -19,6 +20,7 @@ from nas.networks.model_card import About
 from nas.runs import checkpoint
 from nas.train import __main__ as command
 from nas.train.distillation import Distillation, SoftLabels, soft_loss
+from nas.train.start.teacher import Teacher, distillation_of
 from nas.train.training import Options, build_network, train
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -75,19 +77,23 @@ def test_a_teacher_belongs_to_the_training(arch: Arch, data: ImageData, tmp_path
     assert "distillation" not in checkpoint.load(path)["network"]  # the teacher's weights lie elsewhere
 
 
+def _told(asked: dict[str, Any], data: ImageData) -> Distillation | None:
+    return distillation_of(Teacher.from_config(asked), data)
+
+
 def test_teachers_of_every_origin(arch: Arch, data: ImageData, tmp_path: Path) -> None:
     folder, file = tmp_path / "model", tmp_path / "timm.pt"
     about = About(data=data, metrics={}, recipe=RECIPE, family=None, origin="")
     model_folder.write(folder, build_network(arch, RECIPE), about)
     asked = {"teacher": str(folder)}
-    found = Distillation.from_config(asked, data)
+    found = _told(asked, data)
     assert found is not None and found.mean == tuple(data.train.mean.tolist()) and found.alpha == 0.5
     known = timm.create_model("test_vit", num_classes=10, in_chans=1)
     torch.save(known.state_dict(), file)
-    found = Distillation.from_config({"teacher": "test_vit", "teacher_weights": str(file), "distill_alpha": 1.0}, data)
+    found = _told({"teacher": "test_vit", "teacher_weights": str(file), "distill_alpha": 1.0}, data)
     assert found is not None and found.mean is None and found.alpha == 1.0
     assert found.identity()["teacher"] == Distillation(known).identity()["teacher"]
-    assert Distillation.from_config({}, data) is None
+    assert _told({}, data) is None
     for wrong, message in (
         ({"teacher": "test_vit"}, "has no weights: give teacher_weights"),
         ({"teacher_weights": "a.pt"}, "are of no network: give teacher="),
@@ -95,14 +101,14 @@ def test_teachers_of_every_origin(arch: Arch, data: ImageData, tmp_path: Path) -
         ({**asked, "distill_temperature": -1.0}, "distill_temperature must be greater than 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            Distillation.from_config(wrong, data)
+            _told(wrong, data)
     with pytest.raises(ValueError, match="knows 10 classes"):
-        Distillation.from_config(asked, dataclasses.replace(data, num_classes=7, class_names=data.class_names[:7]))
+        _told(asked, dataclasses.replace(data, num_classes=7, class_names=data.class_names[:7]))
     named = dataclasses.replace(data, class_names=tuple("0123456789"[::-1]))
     model_folder.write(tmp_path / "named", build_network(arch, RECIPE), dataclasses.replace(about, data=named))
     asked = {"teacher": str(tmp_path / "named")}
     with pytest.raises(ValueError, match="same classes in the same order"):
-        Distillation.from_config(asked, dataclasses.replace(data, class_names=tuple("abcdefghij")))
+        _told(asked, dataclasses.replace(data, class_names=tuple("abcdefghij")))
 
 
 def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from nas.runs.seeding import derive_seed
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.several.alone import alone
+from nas.train.start.teacher import Teacher, distillation_of
 from search_spaces.arch import Arch, modules_of
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution
@@ -32,7 +33,7 @@ class TrainingJob:
     `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
     candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
     `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too;
-    `modules`: what registers the block kinds and activations of the arch.
+    `modules`: what registers the block kinds and activations of the arch; `teacher`: what is learned from besides labels.
     """
 
     arch: dict[str, Any]
@@ -47,6 +48,7 @@ class TrainingJob:
     stop_epoch: int | None = None
     curve: bool = False
     modules: tuple[str, ...] = ()
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class JobMaker:
     validation_fraction: float
     seed: int
     compute: Compute
+    teacher: Teacher | None = None
 
     def __call__(self, candidate: str, genotype: Genotype) -> TrainingJob:
         arch = self.space.decode(genotype)
@@ -73,6 +76,7 @@ class JobMaker:
             accelerator=self.compute.accelerator,
             precision=self.compute.precision,
             modules=modules_of(arch),
+            teacher=self.teacher,
         )
 
 
@@ -102,6 +106,7 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
             evaluate_every=1 if job.curve else 0,
             stop_epoch=job.stop_epoch,
             phase="candidate",
+            distillation=distillation_of(job.teacher, data),
         ),
     )
     epochs = recipe.epochs if job.stop_epoch is None else job.stop_epoch

@@ -24,6 +24,7 @@ from nas.terminal.progress import Advance, log, phase
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.options import Begin
+from nas.train.start.teacher import Teacher, identity_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.arch import modules_of
 from search_spaces.plain_data.identity import Identity
@@ -36,7 +37,7 @@ class Terms:
     """What is the same for all networks of a contest: the images and which of them judge, seed, where, how often.
 
     `fingerprint` of the data at the search's resolution; a training that fails is tried `attempts` times in all.
-    `score_is`: what the networks were chosen by.
+    `score_is`: what the networks were chosen by; `teacher`: what they learn from besides labels.
     """
 
     source: DataSource
@@ -47,6 +48,7 @@ class Terms:
     executor: Executor
     attempts: int
     score_is: str = "unknown"
+    teacher: Teacher | None = None
 
     @property
     def identity(self) -> Identity:
@@ -58,6 +60,7 @@ class Terms:
             "precision": self.compute.precision,
             "accelerator": kind_of_device(self.compute.accelerator),
             "training_version": TRAINING_VERSION,
+            **identity_of(self.teacher),
         }
 
 
@@ -185,6 +188,7 @@ class _Contest:
             state=path.read_bytes() if path.exists() else None,
             weights=entrant.weights,
             modules=modules_of(entrant.arch),
+            teacher=terms.teacher,
         )
 
     def _checkpoint(self, entrant: Entrant) -> Path:

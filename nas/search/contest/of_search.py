@@ -133,6 +133,7 @@ def _terms(setup: SearchSetup, score_is: str) -> Terms:
         setup.executor,
         setup.candidates.attempts,
         score_is,
+        setup.teacher,
     )
 
 

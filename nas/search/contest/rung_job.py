@@ -17,6 +17,7 @@ from nas.methods.candidates.training_job import held_out
 from nas.runs import checkpoint as checkpoints
 from nas.train import training
 from nas.train.several.alone import alone
+from nas.train.start.teacher import Teacher, distillation_of
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
@@ -27,7 +28,7 @@ class RungJob:
 
     `checkpoint`: where it goes on from and keeps every epoch, on a machine that has its folder; elsewhere it goes on
     from the content `state` (None: it begins, from `weights` where those are given, as safetensors). `data`,
-    `fingerprint`, `validation_fraction`, `seed`, `accelerator`, `precision`, `modules`: as in `TrainingJob`.
+    `fingerprint`, `validation_fraction`, `seed`, `accelerator`, `precision`, `modules`, `teacher`: as in `TrainingJob`.
     """
 
     arch: dict[str, Any]
@@ -43,6 +44,7 @@ class RungJob:
     state: bytes | None = None
     weights: bytes | None = None
     modules: tuple[str, ...] = ()
+    teacher: Teacher | None = None
 
 
 def train_rung(job: RungJob) -> dict[str, Any]:
@@ -71,7 +73,9 @@ def train_rung(job: RungJob) -> dict[str, Any]:
             recipe,
             seed=job.seed,
             accelerator=alone(job.accelerator, job.precision),
-            options=training.Options(checkpoint=path, stop_epoch=job.stop_epoch),
+            options=training.Options(
+                checkpoint=path, stop_epoch=job.stop_epoch, distillation=distillation_of(job.teacher, data)
+            ),
         )
         state = None if is_shared else path.read_bytes()
     kept = {name: figures[name] for name in ("top1_percent", "loss", "train_seconds")}

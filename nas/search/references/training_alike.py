@@ -14,6 +14,7 @@ from nas.search.references.reference import Reference
 from nas.terminal.progress import format_seconds, log, phase
 from nas.train import training
 from nas.train.several.alone import alone
+from nas.train.start.teacher import distillation_of
 from search_spaces.recipe import Recipe
 
 CHEAP = 0.25  # of the time that search and training took: what the trainings of references may add by themselves
@@ -82,7 +83,11 @@ def trained(run: Run, found: Against, reference: Reference) -> tuple[Network | F
             seed=setup.seed,
             accelerator=alone(setup.compute.accelerator, setup.compute.precision),
             options=training.Options(
-                checkpoint, may_change=resuming.MAY_CHANGE, on_step=advance, keeping=setup.keeping
+                checkpoint,
+                may_change=resuming.MAY_CHANGE,
+                on_step=advance,
+                keeping=setup.keeping,
+                distillation=distillation_of(setup.teacher, data),
             ),
         )
     return network, figures

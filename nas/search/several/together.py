@@ -22,6 +22,7 @@ from nas.terminal import launch
 from nas.train import training
 from nas.train.options import Begin
 from nas.train.several.team import call, calls
+from nas.train.start.teacher import distillation_of
 from search_spaces.arch import Arch
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.recipe import Recipe
@@ -129,7 +130,11 @@ class FinalTraining:
     def options(self, setup: SearchSetup) -> training.Options:
         """Its options, which report nothing."""
         return training.Options(
-            self.checkpoint, may_change=resuming.MAY_CHANGE, begin=self.begin, keeping=setup.keeping
+            self.checkpoint,
+            may_change=resuming.MAY_CHANGE,
+            begin=self.begin,
+            keeping=setup.keeping,
+            distillation=distillation_of(setup.teacher, setup.problem.data),
         )
 
     def join(self, setup: SearchSetup) -> None:

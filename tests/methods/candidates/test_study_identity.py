@@ -18,6 +18,7 @@ from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE
 from nas.runs.run import Run, read_metrics
+from nas.train.start.teacher import Teacher
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
@@ -68,6 +69,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"job": {"validation_fraction": 0.5}}, "validation_fraction is 0.2, asked is 0.5"),
     ({"job": {"seed": 1}}, "seed is 0, asked is 1"),
     ({"job": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
+    ({"job": {"teacher": Teacher("t", digest="a")}}, 'distillation is null, asked is {"teacher": "a"'),
     ({"space": joint_space(dataclasses.replace(BASE, epochs=2))}, "recipe.epochs is 1, asked is 2"),
     ({"space": joint_space(dataclasses.replace(BASE, augment="flip"))}, 'recipe.augment is "none", asked is "flip"'),
     ({"macs": 30_000}, "budget.macs is 40000.0, asked is 30000.0"),

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.training_job import TrainingJob, kind_of_device, train_candidate
+from nas.train.start.teacher import identity_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.plain_data.identity import Identity
 from search_spaces.pricing.budgets import Feasible
@@ -26,7 +27,7 @@ class TrainingScorer:
         return self.job_of(candidate, genotype)
 
     def identity(self, feasible: Feasible) -> Identity:
-        """Recipe, recipe space, the data's content, split, seed, precision, kind of device, and the training's code."""
+        """Recipe, recipe space, data's content, split, seed, precision, kind of device, the training's code, a teacher."""
         space, job = feasible.space, self.job_of("", tuple(int(gene) for gene in feasible.anchor))
         assert isinstance(space, JointSpace)
         searched = {variable.name for variable in space.recipes.variables}
@@ -39,4 +40,5 @@ class TrainingScorer:
             "precision": job.precision,
             "accelerator": kind_of_device(job.accelerator),
             "training_version": TRAINING_VERSION,
+            **identity_of(job.teacher),
         }
