@@ -24,6 +24,7 @@ from nas.train.accelerator import Compute
 from nas.train.setup import short_name
 from nas.train.several.shared_run import shared_run
 from search_spaces.memory.counted import Counted
+from search_spaces.resolution import Resolution, canonical
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class EvaluateSetup:
     """An evaluation of the network `name` with the weights in `checkpoint` (None: its model folder's) on `data`.
 
     `batch_size`: images per step. `device`: how its latency is measured, timings in an order of `seed`; `not_measured`:
-    why it is not (None: it is). `stored`: the settings as plain data, which the run directory keeps.
+    why it is not (None: it is). `stored`: the settings as plain data, which the run directory keeps. `resolutions`: at
+    which it is evaluated too.
     """
 
     name: str
@@ -45,6 +47,7 @@ class EvaluateSetup:
     seed: int
     run_dir: str | None
     stored: Mapping[str, Any]
+    resolutions: tuple[Resolution, ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EvaluateSetup:
@@ -70,6 +73,7 @@ class EvaluateSetup:
             seed=config["seed"],
             run_dir=config["run_dir"],
             stored=cards.without_objects(config),
+            resolutions=tuple(canonical(asked) for asked in config.get("resolutions") or ()),
         )
 
 
@@ -91,16 +95,21 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
     """
     network = create_model(setup.name, checkpoint_path=setup.checkpoint)
     assert isinstance(network, Network | FlatNetwork)
-    data = setup.data.load(network.arch.resolution)
-    check_data(data, network)
     checkpoint = setup.checkpoint
-    data = as_trained(data, setup.source.folder if checkpoint is None else model_folder.folder_in(checkpoint))
+    folder = setup.source.folder if checkpoint is None else model_folder.folder_in(checkpoint)
+    data = _images(setup.data.load(network.arch.resolution), network, folder)
+    others = [_images(setup.data.at(resolution), network, folder) for resolution in setup.resolutions]
     arch, here, title = network.arch, setup.compute.here, f"evaluate-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, None, title, setup.stored) as (path, run):
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         answers, by_class = Answers(), {}
         with answers.of(network):
             figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=here)
+        at_others = [
+            {"resolution": other.resolution}
+            | training.evaluate(network, other.test, batch_size=setup.batch_size, accelerator=here)
+            for other in others
+        ]
         if run is None:
             return EvaluateOutcome(path, figures)
         if here.num_processes == 1:  # of several, each has seen its own images
@@ -117,6 +126,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
             **figures,
             **by_class,
+            "at_resolutions": at_others,
             "params": arch.params,
             "macs": arch.macs,
             "activations": arch.activations,
@@ -136,6 +146,12 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         if found and found.note:
             log(found.note)
     return EvaluateOutcome(run.path, record)
+
+
+def _images(data: ImageData, network: Network | FlatNetwork, folder: Path | None) -> ImageData:
+    """`data` as `network`, whose weights are those of the model `folder`, wants them."""
+    check_data(data, network)
+    return as_trained(data, folder)
 
 
 def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
@@ -159,6 +175,9 @@ def _show(path: Path, record: Mapping[str, Any]) -> None:
             ("calibration error", f"{record['calibration_error_percent']:.2f}% ({record['calibration_bins']} bins)")
         )
         rows.append(("hardest classes", hardest(record)))
+    for other in record["at_resolutions"]:
+        figures = f"{other['top1_percent']:.2f}% top-1, {other['top5_percent']:.2f}% top-5"
+        rows.append((f"at {other['resolution']} pixels", figures))
     if record["estimated_latency_ms"] is not None:
         rows.append(("latency estimated", f"{record['estimated_latency_ms']:.4g} ms ({record['device']})"))
     if record["measured_latency_ms"] is not None:

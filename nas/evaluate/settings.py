@@ -8,6 +8,7 @@ TYPES: dict[str, Any] = {
     "arch": str,
     "checkpoint": str | None,
     "batch_size": (int, 1),
+    "resolutions": list[int | list[int]] | None,
     "measure": bool,
     "seed": int,
     "run_dir": str | None,

@@ -38,6 +38,8 @@ class SearchKeywords(TypedDict, total=False):
     search: Mapping[str, Any]
     derive: Mapping[str, Any]
     train: Mapping[str, Any]
+    teacher: str | Path
+    teacher_weights: str | Path
     tables: str | Path
     seed: int
     accelerator: str
@@ -97,6 +99,11 @@ class TrainKeywords(TypedDict, total=False):
     data: Any
     recipe: Any
     initial_weights: str | Path
+    teacher: str | Path
+    teacher_weights: str | Path
+    freeze: str | Sequence[str]
+    layer_decay: float
+    quantize: str
     evaluate_every: int
     seed: int
     accelerator: str
@@ -113,6 +120,7 @@ class EvaluateKeywords(TypedDict, total=False):
     device: Any
     checkpoint: str | Path
     batch_size: int
+    resolutions: Sequence[Any]
     measure: bool
     seed: int
     accelerator: str
@@ -131,6 +139,9 @@ class ExportKeywords(TypedDict, total=False):
     output: str | Path
     batch_size: int
     tolerance: float
+    calibration_images: int
+    calibration: str
+    largest_drop: float | None
     measure: bool
     seed: int
     overrides: Sequence[str]
