@@ -104,7 +104,9 @@ class Experiment:
 
 
 def report(found: list[dict[str, Any]]) -> None:
-    print("| network | seed | | float top-1 | int8 top-1 | loss, points | float ms | int8 ms | ratio | same answers alone |")
+    print(
+        "| network | seed | | float top-1 | int8 top-1 | loss, points | float ms | int8 ms | ratio | same answers alone |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for r in found:
         print(

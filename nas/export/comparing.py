@@ -89,7 +89,9 @@ class Comparison:
         little-endian int64, in the order of the test split. Raises `ValueError` for too large a drop.
         """
         if self.data is None:
-            raise ValueError("a file in eight bits is calibrated on training images and judged by test images: give data=")
+            raise ValueError(
+                "a file in eight bits is calibrated on training images and judged by test images: give data="
+            )
         expected, found = _both(network, run, (images for images, _ in self.data.test.in_order(BATCH)))
         labels = self.data.test.labels.numpy()
         answers = found.argmax(1)

@@ -22,6 +22,7 @@ from nas.runs.files import write_atomic
 
 FLOATS = "floats"  # the same network in floats, measured beside a file in eight bits
 
+
 def export(
     network: Network | FlatNetwork,
     path: str | Path,

@@ -99,7 +99,9 @@ def test_it_computes_in_eight_bits_and_says_what_does_not(exported: tuple[Path, 
     for node in convs:
         assert types[made_by[node.input[1]].input[0]] == onnx.TensorProto.INT8
         assert made_by[node.input[0]].op_type == "DequantizeLinear"
-    assert report["fell_back"]["operators"] > 10 and not any("Conv" in name for name in report["fell_back"]["elsewhere"])
+    assert report["fell_back"]["operators"] > 10 and not any(
+        "Conv" in name for name in report["fell_back"]["elsewhere"]
+    )
     said = {each.key: json.loads(each.value) for each in model.metadata_props}
     assert said["label_names"] == [str(digit) for digit in range(10)]
 

@@ -21,8 +21,12 @@ from tests.train.test_training import same
 RECIPE = Recipe(epochs=2, batch_size=80, lr=0.05, weight_decay=1e-3, ema_decay=0.5)
 
 
-@pytest.mark.parametrize(("freeze", "left"), [(("backbone",), ("classifier",)), (("conv_stem", "bn1", "blocks.0"), None)])
-def test_what_is_frozen_stays(freeze: tuple[str, ...], left: tuple[str, ...] | None, arch: Arch, data: ImageData) -> None:
+@pytest.mark.parametrize(
+    ("freeze", "left"), [(("backbone",), ("classifier",)), (("conv_stem", "bn1", "blocks.0"), None)]
+)
+def test_what_is_frozen_stays(
+    freeze: tuple[str, ...], left: tuple[str, ...] | None, arch: Arch, data: ImageData
+) -> None:
     """Weights and statistics, through weight decay, the moving average and its own statistics."""
     network = build_network(arch, RECIPE, seed=1)
     train(network, data, dataclasses.replace(RECIPE, epochs=1), seed=1)  # statistics that are not those of the start

@@ -26,9 +26,7 @@ def quantize(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
     return quantized(model, calibration(shape))
 
 
-def quantized(
-    model: onnx.ModelProto, batches: Iterable[np.ndarray], mean_of_extremes: bool = False
-) -> onnx.ModelProto:
+def quantized(model: onnx.ModelProto, batches: Iterable[np.ndarray], mean_of_extremes: bool = False) -> onnx.ModelProto:
     """`model` with int8 weights (per channel) and uint8 activations, as ONNX Runtime's static quantiser writes it.
 
     Ranges of activations are those that `batches` of images reach; `mean_of_extremes`: the mean of what each batch

@@ -94,4 +94,6 @@ class _Rounded(TorchFunctionMode):
 
 def _are_images(args: tuple[Any, ...]) -> bool:
     """Whether two things of an equal shape (B, C, H, W) are added, as in a shortcut."""
-    return len(args) == 2 and all(isinstance(x, Tensor) and x.ndim == 4 for x in args) and args[0].shape == args[1].shape
+    return (
+        len(args) == 2 and all(isinstance(x, Tensor) and x.ndim == 4 for x in args) and args[0].shape == args[1].shape
+    )

@@ -49,7 +49,9 @@ class Tuning:
             some = _backbone(network, names) if given == BACKBONE else {n for n in names if _begins(n, given)}
             if not some:
                 known = sorted({".".join(name.split(".")[: 2 if name.startswith("blocks.") else 1]) for name in names})
-                raise ValueError(f"freeze={given}: no weights of the network are called so; there are {', '.join(known)}")
+                raise ValueError(
+                    f"freeze={given}: no weights of the network are called so; there are {', '.join(known)}"
+                )
             found |= some
         if names and len(found) == len(names):
             raise ValueError(f"freeze={','.join(self.freeze)} leaves nothing to learn; freeze less, such as {BACKBONE}")

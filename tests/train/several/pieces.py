@@ -159,7 +159,18 @@ def elastic(accelerator: Accelerator, folder: Path) -> Figures:
 
 PIECES: dict[str, Callable[[Accelerator, Path], Figures]] = {
     made.__name__: made
-    for made in (evaluation, training_run, begun, accumulating, alone, dnas, masking, single_path, single_path_paper, elastic)
+    for made in (
+        evaluation,
+        training_run,
+        begun,
+        accumulating,
+        alone,
+        dnas,
+        masking,
+        single_path,
+        single_path_paper,
+        elastic,
+    )
 }
 
 

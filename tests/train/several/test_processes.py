@@ -67,8 +67,9 @@ def test_two_processes_train_search_and_evaluate_as_one(tmp_path: Path, capsys) 
     check_alike(found["training_run"], whole)
     check_alike(found["dnas"], by_one(tmp_path, "dnas"))
     capsys.readouterr()
-    assert found["begun"]["steps"] == 10 and (kept := step_file(tmp_path / "begun" / "train.pt")).exists()
-    left = continued(make_accelerator("cpu"), kept.with_name("train.pt"))
+    checkpoint = tmp_path / "begun" / "train.pt"
+    assert found["begun"]["steps"] == 10 and step_file(checkpoint).exists()
+    left = continued(make_accelerator("cpu"), checkpoint)
     assert "the checkpoint is of 2 processes, training goes on by 1" in capsys.readouterr().out
     check_norms(left["norms"], whole["norms"])
     check_alike({**left, "records": left["records"][1:]}, {**whole, "records": whole["records"][2:]})
