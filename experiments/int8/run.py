@@ -1,4 +1,4 @@
-"""What eight bits cost and save: accuracy and paired latency of trained networks, with and without rounding in training."""
+"""What eight bits cost and save: accuracy and paired latency of trained networks, with and without rounded training."""
 
 from __future__ import annotations
 
@@ -104,9 +104,8 @@ class Experiment:
 
 
 def report(found: list[dict[str, Any]]) -> None:
-    print(
-        "| network | seed | | float top-1 | int8 top-1 | loss, points | float ms | int8 ms | ratio | same answers alone |"
-    )
+    columns = "float top-1 | int8 top-1 | loss, points | float ms | int8 ms | ratio | same answers alone"
+    print(f"| network | seed | | {columns} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for r in found:
         print(

@@ -115,6 +115,9 @@ class Comparison:
         return result
 
 
+BY_DEFAULT = Comparison()
+
+
 def _both(network: AnyNetwork, run: Run, batches: list[torch.Tensor] | Iterator[torch.Tensor]) -> tuple[Any, Any]:
     """Logits of torch and of the exported file."""
     expected, found = [], []

@@ -64,7 +64,7 @@ def check_floats(floats: Format) -> None:
     """Raise `ValueError` for a format that has no form in eight bits."""
     if floats.name != "onnx":
         raise ValueError(
-            f"format={floats.name} writes floats: files in eight bits are ONNX's; give format=onnx, or device.dtype=fp32"
+            f"format={floats.name} writes floats: files in eight bits are ONNX's; give format=onnx or device.dtype=fp32"
         )
 
 

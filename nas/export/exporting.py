@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nas.export.comparing import Comparison
+from nas.export.comparing import BY_DEFAULT, Comparison
 from nas.export.formats import NAMES, format_named
 from nas.export.formats.base import Format, Run
 from nas.latency.device import Device
@@ -28,7 +28,7 @@ def export(
     path: str | Path,
     format: str | Format = "onnx",
     *,
-    comparison: Comparison = Comparison(),
+    comparison: Comparison = BY_DEFAULT,
     batch_size: int = 1,
     device: Device | TargetDevice | None = None,
 ) -> dict[str, Any]:

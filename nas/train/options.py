@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
 from nas.train.distillation import Distillation
-from nas.train.start.tuning import Tuning
+from nas.train.start.tuning import NOTHING_TUNED, Tuning
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Options:
     accumulate: int = 1
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
-    tuning: Tuning = Tuning()
+    tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
 
 

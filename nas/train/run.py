@@ -176,8 +176,8 @@ def intention(setup: TrainSetup) -> str:
         )
     if setup.quantize:
         lines.append(
-            f"rounded to {setup.quantize} while it learns; the figures are those of its floats, those of eight bits come "
-            "with the file: nas.export device.dtype=int8"
+            f"rounded to {setup.quantize} while it learns; the figures are those of its floats, those of eight bits "
+            "come with the file: nas.export device.dtype=int8"
         )
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from nas.train.accelerator import Compute
 from nas.train.distillation import Distillation
 from nas.train.loop.rounding import QUANTIZE
 from nas.train.start.teacher import Teacher, distillation_of
-from nas.train.start.tuning import Tuning
+from nas.train.start.tuning import NOTHING_TUNED, Tuning
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -48,7 +48,7 @@ class TrainSetup:
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
     accumulate: int = 1
-    tuning: Tuning = Tuning()
+    tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
 
     def __post_init__(self) -> None:

@@ -47,8 +47,8 @@ class Format:
     the file's operators run otherwise than the format means them to; None where there is nothing to fall back to.
     `beside`: how the name of a second file ends, which `write` leaves beside the first (`net.py`, `net` + `beside`).
     `describe(path, images)` lets a written file say how its images are prepared, in timm's words.
-    `dtype`: the arithmetic of its files. Of eight bits: `floats`, the format that writes the same networks in floats, and
-    how ranges of activations are `calibrated`, as plain data (see `nas.export.eight_bits`).
+    `dtype`: the arithmetic of its files. Of eight bits: `floats`, the format that writes the same networks in floats,
+    and how ranges of activations are `calibrated`, as plain data (see `nas.export.eight_bits`).
     """
 
     name: str

@@ -33,7 +33,7 @@ class TrainingJob:
     `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
     candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
     `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too;
-    `modules`: what registers the block kinds and activations of the arch; `teacher`: what is learned from besides labels.
+    `modules`: what registers the block kinds and activations of the arch; `teacher`: learned from besides labels.
     """
 
     arch: dict[str, Any]

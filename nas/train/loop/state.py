@@ -172,8 +172,8 @@ class TrainingState:
         now = self.accelerator.num_processes
         if before not in (None, now):
             log(
-                f"the checkpoint is of {before} process{'' if before == 1 else 'es'}, training goes on by {now}: the same "
-                "batches, but statistics of batch norms, dropout and mixing as so many draw them, so not to the last bit"
+                f"the checkpoint is of {before} process{'' if before == 1 else 'es'}, training goes on by {now}: with "
+                "the same batches, but statistics of batch norms, dropout and mixing of so many; not to the last bit"
             )
 
     def _take(self, state: dict[str, Any], path: Path, epochs: int, may_change: Collection[str]) -> int:

@@ -1,4 +1,4 @@
-"""A search with a teacher: candidates, contests and the final training learn from it, and it belongs to their scores."""
+"""Searches with a teacher: candidates, contests and the final training learn from it; it belongs to their scores."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class TrainingScorer:
         return self.job_of(candidate, genotype)
 
     def identity(self, feasible: Feasible) -> Identity:
-        """Recipe, recipe space, data's content, split, seed, precision, kind of device, the training's code, a teacher."""
+        """Recipe, recipe space, data's content, split, seed, precision, kind of device, training's code, a teacher."""
         space, job = feasible.space, self.job_of("", tuple(int(gene) for gene in feasible.anchor))
         assert isinstance(space, JointSpace)
         searched = {variable.name for variable in space.recipes.variables}
