@@ -19,6 +19,7 @@ from nas.terminal.configuration.override_text import command
 from nas.terminal.next_command import data_settings
 from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
+from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, short_name
 from nas.train.several.shared_run import shared_run
 from nas.train.start.taken_over import take_over
@@ -121,21 +122,31 @@ def is_begun(resume: str | None) -> bool:
 def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: Run | None) -> dict[str, float]:
     """Train `network` and return its figures; with `run`, its records and its progress are shown."""
     recipe = setup.recipe
-    train = functools.partial(
+    once = functools.partial(
         training.train, network, setup.data, recipe, seed=setup.seed, accelerator=setup.compute.here
     )
+
+    def train(options: training.Options) -> dict[str, float]:
+        if setup.accumulate != "auto":
+            return once(options=options)
+        images = training.images_per_step(setup.data, recipe)
+        return in_pieces(
+            lambda count: once(options=dataclasses.replace(options, accumulate=count)),
+            *(network, images, path / CHECKPOINT),
+        )
+
     options = training.Options(
         checkpoint=path / CHECKPOINT,
         may_change=resuming.MAY_CHANGE,
         evaluate_every=setup.evaluate_every,
         keeping=setup.keeping,
         distillation=setup.distillation,
-        accumulate=setup.accumulate,
+        accumulate=1 if setup.accumulate == "auto" else setup.accumulate,
         tuning=setup.tuning,
         quantize=setup.quantize,
     )
     if run is None:
-        return train(options=options)
+        return train(options)
     done = training.finished_epochs(path / CHECKPOINT)
     run.rewind("train", done)
     steps = training.steps_per_epoch(setup.data, recipe)
@@ -146,7 +157,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
             tested = f", {record['top1_percent']:.2f}% top-1" if "top1_percent" in record else ""
             advance(0, f"epoch {epoch + 1}/{recipe.epochs}: loss {record['train_loss']:.3f}{tested}")
 
-        figures = train(options=dataclasses.replace(options, on_epoch=on_epoch, on_step=advance))
+        figures = train(dataclasses.replace(options, on_epoch=on_epoch, on_step=advance))
     if sentence := averaging.verdict(figures):
         log(sentence)
     return figures

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from nas.runs.keeping.settings import KEEPING_TYPES
+from search_spaces.plain_data.annotations import Range
 
+Pieces = Annotated[int, Range(1)] | Literal["auto"]
 TYPES: dict[str, Any] = {
     "arch": str,
     "initial_weights": str | None,
@@ -18,7 +20,7 @@ TYPES: dict[str, Any] = {
     "accelerator": str,
     "precision": str,
     "sync_batch_norm": bool | None,
-    "accumulate": (int | None, 1),
+    "accumulate": Pieces | None,
     "freeze": str | list[str] | None,
     "layer_decay": float | None,
     "quantize": str | None,

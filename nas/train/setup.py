@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nas.data import ImageData
 from nas.data.card import DataSource
@@ -27,10 +27,10 @@ from search_spaces.recipe import Recipe
 class TrainSetup:
     """A training of `given`, called `name`, fitted to `data` and by `recipe`.
 
-    `initial_weights`: a file (None: from scratch). Batches are taken in
-    `accumulate` pieces. `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile (see
-    `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the
-    end). `run_dir` None: `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
+    `initial_weights`: a file (None: from scratch). Batches are taken in `accumulate` pieces (`auto`: the fewest that fit
+    into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile (see
+    `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the end). `run_dir` None:
+    `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
     """
 
     name: str
@@ -47,7 +47,7 @@ class TrainSetup:
     stored: Mapping[str, Any]
     keeping: Keeping = BY_DEFAULT
     distillation: Distillation | None = None
-    accumulate: int = 1
+    accumulate: int | Literal["auto"] = 1
     tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
 
@@ -56,6 +56,10 @@ class TrainSetup:
             raise ValueError(f"unknown quantize {self.quantize!r}; one of null, {', '.join(QUANTIZE)}")
         if self.evaluate_every < 0:
             raise ValueError(f"evaluate_every must be 0 or greater, got {self.evaluate_every}")
+        if self.accumulate == "auto" and self.compute.here.num_processes > 1:
+            raise ValueError(
+                "accumulate=auto looks at the memory of one process; of several, give the number of pieces"
+            )
 
     @property
     def arch(self) -> Arch:

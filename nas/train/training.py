@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import nn
 
-from nas.data import ImageData
+from nas.data import ImageData, Split
 from nas.networks import network as networks
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping import stopping
@@ -33,6 +33,7 @@ __all__ = [
     "build_network",
     "evaluate",
     "finished_epochs",
+    "images_per_step",
     "steps_per_epoch",
     "train",
 ]
@@ -130,8 +131,16 @@ def _one_epoch(run: TrainingState, options: Options, epochs: int) -> dict[str, f
 
 def steps_per_epoch(data: ImageData, recipe: Recipe) -> int:
     """Steps of one epoch on the training images that are not held out to judge the recipe's moving average."""
-    split = judged(data.train)[0] if recipe.ema_decay else data.train
-    return split.num_batches(recipe.batch_size, drop_last=True)
+    return _learned(data, recipe).num_batches(recipe.batch_size, drop_last=True)
+
+
+def images_per_step(data: ImageData, recipe: Recipe) -> int:
+    """Images of one step, of all processes together."""
+    return min(recipe.batch_size, len(_learned(data, recipe)))
+
+
+def _learned(data: ImageData, recipe: Recipe) -> Split:
+    return judged(data.train)[0] if recipe.ema_decay else data.train
 
 
 def finished_epochs(checkpoint: Path) -> int:

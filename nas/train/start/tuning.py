@@ -14,7 +14,7 @@ BACKBONE = "backbone"
 
 @dataclass(frozen=True)
 class Tuning:
-    """`freeze`: what keeps its weights, by beginnings of parameter names (`blocks.0`); `backbone`: all but the classifier.
+    """`freeze`: what keeps its weights: beginnings of parameter names (`blocks.0`); `backbone`: all but the classifier.
 
     Batch norms there keep their statistics as well, and use them. `layer_decay` in (0, 1] (None: 1): the learning rate
     of a layer is that of the next one times it, the classifier's is the recipe's (timm's `layer_decay`).
