@@ -49,7 +49,7 @@ def in_pieces(train: Callable[[int], T], network: nn.Module, images: int, checkp
         if "No executable batch size" not in str(error):
             raise
         raise ValueError(
-            f"out of memory, whatever the equal pieces of {images} images; take a smaller recipe.batch_size or resolution"
+            f"out of memory, whatever the equal pieces of {images} images; take a smaller batch_size or resolution"
         ) from None
 
 
