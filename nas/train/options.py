@@ -46,6 +46,7 @@ class Options:
     `begin`: where `checkpoint` does not exist yet, the training goes on from there. `distillation`: a trained network
     that is learned from besides the labels. `tuning`: which weights learn, and how fast. `quantize`: int8, what the
     network is rounded to while it learns (None: nothing; see `nas.train.loop.rounding`).
+    `compile`: the backend of `torch.compile` that the steps go through (None: none does).
     """
 
     checkpoint: Path | None = None
@@ -61,6 +62,7 @@ class Options:
     distillation: Distillation | None = None
     tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
+    compile: str | None = None
 
 
 DEFAULTS = Options()

@@ -144,6 +144,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
         accumulate=1 if setup.accumulate == "auto" else setup.accumulate,
         tuning=setup.tuning,
         quantize=setup.quantize,
+        compile="inductor" if setup.compile else None,
     )
     if run is None:
         return train(options)

@@ -24,5 +24,6 @@ TYPES: dict[str, Any] = {
     "freeze": str | list[str] | None,
     "layer_decay": float | None,
     "quantize": str | None,
+    "compile": bool | None,
     **KEEPING_TYPES,
 }

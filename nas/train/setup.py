@@ -28,8 +28,8 @@ class TrainSetup:
     """A training of `given`, called `name`, fitted to `data` and by `recipe`.
 
     `initial_weights`: a file (None: from scratch). Batches are taken in `accumulate` pieces (`auto`: the fewest that
-    fit into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile (see
-    `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the end). `run_dir` None:
+    fit into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile; `compile`:
+    steps are (see `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the end). `run_dir` None:
     `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
     """
 
@@ -50,6 +50,7 @@ class TrainSetup:
     accumulate: int | Literal["auto"] = 1
     tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.quantize not in (None, *QUANTIZE):
@@ -60,6 +61,9 @@ class TrainSetup:
             raise ValueError(
                 "accumulate=auto looks at the memory of one process; of several, give the number of pieces"
             )
+        for name, given in (("quantize", self.quantize), ("sync_batch_norm", self.compute.sync_batch_norm)):
+            if self.compile and given:
+                raise ValueError(f"{name} changes a step from outside, and compile=true compiles it; give one of them")
 
     @property
     def arch(self) -> Arch:
@@ -97,6 +101,7 @@ class TrainSetup:
             accumulate=config.get("accumulate") or 1,
             tuning=Tuning.of(config.get("freeze"), config.get("layer_decay")),
             quantize=config.get("quantize"),
+            compile=bool(config.get("compile")),
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from nas.data import ImageData, Split
 from nas.data.split import MemorySource
@@ -215,3 +216,20 @@ def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
     network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
     with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):
         train(network, data, RECIPE)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, dataclasses.replace(RECIPE, drop_path_rate=0.2, ema_decay=0.9)])
+def test_compiled_steps_are_compiled_once_and_are_those_of_no_compiler(
+    recipe: Recipe, arch: Arch, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the epoch, the pieces of a batch, and looks at the test images in between."""
+    counted = CompileCounterWithBackend("aot_eager")
+    losses = []
+    for backend in (None, counted):
+        torch._dynamo.reset()
+        records: list[dict[str, float]] = []
+        options = Options(evaluate_every=1, on_epoch=lambda _, record, to=records: to.append(record), accumulate=2)
+        train(build_network(arch, recipe), data, recipe, options=dataclasses.replace(options, compile=backend))
+        losses.append([record["train_loss"] for record in records])
+    assert counted.frame_count == 1
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

@@ -76,6 +76,8 @@ class TrainingState:
         self.optimizer = make_optimizer(network, recipe, options.tuning.layer_decay)
         self.scheduler = make_scheduler(self.optimizer, recipe, self.steps)
         self.model, self.stepper = accelerator.prepare(network, self.optimizer)
+        if options.compile:
+            self.model = torch.compile(self.model, backend=options.compile, dynamic=False)
         self.mixing = Mixing(recipe, data.num_classes) if recipe.mixup or recipe.cutmix else None
         told = options.distillation
         mean, std = data.train.mean, data.train.std
@@ -102,6 +104,8 @@ class TrainingState:
             self.identity["distillation"] = told.identity()
         if options.quantize:
             self.identity["quantize"] = options.quantize
+        if options.compile:
+            self.identity["compile"] = True
         self.identity |= options.tuning.identity()
         self.accumulate = options.accumulate
         self.identity |= several(accelerator) | ({"accumulate": self.accumulate} if self.accumulate > 1 else {})
