@@ -28,9 +28,10 @@ class TrainSetup:
     """A training of `given`, called `name`, fitted to `data` and by `recipe`.
 
     `initial_weights`: a file (None: from scratch). Batches are taken in `accumulate` pieces (`auto`: the fewest that
-    fit into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile; `compile`:
-    steps are (see `nas.train.options`). The test split is looked at every `evaluate_every` epochs (0: at the end). `run_dir` None:
-    `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the settings as plain data.
+    fit into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile;
+    `compile`: whether steps are compiled (see `nas.train.options`). The test split is looked at every `evaluate_every`
+    epochs (0: at the end). `run_dir` None: `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the
+    settings as plain data.
     """
 
     name: str
