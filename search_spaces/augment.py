@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RAND = "rand-m9-mstd0.5"  # two operations, each with probability 1/2, at magnitude 9 of 10, give or take 0.5
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -11,13 +13,15 @@ class Augment:
 
     `pad`: pad each side by this fraction of it (bytes with zeros, other numbers with the training mean), then crop at
     random to the old size. `resized_crop`: lower and upper area fraction of a random crop that is resized to the old
-    size (its proportions changed by 3/4 to 4/3). `flip`: mirror left-right with probability 1/2. `erase`: probability
-    of erasing half the height by half the width (cut-out), set to the training mean.
+    size (its proportions changed by 3/4 to 4/3). `flip`: mirror left-right with probability 1/2. `rand`: timm's
+    RandAugment, by its description (of bytes only; empty: none). `erase`: probability of erasing half the height by
+    half the width (cut-out), set to the training mean.
     """
 
     pad: float = 0.0
     resized_crop: tuple[float, float] | None = None
     flip: bool = False
+    rand: str = ""
     erase: float = 0.0
 
 
@@ -30,4 +34,7 @@ AUGMENTS: dict[str, Augment] = {
     "crop_flip_erase": Augment(pad=1 / 8, flip=True, erase=0.5),
     "zoom": Augment(resized_crop=(0.6, 1.0)),
     "resized_crop_flip": Augment(resized_crop=(0.08, 1.0), flip=True),
+    "crop_flip_rand": Augment(pad=1 / 8, flip=True, rand=RAND),
+    "resized_crop_flip_rand": Augment(resized_crop=(0.08, 1.0), flip=True, rand=RAND),
+    "resized_crop_flip_rand_erase": Augment(resized_crop=(0.08, 1.0), flip=True, rand=RAND, erase=0.2),
 }

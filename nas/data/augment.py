@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.data.preprocessing import centre
+from nas.data.rand_augment import rand_augment
 from search_spaces.augment import AUGMENTS, Augment
 from search_spaces.resolution import Pixels, size
 
@@ -56,6 +57,10 @@ def apply(policy: Augment, images: Tensor, u: Tensor, resolution: Pixels, fill: 
     `fill`: (C,), what erased pixels become, and what float32 images are padded with, on that scale.
     """
     height, width = size(resolution)
+    if policy.rand and images.is_floating_point():
+        raise ValueError(
+            "RandAugment changes bytes, and these images are floats in a unit of their own: take another augment"
+        )
     if policy.resized_crop is not None:
         images = _resized_crop(images.float(), u, resolution, policy.resized_crop)
     elif policy.pad or images.shape[2:] != (height, width):
@@ -69,6 +74,8 @@ def apply(policy: Augment, images: Tensor, u: Tensor, resolution: Pixels, fill: 
             images = centre_crop(images, resolution)
     if policy.flip:
         images = torch.where((u[:, 2] < 0.5)[:, None, None, None], images.flip(3), images)
+    if policy.rand:
+        images = rand_augment(policy.rand, images, u, fill)
     if policy.erase:
         images = _erase(images.float(), u, policy.erase, fill)
     return images

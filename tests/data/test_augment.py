@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
 
 from nas.data.augment import AUGMENTS, Augment, apply, crop_windows, draw
+from search_spaces.augment import RAND
 
 SIDE, COUNT = 16, 200
 
@@ -40,6 +47,10 @@ def test_shape_and_range(name: str, stored: int, u: torch.Tensor) -> None:
 @pytest.mark.parametrize(("height", "width"), [(5, 12), (1, 20), (12, 5)])
 def test_images_that_are_not_square(name: str, dtype: torch.dtype, height: int, width: int, u: torch.Tensor) -> None:
     stored = torch.randint(0, 256, (COUNT, 2, height + 1, width + 3), dtype=torch.uint8).to(dtype)
+    if AUGMENTS[name].rand:
+        with pytest.raises(ValueError, match="these images are floats" if dtype.is_floating_point else "these have 2"):
+            apply(AUGMENTS[name], stored, u, [height, width], FILL[:2])
+        return
     for images in (stored, stored[:, :, :height, :width]):
         out = apply(AUGMENTS[name], images, u, [height, width], torch.tensor([300.0, -7.0]))
         assert out.shape == (COUNT, 2, height, width)
@@ -116,3 +127,28 @@ def test_resized_crop_keeps_a_constant_and_the_whole(images: torch.Tensor, u: to
     u[:, 1] = 0.5  # aspect ratio 1
     whole = apply(Augment(resized_crop=(1.0, 1.0)), images, u, SIDE, FILL)
     torch.testing.assert_close(whole, images.float(), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rand_augment_is_timms_and_belongs_to_the_image(channels: int, images: torch.Tensor, u: torch.Tensor) -> None:
+    """The very pixels of timm's transform under the image's seed; the process's own streams stay where they were."""
+    images, fill = images[:40, :channels], torch.tensor([10.0, 20.0, 30.0])[:channels]
+    np.random.seed(5)
+    random.seed(5)
+    before = (np.random.get_state()[2], random.getstate())
+    out = apply(Augment(rand=RAND), images, u[:40], SIDE, fill)
+    assert (np.random.get_state()[2], random.getstate()) == before
+    theirs = rand_augment_transform(RAND, {"img_mean": (10, 20, 30) if channels == 3 else 10})
+    for i in range(40):
+        seed = int.from_bytes(hashlib.sha256(u[i].numpy().tobytes()).digest()[:4], "big")
+        random.seed(seed)
+        np.random.seed(seed)
+        picture = Image.fromarray(
+            images[i].permute(1, 2, 0).squeeze(2).numpy() if channels == 1 else images[i].permute(1, 2, 0).numpy()
+        )
+        expected = torch.from_numpy(np.array(theirs(picture))).view(SIDE, SIDE, channels).permute(2, 0, 1)
+        assert torch.equal(out[i], expected)
+    changed = (out != images).flatten(1).any(1).float().mean()
+    assert 0.5 < float(changed) < 0.95  # none of two operations with probability 1/4, and some do nothing
+    part = apply(Augment(rand=RAND), images[7:9], u[7:9], SIDE, fill)
+    assert torch.equal(part, out[7:9])
