@@ -60,6 +60,9 @@ def by_timm(folder: Path, images: Path, side: int | None = None) -> dict[str, fl
     return {name: meter.avg for name, meter in meters.items()}
 
 
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # timm's files
 def test_accuracies_at_every_resolution_are_timms(images: Path, tmp_path: Path) -> None:
     blocks = (InvertedResidual(16, 3, 2, 3.0), InvertedResidual(16, 3, 1, 3.0))
     arch = Arch(32, ((ConvBNAct(16, 3, 2),), blocks, (ConvBNAct(32), Classifier(CLASSES))))

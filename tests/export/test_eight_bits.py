@@ -30,6 +30,7 @@ from nas.networks.model_card import About
 from nas.train.training import build_network, train
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
+from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.recipe import Recipe
 
 RECIPE = Recipe(epochs=4, batch_size=32, lr=0.01, optimizer="adamw", zero_init_residual=True)
@@ -56,7 +57,7 @@ def data() -> ImageData:
 @pytest.fixture(scope="module")
 def folder(data: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of a network with shortcuts and squeeze-and-excitation that has learned digits."""
-    blocks = (InvertedResidual(16, 3, 2, 2.0, se_ratio=0.25), InvertedResidual(16, 3, 1, 2.0, act="hard_swish"))
+    blocks = (InvertedResidual(16, 3, 2, 2.0, se=SqueezeExcite()), InvertedResidual(16, 3, 1, 2.0, act="hard_swish"))
     arch = Arch(8, ((ConvBNAct(16, 3),), blocks, (ConvBNAct(32), Classifier(10))), in_channels=1)
     network = build_network(arch, RECIPE)
     assert train(network, data, RECIPE)["top1_percent"] > 80
