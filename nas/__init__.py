@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     """A model folder, a run directory or arch file, a published name, an arch, or what a search or training gave."""
 
     __version__: str
+    """That of the installed package."""
 
 __all__ = [
     "__version__",
@@ -64,7 +65,8 @@ def run_search(**keywords: Unpack[SearchKeywords]) -> SearchOutcome:
 
     `latency_ms`, `fraction`, `macs` and `params` are short for those of `budget`. The outcome has the `arch`, the
     trained `network` (None with `train={"enabled": False}`), the `result` (the content of `result.json`), the
-    `run_dir`, and the budgets it `missed`.
+    `run_dir`, and the budgets it `missed`. Raises `ValueError` or `OSError` for a setting that cannot be, a budget that
+    no network meets (with the range that is within reach), and data that cannot be read.
     """
     from nas.search.run import run_search as search
     from nas.search.settings import TYPES
@@ -80,7 +82,9 @@ def derive_from(search: SearchOutcome | str | Path, **keywords: Unpack[DeriveKey
     """Networks under another budget from a finished search, or from its run directory, as `nas.derive` does.
 
     Without a budget the search's own holds. Of a directory whose search used code of your own, give that again:
-    `space=`, `data=`, `method=`...
+    `space=`, `data=`, `method=`... The outcome has the `archs`, best first, their `recipes` and `records`, the folder
+    `out` and the budgets `missed`. Raises `ValueError` for a run that is not finished or damaged, and for a budget
+    out of reach.
     """
     from nas.derive.run import run_derivation
     from nas.derive.settings import TYPES
@@ -100,7 +104,8 @@ def derive_from(search: SearchOutcome | str | Path, **keywords: Unpack[DeriveKey
 def build_table(**keywords: Unpack[TableKeywords]) -> LatencyTable:
     """The latency table of a space on a device, as `nas.latency` builds it: that in `tables`, or one measured now.
 
-    Its `cost(space)` prices genotypes, its `proof` says how far whole networks are from it.
+    Its `cost(space)` prices genotypes in milliseconds, its `proof` says how far whole networks are from it. Raises
+    `ValueError` where the device cannot measure what is asked.
     """
     from nas.latency.setup import TYPES, TableSetup
     from nas.terminal.python_settings import resolved
@@ -112,6 +117,7 @@ def evaluate_model(model: Model, **keywords: Unpack[EvaluateKeywords]) -> Evalua
     """Accuracy of a model folder, a run or an outcome, and its latency, as `nas.evaluate` measures them.
 
     `checkpoint`: weights for what has none of its own, such as an arch. The outcome has the `result` and the `run_dir`.
+    Raises `ValueError` for weights that do not fit, and for data of other classes or channels.
     """
     from nas.evaluate.run import EvaluateSetup, run_evaluation
     from nas.evaluate.settings import TYPES
@@ -126,7 +132,8 @@ def evaluate_model(model: Model, **keywords: Unpack[EvaluateKeywords]) -> Evalua
 def export_model(model: Model, **keywords: Unpack[ExportKeywords]) -> dict[str, Any]:
     """Write a model as a file for a runtime, checked against torch and timed, as `nas.export` does; its report.
 
-    See `nas.export.exporting.export` for what the report holds.
+    See `nas.export.exporting.export` for what the report holds. Raises `ValueError` where the file does not compute
+    what torch does, and where the format's package is missing; no file is left then.
     """
     from nas.export.run import ExportSetup, run_export
     from nas.export.settings import TYPES
@@ -178,7 +185,8 @@ def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKe
     """Train an arch, given as such, by its file or by a published name, as `nas.train` does.
 
     `arch` None: that of the run to `resume`. The outcome has the trained `network`, its `arch` (fitted to the data),
-    the `result` and the `run_dir`, whose `model` folder `nas.create_model` reads.
+    the `result` and the `run_dir`, whose `model` folder `nas.create_model` reads. Raises `ValueError` for an arch that
+    cannot be read, and for a loss or weights that are not finite.
     """
     from nas.terminal.python_settings import resolved
     from nas.train.run import run_training

@@ -30,7 +30,7 @@ class Blend:
     `folds` of cross-validation give every member a prediction of each training candidate it has not seen; the weights
     minimise the squared error of their mean, summed over candidates, plus `equality * |w - 1/M|^2`, M the members, on
     targets of deviation 1. `equality` counts in candidates: a large one means equal weights, None that no
-    cross-validation is run for them.
+    cross-validation is run for them. Raises `ValueError` without a member, and for fewer than two folds.
     """
 
     process: StructuredProcess | None = field(default_factory=StructuredProcess)

@@ -29,7 +29,8 @@ class Arch:
     """A network: input resolution (pixels; a `Size` where images are not square), input channels, layers in stages.
 
     The first stage is the stem, the last is the head (it ends in a `Classifier`), those between are the block stages;
-    stages only group and name layers (`blocks.<stage>.<block>` in a network's weights).
+    stages only group and name layers (`blocks.<stage>.<block>` in a network's weights). Raises `ValueError` for
+    channels below 1 or beyond `MOST_CHANNELS`, a stage without layers, and a last layer that is no classifier.
     """
 
     resolution: Resolution

@@ -38,3 +38,4 @@ AUGMENTS: dict[str, Augment] = {
     "resized_crop_flip_rand": Augment(resized_crop=(0.08, 1.0), flip=True, rand=RAND),
     "resized_crop_flip_rand_erase": Augment(resized_crop=(0.08, 1.0), flip=True, rand=RAND, erase=0.2),
 }
+"""The policies of augmentation by their names, which recipes and methods give as `augment`."""

@@ -14,13 +14,18 @@ from search_spaces.costs import Shape
 from search_spaces.pricing.tabulated import Tabulated
 
 Genotype = tuple[int, ...]
+"""One network of a space: for each of its variables the number of the choice, from 0."""
 Population = NDArray[np.int64]
+"""Genotypes, one a row: (n, variables) int64."""
 Steps = tuple[tuple[Layer, Shape], ...]
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A named choice. `ordered` says that neighbouring choices are alike (a kernel size), for encodings."""
+    """A named choice. `ordered` says that neighbouring choices are alike (a kernel size), for encodings.
+
+    Raises `ValueError` where there are no `choices`.
+    """
 
     name: str
     choices: tuple[Any, ...]

@@ -31,6 +31,8 @@ class Recipe:
     of weights that is evaluated in their place, 0 for none. `mixup`, `cutmix`: alpha of their beta distribution, 0
     for none. `drop_rate`: dropout before the classifier; `drop_path_rate`: largest stochastic-depth rate. `augment`:
     one of `AUGMENTS`. `zero_init_residual`: residual blocks start as the identity; what makes short trainings work.
+
+    Raises `ValueError` for a value out of its range, naming the range, and for values that exclude each other.
     """
 
     epochs: int

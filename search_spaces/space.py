@@ -205,7 +205,9 @@ class LayerwiseSpace(SearchSpace):
     """A fixed skeleton whose slots each hold one of several candidate layers of equal output shape.
 
     `slots[stage][i]` is a tuple of candidates; slots with a single candidate are fixed. Every cost that is a sum over
-    layers is, on such a space, a constant plus one number per position and candidate: `AdditiveCost.rows`.
+    layers is, on such a space, a constant plus one number per position and candidate: `AdditiveCost.rows`. Raises
+    `ValueError`, naming stage and layer, for a slot without candidates, with one listed twice, or with candidates that
+    disagree on the shape.
     """
 
     def __init__(

@@ -99,7 +99,8 @@ class Split:
     """Images `indices` of `source` with their `labels`.
 
     `labels`: (N,) int64, one per index; `mean`, `std`: (C,), those of the training images, on the 0..1 scale
-    of bytes and in the unit of other numbers.
+    of bytes and in the unit of other numbers. Raises `ValueError` for a split without images, or with another number of
+    labels.
     """
 
     def __init__(

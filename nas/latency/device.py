@@ -25,6 +25,8 @@ class Device:
     `threads` is the number of CPU threads the runtime may use; `processor` is `cpu` or `cuda`.
 
     `python` is no part of the key: the interpreter that has the runtime installed, where it is not this one.
+
+    Raises `ValueError` for names that cannot be parts of a file name, and for batches or threads below 1.
     """
 
     name: str = "local"

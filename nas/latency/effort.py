@@ -12,7 +12,7 @@ class Effort:
     Visits are shared out over five processes (two of two rounds), which make as many each: 12 rounds are 15 visits. A
     visit times calls for about `visit_ms` (rows) or `network_visit_ms` (networks), at least two. Where the networks are
     so large that their visits would take more than about `network_minutes` in all, they get fewer, at least two by
-    each process.
+    each process. Raises `ValueError` for fewer than two networks or rounds, and for no time.
     """
 
     fit_networks: int = 24

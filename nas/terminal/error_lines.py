@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from nas.runs.keeping.stopping import Terminated
+from nas.terminal.command_help import card_groups
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.arguments import resume_command, split
 from nas.terminal.configuration.composition import CONF, compose, keys, nearest
@@ -22,6 +23,7 @@ from nas.terminal.configuration.override_text import command
 from nas.terminal.library_errors import translated
 
 USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+PROCESSORS = ("cpu", "cuda", "gpu")  # which are no devices
 LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 
 
@@ -100,9 +102,17 @@ def _unknown_card(error: MissingConfigException) -> str:
         return str(error)
     options = sorted(error.options)
     near = difflib.get_close_matches(card, options, n=1)
-    return f"unknown {group}={card}; the options are {', '.join(options)}" + (
-        f" (did you mean {near[0]}?)" if near else ""
-    )
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    if group == "device" and card in PROCESSORS:
+        hint = " (accelerator=cuda trains on a GPU, device.processor=cuda measures on it)"
+    return f"unknown {group}={card}; the options are {', '.join(options)}{hint}"
+
+
+def _written(word: str, config_name: str) -> str:
+    """How settings are written, with `word` as an example where it is a key or a card."""
+    groups = [group for group in card_groups(config_name) if (CONF / group / f"{word}.yaml").exists()]
+    example = f"{word}=..." if word in keys(compose(config_name, [])) else f"{groups[0]}={word}" if groups else ""
+    return f"settings are written key=value, {f'here {example}' if example else 'see --help'}"
 
 
 def _takes(cfg: DictConfig, key: str) -> bool:
@@ -121,7 +131,7 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
     override = getattr(error, "override", None)
     if override is not None:
         if "=" not in override:
-            return f"{override!r} is not a setting; settings are written key=value, see --help"
+            return f"{override!r} is not a setting; {_written(override, config_name)}"
         key, _, value = override.partition("=")
         return f"{override!r} cannot be read; quote values that hold spaces or signs: {command(None, {key: value})}"
     text = str(error)

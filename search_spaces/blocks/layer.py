@@ -229,12 +229,16 @@ def _output(conv: Conv) -> Shape:
 
 
 KINDS: dict[str, type[Layer]] = {}
+"""The block kinds that are registered, by the names that arch files and cards give them."""
 INSTALLED = "search_spaces.blocks"
 Kind = TypeVar("Kind", bound=Layer)
 
 
 def register(cls: type[Kind]) -> type[Kind]:
-    """Decorator of a block kind: makes it known to files and yaml cards by its `kind`."""
+    """Decorator of a block kind: makes it known to files and yaml cards by its `kind`.
+
+    Raises `ValueError` without a `kind`, and for one that another class has.
+    """
     known = KINDS.get(cls.kind)
     if not cls.kind or (known is not None and (known.__module__, known.__name__) != (cls.__module__, cls.__name__)):
         taken = f"; {known.__module__} has that one" if known else ""

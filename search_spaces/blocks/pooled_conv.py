@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class PooledConv(Layer):
     """Global average pool, 1x1 convolution, activation: the head of MobileNetV3 and FBNetV3.
 
-    `norm`: batch norm between the last two, and no bias: MobileNetV4's.
+    `norm`: batch norm between the last two, and no bias: MobileNetV4's. Raises `ValueError` where both are asked for.
     """
 
     kind: ClassVar[str] = "pooled_conv"

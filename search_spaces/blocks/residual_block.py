@@ -23,7 +23,8 @@ class ResidualBlock(Layer):
 
     The shortcut is the input where input and output shapes agree, else a 1x1 convolution of the block's stride:
     `projection="norm"` with BN (ResNet's option B), `"bias"` with a bias and no BN (the ResNet8 of MLPerf Tiny). What
-    is added passes the last activation too, so that shortcuts of several candidates cannot be added once.
+    is added passes the last activation too, so that shortcuts of several candidates cannot be added once. Raises
+    `ValueError` for another projection.
     """
 
     kind: ClassVar[str] = "residual_block"

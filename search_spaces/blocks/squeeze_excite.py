@@ -24,6 +24,7 @@ class SqueezeExcite:
     `ratio` is relative to the block's input channels (`of="input"`, MobileNetV3's and FBNetV3's way) or to the expanded
     channels (`of="expanded"`, ReXNet's and OFA's way). The squeezed width is rounded by `make_divisible(divisor,
     round_limit)`, or taken as `int` where `divisor` is 1. `norm` puts a batch norm behind the reduction (ReXNet).
+    Raises `ValueError` for a ratio, divisor, activation or gate that is none, naming what can be.
     """
 
     ratio: float = 0.25

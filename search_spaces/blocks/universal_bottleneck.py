@@ -29,6 +29,7 @@ class UniversalBottleneck(Layer):
     The middle one has the stride, the start one where there is no middle one. `layer_scale`: initial value of a learned
     factor per output channel behind the last norm (arXiv 2103.17239), None for none. The residual is added where input
     and output shapes agree and `residual` is set. Expanded width is `make_divisible(in_channels * expand_ratio)`.
+    Raises `ValueError` for a stride where both kernels are 0.
     """
 
     kind: ClassVar[str] = "universal_bottleneck"

@@ -79,7 +79,7 @@ def fbnet(
     `TINY_BELOW` pixels); `head_channels` is not scaled.
     `skip_at_shape_change=True` (as mobile-vision, AnnaAraslanova/FBNet and HW-NAS-Bench do) makes the skip of the six
     layers that change the shape a 1x1 convolution, BN, ReLU; `False` (as JunrQ/NAS does) leaves eight candidates there.
-    `candidates` restricts the block choices.
+    `candidates` restricts the block choices. Raises `ValueError` for one that there is not, with those there are.
     """
     geometry = geometry_of(resolution, geometry, "FBNet")
     width = (0.5 if is_tiny(resolution) else 1.0) if width is None else width

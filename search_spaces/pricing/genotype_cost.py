@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+"""Costs, scores, probabilities: float64 of any shape, which is said where it is used."""
 
 CHUNK = 8192  # genotypes priced at a time: their columns stay in the cache
 

@@ -17,6 +17,7 @@ COMMANDS = [
     "export",
     "inspect",
     "latency",
+    "new",
     "report",
     "search",
     "status",

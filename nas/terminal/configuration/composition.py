@@ -17,6 +17,7 @@ from nas.terminal.configuration.override_text import value_text
 from nas.terminal.configuration.plain_yaml import read_yaml
 
 CONF = Path(conf.__file__).parent
+LIKE = 0.55  # of last parts of keys (difflib's ratio) from which one may be meant by the other
 
 
 def settings(arguments: list[str]) -> list[str]:
@@ -98,10 +99,17 @@ def keys(node: DictConfig, prefix: str = "") -> list[str]:
 
 
 def nearest(word: str, options: list[str]) -> str:
-    """The options most like `word`, as a sentence."""
-    by_tail = {option.rpartition(".")[2]: option for option in options}
-    near = difflib.get_close_matches(word, options, n=3, cutoff=0.6)
-    near += [by_tail[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], list(by_tail), n=3)]
+    """The options most like `word`, as a sentence: those of a like last part, the least nested first among equals."""
+    tail = word.rpartition(".")[2]
+    by_tail: dict[str, str] = {}
+    for option in sorted(options, key=lambda option: option.count(".")):
+        by_tail.setdefault(option.rpartition(".")[2], option)
+    near = [
+        option
+        for option in difflib.get_close_matches(word, options, n=3, cutoff=0.6)
+        if difflib.SequenceMatcher(None, tail, option.rpartition(".")[2]).ratio() >= LIKE
+    ]
+    near += [by_tail[found] for found in difflib.get_close_matches(tail, list(by_tail), n=3)]
     near = list(dict.fromkeys(near))
     if near:
         return f"did you mean {' or '.join(near[:3])}?"

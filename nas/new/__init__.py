@@ -1,0 +1,1 @@
+"""Starting files: a space, method, device or data set of a user's own, which works as it is written."""
