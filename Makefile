@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help search test check bench clean
+.PHONY: help search test check bench docs clean
 
 help:
 	@echo 'make search   measure this machine, search the FBNet space, train and evaluate the result (ARGS="key=value ...")'
 	@echo 'make test     run the tests (ARGS="--slow" for all of them)'
 	@echo 'make check    format, lint and types'
 	@echo 'make bench    the speed measurements of experiments/benchmarks, printed; committed figures stay'
+	@echo 'make docs     the documentation as a site, site/index.html; broken links and missing docstrings fail'
 	@echo 'make clean    remove caches; runs/ and .venv stay'
 
 $(STAMP): pyproject.toml constraints.txt
@@ -34,6 +35,14 @@ bench: $(STAMP)
 	@for folder in experiments/benchmarks/*/; do name=$$(basename $$folder); test -f $$folder/run.py || continue; \
 	echo "== $$name"; $(RUN) -m experiments.benchmarks.$$name.run $(ARGS) || exit 1; done
 
+docs: $(VENV)/.docs
+	@$(RUN) -m mkdocs build --strict --quiet
+	@echo 'site/index.html is written'
+
+$(VENV)/.docs: $(STAMP)
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -path ./$(VENV) -prune -o -type d -name __pycache__ -print | xargs rm -rf

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import gc
-import io
 import os
 import tempfile
-from typing import IO, Any, ClassVar
 
 import pytest
 import torch
-from hydra._internal.hydra import Hydra
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
 
 from nas.latency.measuring import networks
+from tests.composing import compose_once
 
 TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
 
@@ -37,32 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> None:
-    """Hydra composes all settings a first time only to read `hydra.mode`; without an override, `--multirun` decides it.
-
-    It also parses the same cards of `conf/` for every command. Commands called in this process are spared both; those
-    that tests start as processes are as their users meet them.
-    """
-    asked = Hydra.get_mode
-
-    def mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
-        return asked(self, config_name, overrides) if any("hydra." in text for text in overrides) else None
-
-    Hydra.get_mode = mode
-    Plugins.instance()  # which imports the module of what reads cards a second time
-    SourcesRegistry.instance().resolve("pkg").load_config.__globals__["OmegaConf"] = ParsedOnce
-
-
-class ParsedOnce(OmegaConf):
-    """Reads what has been read before, word for word, from memory: each time another copy."""
-
-    known: ClassVar[dict[str, Any]] = {}
-
-    @staticmethod
-    def load(file_: IO[str]) -> Any:
-        text = file_.read()
-        if text not in ParsedOnce.known:
-            ParsedOnce.known[text] = OmegaConf.load(io.StringIO(text))
-        return copy.deepcopy(ParsedOnce.known[text])
+    compose_once()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

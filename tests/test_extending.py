@@ -65,7 +65,8 @@ def run(line: str, folder: Path, *more: str) -> str:
 
 
 def test_the_page_has_its_commands() -> None:
-    assert [line.split()[2] for line in COMMANDS] == [*["nas.inspect", "nas.search"] * 2, *["nas.search"] * 2]
+    found = [line.split()[2] for line in COMMANDS]
+    assert found == [*["nas.new"] * 4, *["nas.inspect", "nas.search"] * 2, *["nas.search"] * 2]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "nas.inspect" in line])

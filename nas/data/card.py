@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.terminal.configuration import cards
@@ -15,6 +16,28 @@ from search_spaces.resolution import Pixels, Resolution, canonical
 
 if TYPE_CHECKING:
     from nas.data.images import ImageData
+
+
+def check_root(card: Any) -> None:
+    """Refuse a data card of ours whose `root` is not there, before anything heavy is imported, with how to get it.
+
+    `card`: plain settings; objects that a program gave and cards of the user's own are left alone.
+    """
+    if not isinstance(card, Mapping) or not isinstance(root := card.get("root"), str) or Path(root).exists():
+        return
+    module, _, name = str(card.get("_target_")).rpartition(".")
+    if module == "nas.data.torchvision":
+        from nas.data.torchvision import not_there
+
+        raise ValueError(not_there(name, root))
+    if module == "nas.data.arrays":
+        raise ValueError(f"no data file at {root}; give data.root=<file.npz>")
+    if module in ("nas.data.folder", "nas.data.shards"):
+        inside = "train/<class>/ and test/<class>/, or <class>/ alone"
+        raise ValueError(
+            f"data.root={root} is not a directory; give one that holds "
+            f"{inside if module == 'nas.data.folder' else 'train/*.tar and val/*.tar'}"
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RESOLUTION = 32
+DATA_SETS = {"fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}  # by their cards
 PAD = 2  # from 28 pixels
 
 
@@ -66,6 +67,20 @@ def cifar100(
     return in_memory("cifar100", train, test, [str(i) for i in range(100)], side, (train_limit, test_limit))
 
 
+def not_there(card: str, root: str) -> str:
+    """What is said where there is nothing at the `root` of a card of this file."""
+    what = "is not a directory" if not root.endswith(".npz") else "is no file"
+    return f"data.root={root} {what}; {_download(DATA_SETS[card], root)}"
+
+
+def _download(dataset: str, root: str) -> str:
+    return (
+        "on a machine with a network, get it once with: python -c "
+        f"\"import torchvision; torchvision.datasets.{dataset}('{root}', download=True)\", or give an "
+        ".npz file as data.root"
+    )
+
+
 def _read(dataset: str, root: str, shape: tuple[int, int, int]) -> tuple[Part, Part]:
     if str(root).endswith(".npz"):
         parts = read_npz(root)
@@ -91,9 +106,5 @@ def _read_folder(dataset: str, root: str, train: bool) -> Part:
         files = sorted(Path(root).glob("*.npz")) if Path(root).is_dir() else []
         if len(files) == 1:
             raise ValueError(f"data.root={root} {reason}{detail}; for the file in it: data.root={files[0]}") from None
-        raise ValueError(
-            f"data.root={root} {reason}{detail}; on a machine with a network, get it once with: python -c "
-            f"\"import torchvision; torchvision.datasets.{dataset}('{root}', download=True)\", or give an "
-            ".npz file as data.root"
-        ) from None
+        raise ValueError(f"data.root={root} {reason}{detail}; {_download(dataset, root)}") from None
     return as_part(f"{dataset} in {root}", np.asarray(read.data), np.asarray(read.targets))

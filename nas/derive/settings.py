@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from search_spaces.memory.counted import BYTES
@@ -40,7 +41,24 @@ TYPES: dict[str, Any] = {
 }
 
 
+UNITS = {
+    "latency_ms": "milliseconds",
+    "macs": "multiply-adds",
+    "params": "parameters",
+    "memory_kib": "KiB",
+    "weights_kib": "KiB",
+    "energy_mj": "millijoules",
+}
+
+
 def check_budget(latency_ms: float | None) -> None:
     """Refuse a budget that is not a positive number, before anything is measured."""
-    if latency_ms is not None and not 0 < latency_ms < float("inf"):
-        raise ValueError(f"budget.latency_ms must be a positive number of milliseconds, got {latency_ms:g}")
+    check_budgets({"latency_ms": latency_ms})
+
+
+def check_budgets(asked: Mapping[str, Any]) -> None:
+    """Refuse budgets among the settings `asked` that are not positive numbers, before anything is computed."""
+    for name, unit in UNITS.items():
+        most = asked.get(name)
+        if most is not None and not 0 < most < float("inf"):
+            raise ValueError(f"budget.{name} must be a positive number of {unit}, got {most:g}")

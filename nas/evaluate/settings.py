@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nas.train.settings import COMPUTE_TYPES
+
 TYPES: dict[str, Any] = {
     "arch": str,
     "checkpoint": str | None,
@@ -12,6 +14,5 @@ TYPES: dict[str, Any] = {
     "measure": bool,
     "seed": int,
     "run_dir": str | None,
-    "accelerator": str,
-    "precision": str,
+    **COMPUTE_TYPES,
 }

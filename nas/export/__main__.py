@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.data.card import check_root
 from nas.export.formats import format_named
 from nas.export.settings import TYPES
 from nas.networks.location import locate
@@ -14,6 +15,7 @@ def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
     format_named(cfg.format).check()
     locate(cfg.arch)
+    check_root(plain(cfg).get("data"))
     from nas.export.run import ExportSetup, run_export  # here: torch takes seconds
 
     run_export(ExportSetup.from_config(with_device_of_run(plain(cfg), given_keys())))

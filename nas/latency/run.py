@@ -96,7 +96,8 @@ class LatencySetup:
             raise ValueError("action=compare needs the tables of two or more devices: devices=[A.json,B.json]")
         for name in needed.get(setup.action, ()):
             if getattr(setup, name) is None:
-                raise ValueError(f"action={setup.action} needs {name}=...")
+                choices = "|".join(FORMATS) if name == "format" else "..."
+                raise ValueError(f"action={setup.action} needs {name}={choices}")
         if of_run is None:
             return setup
         if setup.kit is None:

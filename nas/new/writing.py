@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import keyword
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.runs.files import write_text
-from nas.terminal.configuration.composition import CONF, nearest
+from nas.terminal.configuration.composition import CONF
 from nas.terminal.configuration.override_text import command
 
 STARTS = Path(__file__).parent / "starts"
@@ -35,7 +36,9 @@ class Start:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"there is no kind={self.kind}; {nearest(self.kind, list(KINDS))}")
+            near = difflib.get_close_matches(self.kind, KINDS, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"there is no kind={self.kind}; the kinds are {', '.join(KINDS)}{hint}")
         if not WORDS.fullmatch(self.name) or keyword.iskeyword(self.name):
             raise ValueError(
                 f"name must be a name in Python of small letters, digits and _ (41 at most), got {self.name!r}; such "

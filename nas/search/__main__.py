@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nas.derive.settings import check_budget
+from nas.data.card import check_root
+from nas.derive.settings import check_budgets
+from nas.latency.devices import check_named
 from nas.networks.location import locate
 from nas.search.settings import TYPES
 from nas.terminal.entry import DictConfig, check_types, entry, plain
@@ -11,14 +13,17 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain
 @entry("search")
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
-    check_budget(cfg.budget.latency_ms)
+    settings = plain(cfg)
+    check_budgets(settings["budget"])
+    check_named(settings.get("device"))
+    check_root(settings.get("data"))
     if cfg.arch:
         locate(cfg.arch)
     from nas.search.run import run_search  # here: torch takes seconds, and mistakes are found before
     from nas.search.setup import SearchSetup
     from nas.search.several.together import end, join_all
 
-    setup = SearchSetup.from_config(plain(cfg))
+    setup = SearchSetup.from_config(settings)
     if join_all(setup):
         return 0
     outcome = run_search(setup)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from nas.derive.settings import BUDGET_TYPES, Mode
 from nas.runs.keeping.settings import KEEPING_TYPES
+from nas.train.settings import COMPUTE_TYPES
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 BestOf = Literal["found", "all"]  # of these the network that is handed over
@@ -42,5 +43,6 @@ TYPES: dict[str, Any] = {
     "teacher_weights": str | None,
     "distill_temperature": float | None,
     "distill_alpha": float | None,
+    **COMPUTE_TYPES,
     **KEEPING_TYPES,
 }

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from nas.runs.keeping.stopping import Terminated
-from nas.terminal.command_help import card_groups
+from nas.terminal.command_help import card_groups, documented_keys, options
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.arguments import resume_command, split
 from nas.terminal.configuration.composition import CONF, compose, keys, nearest
@@ -100,12 +100,16 @@ def _unknown_card(error: MissingConfigException) -> str:
     group, _, card = (error.missing_cfg_file or "").rpartition("/")
     if not group or error.options is None:
         return str(error)
-    options = sorted(error.options)
-    near = difflib.get_close_matches(card, options, n=1)
+    known = sorted(error.options)
+    near = difflib.get_close_matches(card, known, n=1) or [name for name in known if _initials(name) == card]
     hint = f" (did you mean {near[0]}?)" if near else ""
     if group == "device" and card in PROCESSORS:
         hint = " (accelerator=cuda trains on a GPU, device.processor=cuda measures on it)"
-    return f"unknown {group}={card}; the options are {', '.join(options)}{hint}"
+    return f"unknown {group}={card}; the options are {', '.join(known)}{hint}"
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.split("_"))
 
 
 def _written(word: str, config_name: str) -> str:
@@ -115,16 +119,25 @@ def _written(word: str, config_name: str) -> str:
     return f"settings are written key=value, {f'here {example}' if example else 'see --help'}"
 
 
-def _takes(cfg: DictConfig, key: str) -> bool:
-    """Whether what the card above `key` builds has an argument of that name, listed in the card or not."""
-    card, _, name = key.rpartition(".")
+def _taken(cfg: DictConfig, key: str) -> list[str]:
+    """The arguments of what the card above `key` builds, as keys, whether the card lists them or not."""
+    card = key.rpartition(".")[0]
     node = OmegaConf.select(cfg, card) if card else None
     if not isinstance(node, DictConfig) or "_target_" not in node:
-        return False
+        return []
     try:
-        return name in cards.parameters(cards.find_target(node["_target_"]))
+        return [f"{card}.{name}" for name in cards.parameters(cards.find_target(node["_target_"]))]
     except ValueError:
-        return False
+        return []
+
+
+def _cards_with(key: str) -> list[str]:
+    """The cards of ours, of the group that `key` begins with, that list it."""
+    group = key.partition(".")[0]
+    if group == key or not (CONF / group).is_dir():
+        return []
+    files = {name: CONF / group / f"{name}.yaml" for name in options(group)}
+    return [name for name, file in files.items() if key in [known for known, *_ in documented_keys(file, f"{group}.")]]
 
 
 def _bad_override(error: HydraException, config_name: str, arguments: list[str]) -> str:
@@ -145,10 +158,13 @@ def _bad_override(error: HydraException, config_name: str, arguments: list[str])
         except HydraException:
             continue
         known = keys(composed)
-        if key not in known and _takes(composed, key):
+        if key not in known and key in _taken(composed, key):
             return f"the card in use does not list {key}; add it with a plus sign: +{argument}"
+        if key not in known and (others := _cards_with(key)):
+            group = key.partition(".")[0]
+            return f"the {group} in use has no key {key!r}; it belongs to {group}={', '.join(others)}"
         if key not in known:
-            return f"there is no key {key!r}; {nearest(key, known)}"
+            return f"there is no key {key!r}; {nearest(key, [*known, *_taken(composed, key)])}"
     if text.startswith("Ambiguous value"):
         key, _, value = text.split("'")[1].partition("=")
         return f"{key}={value} gives several values; a list is {key}=[{value}], one run for each is --multirun"

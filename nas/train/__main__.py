@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.data.card import check_root
 from nas.networks.location import locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 from nas.train.settings import TYPES
@@ -12,6 +13,7 @@ def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
     if not cfg.resume:  # a run holds its own
         locate(cfg.arch)
+        check_root(plain(cfg).get("data"))
     from nas.train.run import run_training  # here: torch takes seconds, and mistakes are found before
     from nas.train.setup import TrainSetup
 

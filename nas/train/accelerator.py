@@ -6,7 +6,7 @@ import atexit
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import torch
 import torch.distributed as dist
@@ -16,9 +16,9 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from nas.data.split import Place
+from nas.train.settings import Precision, Where
 
-ACCELERATORS = ("auto", "cpu", "cuda")
-PRECISIONS = ("no", "bf16", "fp16")
+ACCELERATORS, PRECISIONS = get_args(Where), get_args(Precision)
 T = TypeVar("T")
 
 

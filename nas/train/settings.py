@@ -8,6 +8,9 @@ from nas.runs.keeping.settings import KEEPING_TYPES
 from search_spaces.plain_data.annotations import Range
 
 Pieces = Annotated[int, Range(1)] | Literal["auto"]
+Where = Literal["auto", "cpu", "cuda"]
+Precision = Literal["no", "bf16", "fp16"]
+COMPUTE_TYPES: dict[str, Any] = {"accelerator": Where, "precision": Precision}
 TYPES: dict[str, Any] = {
     "arch": str,
     "initial_weights": str | None,
@@ -17,8 +20,7 @@ TYPES: dict[str, Any] = {
     "distill_alpha": float | None,
     "evaluate_every": (int, 0),
     "seed": int,
-    "accelerator": str,
-    "precision": str,
+    **COMPUTE_TYPES,
     "sync_batch_norm": bool | None,
     "accumulate": Pieces | None,
     "freeze": str | list[str] | None,

@@ -71,7 +71,7 @@ def test_import_of_a_public_table(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["action=measure"], "action must be one of build, kit, import, rows, compare, sample, learn, got 'measure'"),
         (["action=kit"], "action=kit needs kit=..."),
-        (["action=import"], "action=import needs format=..."),
+        (["action=import"], "action=import needs format=csv|"),
         (["action=import", "kit=nowhere"], "no latency kit at nowhere"),
         (["action=import", "kit=a", "file=b"], "not both"),
         (["action=import", "format=csv", "file=none.csv", "device.name=x"], "no file at none.csv"),

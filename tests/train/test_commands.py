@@ -145,7 +145,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         (["arch=arch.json", "recipe.lr=-1"], "recipe: lr must be greater than 0, got -1"),
         (["arch=arch.json", "recipe.learning_rate=1"], "learning_rate"),
         (["arch=arch.json", "recipe.optimizer=sdg"], "optimizer must be one of sgd, nesterov, adam"),
-        (["arch=arch.json", "accelerator=tpu"], "unknown accelerator 'tpu'; one of auto, cpu, cuda"),
+        (["arch=arch.json", "accelerator=tpu"], "accelerator must be one of auto, cpu, cuda, got 'tpu'"),
         (["arch=arch.json", "evaluate_every=-1"], "evaluate_every must be at least 0"),
         (["arch=arch.json", "seed=one"], "seed"),
         (["arch=arch.json", "initial_weights=none.pt"], "no checkpoint at none.pt"),

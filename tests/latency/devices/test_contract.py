@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nas.doctor import device as looked_at
+from nas.doctor.around import device as looked_at
 from nas.latency import devices
 from nas.latency.device import Device
 from nas.latency.devices import TargetDevice, device_of

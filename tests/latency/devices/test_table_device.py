@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.doctor import device as findings
+from nas.doctor.around import device as findings
 from nas.evaluate.__main__ import main as evaluate
 from nas.export.__main__ import main as export
 from nas.latency.__main__ import main as latency
