@@ -11,9 +11,11 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import nas
 from nas.terminal.configuration.composition import CONF, compose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +97,24 @@ def test_python_examples_parse(page: str) -> None:
 def test_readme_python_runs() -> None:
     for block in blocks("README.md", "python"):
         exec(compile(block, "README.md", "exec"), {})
+
+
+ELSEWHERE = ("README.md", "docs/extending.md", "docs/python.md")  # whose blocks other tests run
+FOREIGN = ('runpy.run_path("train.py"',)  # scripts of others, which are not here
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ELSEWHERE and blocks(page, "python")])
+def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page, one after the other, beside what they read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    if page == "docs/export.md":
+        nas.export_model("fbnet_a", checkpoint="random", output="model.onnx", measure=False)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        if not any(foreign in block for foreign in FOREIGN):
+            exec(compile(block, page, "exec"), names)
 
 
 @pytest.mark.slow

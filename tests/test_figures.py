@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments import figures
+from experiments.mobile_search import picture
 
 EXPERIMENTS = Path(figures.__file__).parent
 REPORTS = {  # the report's arguments, by experiment and module
@@ -43,3 +44,21 @@ def test_what_lies_outside_of_the_markers_stays(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="to be filled"):
         figures.fill(readme, "new")
     assert readme.read_text() == "no markers"
+
+
+def test_the_picture_of_the_front_page_shows_what_was_measured(tmp_path: Path) -> None:
+    """Means are those of the experiment's README, found networks with the one training that is theirs."""
+    shown = picture.networks(EXPERIMENTS / "mobile_search" / "results.jsonl")
+    of_name = {name: [network for network in shown if network.name == name] for name in picture.SHOWN}
+    assert {name: len(found) for name, found in of_name.items()} == {
+        **{"predictor": 3, "random": 3},
+        **{"seven convolutions": 1, "MobileNetV2": 1},
+    }
+    readme = (EXPERIMENTS / "mobile_search" / "README.md").read_text()
+    for name, networks in of_name.items():
+        top1 = [percent for network in networks for percent in network.top1_percent]
+        assert len(top1) == 3 and f"{sum(top1) / 3:.2f} ±" in readme, name
+    assert of_name["random"][1].share == pytest.approx(0.028, abs=5e-4)
+    assert of_name["random"][1].top1_percent == (87.62,)
+    picture.draw(shown, tmp_path / "front.png")
+    assert (tmp_path / "front.png").stat().st_size > 10_000
