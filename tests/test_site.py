@@ -12,6 +12,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def defined(name: str) -> tuple[ast.AST | None, str]:
     if inspect.ismodule(found):
         return None, inspect.getdoc(found) or ""
     module, _, attribute = name.rpartition(".")
-    if inspect.isclass(found) or inspect.isfunction(found):
+    if inspect.isfunction(found) or (inspect.isclass(found) and not isinstance(found, GenericAlias)):
         module, attribute = found.__module__, found.__qualname__
     body = tree(module).body
     for node, below in zip(body, [*body[1:], None], strict=True):

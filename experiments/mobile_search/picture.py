@@ -1,4 +1,4 @@
-"""`python -m experiments.mobile_search.picture`: accuracy against time of all networks of results.jsonl, docs/front.png."""
+"""`python -m experiments.mobile_search.picture`: accuracy against time of the networks in results.jsonl."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from nas.latency.devices.local import LocalDevice
 from nas.latency.runtimes import runtime_named
 from nas.terminal.configuration import cards
 
-__all__ = ["TargetDevice", "check_named", "device_of", "given"]
+__all__ = ["TargetDevice", "device_of", "given"]
 
 
 def device_of(found: Device | TargetDevice) -> TargetDevice:
