@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.data.card import check_root
 from nas.derive.settings import check_budgets
-from nas.latency.devices import check_named
+from nas.latency.devices import check_this_machine
 from nas.networks.location import locate
 from nas.search.settings import TYPES
 from nas.terminal.entry import DictConfig, check_types, entry, plain
@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
     settings = plain(cfg)
     check_budgets(settings["budget"])
-    check_named(settings.get("device"))
+    check_this_machine(settings.get("device"))
     check_root(settings.get("data"))
     if cfg.arch:
         locate(cfg.arch)

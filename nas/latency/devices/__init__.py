@@ -19,7 +19,7 @@ def device_of(found: Device | TargetDevice) -> TargetDevice:
     return LocalDevice(**found.to_request()) if isinstance(found, Device) else found
 
 
-def check_named(card: Any) -> None:
+def check_this_machine(card: Any) -> None:
     """Refuse the settings of this machine that name no runtime or processor, before anything heavy is imported.
 
     A runtime that lies outside of ours is registered by the module of a card of its own, which is left alone here.
