@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper, shape_inference
 
 
 class NoForm(ValueError):
@@ -43,6 +41,9 @@ class Graph:
 
 def read(model: bytes) -> Graph:
     """The ONNX model with the input `input` and the output `output`. Raises `NoForm` where a shape is not fixed."""
+    import onnx  # here: what only lists runtimes does without
+    from onnx import helper, numpy_helper, shape_inference
+
     proto = shape_inference.infer_shapes(onnx.load_from_string(model), strict_mode=True)
     graph = proto.graph
     constants = {value.name: numpy_helper.to_array(value) for value in graph.initializer}

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from nas.runs.files import cache_folder, write_atomic
 
@@ -29,6 +27,9 @@ def stand_in(model: bytes) -> bytes:
     Neither what is executed nor how long it takes depends on them, activations stay finite, and graphs of the same
     network are the same whatever its weights.
     """
+    import onnx  # here: what only lists runtimes does without
+    from onnx import numpy_helper
+
     proto = onnx.load_from_string(model)
     values: dict[str, float | None] = {}
     for node in proto.graph.node:

@@ -7,7 +7,6 @@ import io
 import warnings
 
 from nas.latency.graphs.tflite_writer import SIGNATURE
-from nas.latency.measuring.quantize import calibration
 
 
 def quantized(model: bytes, shape: tuple[int, ...]) -> bytes:
@@ -17,6 +16,8 @@ def quantized(model: bytes, shape: tuple[int, ...]) -> bytes:
     stay in floats, between conversions.
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    from nas.latency.measuring.quantize import calibration  # here: it imports onnx
 
     maker = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
     for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
