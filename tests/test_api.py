@@ -94,6 +94,7 @@ def test_the_function_finds_what_the_command_finds() -> None:
     )
     assert outcome.network is not None and outcome.run_dir == Path("python") and not outcome.missed
     assert outcome.arch.id == stored["arch"]
+    assert f"<td>{stored['params']:,}</td>" in outcome._repr_html_()
 
 
 @pytest.mark.slow

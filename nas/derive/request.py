@@ -18,6 +18,7 @@ from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json, write_text
 from nas.terminal.next_command import train_command
+from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import log, table
 from search_spaces.arch import Arch
 from search_spaces.pricing.additive import AdditiveCost
@@ -111,6 +112,14 @@ class DerivedNetworks:
     recipes: tuple[Recipe | None, ...]
     records: tuple[dict[str, Any], ...]
     missed: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of them."""
+        keys = ("file", "estimated_latency_ms", "measured_latency_ms", "params", "macs", "memory_kib", "top1_percent")
+        shown = [key for key in keys if any(record.get(key) is not None for record in self.records)]
+        return as_html(
+            f"networks in {self.out}", [[record.get(key) for key in shown] for record in self.records], shown
+        )
 
 
 def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNetworks:

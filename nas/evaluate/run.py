@@ -10,7 +10,6 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.derive.verdict import NOT_WANTED
-from nas.evaluate.answers import Answers, hardest
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
@@ -18,9 +17,11 @@ from nas.networks.creation import Source, create_model, resolve
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import as_trained
 from nas.terminal.configuration import cards
+from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import log, table
 from nas.train import training
 from nas.train.accelerator import Compute
+from nas.train.answers.by_class import Answers, hardest
 from nas.train.setup import short_name
 from nas.train.several.shared_run import shared_run
 from search_spaces.memory.counted import Counted
@@ -87,6 +88,10 @@ class EvaluateOutcome:
     run_dir: Path
     result: Mapping[str, Any]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return as_html(f"result of {self.run_dir}", receipt(self.run_dir, self.result))
+
 
 def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
     """Evaluate, write and show; of several processes the main one, and the others have the accuracy alone.
@@ -142,7 +147,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "not_measured": setup.not_measured,
         }
         run.write_json("metrics.json", record)
-        _show(run.path, record)
+        table(f"result of {run.path}", ("", ""), receipt(run.path, record))
         if found and found.note:
             log(found.note)
     return EvaluateOutcome(run.path, record)
@@ -165,7 +170,8 @@ def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
         )
 
 
-def _show(path: Path, record: Mapping[str, Any]) -> None:
+def receipt(path: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rows of what was found of a network, from `metrics.json` in `path`."""
     rows = [
         ("test accuracy", f"{record['top1_percent']:.2f}% top-1, {record['top5_percent']:.2f}% top-5"),
         ("loss", f"{record['loss']:.4f}"),
@@ -192,4 +198,4 @@ def _show(path: Path, record: Mapping[str, Any]) -> None:
         ("weights", f"{record['weights_kib']:,.4g} KiB ({record['counted']['dtype']})"),
         ("file", f"{path}/metrics.json"),
     ]
-    table(f"result of {path}", ("", ""), rows)
+    return rows

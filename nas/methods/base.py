@@ -97,6 +97,10 @@ class SupernetMethod(ABC):
         """Search, or go on from `task.checkpoint` where that file exists; call `task.on_epoch` behind every epoch, with
         `weight_loss` and `expected_latency_ms` in its record."""
 
+    def work_of(self, epoch: int) -> float:
+        """How long `epoch` takes beside the others, in a unit of the method's own; by default all take the same."""
+        return 1.0
+
     def finished(self, checkpoint: Path) -> int:
         """How many epochs `checkpoint` holds; 0 where there is none, and by default: the search begins anew.
 

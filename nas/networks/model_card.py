@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from nas.data import ImageData
 from nas.data.preprocessing import MODES, SQUASHED, Preprocessing, kept_size
+from nas.networks import ENTRY, WEIGHTS
 from nas.networks.network import FlatNetwork, Network, build_network
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -36,7 +38,8 @@ class About:
     """What is known of how a network came about, beside its arch and weights.
 
     `data`: gives class names and all that is done to an image before the network sees it. `metrics` and `recipe` list
-    what is known of the run, `origin` says it in one sentence. `family`, where it is a key of
+    what is known of the run, `origin` says it in one sentence, `title` what the network is. `license`: of the weights,
+    which is for their owner to say (None: not said). `family`, where it is a key of
     `search_spaces.zoo.FAMILIES`, gives paper and citation; a network of a user's own space has neither.
     """
 
@@ -45,7 +48,8 @@ class About:
     recipe: Recipe | None = None
     family: str | None = None
     origin: str = ""
-    license: str = "apache-2.0"
+    license: str | None = None
+    title: str = ""
 
 
 def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str, Any], about: About) -> str:
@@ -55,7 +59,8 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
     and linear layers) for one image of the arch's resolution.
     """
     arch, data, recipe, family, origin = network.arch, about.data, about.recipe, about.family, about.origin
-    parts = [_front_matter(pretrained_cfg["license"], data), f"# Model card for {_line(name)}"]
+    license = pretrained_cfg.get("license")
+    parts = [_front_matter(license, data), f"# Model card for {_line(about.title) or _line(name)}"]
     parts.append(_line(origin) or "An image classification network, found or trained under a latency budget.")
     stats = [
         "## Model details",
@@ -72,22 +77,28 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
         stats.append(f"- **Paper:** {FAMILIES[family].paper}: https://arxiv.org/abs/{FAMILIES[family].arxiv}")
     if data is not None:
         stats.append(f"- **Dataset:** {_line(data.name)}")
+    if license is None:
+        stats.append("- **License:** not said; whoever publishes these weights adds `license:` above")
     parts.append("\n".join(stats))
     if data is not None:
         parts.append(_images(data))
     results = _results(about.metrics)
     if results:
         parts.append("## Results\n" + results)
+    if classes := _by_class(about.metrics):
+        parts.append(classes)
     if recipe is not None:
         parts.append("## Recipe\n" + "\n".join(f"- {key}: {value}" for key, value in recipe.to_dict().items()))
     parts.append(_usage(name, network, data.preprocessing if data is not None else SQUASHED))
+    parts.append(_without_us(name, pretrained_cfg.get("architecture"), arch))
     if family in FAMILIES:
         parts.append(_citation(family))
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(license: str, data: ImageData | None) -> str:
-    fields: dict[str, Any] = {"license": license, "library_name": "timm"}
+def _front_matter(license: str | None, data: ImageData | None) -> str:
+    fields: dict[str, Any] = {"license": license} if license is not None else {}
+    fields["library_name"] = "timm"
     fields["tags"] = ["image-classification", "timm", "neural-architecture-search"]
     if data is not None:
         fields["datasets"] = [data.name]
@@ -140,9 +151,29 @@ def _results(metrics: Mapping[str, Any]) -> str:
     for key, (label, unit) in METRICS.items():
         value = metrics.get(key)
         if value is not None:
-            shown = f"{value:.4g}" if isinstance(value, float) else _line(f"{value}").replace("|", "\\|")
+            shown = f"{value:.4g}" if isinstance(value, float) else _cell(f"{value}")
             lines.append(f"| {label} | {shown}{f' {unit}' if unit else ''} |")
+    proof = metrics.get("table_proof")
+    if proof is not None and metrics.get("estimated_latency_ms") is not None:
+        error, count = proof["calibrated"]["mape_percent"], proof["networks"]
+        lines.append(f"| Latency table | off by {error:.2g} % on average, on {count} networks it had not seen |")
     return "\n".join(["| figure | value |", "| --- | --- |", *lines]) if lines else ""
+
+
+def _by_class(metrics: Mapping[str, Any]) -> str:
+    """Accuracy class by class, the worst first; empty where it is not known."""
+    known = {name: share for name, share in (metrics.get("class_percent") or {}).items() if share is not None}
+    if not known:
+        return ""
+    images = metrics.get("class_images") or {}
+    worst = sorted(known, key=lambda name: known[name])[:LISTED]
+    rows = [f"| {_cell(name)} | {images.get(name, '')} | {known[name]:.1f} % |" for name in worst]
+    more = f"\n\n{len(known) - len(worst):,} more classes are above these." if len(known) > len(worst) else ""
+    return "\n".join(["### Class by class", "| class | test images | top-1 |", "| --- | --- | --- |", *rows]) + more
+
+
+def _cell(text: str) -> str:
+    return _line(text).replace("|", "\\|")
 
 
 def _sides(resolution: Resolution) -> str:
@@ -209,6 +240,25 @@ model = nas.create_model({folder}, num_classes=0).eval()
 embedding = model(image)  # {tuple(embedding.shape)}
 features = model.forward_features(image)  # {tuple(features.shape)}
 embedding = model.forward_head(features, pre_logits=True)
+```"""
+
+
+def _without_us(name: str, architecture: Any, arch: Arch) -> str:
+    """How the weights are loaded where this package is not installed: by timm, which has the network, or as a file."""
+    if architecture not in (None, ENTRY):
+        settings = f"num_classes={arch.num_classes}, in_chans={arch.in_channels}"
+        weights = _literal(f"{name}/{WEIGHTS}")
+        return f"""## Without this package
+timm has this very network:
+```text
+model = timm.create_model("{architecture}", {settings}, checkpoint_path={weights})
+```"""
+    folder = shlex.quote(_line(name))
+    return f"""## Without this package
+One command, here, writes a file for where only torch, or only a runtime, is installed:
+```text
+python -m nas.export arch={folder} format=python   # a Python file and its weights, which need torch alone
+python -m nas.export arch={folder} format=onnx     # for ONNX Runtime and what reads ONNX
 ```"""
 
 

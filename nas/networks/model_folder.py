@@ -117,7 +117,7 @@ def write(folder: str | Path, network: Network | FlatNetwork, about: About | Non
     return folder
 
 
-def _config(network: Network | FlatNetwork, data: ImageData | None, license: str) -> dict[str, Any]:
+def _config(network: Network | FlatNetwork, data: ImageData | None, license: str | None) -> dict[str, Any]:
     """timm's `config.json`, with our own additions under `nas`."""
     arch, eps = network.arch, network.batch_norm_eps
     images = {**timm_config(network), **getattr(network, "pretrained_cfg", {})}
@@ -127,8 +127,9 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
         "architecture": name,
         "input_size": list(arch.input_shape),
         "num_classes": arch.num_classes,
-        "license": license,
     }
+    if license is not None:
+        images["license"] = license
     if data is not None:
         if (data.num_classes, data.in_channels) != (arch.num_classes, arch.in_channels):
             raise ValueError(
@@ -170,7 +171,6 @@ def timm_config(network: Network | FlatNetwork) -> dict[str, Any]:
         "std": IMAGENET_DEFAULT_STD if arch.in_channels == 3 else (0.5,) * arch.in_channels,
         "first_conv": "stem.conv" if flat else "conv_stem",
         "classifier": "head.fc" if flat else "classifier",
-        "license": "apache-2.0",
     }
 
 

@@ -6,12 +6,14 @@ Not matplotlib's SVG: its colours are fixed when it is drawn, and these follow t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
+from typing import NamedTuple
 
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 380, 220
+SCATTER = (380, 300)
 WIDE, TALL = 880, 360  # a chart that has the page to itself
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
 HUES = 8  # colours in the style sheet; further groups take them again, as rings
@@ -57,17 +59,14 @@ class _Frame:
         self,
         xs: Sequence[float],
         ys: Sequence[float],
-        square: bool = False,
         size: tuple[int, int] = (WIDTH, HEIGHT),
         x_padding: float = 0.0,
     ) -> None:
-        self.width, self.height = (HEIGHT + LEFT, HEIGHT) if square else size
+        self.width, self.height = size
         self.wide = self.width == WIDE
         self.bottom = self.height - BOTTOM - (12 if self.wide else 0)  # phones show the text of wide charts larger
-        if square:
-            xs = ys = [*xs, *ys]
-        self.x_low, self.x_high = _padded(xs, 0.06 if square else x_padding)
-        self.y_low, self.y_high = _padded(ys, 0.06)
+        self.x_low, self.x_high = padded(xs, x_padding)
+        self.y_low, self.y_high = padded(ys, 0.06)
 
     def x(self, value: float) -> float:
         share = (value - self.x_low) / (self.x_high - self.x_low)
@@ -116,14 +115,20 @@ class _Frame:
         return f"<figure><figcaption>{escape(caption)} {keys}</figcaption>{self.svg(''.join(parts), title)}</figure>"
 
     def svg(self, content: str, title: str) -> str:
-        fit = 'class="wide"' if self.wide else f'style="max-width:{self.width}px"'
-        return (
-            f'<svg role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {self.width} {self.height}" '
-            f"{fit}>{content}</svg>"
-        )
+        return figure(title, (self.width, self.height), content, "wide" if self.wide else "plot")
 
 
-def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
+def figure(title: str, size: tuple[int, int], content: str, kind: str, name: str = "") -> str:
+    """An SVG of `size`, described by its `title` for those who do not see it. `name`: of its file; '': the title."""
+    label = escape(title, quote=True)
+    file = f' data-name="{name}"' if name else ""
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="0 0 {size[0]} {size[1]}" class="{kind}"{file}>{content}</svg>'
+    )
+
+
+def padded(values: Sequence[float], share: float) -> tuple[float, float]:
+    """The range of `values`, wider by `share` of itself at either end."""
     low, high = min(values), max(values)
     if low == high:
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
@@ -131,9 +136,16 @@ def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
 
 
 def line_chart(
-    title: str, series: Sequence[tuple[str, Points]], x_label: str, reference: tuple[str, float] | None = None
+    title: str,
+    series: Sequence[tuple[str, Points]],
+    x_label: str,
+    reference: tuple[str, float] | None = None,
+    loose: Collection[str] = (),
 ) -> str:
-    """Lines over whole-numbered steps; `reference` is a named horizontal line. An empty string without points."""
+    """Lines over whole-numbered steps; `reference` is a named horizontal line. An empty string without points.
+
+    `loose`: the series whose points have nothing to do with those beside them: dots without a line.
+    """
     series = [(label, points) for label, points in series if points]
     if not series:
         return ""
@@ -147,8 +159,9 @@ def line_chart(
             f'<text class="note" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">{escape(reference[0])}</text>'
         )
     for index, (label, points) in enumerate(series):
-        parts.append(frame.line(points, f"line s{index}"))
-        for x, y in points if len(points) <= 40 else points[-1:]:
+        if label not in loose:
+            parts.append(frame.line(points, f"line s{index}"))
+        for x, y in points if label in loose or len(points) <= 40 else points[-1:]:
             tip = f"{label}: {number(y)} at {x_label} {number(x)}"
             parts.append(frame.dot(x, y, f"dot s{index}", 2.6, tip))
     legend = [(f"s{i}", label) for i, (label, _) in enumerate(series)]
@@ -160,7 +173,7 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
     values = [value for _, points in groups for point in points for value in point]
     if not values:
         return ""
-    frame = _Frame(values, values, square=True)
+    frame = _Frame(values, values, SCATTER, x_padding=0.06)
     low, high = frame.x_low, frame.x_high
     low = max(low, 0.0)
 
@@ -181,19 +194,91 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
     return frame.as_html(parts, title, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
 
 
-def front_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, y_label: str) -> str:
-    """Points to be cheap in x and high in y; of each group a line joins those that none of its others beats."""
-    points = [point for _, group in groups for point in group]
+class Group(NamedTuple):
+    """Points of one colour called `label`. `names`: one for each point, or none. `joined`: a line joins those that no
+    other of the group beats. `mark`: a class of their own, by which a style sheet finds them."""
+
+    label: str
+    points: Points
+    names: Sequence[str] = ()
+    joined: bool = True
+    mark: str = ""
+
+
+def front_chart(
+    title: str, groups: Sequence[Group], x_label: str, y_label: str, limit: tuple[str, float] | None = None
+) -> str:
+    """Points to be cheap in x and high in y; `limit` is a named vertical line. An empty string without points."""
+    points = [point for group in groups for point in group.points]
     if not points:
         return ""
-    frame = _Frame([x for x, _ in points], [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
+    xs = [x for x, _ in points] + ([limit[1]] if limit else [])
+    frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
     parts = [frame.axes(x_label)]
-    for index, (label, group) in enumerate(groups):
-        parts.append(frame.line(front(group), f"line {_hue(index)}"))
-        for x, y in group:
-            tip = f"{label}: {y_label} {number(y)} at {x_label} {number(x)}"
-            parts.append(frame.dot(x, y, f"dot {_hue(index)}", 4, tip))
-    return frame.as_html(parts, title, title, [(_hue(i), label) for i, (label, _) in enumerate(groups)])
+    if limit:
+        x = frame.x(limit[1])
+        parts.append(f'<line class="reference" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{frame.bottom}"/>')
+        left = x > frame.width / 2
+        anchor, shift = ("end", -6) if left else ("start", 6)
+        parts.append(
+            f'<text class="note" x="{x + shift:.1f}" y="{frame.bottom - 8}" text-anchor="{anchor}">'
+            f"{escape(limit[0])}</text>"
+        )
+    places: list[Named] = []
+    for index, group in enumerate(groups):
+        if group.joined:
+            parts.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
+        names = group.names or [""] * len(group.points)
+        for (x, y), name in zip(group.points, names, strict=True):
+            tip = f"{name or group.label}: {y_label} {number(y)} at {x_label} {number(x)}"
+            parts.append(frame.dot(x, y, f"dot {_hue(index)} {group.mark}".rstrip(), 4, tip))
+            places.append(Named(name, frame.x(x), frame.y(y), group.mark))
+    parts += [
+        f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
+        for name, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT))
+    ]
+    return frame.as_html(parts, title, title, [(_hue(i), group.label) for i, group in enumerate(groups)])
+
+
+class Named(NamedTuple):
+    """A dot at (x, y) in pixels and its name, '' where it has none; `mark` goes with the name."""
+
+    name: str
+    x: float
+    y: float
+    mark: str = ""
+
+
+CHARACTER, LINE = 6.6, 13.0  # pixels of a name
+
+
+def placed(dots: Sequence[Named], sides: tuple[float, float]) -> list[tuple[str, float, float, str, str]]:
+    """The names that have room beside their dots: each with x, y, its anchor and mark.
+
+    A name covers no dot and no other name, and stays between the `sides`; one that has no room is left to the pointer.
+    """
+    taken = [(dot.x - 4, dot.x + 4, dot.y - 4, dot.y + 4) for dot in dots]
+    found = []
+    for dot in dots:
+        width = CHARACTER * len(dot.name)
+        for x, y, anchor, left in (
+            (dot.x + 7, dot.y + 4, "start", dot.x + 7),
+            (dot.x - 7, dot.y + 4, "end", dot.x - 7 - width),
+            (dot.x, dot.y - 8, "middle", dot.x - width / 2),
+            (dot.x, dot.y + 17, "middle", dot.x - width / 2),
+        ):
+            box = (left, left + width, y - LINE + 3, y + 3)
+            inside = sides[0] <= left and left + width <= sides[1] and box[2] >= 0
+            if dot.name and inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                found.append((dot.name, x, y, anchor, dot.mark))
+                break
+    return found
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes (left, right, top, bottom) share a point inside."""
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _hue(index: int) -> str:
@@ -208,53 +293,3 @@ def front(points: Points) -> list[tuple[float, float]]:
         if not kept or y > kept[-1][1]:
             kept.append((x, y))
     return kept
-
-
-def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> str:
-    """Named milliseconds on one axis, with the reachable range as a bar. Labels never overlap: each has its own row."""
-    width, row = 760, 24
-    values = [value for _, value in marks] + list(reach or ())
-    low, high = _padded(values, 0.05)
-    low = max(low, 0.0)
-    base = 16 + row * len(marks)
-
-    def x(value: float) -> float:
-        return 10 + (value - low) / (high - low) * (width - 20)
-
-    parts = [f'<line class="axis" x1="10" x2="{width - 10}" y1="{base}" y2="{base}"/>']
-    if reach:
-        parts.append(
-            f'<rect class="reach" x="{x(reach[0]):.1f}" y="{base - 4}" width="{x(reach[1]) - x(reach[0]):.1f}" '
-            'height="8" rx="4"><title>reachable by networks of this space</title></rect>'
-        )
-    for tick in ticks(low, high, 8):
-        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{base + 20}" text-anchor="middle">{number(tick)}</text>')
-    labels = []  # above all lines, so that none crosses a label
-    for index, (label, value) in enumerate(marks):
-        y = 16 + row * index
-        left = x(value) > 0.6 * width  # phones show labels larger
-        anchor, shift = ("end", -8) if left else ("start", 8)
-        parts.append(f'<line class="mark m{index}" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y - 8}" y2="{base}"/>')
-        parts.append(f'<circle class="mark m{index}" cx="{x(value):.1f}" cy="{base}" r="4.5"/>')
-        labels.append(
-            f'<text class="label m{index}" x="{x(value) + shift:.1f}" y="{y + 3}" text-anchor="{anchor}">'
-            f"{escape(label)} {number(value)} ms</text>"
-        )
-    title = ", ".join(f"{label} {number(value)} ms" for label, value in marks)
-    return (
-        f'<svg role="img" aria-label="{escape(title, quote=True)}" viewBox="0 0 {width} {base + 28}" class="ruler">'
-        f"{''.join(parts + labels)}</svg>"
-    )
-
-
-def share_bar(shares: Sequence[tuple[str, float]], chosen: int) -> str:
-    """Probabilities of candidates as one bar of 100%, the chosen one in colour; each names itself under the pointer."""
-    parts, start = [], 0.0
-    for index, (label, share) in enumerate(shares):
-        kind = "chosen" if index == chosen else "other"
-        parts.append(
-            f'<rect class="{kind}" x="{start:.2f}" y="0" width="{100 * share:.2f}" height="10">'
-            f"<title>{escape(label)}: {100 * share:.1f}%</title></rect>"
-        )
-        start += 100 * share
-    return f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none">{"".join(parts)}</svg>'

@@ -1,26 +1,42 @@
-"""`front.html`: several finished searches (a sweep over budgets, methods, seeds...) as one accuracy-latency front."""
+"""`front.html`: several finished searches (a sweep over budgets, methods, seeds...) as one accuracy-latency front; the
+same figures as `front.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from nas.report import charts
-from nas.report.charts import count, number
+from nas.report.across_devices import across_devices
+from nas.report.charts import Group, count, number
+from nas.report.figures import as_csv
 from nas.report.front_rows import Row, collect
-from nas.report.run_page import NOTHING, STYLE
+from nas.report.page import page
 from nas.runs.files import write_text
+
+NOTHING = "–"
+NAMED = 24  # dots of a chart up to which each has the name of its run beside it
 
 
 def write_front(folder: str | Path) -> Path:
-    """Write `<folder>/front.html` and return its path. Raises `ValueError` where `folder` holds no finished run."""
-    return write_text(Path(folder) / "front.html", front_html(folder))
+    """Write `<folder>/front.html`, and `front.csv` beside it; the page's path.
+
+    Raises `ValueError` where `folder` holds no finished run.
+    """
+    rows, unfinished = _collected(folder)
+    write_text(Path(folder) / "front.csv", as_csv(_csv_rows(rows)))
+    return write_text(Path(folder) / "front.html", _html(Path(folder), rows, unfinished))
 
 
 def front_html(folder: str | Path) -> str:
     """The page as text; it loads nothing. A chart and a table for each data set and device: those alone compare."""
+    return _html(Path(folder), *_collected(folder))
+
+
+def _collected(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     rows, unfinished = collect(folder)
     if not rows:
         reasons = "".join(f"; {name}: {reason}" for name, reason in unfinished[:3])
@@ -28,34 +44,55 @@ def front_html(folder: str | Path) -> str:
             f"{folder} holds no finished run (a folder with result.json); give a run or a folder of runs{reasons}"
         )
     rows.sort(key=lambda row: (row["data"], str(row["device"]), row["measured_latency_ms"] or 0.0, row["macs"]))
+    return rows, unfinished
+
+
+def _html(folder: Path, rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> str:
     parts: dict[tuple[str, str | None], list[Row]] = {}
     for row in rows:
         parts.setdefault((row["data"], row["device"]), []).append(row)
-    sections = "".join(_section(data, device, part) for (data, device), part in parts.items())
-    title = f"{len(rows)} network{'s' if len(rows) > 1 else ''} of {Path(folder).absolute().name}"
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>\n<body><main>\n<h1>{escape(title)}</h1>{sections}"
-        f"{_unfinished(unfinished)}</main></body></html>\n"
+    kinds = {kind: f"f{index}" for index, kind in enumerate(dict.fromkeys(map(_kind, rows)))}
+    sections = "".join(_section(folder, where, part, kinds) for where, part in parts.items())
+    title = f"{len(rows)} network{'s' if len(rows) > 1 else ''} of {folder.absolute().name}"
+    left = f", {len(unfinished)} without a result" if unfinished else ""
+    runs = len({row["folder"] for row in rows})
+    said = f"<p class='soft'>of {runs} run{'s' if runs > 1 else ''}{left}; the same figures: front.csv</p>"
+    head = f"<header><h1>{escape(title)}</h1>{said}</header>{_filters(kinds)}"
+    hidden = "".join(f"main:has(#{mark}:not(:checked)) .{mark}:not(input){{display:none}}" for mark in kinds.values())
+    return page(title, head, sections + across_devices(folder, rows) + _unfinished(unfinished), hidden)
+
+
+def _filters(kinds: dict[str, str]) -> str:
+    """A box to tick for each space and method; the style sheet alone does what they say."""
+    if len(kinds) < 2:
+        return ""
+    boxes = "".join(
+        f'<label><input type="checkbox" id="{mark}" checked> {escape(kind)}</label>' for kind, mark in kinds.items()
     )
+    return f'<fieldset class="filters"><legend>Show</legend>{boxes}</fieldset>'
 
 
-def _unfinished(runs: list[tuple[str, str]]) -> str:
+def _unfinished(runs: Sequence[tuple[str, str]]) -> str:
     if not runs:
         return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(reason)}</td></tr>" for name, reason in runs)
-    return f"<h2>Without a result</h2><div class='panel'><table><tr><th>run</th><th>why</th></tr>{rows}</table></div>"
+    rows = "".join(f"<tr><td>{escape(name)}</td><td class='fold'>{escape(reason)}</td></tr>" for name, reason in runs)
+    table = f"<table><tr><th>run</th><th>why</th></tr>{rows}</table>"
+    return f"<h2>Without a result</h2><div class='panel' tabindex='0'>{table}</div>"
 
 
-def _section(data: str, device: str | None, rows: list[Row]) -> str:
-    chart = _chart(rows)
+def _section(folder: Path, where: tuple[str, str | None], rows: list[Row], kinds: dict[str, str]) -> str:
+    data, device = where
+    chart = _chart(rows, kinds)
     note = (
         f"<p>Top-1 accuracy on the test split, %, over {_axis(rows)[1]}. Of each colour a line joins the networks that "
         "no other of it beats; point at a dot to read it.</p>"
     )
     head = f"{data} on {device}" if device else f"{data}, no latency asked"
-    return f"<h2>{escape(head)}</h2>{note + chart if chart else ''}{_table(rows)}"
+    return f"<h2>{escape(head)}</h2>{note + chart if chart else ''}{_table(folder, rows, kinds)}"
+
+
+def _kind(row: Row) -> str:
+    return f"{row['space']}, {row['method']}" if row["space"] else "trained alone"
 
 
 def _axis(rows: list[Row]) -> tuple[str, str]:
@@ -64,15 +101,19 @@ def _axis(rows: list[Row]) -> tuple[str, str]:
     return ("measured_latency_ms", "measured latency, ms") if measured else ("macs", "multiply-adds")
 
 
-def _chart(rows: list[Row]) -> str:
+def _chart(rows: list[Row], kinds: dict[str, str]) -> str:
     """Accuracy over cost, a colour for each space and method. Empty where no row has both."""
     key, label = _axis(rows)
-    groups: dict[str, list[tuple[float, float]]] = {}
+    groups: dict[str, list[tuple[float, float, str]]] = {}
     for row in rows:
         if row[key] is not None and row["top1_percent"] is not None:
-            name = f"{row['space']}, {row['method']}" if row["space"] else "trained alone"
-            groups.setdefault(name, []).append((row[key], row["top1_percent"]))
-    return charts.front_chart("top-1 %", list(groups.items()), label, "top-1 %")
+            groups.setdefault(_kind(row), []).append((row[key], row["top1_percent"], row["run"]))
+    named = sum(map(len, groups.values())) <= NAMED
+    shown = [
+        Group(kind, [(x, y) for x, y, _ in dots], [name if named else "" for *_, name in dots], mark=kinds[kind])
+        for kind, dots in groups.items()
+    ]
+    return charts.front_chart("top-1 %", shown, label, "top-1 %")
 
 
 WORDS = ("run", "space", "method")
@@ -90,8 +131,12 @@ FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {  # key of a result: its
     "asked_memory_kib": ("asked memory KiB", number),
     "weights_kib": ("weights KiB", number),
     "asked_weights_kib": ("asked weights KiB", number),
+    "energy_mj": ("energy mJ", number),
+    "asked_energy_mj": ("asked energy mJ", number),
     "budget_met": ("budget met", lambda met: "yes" if met else "NO"),
+    "decided": ("decided", lambda made: "yes" if made else "NO"),
     "top1_percent": ("top-1 %", "{:.2f}".format),
+    "search_seconds": ("search s", number),
 }
 
 
@@ -102,14 +147,27 @@ def _cell(row: Row, key: str, show: Callable[[Any], str]) -> str:
     return show(row[key]) + (f" ({dtype})" if isinstance(dtype, str) else "")
 
 
-def _table(rows: list[Row]) -> str:
+def _table(folder: Path, rows: list[Row], kinds: dict[str, str]) -> str:
     lines = []
     shown = {k: v for k, v in FIGURES.items() if k in ALWAYS or any(row[k] is not None for row in rows)}
     for row in rows:
-        words = [NOTHING if row[key] is None else str(row[key]) for key in WORDS]
+        words = [_linked(folder, row), *(NOTHING if row[key] is None else escape(str(row[key])) for key in WORDS[1:])]
         figures = [NOTHING if row[key] is None else _cell(row, key, show) for key, (_, show) in shown.items()]
-        cells = [f"<td>{escape(cell)}</td>" for cell in words] + [f"<td class='n'>{escape(c)}</td>" for c in figures]
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+        cells = [f"<td>{cell}</td>" for cell in words] + [f"<td class='n'>{escape(c)}</td>" for c in figures]
+        lines.append(f"<tr class='{kinds[_kind(row)]}'>{''.join(cells)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in WORDS)
     head += "".join(f"<th class='n'>{heading}</th>" for heading, _ in shown.values())
-    return f"<div class='panel'><table><tr>{head}</tr>{''.join(lines)}</table></div>"
+    return f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(lines)}</table></div>"
+
+
+def _linked(folder: Path, row: Row) -> str:
+    """The name of the row's run, as a link to its report where it has one."""
+    name, report = escape(row["run"]), Path(row["folder"]) / "report.html"
+    if not (folder / report).exists():
+        return name
+    return f'<a href="{escape(quote(report.as_posix()), quote=True)}">{name}</a>'
+
+
+def _csv_rows(rows: Sequence[Row]) -> list[list[object]]:
+    names = [*WORDS, "data", "device", *FIGURES]
+    return [list(names), *([row[name] for name in names] for row in rows)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.runs.files import read_json
+from nas.runs.progress_file import read_progress
 from nas.runs.result_file import read_result
 from nas.runs.run import Run, read_metrics
 from nas.runs.stored import Count, Milliseconds, NonNegative, record
@@ -43,7 +44,8 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """A row for every network of every finished run, and the name of each other run with the reason why it has none.
 
     The first network of a run is that of its result; others are those that `nas.derive` wrote into the run's folder.
-    A run whose files are damaged is among the others.
+    Beside its figures a row has its `run`, the run's `folder` and the network's `arch_file`. A run whose files are
+    damaged is among the others.
     """
     rows: list[Row] = []
     unfinished: list[tuple[str, str]] = []
@@ -54,7 +56,10 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
             continue
         try:
             result = read_result(run)
-            rows += [{**result, "run": name}, *_derived(run, result, name)]
+            rows += [
+                {**result, "run": name, "folder": name, "arch_file": run / "arch.json"},
+                *_derived(run, result, name),
+            ]
         except ValueError as error:
             unfinished.append((name, str(error)))
     return rows, unfinished
@@ -69,9 +74,9 @@ def _derived(run: Path, result: Row, name: str) -> list[Row]:
         for network in networks:
             known = record(network, DERIVED, f"derived networks {path}: a network")
             figures = {key: known[key] for key in DERIVED if key != "file"}
-            rows.append(
-                {**result, "top1_percent": None, **figures, "run": f"{name}/{path.parent.name}/{known['file']}"}
-            )
+            called = {"run": f"{name}/{path.parent.name}/{known['file']}", "folder": name}
+            arch_file = path.parent / Path(known["file"]).name
+            rows.append({**result, "top1_percent": None, **figures, **called, "arch_file": arch_file})
     return rows
 
 
@@ -85,10 +90,21 @@ def why_unfinished(run: Path) -> str:
         records = read_metrics(run)
     except ValueError as error:
         return f"its records are damaged: {error}"
+    how = _last_word(run)
     if not records:
-        return f"ended before its first epoch or candidate; {again}"
+        return f"{how}ended before its first epoch or candidate; {again}"
     last = records[-1]
-    return f"ended after {last.get('phase')} step {last.get('step')}; {again}"
+    return f"{how}ended after {last.get('phase')} step {last.get('step')}; {again}"
+
+
+def _last_word(run: Path) -> str:
+    """How the run said that it ended (`failed: ...; `), where it did."""
+    try:
+        found = read_progress(run)
+    except ValueError:
+        return ""
+    ended = None if found is None else found["ended"]
+    return "" if ended in (None, "finished") else f"{ended}; "
 
 
 def _is_locked(run: Path) -> bool:

@@ -1,8 +1,4 @@
-"""`report.html`: one run on one self-contained page, from the files of its directory alone.
-
-Not Jinja2: every part of the page is there or not, depending on what the run left behind, so a template would consist
-of conditions; here each part is a function that gives its HTML, or an empty string.
-"""
+"""`report.html`: one run on one self-contained page, from the files of its directory alone."""
 
 from __future__ import annotations
 
@@ -14,30 +10,41 @@ import yaml
 
 from nas.derive.handover import read_theta
 from nas.latency.tables.table import LatencyTable
-from nas.report import charts
-from nas.report.budgets import budgets, candidates
+from nas.report import bars, charts
 from nas.report.charts import count, number
-from nas.report.contest import contest
-from nas.report.decided import decided
-from nas.report.diagnosis import diagnosis
-from nas.report.references import ahead, references
+from nas.report.figures import write_figures
+from nas.report.page import page
+from nas.report.sections.answers import answers
+from nas.report.sections.budgets import budgets
+from nas.report.sections.candidates import candidates
+from nas.report.sections.contest import contest
+from nas.report.sections.costs import costs
+from nas.report.sections.curves import curves
+from nas.report.sections.decided import decided
+from nas.report.sections.diagnosis import diagnosis
+from nas.report.sections.network import layers
+from nas.report.sections.references import ahead, references
+from nas.report.sections.stages import stages
+from nas.report.sections.usage import usage
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
-from nas.terminal.progress import format_seconds
-from search_spaces.arch import Arch
 
 NOTHING = "–"
-STYLE = Path(__file__).with_name("run_page.css")
 
 
 def write_report(run: str | Path) -> Path:
-    """Write `<run>/report.html` and return its path. Raises `ValueError` where `run` has no finished result."""
-    return write_text(Path(run) / "report.html", report_html(run))
+    """Write `<run>/report.html` and, beside it, `figures/` with its charts and their figures; the page's path.
+
+    Raises `ValueError` where `run` has no finished result.
+    """
+    path, text = Path(run), report_html(run)
+    write_figures(path, text)
+    return write_text(path / "report.html", text)
 
 
 def report_html(run: str | Path) -> str:
-    """The page as text. It loads nothing: style and charts are inside."""
+    """The page as text. It loads nothing: style, charts and pictures are inside."""
     path = Path(run)
     config = Run.read_config(path)
     result = read_result(path)
@@ -46,25 +53,49 @@ def report_html(run: str | Path) -> str:
     table = LatencyTable.load(path / "table.json") if (path / "table.json").exists() else None
     theta = read_theta(path) if (path / "theta.json").exists() else None
     sections = [
-        _head(result, environment),
         ahead(result),
         budgets(result),
         _latency(result),
+        candidates(path, result),
         references(result),
-        _network(path, table, result, theta),
+        stages(path, result, table),
+        layers(path, table, result, theta),
         decided(result, theta),
-        candidates(path, result.get("scorer")),
         contest(result),
         diagnosis(path, result),
-        _curves(metrics, result),
+        answers(path),
+        curves(path, metrics, result),
+        costs(path, result, 1 + len(environment["resumed"])),
         _proof(table),
+        usage(path, result),
         _repeat(config, environment),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(_title(result))}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>\n<body><main>\n{''.join(sections)}</main></body></html>\n"
-    )
+    return page(_title(result), _head(result, environment) + _in_short(result, table), "".join(sections))
+
+
+def _in_short(result: dict[str, Any], table: LatencyTable | None) -> str:
+    """What the reader must know before any figure, as marks: budgets, decision, references, table."""
+    marks = []
+    if result["budget_met"] is not None:
+        marks.append(("good", "budget met") if result["budget_met"] else ("poor", "budget missed"))
+    if result["decided"] is not None:
+        count_open = len(result["undecided_positions"] or [])
+        left = f"{count_open} of {result['choices_to_decide']} choices left open"
+        marks.append(
+            ("good", f"search decided, {left}") if result["decided"] else ("poor", f"search undecided: {left}")
+        )
+    compared = [row for row in result["references"] or [] if row.get("top1_percent") is not None]
+    if compared:
+        leading = any(row.get("ahead") for row in compared)
+        marks.append(("poor", "a reference is ahead") if leading else ("good", "no reference ahead"))
+    elif result["space"] is not None:
+        marks.append(("plain", "not compared with trained references"))
+    if table is not None and table.proof is not None:
+        sure = not table.proof.faults
+        marks.append(("good", "latency table proven") if sure else ("poor", "latency table in doubt"))
+    if not marks:
+        return ""
+    return f"<ul class='marks'>{''.join(f'<li class={kind}>{escape(words)}</li>' for kind, words in marks)}</ul>"
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -84,9 +115,6 @@ def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
         (count(result["macs"]), "multiply-adds"),
         (_kib(result["memory_kib"]), "peak memory"),
         (_kib(result["weights_kib"]), "of weights"),
-        (_seconds(result.get("pretrain_seconds")), "pretraining"),
-        (_seconds(result["search_seconds"]), "search"),
-        (_seconds(result["train_seconds"]), "training"),
     ]
     boxes = "".join(
         f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
@@ -95,7 +123,8 @@ def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
     )
     weights = f"<p class='soft'>weights: {escape(result['weights'])}</p>" if result.get("weights") else ""
     return (
-        f"<h1>{escape(_title(result))}</h1><p class='soft'>{escape(where)}</p><div class='cards'>{boxes}</div>{weights}"
+        f"<header><h1>{escape(_title(result))}</h1><p class='soft'>{escape(where)}</p></header>"
+        f"<div class='cards'>{boxes}</div>{weights}"
     )
 
 
@@ -104,7 +133,7 @@ def _latency(result: dict[str, Any]) -> str:
     if measured is None and estimated is None:
         return ""
     marks = [("asked", asked), ("estimated", estimated), ("measured", measured)]
-    ruler = charts.ruler(result.get("reachable_latency_ms"), [(n, v) for n, v in marks if v is not None])
+    ruler = bars.ruler(result.get("reachable_latency_ms"), [(n, v) for n, v in marks if v is not None])
     sentence = "No latency was asked for."
     if asked is not None and measured is not None:
         kind, words = ("good", "within the budget") if measured <= asked else ("poor", "above the budget")
@@ -120,103 +149,6 @@ def _latency(result: dict[str, Any]) -> str:
     if result.get("reachable_latency_ms"):
         sentence += " The grey bar is what networks of this space can take."
     return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
-
-
-def _network(path: Path, table: LatencyTable | None, result: dict[str, Any], theta: dict[str, Any] | None) -> str:
-    """One row per layer: block, shapes, cost, its milliseconds, and how sure the search was."""
-    arch = Arch.load(path / "arch.json")
-    if result["handed_over"]:  # a network that no position chose, and whose rows the table may lack
-        table, theta = None, None
-    positions = _chosen(path, theta["positions"], result["genotype"] or []) if theta else {}
-    steps = [step for stage in arch.walk_stages() for step in stage]
-    places = [(number_, index) for number_, stage in enumerate(arch.stages) for index in range(len(stage))]
-    prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in steps]
-    longest = max(prices) or 1.0
-    rows = []
-    for (number_, index), (layer, shape), ms in zip(places, steps, prices, strict=True):
-        inner = 0 < number_ < len(arch.stages) - 1
-        name = f"stage{number_}.{index}" if inner else ("stem" if number_ == 0 else "head")
-        searched = name in positions if theta else inner  # some spaces fix blocks too
-        cost = layer.cost(shape)
-        cells = [
-            f"<td>{name}</td><td><b>{escape(layer.label)}</b></td>",
-            f"<td>{_shape(shape)} → {_shape(layer.out_shape(shape))}</td>",
-            f"<td class='n'>{count(cost.params)}</td><td class='n'>{count(cost.macs)}</td>",
-        ]
-        if table:
-            bar = f"<span class='bar' style='width:{100 * ms / longest:.1f}px'></span>"
-            cells.append(f"<td class='n'>{ms:.4f}</td><td>{bar}</td>")
-        if theta and searched:
-            position, gene = positions[name]
-            shares = list(zip(position["labels"], position["probabilities"], strict=True))
-            cells.append(f"<td class='n'>{100 * shares[gene][1]:.0f}%</td>")
-            cells.append(f"<td class='wide'>{charts.share_bar(shares, gene)}</td>")
-        elif theta:
-            cells.append("<td></td><td></td>")
-        rows.append(f"<tr{'' if searched else ' class=fixed'}>{''.join(cells)}</tr>")
-    head = "<th>layer</th><th>block</th><th>shape</th><th class='n'>params</th><th class='n'>macs</th>"
-    head += "<th class='n'>ms</th><th></th>" if table else ""
-    head += "<th class='n'>P</th><th></th>" if theta else ""
-    note = "<p>The blue part of a bar is the probability of the block that was taken; point at a part to read it.</p>"
-    return (
-        f"<h2>The network</h2>{note if theta else ''}"
-        f"<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
-    )
-
-
-def _chosen(path: Path, positions: list[dict[str, Any]], genotype: list[int]) -> dict[str, tuple[dict[str, Any], int]]:
-    """Each searched position by name, with the gene that the network has there."""
-    sizes = [len(position["labels"]) for position in positions]
-    if len(genotype) != len(sizes) or not all(0 <= g < size for g, size in zip(genotype, sizes, strict=True)):
-        raise ValueError(f"{path}: the genotype in result.json does not fit theta.json; they are of different searches")
-    return {position["name"]: (position, gene) for position, gene in zip(positions, genotype, strict=True)}
-
-
-CURVES = (  # title, [(metric, legend)], the result's figure drawn as a reference line
-    ("pretrain: loss on the labels", [("largest_loss", "largest arch"), ("smallest_loss", "smallest")], None),
-    (
-        "pretrain: accuracy on the training images, %",
-        [("largest_top1_percent", "largest arch"), ("smallest_top1_percent", "smallest")],
-        None,
-    ),
-    ("search: loss", [("weight_loss", "weight steps"), ("theta_loss", "theta steps")], None),
-    ("search: expected latency, ms", [("expected_latency_ms", "expected")], ("limit_latency_ms", "limit")),
-    ("search: entropy of theta, nats", [("theta_entropy", "entropy")], None),
-    (
-        "search: how decided, of 1",
-        [("mean_top_probability", "mean top probability"), ("normalised_entropy", "entropy")],
-        ("decided_at", "decided"),
-    ),
-    ("search: temperature", [("temperature", "temperature")], None),
-    (
-        "search: validation accuracy, %",
-        [("validation_top1_percent", "candidate"), ("best_validation_top1_percent", "best so far")],
-        None,
-    ),
-    ("search: latency of candidates, ms", [("latency_ms", "estimated")], ("limit_latency_ms", "limit")),
-    ("train: loss", [("train_loss", "training")], None),
-    ("train: test accuracy, %", [("top1_percent", "top-1")], None),
-)
-
-
-CANDIDATE_METRICS = {"validation_top1_percent", "latency_ms"}  # one record per candidate
-
-
-def _curves(metrics: list[dict[str, Any]], result: dict[str, Any]) -> str:
-    figures = []
-    for title, names, reference in CURVES:
-        phase = title.partition(":")[0]
-        records = [record for record in metrics if record["phase"] == phase]
-        series = [
-            (legend, [(r["step"] + 1, r[name]) for r in records if isinstance(r.get(name), int | float)])
-            for name, legend in names
-        ]
-        line = (reference[1], result[reference[0]]) if reference and result.get(reference[0]) is not None else None
-        step = "candidate" if any(name in CANDIDATE_METRICS for name, _ in names) else "epoch"
-        figures.append(charts.line_chart(title, series, step, line))
-    if not any(figures):
-        return ""
-    return f"<h2>How it went</h2><div class='charts'>{''.join(figures)}</div>"
 
 
 def _proof(table: LatencyTable | None) -> str:
@@ -238,7 +170,7 @@ def _proof(table: LatencyTable | None) -> str:
     return (
         f"<h2>Can the latency table be trusted?</h2><p>On whole networks it had not seen: "
         f"<span class='verdict {kind}'>{escape(table.proof.sentence())}</span>.</p>{_fell_back(table)}"
-        f"<div class='charts'>{plot}<div class='panel'><table><tr>{head}</tr>{body}</table></div></div>"
+        f"<div class='charts'>{plot}<div class='panel' tabindex='0'><table><tr>{head}</tr>{body}</table></div></div>"
     )
 
 
@@ -266,10 +198,6 @@ def _repeat(config: dict[str, Any], environment: dict[str, Any]) -> str:
     )
 
 
-def _shape(shape: Any) -> str:
-    return f"{shape.channels}x{shape.height}x{shape.width}"
-
-
 def _ms(value: float | None) -> str:
     return NOTHING if value is None else f"{number(value)} ms"
 
@@ -280,7 +208,3 @@ def _kib(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}%"
-
-
-def _seconds(value: float | None) -> str:
-    return NOTHING if value is None else format_seconds(value)

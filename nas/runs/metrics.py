@@ -6,10 +6,12 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from nas.runs.files import write_atomic, write_text
+from nas.runs.watching.trackers import Trackers
 from nas.terminal.progress import log
 from search_spaces.plain_data import plain_json
 
@@ -20,12 +22,13 @@ Record = dict[str, Any]  # phase, step, time (seconds since 1970) and named figu
 
 
 class Metrics:
-    """The records of one run directory; the same numbers are in `tensorboard/`."""
+    """The records of one run directory; the same numbers are in `tensorboard/`, and go to the `trackers` if any."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / FILE
         self._file: IO[str] | None = None
         self._board: Any = None
+        self.trackers: Trackers | None = None
         self._last: int | None = None  # the latest phase on file
         self._forgotten: dict[tuple[str, int], Record] = {}
 
@@ -35,6 +38,8 @@ class Metrics:
         """
         record: Record = {"phase": phase, "step": step, "time": round(time.time(), 3)}
         record |= {name: _plain(value) for name, value in values.items()}
+        if self.trackers is not None:
+            self.trackers.log(record)
         earlier = self._forgotten.pop((phase, step), None)
         if earlier is not None and {**record, "time": earlier["time"]} == earlier:
             record = earlier
@@ -85,6 +90,18 @@ class Metrics:
             log(f"{self.path} is damaged and read without {', '.join(faults[:3])}; all of it is kept as {aside}")
         if faults or not content.endswith(b"\n"):
             self._write(good)
+
+    def track(self, names: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """Send what is recorded from here on to the trackers called `names` too, and `settings` once."""
+        if names:
+            self.trackers = Trackers(names, self.folder, settings)
+
+    def end(self) -> None:
+        """Close, and end what tracks it."""
+        trackers, self.trackers = self.trackers, None
+        if trackers is not None:
+            trackers.close()
+        self.close()
 
     def close(self) -> None:
         """Let go of the files. Raises `OSError` where what is left cannot be written."""

@@ -23,6 +23,7 @@ MAY_CHANGE = (
     *PRETRAINING_FIXES,
     "method.epochs",
     "evaluate_every",
+    "train.evaluate_every",
 )  # keys of the command line
 FIX = "give the same settings to resume, or another run_dir to start afresh"
 

@@ -218,7 +218,7 @@ class Run:
         if self._standing is not None:
             self._standing.stop(error)
         try:
-            self.metrics.close()
+            self.metrics.end()
         except OSError:  # a full disk: the error that brought us here says so
             if error is None:
                 raise

@@ -40,6 +40,7 @@ from nas.search.run import write_model
 from nas.search.setup import SearchSetup
 from nas.terminal.configuration.override_text import command
 from nas.terminal.progress import log, table
+from nas.train.answers.stored import FILE as ANSWERS
 from search_spaces.arch import Arch
 from search_spaces.plain_data import identity
 
@@ -190,6 +191,7 @@ def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:
     elif model.exists():
         aside = _free(run.folder / "before-model")
         model.rename(aside)
+        (run.folder / ANSWERS).unlink(missing_ok=True)
         log(f"{model} is of another network: kept as {aside.name}")
     write_json(run.folder / "result.json", outcome.result)
     write_report(run.folder)

@@ -15,7 +15,7 @@ from nas.derive.setup import ElasticRun, FinishedSearch
 from nas.derive.verdict import COSTS, say_missed
 from nas.methods.base import is_supernet
 from nas.networks.network import FlatNetwork, Network
-from nas.report.decided import sentence
+from nas.report.sections.decided import sentence
 from nas.search.contest import standings
 from nas.search.found import Found
 from nas.search.pricing import Prices
@@ -26,6 +26,7 @@ from nas.search.references.pricing import left_out
 from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
+from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, table
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -64,6 +65,10 @@ class SearchOutcome:
         """The content of `result.json`."""
         found = record(self)
         return handed_record(found, self.handed, self.prices.budgets) if self.handed else found
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the receipt."""
+        return as_html(f"result of {self.run_dir}", receipt(self.result, self.missed))
 
     @property
     def against(self) -> Against:

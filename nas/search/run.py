@@ -16,6 +16,7 @@ from nas.report.run_page import write_report
 from nas.runs.run import Run
 from nas.search.contest.of_search import compete
 from nas.search.diagnosis.marginal import write_levers
+from nas.search.forecast.phases import Told, forecast
 from nas.search.one_by_one import search_one_by_one
 from nas.search.pricing import intention, price
 from nas.search.references.handing_over import write_handed
@@ -28,6 +29,7 @@ from nas.search.several import together
 from nas.search.supernet import search_supernet
 from nas.terminal.progress import log, phase
 from nas.train import averaging, training
+from nas.train.answers.of_run import write_answers
 from nas.train.options import Begin
 from nas.train.several.alone import alone
 from search_spaces.recipe import Recipe
@@ -41,13 +43,15 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     """
     paths, space = setup.paths, setup.problem.space
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
+        run.metrics.track(setup.trackers, setup.stored)
         prices = price(run.path, setup)
         log(intention(setup, prices))
         if setup.teacher is not None:
             log(f"networks {setup.teacher.sentence}")
         references = price_references(run.path, setup, prices)
+        told = Told(None if run.resumed else forecast(setup, prices))
         if is_supernet(setup.method):
-            found = search_supernet(run, setup, setup.method, prices)
+            found = search_supernet(run, setup, setup.method, prices, told)
         else:
             found = search_one_by_one(run, setup, cast(CandidateMethod, setup.method), prices)
         found, contest = compete(run, setup, found, references)
@@ -142,18 +146,30 @@ def _train(
 
 
 def write_model(outcome: SearchOutcome) -> None:
-    """The model folder of the run: its trained network, with what is known of it."""
+    """What the trained network of the run answers to the test images, and its model folder with what is known of it."""
     setup, space, table = outcome.setup, outcome.setup.problem.space, outcome.prices.table
     assert outcome.network is not None
     target = f" for {table.device.key}" if table else ""
+    network = outcome.network.cpu()
+    answers = write_answers(outcome.run_dir, network, outcome.data)
     model_folder.write(
         outcome.run_dir / "model",
-        outcome.network.cpu(),
+        network,
         About(
             data=outcome.data,
-            metrics=outcome.result,
+            metrics={**outcome.result, **answers},
             recipe=outcome.recipe,
             family=space.name if space.name in FAMILIES else None,
             origin=f"Found by searching the {space.name} space with {setup.method_name}{target}.",
+            title=_title(outcome),
         ),
     )
+
+
+def _title(outcome: SearchOutcome) -> str:
+    """What the network of `outcome` is, in a line."""
+    called = outcome.handed.title if outcome.handed else f"a network of the {outcome.setup.problem.space.name} space"
+    ms = outcome.result["measured_latency_ms"] or outcome.result["estimated_latency_ms"]
+    took = "" if ms is None else f", {ms:.3g} ms on {outcome.result['device']}"
+    assert outcome.network is not None
+    return f"{called}: {outcome.data.name}, {outcome.network.arch.macs / 1e6:.3g} M multiply-adds{took}"

@@ -29,6 +29,7 @@ TYPES: dict[str, Any] = {
     "train.enabled": bool,
     "train.inherit": bool,
     "train.epochs": (int | None, 0),
+    "train.evaluate_every": (int | None, 0),  # None in runs from before it could be said
     "search.trials": (int, 1),
     "search.batch": (int, 1),
     "search.finalists": (int, 0),
@@ -44,5 +45,6 @@ TYPES: dict[str, Any] = {
     "distill_temperature": float | None,
     "distill_alpha": float | None,
     **COMPUTE_TYPES,
+    "trackers": list[str] | None,
     **KEEPING_TYPES,
 }

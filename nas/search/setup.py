@@ -26,6 +26,7 @@ from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
+from nas.runs.watching.trackers import check_trackers
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.settings import ContestSettings, by_default
 from nas.search.references.request import ReferenceRequest
@@ -45,12 +46,14 @@ SETTINGS = "nas.methods.candidates.loop.CandidateSettings"
 class FinalTraining:
     """Whether the derived network is trained, and whether it may `inherit` the supernet's weights.
 
-    `epochs` None: the recipe's, and none where the weights are an elastic supernet's.
+    `epochs` None: the recipe's, and none where the weights are an elastic supernet's. `evaluate_every`: epochs between
+    two looks at the test images, for the record only; 0: only at the end.
     """
 
     enabled: bool
     inherit: bool
     epochs: int | None = None
+    evaluate_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class SearchSetup:
 
     `latency`: whether the device is measured (`is_timed`). `candidates` and `executor` concern methods that train
     candidate by candidate. `teacher`: what all networks that are trained by themselves learn from besides labels.
-    `method_name` names the run; `stored`: the settings as plain data, which its directory
-    keeps. Raises `ValueError` for settings that contradict each other, before anything is begun.
+    `method_name` names the run; `stored`: the settings as plain data, which its directory keeps. `trackers`: see
+    `nas.runs.watching.trackers`. Raises `ValueError` for settings that contradict each other, before anything is begun.
     """
 
     problem: Problem
@@ -93,6 +96,7 @@ class SearchSetup:
     best_of: BestOf = "found"
     keeping: Keeping = BY_DEFAULT
     teacher: Teacher | None = None
+    trackers: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SearchSetup:
@@ -127,6 +131,7 @@ class SearchSetup:
             best_of=asked.get("best_of") or "found",
             keeping=Keeping.from_config(config),
             teacher=None if (asked_of := Teacher.from_config(config)) is None else asked_of.pinned(problem.data),
+            trackers=check_trackers(config.get("trackers")),
         )
 
     def __post_init__(self) -> None:

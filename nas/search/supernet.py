@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from nas.derive.handover import derived_once, write_probabilities
 from nas.derive.most_probable import log_probability
@@ -10,6 +11,7 @@ from nas.methods.base import SearchResult, SupernetMethod
 from nas.runs.run import Run
 from nas.search.deriving import from_probabilities
 from nas.search.ending import Ending
+from nas.search.forecast.phases import Told
 from nas.search.found import Found
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -17,10 +19,10 @@ from nas.search.several import together
 from nas.terminal.progress import phase
 
 
-def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> Found:
-    """Train the supernet, or what is left of it, and derive networks within the budget."""
+def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices, told: Told) -> Found:
+    """Train the supernet, or what is left of it, and derive networks within the budget; `told` of the time it takes."""
     space = setup.problem.space
-    result = _train(run, setup, method, prices)
+    result = _train(run, setup, method, prices, told)
     write_probabilities(run.path, space.architectures, result.probabilities, result.decided)
     deriving = from_probabilities(setup, prices, result.probabilities, result.decided)
     derived = derived_once(run.path, space, deriving.depends, deriving.now)
@@ -31,25 +33,28 @@ def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices
     return dataclasses.replace(found, scores=scores, score_is="log-probability")
 
 
-def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices) -> SearchResult:
+def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices, told: Told) -> SearchResult:
     checkpoint = run.checkpoints / "search.pt"
     done = method.finished(checkpoint)
     run.rewind("search", done)
     assert prices.cost is not None
+    ahead = [method.work_of(epoch) for epoch in range(done, method.epochs)]
     with phase("searching", method.epochs, "epoch", completed=done) as advance:
-        seen = 0.0  # of the present epoch
+        seen, ended, began = 0.0, 0, time.perf_counter()  # of the present epoch; epochs, when the first of them began
 
         def on_share(share: float) -> None:
             nonlocal seen
             if share > seen:  # the two parts of the data are passed side by side
                 advance(share - seen)
                 seen = share
+                worked = sum(ahead[:ended]) + share * sum(ahead[ended : ended + 1])
+                told.see(worked, sum(ahead), time.perf_counter() - began)
 
         def on_epoch(epoch: int, record: dict[str, float]) -> None:
-            nonlocal seen
+            nonlocal seen, ended
             run.log("search", epoch, **record)
             advance(1 - seen, f"loss {record['weight_loss']:.3f}, expected {record['expected_latency_ms']:.4g} ms")
-            seen = 0.0
+            seen, ended = 0.0, ended + 1
 
         work = together.SupernetSearch(prices.cost, prices.budget.limit_ms if prices.budget else None, checkpoint)
         together.begin(setup, work)

@@ -42,6 +42,7 @@ class SearchKeywords(TypedDict, total=False):
     teacher_weights: str | Path
     tables: str | Path
     seed: int
+    trackers: Sequence[str]
     accelerator: str
     precision: str
     run_dir: str | Path
@@ -106,6 +107,7 @@ class TrainKeywords(TypedDict, total=False):
     quantize: str
     evaluate_every: int
     seed: int
+    trackers: Sequence[str]
     accelerator: str
     precision: str
     run_dir: str | Path

@@ -25,7 +25,7 @@ from search_spaces.plain_data.identity import differences
 HARMLESS = (
     *("search.trials", "search.finalists", "search.attempts", "executor", "tables", "data.root", *REACHED),
     *("references.train", "derive.best_of"),  # of a network that is found already
-    *("checkpoint_minutes", "on_collapse"),
+    *("checkpoint_minutes", "on_collapse", "trackers"),
 )
 SPOKEN_FOR = ("resume", "debug", "run_dir")
 

@@ -17,8 +17,10 @@ from nas.runs.files import read_json, write_text
 from nas.runs.run import Run
 from nas.terminal.configuration.override_text import command
 from nas.terminal.next_command import data_settings
+from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
+from nas.train.answers.of_run import write_answers
 from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, short_name
 from nas.train.several.shared_run import shared_run
@@ -40,6 +42,10 @@ class TrainOutcome:
     run_dir: Path
     network: Network | FlatNetwork
     figures: Mapping[str, float]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return as_html(f"result of {self.run_dir}", receipt(self))
 
     @property
     def arch(self) -> Arch:
@@ -92,21 +98,24 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:
             return TrainOutcome(setup, path, network, _train(setup, network, path, None))
+        run.metrics.track(setup.trackers, setup.stored)
         write_text(path / "arch.json", arch.to_json())
         log("\n".join(filter(None, (intention(setup), tuned))))
         if taken is not None:
             log(taken.sentence)
             run.write_json(TAKEN_OVER, dataclasses.asdict(taken))
         outcome = TrainOutcome(setup, path, network, _train(setup, network, path, run))
+        answers = write_answers(path, network.cpu(), setup.data)
         model_folder.write(
             path / "model",
-            network.cpu(),
+            network,
             About(
                 data=setup.data,
-                metrics=outcome.result,
+                metrics={**outcome.result, **answers},
                 recipe=recipe,
                 family=zoo.FAMILY_OF.get(setup.name),
                 origin=f"Trained on {setup.data.name} for {recipe.epochs} epochs.",
+                title=f"{short_name(setup.name)}: {setup.data.name}, {arch.macs / 1e6:.3g} M multiply-adds",
             ),
         )
         run.write_json("result.json", outcome.result)
@@ -194,10 +203,10 @@ def intention(setup: TrainSetup) -> str:
     return "\n".join(lines)
 
 
-def show(outcome: TrainOutcome) -> None:
-    """The figures, where the model is, and what to type next."""
+def receipt(outcome: TrainOutcome) -> list[tuple[str, str]]:
+    """The rows of what came of it."""
     path, arch, figures = outcome.run_dir, outcome.arch, outcome.figures
-    rows = [
+    return [
         ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
@@ -206,6 +215,11 @@ def show(outcome: TrainOutcome) -> None:
         ("training took", format_seconds(figures["train_seconds"])),
         ("model folder", f"{path}/model"),
     ]
-    table(f"result of {path}", ("", ""), rows)
+
+
+def show(outcome: TrainOutcome) -> None:
+    """The figures, where the model is, and what to type next."""
+    path = outcome.run_dir
+    table(f"result of {path}", ("", ""), receipt(outcome))
     # not in the table, whose cells are folded where a terminal is narrow
     log(f"next: {command('evaluate', {'arch': f'{path}/model'})} {data_settings(outcome.setup.source.card)}".rstrip())

@@ -27,5 +27,6 @@ TYPES: dict[str, Any] = {
     "layer_decay": float | None,
     "quantize": str | None,
     "compile": bool | None,
+    "trackers": list[str] | None,
     **KEEPING_TYPES,
 }

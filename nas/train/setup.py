@@ -12,6 +12,7 @@ from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.networks.creation import resolve
 from nas.runs.keeping.settings import BY_DEFAULT, Keeping
+from nas.runs.watching.trackers import check_trackers
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from nas.train.distillation import Distillation
@@ -31,7 +32,7 @@ class TrainSetup:
     fit into memory). `tuning`: which weights learn and how fast; `quantize`: what they are rounded to meanwhile;
     `compile`: whether steps are compiled (see `nas.train.options`). The test split is looked at every `evaluate_every`
     epochs (0: at the end). `run_dir` None: `runs/<time>-train-<name>`; `resume`: a run to continue. `stored`: the
-    settings as plain data.
+    settings as plain data. `trackers`: see `nas.runs.watching.trackers`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TrainSetup:
     tuning: Tuning = NOTHING_TUNED
     quantize: str | None = None
     compile: bool = False
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.quantize not in (None, *QUANTIZE):
@@ -103,6 +105,7 @@ class TrainSetup:
             tuning=Tuning.of(config.get("freeze"), config.get("layer_decay")),
             quantize=config.get("quantize"),
             compile=bool(config.get("compile")),
+            trackers=check_trackers(config.get("trackers")),
         )
 
 

@@ -100,7 +100,8 @@ def _one_epoch(run: TrainingState, options: Options, epochs: int) -> dict[str, f
     done, before = run_epoch(run, epoch, options.on_step), run.progress
     run.watch.look(epoch, done.loss)
     run.finished(epoch, before["seconds"] + done.seconds, done.loss)
-    record = {"train_loss": done.loss, "lr": run.learning_rate, "train_seconds": run.progress["seconds"]}
+    record = {"train_loss": done.loss, "train_top1_percent": done.top1_percent, "lr": run.learning_rate}
+    record["train_seconds"] = run.progress["seconds"]
     if run.watch.roll_backs:
         record["roll_backs"] = run.watch.roll_backs
     state, looked_at = run.state(), run.network

@@ -10,6 +10,7 @@ from typing import Any
 from nas.data.arrays import npz
 from nas.latency.kits.of_space import import_kit
 from nas.latency.measuring.journal import seal
+from nas.report.sections.answers import answers
 from search_spaces.families.fbnet import fbnet
 from search_spaces.plain_data.identity import digest
 from tests.fuzz.readers import (
@@ -104,6 +105,7 @@ KINDS = (
     Kind(RUN, "derived.json", "json", read_derived, _digest_of_derived),
     Kind(RUN, "contest.json", "json", read_contest, _digest_of_derived),
     Kind(RUN, "levers.json", "json", read_levers),
+    Kind(RUN, "answers.json", "json", answers),
     Kind(RUN, "config.yaml", "yaml", read_settings),
     Kind(RUN, "config.yaml", "yaml", derive_again),
     Kind(RUN, "checkpoints/config.yaml", "yaml", continue_run),

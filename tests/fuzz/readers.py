@@ -24,8 +24,8 @@ from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.weights import network_of, read_weights
 from nas.report.__main__ import main as report
-from nas.report.diagnosis import diagnosis
 from nas.report.run_page import report_html
+from nas.report.sections.diagnosis import diagnosis
 from nas.runs import checkpoint
 from nas.runs.run import Run
 from nas.search.contest.record import ContestRecord, outcome_of

@@ -134,6 +134,7 @@ def _write_run(run: Path) -> None:
         record |= {"limit_latency_ms": 1.45, "reachable_latency_ms": [0.5, 3.0], "genotype": list(FIRST)}
         record |= {"params": arch.params, "macs": arch.macs, "top1_percent": 91.5, "weights": None, "asked_macs": 10**6}
         _write_contest(opened)
+        opened.write_json("answers.json", ANSWERS)
         record |= {"contest": CONTEST, "undecided_positions": ["stage1.0"]}
         opened.write_json("result.json", {**record, "search_seconds": 75.0, "train_seconds": 5.0})
         trial = {"candidate": "c", "validation_top1_percent": 50.0, "costs": {"latency_ms": 1.0, "macs": 3.0}}
@@ -156,6 +157,13 @@ CONTEST = {
     "rungs": [{"epochs": 1, "networks": [{**known, "kept": known["name"] == "found-1"} for known in NETWORKS]}],
     "winner": "found-1",
     "score_is": "x",
+}
+
+
+ANSWERS = {
+    **{"test_images": 3, "class_percent": {"a": 50.0, "b": None}, "class_images": {"a": 2, "b": 1}},
+    **{"confusion": [[1, 1], [0, 1]], "calibration_error_percent": 1.5, "calibration_bins": 15},
+    "samples": {"wrong": [{"row": 1, "label": 0, "answer": 1, "confidence": 0.5, "picture": "iVBORw0KGgo="}]},
 }
 
 

@@ -97,6 +97,7 @@ def test_a_network_that_timm_has_is_saved_under_timms_name(tmp_path: Path) -> No
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     assert config["architecture"] == "mobilenetv2_035"
     assert config["model_args"] == {"in_chans": 1, "bn_eps": 1e-3}
+    assert 'timm.create_model("mobilenetv2_035", num_classes=5, in_chans=1' in (tmp_path / "net/README.md").read_text()
     theirs = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
     assert type(theirs).__module__.startswith("timm.")
     x = torch.randn(2, 1, 64, 64)
@@ -110,8 +111,11 @@ def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> Non
     net = create_model(discovered(1, 16))
     recipe = Recipe(epochs=3, batch_size=16, lr=0.1)
     metrics = {"top1_percent": 97.25, "measured_latency_ms": 1.5, "device": "local", "unknown": 1}
+    metrics |= {"class_percent": {"a|b": 90.0, "c": 50.0, "d": None}, "class_images": {"a|b": 10, "c": 4, "d": 0}}
     model_folder.write(
-        tmp_path / "net", net, About(data=data, metrics=metrics, recipe=recipe, origin="Found by a test.")
+        tmp_path / "net",
+        net,
+        About(data=data, metrics=metrics, recipe=recipe, origin="Found by a test.", title="what it is"),
     )
     loaded = nas.create_model(tmp_path / "net")
     assert loaded.pretrained_cfg["label_names"] == [str(i) for i in range(10)]
@@ -121,13 +125,18 @@ def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> Non
     assert transform(Image.new("L", (8, 8))).shape == (1, 16, 16)
     torch.testing.assert_close(torch.tensor(loaded.pretrained_cfg["mean"]), data.train.mean)
     card = (tmp_path / "net" / "README.md").read_text()
-    assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: timm\ntags:\n- image-classification\n- timm\n")
+    assert card.startswith("---\nlibrary_name: timm\ntags:\n- image-classification\n- timm\n")
+    assert "license" not in json.loads((tmp_path / "net" / "config.json").read_text())["pretrained_cfg"]
     for part in (
         "- digits",
         "Top-1 accuracy | 97.25 %",
         "Latency measured | 1.5 ms",
         "- epochs: 3",
         "Found by a test.",
+        "# Model card for what it is",
+        "| c | 4 | 50.0 % |\n| a\\|b | 10 | 90.0 % |\n",
+        "nas.export arch=net format=python",
+        "not said; whoever publishes these weights",
     ):
         assert part in card
     assert f"{net.arch.params:,} parameters" in card and "Image size: 16 x 16" in card and "unknown" not in card

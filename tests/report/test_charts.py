@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nas
+from nas.report.bars import interval, ruler, share_bar
 from nas.report.charts import (
+    CHARACTER,
+    LINE,
+    Group,
+    Named,
     axis_label,
     count,
     front,
     front_chart,
     line_chart,
     number,
-    ruler,
+    placed,
     scatter_chart,
-    share_bar,
     ticks,
 )
 
@@ -47,7 +52,7 @@ def test_counts_have_a_unit() -> None:
 
 def test_every_group_of_a_front_has_a_look_of_its_own() -> None:
     names = [f"method {i}" for i in range(12)]
-    page = front_chart("x", [(name, [(1.0, 2.0), (2.0, 3.0)]) for name in names], "ms", "top-1 %")
+    page = front_chart("x", [Group(name, [(1.0, 2.0), (2.0, 3.0)]) for name in names], "ms", "top-1 %")
     keys = re.findall(r'class="key ([^"]+)"', page)
     assert len(set(keys)) == len(keys) == 12
     style = (Path(nas.__file__).parent / "report" / "run_page.css").read_text()
@@ -65,3 +70,45 @@ def test_charts_without_points() -> None:
 def test_a_front_keeps_what_nothing_beats() -> None:
     points = [(3.0, 5.0), (1.0, 2.0), (2.0, 2.0), (1.0, 1.0), (4.0, 4.0)]
     assert front(points) == [(1.0, 2.0), (3.0, 5.0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_that_is_drawn_crosses_a_name_of_the_ruler(seed: int) -> None:
+    """Whatever is asked, estimated and measured: names end left of the leftmost mark, each in a row of its own."""
+    rng = np.random.default_rng(seed)
+    marks = list(zip(("asked", "estimated", "measured"), rng.uniform(1e-4, 5, 3).tolist(), strict=True))
+    page = ruler((marks[0][1] / 3, marks[0][1] * 2), marks)
+    texts = re.findall(r'<text class="label" x="(\d+)" y="(\d+)">([^<]+)</text>', page)
+    assert [text.split()[0] for *_, text in texts] == ["asked", "estimated", "measured"]
+    right = max(float(x) + 12 * len(text) for x, _, text in texts)  # pixels of a letter on phones
+    drawn = [float(x) for x in re.findall(r'(?:x1|x2|cx)="([-\d.]+)"', page)]
+    assert right <= min(drawn) and len({y for _, y, _ in texts}) == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_names_of_dots_have_room(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dots = [Named(f"run/{'x' * rng.integers(1, 12)}", *rng.uniform(60, 800, 2).tolist()) for _ in range(40)]
+    boxes = []
+    for name, x, y, anchor, _ in placed(dots, (52, 868)):
+        width = CHARACTER * len(name)
+        left = {"start": x, "end": x - width, "middle": x - width / 2}[anchor]
+        assert left >= 52 and left + width <= 868
+        boxes.append((left, left + width, y - LINE + 3, y + 3))
+    assert 10 < len(boxes) <= 40
+    for i, a in enumerate(boxes):
+        assert not any(a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3] for b in boxes[:i])
+        assert not any(a[0] < dot.x < a[1] and a[2] < dot.y < a[3] for dot in dots)
+
+
+def test_what_has_nothing_to_do_with_its_neighbours_is_dots() -> None:
+    points = [(float(i), float(i % 7)) for i in range(60)]
+    page = line_chart("x", [("each", points), ("best", points)], "candidate", loose=("each",))
+    assert page.count("<polyline") == 1 and page.count('class="dot s0"') == 60 and page.count('class="dot s1"') == 1
+
+
+def test_a_budget_is_a_line_across_the_chart() -> None:
+    page = front_chart("x", [Group("a", [(1.0, 50.0)], ["<a>"], joined=False)], "ms", "top-1 %", ("budget 2 ms", 2.0))
+    assert "budget 2 ms" in page and page.count('class="reference"') == 1 and "<polyline" not in page
+    assert "&lt;a&gt;" in page and "<a>" not in page
+    assert 'class="sure"' in interval(2.0, 1.0, 3.0, 3.0) and 'class="unsure"' in interval(2.0, -1.0, 3.0, 3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas.report.decided import decided
+from nas.report.sections.decided import decided
 
 THETA = {
     "positions": [

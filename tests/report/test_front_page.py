@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from nas.derive.handover import write_archs
+from nas.latency.device import Device
+from nas.latency.tables.table import LatencyTable
 from nas.report.__main__ import main as report
+from nas.report.across_devices import ranks
 from nas.report.charts import count
 from nas.report.front_page import write_front
 from nas.runs.run import Run
+from search_spaces.families.fbnet import fbnet
 
 from .pages import Page
 
@@ -87,3 +95,55 @@ def test_a_front_names_every_network_and_every_run_without_a_result(run: Path, t
     assert "timed/derived-2ms/arch-2.json" in page and "1.234" in page
     assert "asked MACs" in page and "4 M" in page and "NO" in page and "over multiply-adds" in page
     assert "odd" in page and "params must be a whole number >= 0, got 'many'" in page
+
+
+def test_a_front_links_to_reports_and_says_why_a_run_failed(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "result.json").read_text()) | {"top1_percent": 90.0}
+    for name, method, top1 in (("a b", "dnas", 90.0), ("c", "random", 91.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps({**record, "method": method, "top1_percent": top1}))
+    (tmp_path / "a b" / "report.html").write_text("")
+    with pytest.raises(ValueError, match="odd data"), Run.open(str(tmp_path / "failed"), None, "x", {}) as opened:
+        opened.log("search", 0, loss=1.0)
+        raise ValueError("odd data")
+    text = write_front(tmp_path).read_text()
+    page = Page(text)
+    page.check_is_alone()
+    page.check_reads_aloud()
+    assert '<a href="a%20b/report.html">a b</a>' in text and text.count("report.html") == 1
+    assert "failed: odd data; ended after search step 0; continue it with" in page.text
+    marks = dict(re.findall(r'id="(f\d)" checked> ([^<]+)</label>', text))
+    assert set(marks.values()) == {"fbnet, dnas", "fbnet, random"}
+    for mark in marks:  # a row, a line, a dot and its name go together
+        assert f"main:has(#{mark}:not(:checked)) .{mark}:not(input)" in text
+        assert len(re.findall(rf"class=['\"][^'\"]*\b{mark}['\"]", text)) == 4
+    rows = list(csv.DictReader((tmp_path / "front.csv").read_text().splitlines()))
+    assert [(row["run"], row["top1_percent"]) for row in rows] == [("a b", "90.0"), ("c", "91.0")]
+
+
+def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Path) -> None:
+    """A network that a device did not measure has the estimate of its table, which is ten times that of the other."""
+    record = json.loads((run / "result.json").read_text())
+    space = fbnet(resolution=32, num_classes=10, in_channels=3, width=0.25, head_channels=64)
+    table = LatencyTable.load(run / "table.json")
+    slow = dataclasses.replace(
+        table, device=Device("phone"), rows_=tuple(dataclasses.replace(r, calibrated_ms=0.125) for r in table.rows_)
+    )
+    genes = [tuple(k for _ in space.positions) for k in (0, 3)]
+    for index, (name, known, gene) in enumerate((("here", table, genes[0]), ("there", slow, genes[1]))):
+        (tmp_path / name).mkdir()
+        write_archs(tmp_path / name, space, (gene,))
+        known.save(tmp_path / name / "table.json")
+        own = {"device": known.device.key, "measured_latency_ms": 1.0 + index, "top1_percent": 90.0 - index}
+        (tmp_path / name / "result.json").write_text(json.dumps({**record, **own}))
+    text = write_front(tmp_path).read_text()
+    rows = re.findall(r"<tr>(.*?)</tr>", text.split("Across devices</h2>")[1].split("</table>")[0])[1:]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    other = {
+        name: known.estimate_ms(space.decode(gene))
+        for name, known, gene in (("here", slow, genes[0]), ("there", table, genes[1]))
+    }
+    assert cells[0][0] == "here" and cells[0][2] == "1" and cells[0][4] == f"{other['here']:.4g} est."
+    assert cells[1][0] == "there" and cells[1][4] == "2" and cells[1][2] == f"{other['there']:.4g} est."
+    assert "2 networks in common, too few" in text
+    assert ranks([3.0, None, 1.0, 3.0]) == [2, None, 1, 2]

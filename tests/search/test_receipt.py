@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.methods.base import SearchResult
-from nas.report.decided import sentence
+from nas.report.sections.decided import sentence
 from nas.search.ending import Ending
 from nas.search.result import receipt
 from tests.methods import gradient_task

@@ -21,7 +21,10 @@ from search_spaces.pricing.budgets import Feasible
 
 ID = "id.json"
 # what a finished search made of its candidates; more of them may make it another
-OF_THE_WINNER = ("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "checkpoints/train*")
+OF_THE_WINNER = (
+    *("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "answers.json", "figures/*.*"),
+    "checkpoints/train*",
+)
 
 
 class CandidateLog:

@@ -84,6 +84,11 @@ class GradientSearch(SupernetMethod):
         """Epochs of warm-up."""
         return 2 * self.epochs // 5 if self.warmup_epochs is None else self.warmup_epochs
 
+    def work_of(self, epoch: int) -> float:
+        """Passes over the training images: behind the warm-up the choices' part is passed as well."""
+        theta = self.theta_passes * (1 - self.weight_fraction) if epoch >= self.warmup else 0.0
+        return self.weight_fraction + theta
+
     def taught(self, epoch: int) -> float:
         """Share of the epochs behind the warm-up that are done with `epoch`; 0 or less before."""
         return (epoch + 1 - self.warmup) / (self.epochs - self.warmup)

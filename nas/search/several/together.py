@@ -132,6 +132,7 @@ class FinalTraining:
         return training.Options(
             self.checkpoint,
             may_change=resuming.MAY_CHANGE,
+            evaluate_every=setup.training.evaluate_every,
             begin=self.begin,
             keeping=setup.keeping,
             distillation=distillation_of(setup.teacher, setup.problem.data),

@@ -27,7 +27,13 @@ PATHS = (
 )  # settings that are paths
 ON_THE_DEVICE = ("device.python", "device.folder")  # paths whose `~` is the home directory of the machine that measures
 REACHED = ("device.host", "device.port", "device.options", *ON_THE_DEVICE)  # what another machine is reached by
-OUTSIDE = ("tables", "search.storage", "executor.address", *REACHED)  # settings that reach beyond a run directory
+OUTSIDE = (
+    "tables",
+    "search.storage",
+    "executor.address",
+    "trackers",
+    *REACHED,
+)  # settings that reach beyond a run directory
 
 
 def ordered(arguments: Sequence[str]) -> list[str]:

@@ -23,9 +23,14 @@ LOOK_AT_LOSS_EVERY = 100  # steps between two looks at the loss on a GPU: a look
 
 
 class Done(NamedTuple):
-    """The mean `loss` of an epoch's steps, its `seconds` over all pieces, and where it stands behind them."""
+    """The mean `loss` of an epoch's steps, its `seconds` over all pieces, and where it stands behind them.
+
+    `top1_percent`: accuracy on its images as they were seen, by the weights of each step; of mixed images the larger
+    part counts. NaN where a piece of it was trained by a release that did not count.
+    """
 
     loss: float
+    top1_percent: float
     seconds: float
     within: dict[str, Any]
 
@@ -45,6 +50,7 @@ class _Epoch:
         self.training, self.number, self.accelerator = training, epoch, training.accelerator
         self.began = time.perf_counter()
         self.losses = torch.zeros(training.steps, device=self.accelerator.device)
+        self.right = torch.zeros_like(self.losses)  # share of a step's images that are answered rightly
         self.first = self.looked = 0
         seed_global(training.seed, training.phase, "epoch", epoch, self.accelerator.process_index)
         # timm's Mixup draws from numpy's global state
@@ -66,6 +72,7 @@ class _Epoch:
         self.first = self.looked = int(within["step"])
         self.began -= float(within["seconds"])
         self.losses[: self.first] = within["losses"]
+        self.right[: self.first] = within.get("right", torch.nan)
         self._take_own(within["processes"])
         self.batches.skip(self.first)
 
@@ -90,6 +97,7 @@ class _Epoch:
             "step": step,
             "seconds": time.perf_counter() - self.began,
             "losses": self.losses[:step].cpu(),
+            "right": self.right[:step].cpu(),
             "processes": gathered(self.accelerator, {"random": random_state(), "buffers": buffers}),
         }
 
@@ -106,14 +114,14 @@ class _Epoch:
             if training.watch.roll_backs:
                 for group in training.optimizer.param_groups:
                     group["lr"] *= training.watch.factor
-            loss = self._backward(images.contiguous(memory_format=torch.channels_last), labels)
+            images = images.contiguous(memory_format=torch.channels_last)
+            self.losses[step], self.right[step] = self._backward(images, labels)
             if recipe.clip_grad:
                 self.accelerator.clip_grad_norm_(training.model.parameters(), recipe.clip_grad)
             training.stepper.step()
             training.stepper.zero_grad()
             if training.ema is not None:
                 training.ema.update(training.network, step=self.number * steps + step + 1)
-            self.losses[step] = loss
             due = training.keeper.due() if alone else 0
             if due or step + 1 - self.looked == look_every or step + 1 == steps:
                 due = due if alone else agreed(self.accelerator, training.keeper.due())
@@ -126,19 +134,20 @@ class _Epoch:
                     training.keeper.keep(training.state(self._within(step + 1)), due)
         self._stop_unless_sound(steps - 1)
         share(training.buffers, self.accelerator)
-        mean = self.accelerator.reduce(self.losses.mean(), reduction="mean")
+        means = torch.stack([self.losses.mean(), self.right.mean()])
+        loss, right = self.accelerator.reduce(means, reduction="mean").tolist()
         within = self._within(steps)
-        return Done(float(mean), within["seconds"], within)
+        return Done(loss, 100 * right, within["seconds"], within)
 
-    def _backward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Add the gradients of this process's part of a batch, piece by piece; returns its loss, detached.
+    def _backward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the gradients of this process's part of a batch, piece by piece; its loss and the share answered rightly.
 
         Images go to pieces as to processes: one process's four pieces are those of two processes that take two each.
         """
         training, count = self.training, self.training.accumulate
         if training.mixing is not None:
             images, labels = training.mixing(images, labels)
-        found = []
+        found, right = [], []
         for number in range(count):
             some = images[number::count].contiguous(memory_format=torch.channels_last)
             waits = number + 1 < count  # the processes' gradients are averaged once, with the last piece
@@ -147,22 +156,28 @@ class _Epoch:
                 statistics(self.accelerator),
                 nullcontext() if training.rounding is None else training.rounding.inside(),
             ):
-                loss = self._loss(some, labels[number::count])
+                loss, share_right = self._loss(some, labels[number::count])
                 self.accelerator.backward(loss / count if count > 1 else loss)
             found.append(loss.detach())
-        return found[0] if count == 1 else torch.stack(found).mean()
+            right.append(share_right)
+        return (found[0], right[0]) if count == 1 else (torch.stack(found).mean(), torch.stack(right).mean())
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy, and what a teacher adds; mixed labels are smoothed already, others as the recipe says."""
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy, and what a teacher adds; mixed labels are smoothed already, others as the recipe says.
+
+        And the share of `images` that are answered rightly.
+        """
         training = self.training
         smoothing = 0.0 if labels.ndim > 1 else training.recipe.label_smoothing
         logits = training.model(images)
         hard = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        classes = labels if labels.ndim == 1 else labels.argmax(1)
+        right = (logits.detach().argmax(1) == classes).float().mean()
         if training.soft_labels is None:
-            return hard
+            return hard, right
         with self.accelerator.autocast():
             answers = training.soft_labels.answers(images)
-        return training.soft_labels.loss(hard, logits, answers)
+        return training.soft_labels.loss(hard, logits, answers), right
 
     def _stop_unless_finite(self, stop: int) -> None:
         """Raise `Collapsed` at the first step since the last look, before `stop`, whose loss is NaN or infinite."""

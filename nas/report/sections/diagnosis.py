@@ -10,7 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nas.report.contest import read_contest
+from nas.report.bars import interval
+from nas.report.sections.contest import read_contest
 from nas.runs.stored import Count, Schema, read_record, record
 
 FEWEST = 5
@@ -88,8 +89,9 @@ def _levers(path: Path) -> str:
         return ""
     stored = read_record(path, "levers of a search", LEVERS)
     rows = []
-    for each in stored["levers"]:
-        lever = record(each, LEVER, f"levers of a search {path}: a lever")
+    levers = [record(each, LEVER, f"levers of a search {path}: a lever") for each in stored["levers"]]
+    reach = max((abs(bound) for lever in levers for bound in (lever["low"], lever["high"])), default=0.0)
+    for lever in levers:
         levels = [record(level, LEVEL, f"levers of a search {path}: a level") for level in lever["levels"]]
         shown = "; ".join(f"{le['label']}: {le['mean']:.1f} ± {le['half']:.1f} ({le['count']})" for le in levels)
         sure = lever["low"] > 0 or lever["high"] < 0
@@ -99,7 +101,8 @@ def _levers(path: Path) -> str:
         verdict = words if sure else "not told apart from chance"
         rows.append(
             f"<tr><td>{escape(lever['name'])}</td><td class='n'>{lever['gain']:+.2f} [{lever['low']:+.2f}, "
-            f"{lever['high']:+.2f}]</td><td>{verdict}</td><td class='soft'>{escape(shown)}</td></tr>"
+            f"{lever['high']:+.2f}]</td><td>{interval(lever['gain'], lever['low'], lever['high'], reach)}</td>"
+            f"<td class='fold'>{verdict}</td><td class='fold soft'>{escape(shown)}</td></tr>"
         )
     if not rows:
         return ""
@@ -108,5 +111,6 @@ def _levers(path: Path) -> str:
         "first, in points of validation accuracy, with 95% intervals (Welch's t). Levers go together under a budget, "
         "so these are no causes: what is deeper may be narrower.</p>"
     )
-    head = "<th>lever</th><th class='n'>gain</th><th></th><th>levels: mean ± half of the interval (candidates)</th>"
-    return f"{note}<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    head = "<th>lever</th><th class='n'>gain</th><td></td><th>in words</th><th>levels: mean ± half of the interval "
+    head += "(candidates)</th>"
+    return f"{note}<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(rows)}</table></div>"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.evaluate.answers import Answers, calibration_error, hardest
+from nas.train.answers.by_class import Answers, calibration_error, hardest
 
 
 def test_calibration_error_by_hand() -> None:

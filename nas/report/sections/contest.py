@@ -58,7 +58,7 @@ def contest(result: Mapping[str, Any]) -> str:
     )
     chart = charts.line_chart("contest: validation accuracy, %", series, "epoch")
     return (
-        f"<h2>The contest</h2>{said}<div class='charts'>{chart}<div class='panel'><table><tr>{head}</tr>"
+        f"<h2>The contest</h2>{said}<div class='charts'>{chart}<div class='panel' tabindex='0'><table><tr>{head}</tr>"
         f"{''.join(rows)}</table></div></div>"
     )
 

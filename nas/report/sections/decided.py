@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 
-from nas.report import charts
+from nas.report import bars
 
 
 def sentence(result: Mapping[str, Any]) -> str:
@@ -45,11 +45,20 @@ def decided(result: Mapping[str, Any], theta: Mapping[str, Any] | None) -> str:
     kind = "good" if result["decided"] else "poor"
     note = (
         f"<p><span class='verdict {kind}'>Decided: {escape(said)}.</span> What is left open was settled by the budget "
-        "and by small differences: another seed may well take something else.</p>"
+        f"and by small differences: another seed may well take something else. {_chance(theta)}</p>"
     )
     head = "<th>choice</th><th>likeliest</th><th class='n'>P</th><th>next</th><th class='n'>P</th>"
-    head += "<th class='n'>entropy</th><th></th><th>taken</th>"
-    return f"<h2>Decided or not</h2>{note}<div class='panel'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    head += "<th class='n'>entropy</th><td></td><th>so it is</th>"
+    table = f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f"<h2>Decided or not</h2>{note}<div class='panel' tabindex='0'>{table}</div>"
+
+
+def _chance(theta: Mapping[str, Any]) -> str:
+    """What the likeliest choices would have where nothing was learned, for comparison."""
+    counts = [len(position["labels"]) for position in theta["positions"] if len(position["labels"]) > 1]
+    if not counts:
+        return ""
+    return f"Drawn by lot, a choice would have {100 * sum(1 / n for n in counts) / len(counts):.0f}%."
 
 
 def _row(position: Mapping[str, Any], taken: int | None, is_open: bool, at: float) -> str:
@@ -66,7 +75,7 @@ def _row(position: Mapping[str, Any], taken: int | None, is_open: bool, at: floa
         else f"<td>{escape(labels[second])}</td><td class='n'>{100 * shares[second]:.0f}%</td>"
     )
     other = "" if taken is None or taken == first else f"{escape(labels[taken])}, {100 * shares[taken]:.0f}%"
-    bar = charts.share_bar(list(zip(labels, shares.tolist(), strict=True)), first)
+    bar = bars.share_bar(list(zip(labels, shares.tolist(), strict=True)), first)
     return (
         f"<tr><td>{escape(position['name'])}</td><td><b>{escape(labels[first])}</b></td>"
         f"<td class='n'>{100 * shares[first]:.0f}%</td>{next_cells}<td class='n'>{entropy:.2f}</td>"

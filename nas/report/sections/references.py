@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -23,7 +24,7 @@ ROW: Schema = {
 
 def ahead(result: dict[str, Any]) -> str:
     """The headline where a reference is ahead of the network that was handed over; empty where none is."""
-    leading = [row for row in _rows(result) if row["ahead"]]
+    leading = [row for row in reference_rows(result) if row["ahead"]]
     if not leading or result["handed_over"]:
         return ""
     best = max(leading, key=lambda row: row["top1_percent"])
@@ -37,7 +38,7 @@ def ahead(result: dict[str, Any]) -> str:
 
 def references(result: dict[str, Any]) -> str:
     """Every reference with its latency, accuracy and what the found network has more, and why others are left out."""
-    rows, left_out = _rows(result), result["references_left_out"] or {}
+    rows, left_out = reference_rows(result), result["references_left_out"] or {}
     if not rows and not left_out:
         return ""
     found = result["found"] or result
@@ -52,30 +53,26 @@ def references(result: dict[str, Any]) -> str:
     if result["handed_over"]:
         note += f" {escape(result['handed_over'])} was handed over in the found network's place."
     missing = "".join(f"<li>{escape(name)} is left out: {escape(why)}</li>" for name, why in left_out.items())
-    points = [(ms, row["top1_percent"]) for row in rows if (ms := _latency(row)) and row["top1_percent"] is not None]
-    groups = [("references", points)]
-    if (ms := _latency(own)) and own["top1_percent"] is not None:
-        groups.append(("found", [(ms, own["top1_percent"])]))
-    chart = charts.front_chart("test accuracy over latency", groups, "latency, ms", "top-1, %") if points else ""
     head = "".join(f"<th class='n'>{name}</th>" for name in ("ms", "multiply-adds", "top-1 %", "found is ahead by"))
     return (
-        f"<h2>Against hand-made networks</h2><p>{note}</p>{chart}"
-        f"<div class='panel'><table><tr><th>network</th>{head}</tr>{''.join(lines)}</table></div>"
+        f"<h2>Against hand-made networks</h2><p>{note}</p>"
+        f"<div class='panel' tabindex='0'><table><tr><th>network</th>{head}</tr>{''.join(lines)}</table></div>"
         + (f"<ul>{missing}</ul>" if missing else "")
     )
 
 
-def title(row: dict[str, Any]) -> str:
+def title(row: Mapping[str, Any]) -> str:
     """The name of a reference with its multiplier."""
     return row["name"] if row["multiplier"] is None else f"{row['name']} x{row['multiplier']:g}"
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+def reference_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The references in `result.json`, their fields checked. Raises `ValueError` for damage."""
     return [record(row, ROW, "a reference in result.json") for row in result["references"] or []]
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    ms, measured = _latency(row), row["measured_latency_ms"] is not None
+    ms, measured = latency(row), row["measured_latency_ms"] is not None
     how = "" if ms is None or measured else " (estimated)"
     cells = [
         NOTHING if ms is None else f"{number(ms)}{how}",
@@ -86,6 +83,7 @@ def _line(name: str, row: dict[str, Any]) -> str:
     return f"<tr><td>{name}</td>{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _latency(row: dict[str, Any]) -> float | None:
+def latency(row: Mapping[str, Any]) -> float | None:
+    """Measured, else estimated milliseconds; None where neither is known."""
     measured: float | None = row["measured_latency_ms"]
     return row["estimated_latency_ms"] if measured is None else measured

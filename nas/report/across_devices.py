@@ -1,0 +1,109 @@
+"""The networks of several runs on each of their devices, side by side: what is quick on one need not be on another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from nas.latency.tables.table import LatencyTable
+from nas.report.charts import number
+from search_spaces.arch import Arch
+
+FEWEST = 5  # networks, below which nothing is said of how alike two devices rank
+MOST = 40  # networks shown, the most accurate ones
+
+Times = Mapping[str, Sequence[float | None]]
+"""Milliseconds by device, one for each network; None where its table lacks a row."""
+
+
+def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A column of milliseconds and ranks for each device of `rows`. Empty for fewer than two devices or networks.
+
+    A network's time on a device is measured where it was, else estimated by that device's table in the same `folder`.
+    """
+    tables = _tables(folder, rows)
+    networks = _networks(rows)
+    if len(tables) < 2 or len(networks) < 2:
+        return ""
+    times = {device: [_time(row, arch, device, table) for row, arch in networks] for device, table in tables.items()}
+    places = {device: ranks(found) for device, found in times.items()}
+    lines = []
+    for index, (row, _) in enumerate(networks):
+        top1 = row["top1_percent"]
+        cells = [f"<td>{escape(row['run'])}</td><td class='n'>{'–' if top1 is None else f'{top1:.2f}'}</td>"]
+        for device in tables:
+            ms, place = times[device][index], places[device][index]
+            measured = "" if row["device"] == device and row["measured_latency_ms"] is not None else " est."
+            cells.append(
+                "<td class='n'>–</td><td class='n'></td>"
+                if ms is None
+                else (f"<td class='n'>{number(ms)}{measured}</td><td class='n'>{place}</td>")
+            )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    head = "<th>network of</th><th class='n'>top-1 %</th>"
+    head += "".join(f"<th class='n'>{escape(device)}, ms</th><th class='n'>rank</th>" for device in tables)
+    return (
+        "<h2>Across devices</h2><p>Measured where the run measured it, else estimated (est.) by the table of the "
+        f"device. Rank 1 is the quickest of those that the device has a time of.</p>{_alike(times)}"
+        f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(lines)}</table></div>"
+    )
+
+
+def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, LatencyTable]:
+    """The first readable table of each device."""
+    found: dict[str, LatencyTable] = {}
+    for row in rows:
+        path = folder / row["folder"] / "table.json"
+        if row["device"] is None or row["device"] in found or not path.exists():
+            continue
+        try:
+            found[row["device"]] = LatencyTable.load(path)
+        except ValueError:  # the run's own page says so
+            continue
+    return found
+
+
+def _networks(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Arch]]:
+    """A row for each different network, the most accurate first."""
+    found: dict[str, tuple[Mapping[str, Any], Arch]] = {}
+    for row in sorted(rows, key=lambda row: -(row["top1_percent"] or 0.0)):
+        try:
+            arch = Arch.load(row["arch_file"])
+        except ValueError:
+            continue
+        found.setdefault(arch.id, (row, arch))
+    return list(found.values())[:MOST]
+
+
+def _time(row: Mapping[str, Any], arch: Arch, device: str, table: LatencyTable) -> float | None:
+    measured: float | None = row["measured_latency_ms"]
+    if row["device"] == device and measured is not None:
+        return measured
+    try:
+        return table.estimate_ms(arch)
+    except ValueError:  # a network of another space
+        return None
+
+
+def ranks(times: Sequence[float | None]) -> list[int | None]:
+    """The place of each among those that are known, from 1; equal ones share the better place."""
+    known = sorted(ms for ms in times if ms is not None)
+    return [None if ms is None else 1 + known.index(ms) for ms in times]
+
+
+def _alike(times: Times) -> str:
+    """Kendall's tau of each pair of devices on the networks that both have a time of."""
+    from scipy.stats import kendalltau
+
+    said = []
+    for one, other in itertools.combinations(times, 2):
+        both = [(a, b) for a, b in zip(times[one], times[other], strict=True) if a is not None and b is not None]
+        if len(both) < FEWEST:
+            said.append(f"{one} and {other}: {len(both)} networks in common, too few to compare their ranks")
+            continue
+        tau = kendalltau(*zip(*both, strict=True)).statistic
+        said.append(f"{one} and {other} rank {len(both)} networks alike with Kendall's tau {tau:.2f}")
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in said)}</ul>"

@@ -1,0 +1,129 @@
+"""All that a search scored: candidates, references and the network that was found, over each cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from nas.derive.verdict import COSTS, amount
+from nas.report import charts
+from nas.report.charts import Group, number
+from nas.report.sections.references import latency, reference_rows, title
+from nas.runs.files import read_json
+from nas.runs.stored import Count, Percent, Schema, record
+
+TRIAL: Schema = {
+    "candidate": str,
+    "validation_top1_percent": Percent | None,
+    "costs": dict[str, float],
+    "round": Count | None,
+}
+LABELS = {"latency_ms": "latency, ms", "macs": "multiply-adds", "params": "parameters"}
+COUNTED = tuple(key for key, _, _ in COSTS)
+LISTED = 24  # candidates of a front in its table
+Trial = Mapping[str, Any]
+
+
+def read_trials(run: Path) -> list[dict[str, Any]]:
+    """The candidates in `run`, those that failed too; none for other methods. Raises `ValueError` for damage."""
+    path = run / "trials.json"
+    if not path.exists():
+        return []
+    stored = read_json(path, "trials of a search")
+    if not isinstance(stored, list):
+        raise ValueError(f"{path} does not hold a list of trials; it is damaged or none of ours")
+    return [record(trial, TRIAL, f"{path}: a trial") for trial in stored]
+
+
+def trial_rows(run: Path) -> list[list[object]]:
+    """The candidates for a spreadsheet, with a heading; empty where there are none."""
+    trials = read_trials(run)
+    costs = list(dict.fromkeys(name for trial in trials for name in trial["costs"]))
+    rows: list[list[object]] = [["candidate", "round", "validation_top1_percent", *costs]] if trials else []
+    for trial in trials:
+        known = [trial["candidate"], trial["round"], trial["validation_top1_percent"]]
+        rows.append([*known, *(trial["costs"].get(name) for name in costs)])
+    return rows
+
+
+def candidates(run: Path, result: Mapping[str, Any]) -> str:
+    """A chart over each cost, with candidates, references and the found network as far as they were scored, and a table
+    of the candidates that no other beats. Empty where fewer than two networks were scored."""
+    trials = read_trials(run)
+    trained = [trial for trial in trials if trial["validation_top1_percent"] is not None]
+    costs = list(dict.fromkeys(["latency_ms", *(name for trial in trained for name in trial["costs"])]))
+    parts = [_chart(name, trained, result) + _front(name, trained) for name in costs]
+    if not any(parts):
+        return ""
+    note = ""
+    if trials:
+        failed = f", {len(trials) - len(trained)} failed" if len(trained) < len(trials) else ""
+        how = "scored with weights of the supernet" if result.get("scorer") == "elastic" else "trained"
+        note = (
+            f"<p>{len(trained)} candidates were {how}{failed}, and judged by held-out training images; this network "
+            "and references by the test images, after a full training. Below each chart the candidates that no other "
+            "one beats.</p>"
+        )
+    return f"<h2>All that was scored</h2>{note}{''.join(parts)}"
+
+
+def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> str:
+    groups = [group for group in (*_candidates(name, trained), *_tested(name, result)) if group.points]
+    if sum(len(group.points) for group in groups) < 2:
+        return ""
+    label, asked = LABELS.get(name, name), result.get(f"asked_{name}")
+    limit = None if asked is None else (f"budget {_cost(name, asked)}", asked)
+    return charts.front_chart(f"top-1 accuracy, %, over {label}", groups, label, "top-1, %", limit)
+
+
+def _candidates(name: str, trained: Sequence[Trial]) -> list[Group]:
+    """Those the search began with, and those it proposed when it had seen some."""
+    parts: dict[bool, list[Trial]] = {False: [], True: []}
+    for trial in trained:
+        if name in trial["costs"]:
+            parts[bool(trial["round"])].append(trial)
+    later = bool(parts[True])
+    words = {False: "candidates of the first round" if later else "candidates", True: "candidates of later rounds"}
+    return [
+        Group(words[late], [(t["costs"][name], t["validation_top1_percent"]) for t in part], joined=False)
+        for late, part in parts.items()
+    ]
+
+
+def _tested(name: str, result: Mapping[str, Any]) -> list[Group]:
+    """References and the found network, by the test images, where they have such a cost."""
+    if name != "latency_ms" and name not in COUNTED:
+        return []
+    found, rows = result.get("found") or result, reference_rows(result)
+    own = (latency(found) if name == "latency_ms" else found.get(name), found.get("top1_percent"))
+    known = [(latency(row) if name == "latency_ms" else row.get(name), row["top1_percent"]) for row in rows]
+    scored = [(point, title(row)) for point, row in zip(known, rows, strict=True) if None not in point]
+    points = [(float(x), float(y)) for (x, y), _ in scored if x is not None and y is not None]
+    mine = [] if own[0] is None or own[1] is None else [(float(own[0]), float(own[1]))]
+    return [
+        Group("references", points, [called for _, called in scored], joined=False),
+        Group("found", mine, ["found"] * len(mine), joined=False),
+    ]
+
+
+def _front(name: str, trained: Sequence[Trial]) -> str:
+    points = {(t["costs"][name], t["validation_top1_percent"]): t["candidate"] for t in trained if name in t["costs"]}
+    best = charts.front(list(points))
+    if not best:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(points[point])}</td><td class='n'>{_cost(name, point[0])}</td>"
+        f"<td class='n'>{point[1]:.2f}</td></tr>"
+        for point in best[-LISTED:]
+    )
+    return (
+        "<div class='panel' tabindex='0'><table><tr><th>candidate</th>"
+        f"<th class='n'>{escape(LABELS.get(name, name))}</th><th class='n'>validation top-1, %</th></tr>"
+        f"{rows}</table></div>"
+    )
+
+
+def _cost(name: str, value: float) -> str:
+    return f"{number(value)} ms" if name.endswith("_ms") else amount(value)

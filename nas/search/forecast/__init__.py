@@ -1,0 +1,1 @@
+"""What a search will take, phase by phase, told before it begins."""
