@@ -15,10 +15,10 @@ import torch
 
 from experiments import records
 from experiments.dense_or_depthwise.networks import FORMS
-from experiments.dense_or_depthwise.timing import Share
 from experiments.wins import published, report, rivals, run
 from experiments.wins.searching import Search, keep_used, used_before, waited_for
 from experiments.wins.setting import Setting
+from nas.latency.measuring.network_time import NetworkTime
 from nas.terminal.configuration.composition import compose
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -26,21 +26,21 @@ from search_spaces.recipe import Recipe
 SETTING = Setting(images=20, epochs=2, random=3)
 
 
-def share_of(arch: Arch) -> float:
+def time_of(arch: Arch) -> float:
     return arch.macs / 1e8
 
 
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """No network is measured or trained: shares follow from multiply-adds, accuracies from parameters and seed."""
+    """No network is measured or trained: times follow from multiply-adds, accuracies from parameters and seed."""
     images = np.arange(20 * 28 * 28, dtype=np.uint8).reshape(20, 28, 28)
     np.savez(tmp_path / "few.npz", x_train=images, y_train=np.arange(20) % 10, x_test=images, y_test=np.arange(20) % 10)
     made = SimpleNamespace(root=str(tmp_path / "few.npz"), measured=[], searched=[], trained=[], die_after=None)
     space = SETTING.space()
 
-    def shares(archs: Sequence[Arch], device: object, processes: int) -> list[Share]:
+    def measure(archs: Sequence[Arch], device: object, at: object, care: object) -> list[NetworkTime]:
         made.measured.append(len(archs))
-        return [Share(share_of(arch), share_of(arch), share_of(arch), 1.0) for arch in archs]
+        return [NetworkTime(time_of(arch), time_of(arch), 0.0) for arch in archs]
 
     def search(self: Search) -> dict[str, Any]:
         made.searched.append((self.share, self.seed))
@@ -62,7 +62,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     cost = space.cost(mega_macs)
     table = SimpleNamespace(environment={"calm_ms": {"6m": 2.0}}, cost=lambda space: space.cost(mega_macs))
-    monkeypatch.setattr(run, "shares", shares)
+    monkeypatch.setattr(run, "measure_networks", measure)
     monkeypatch.setattr(run, "build_table", lambda *given: table)
     monkeypatch.setattr(run, "train", train)
     monkeypatch.setattr(run, "ProcessPoolExecutor", lambda workers, mp_context: ThreadPoolExecutor(1))
@@ -96,10 +96,10 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
         assert {r["name"] for r in hand_made} == {*rivals.FAMILIES, *rivals.PLAIN, rivals.BEST_PLAIN}
         for r in hand_made:  # none is quicker, and no narrower width of it would do
             name = r["name"] if r["form"] is None else f"{r['name']}: {r['form']}"
-            ladder = {w["width"]: w["share"] for w in found if w["kind"] == "width" and w["name"] == name}
-            same = [w for w in ladder if ladder[w] >= own["share"]]
-            assert r["share"] >= own["share"] and r["share"] <= min(ladder[w] for w in same) + 1e-12
-        assert all(0.9 < r["share"] / own["share"] < 1.1 for r in others[-3:])
+            ladder = {w["width"]: w["latency_ms"] for w in found if w["kind"] == "width" and w["name"] == name}
+            same = [w for w in ladder if ladder[w] >= own["latency_ms"]]
+            assert r["latency_ms"] >= own["latency_ms"] and r["latency_ms"] <= min(ladder[w] for w in same) + 1e-12
+        assert all(0.9 < r["latency_ms"] / own["latency_ms"] < 1.1 for r in others[-3:])
         assert len({r["id"] for r in mine}) == len(mine)
     text = report.text(found)
     assert "44 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
@@ -151,7 +151,7 @@ def test_published_networks_train_beside_what_is_found_on_cifar(made_up: SimpleN
 
 
 def line(kind: str, name: str, budget: float, seed: int, **more: Any) -> dict[str, Any]:
-    share = {"share": budget, "macs": 2e6, "width": None, "form": None}
+    share = {"latency_ms": budget, "macs": 2e6, "width": None, "form": None}
     return {"kind": kind, "name": name, "budget": budget, "seed": seed, "id": f"{name}-{budget}", **share, **more}
 
 
@@ -183,7 +183,7 @@ def test_verdicts_by_the_goal() -> None:
     assert "below it at 1 (goal 0)" in below and "the goal is missed" in below and "points, 5 seeds: below" in below
     slow = results(lambda n, b, s: ahead(n, b, s) + 5 * (n == "plain"))
     for r in slow:
-        r["share"] = r.get("share", 0) * (1.5 if r.get("name") == "plain" else 1)
+        r["latency_ms"] = r.get("latency_ms", 0) * (1.5 if r.get("name") == "plain" else 1)
     text = report.text(slow)  # what has no width as quick as the found network is no rival
     assert "below, 1.50 times slower: does not count" in text and "the best hand-made (mobilenetv2) +0.94" in text
     alone = report.text(results(ahead, seeds=1))

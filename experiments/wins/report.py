@@ -81,8 +81,8 @@ class AtBudget:
         return Difference.of(self.top1(FOUND), self.top1(name))
 
     def slower(self, name: str) -> float:
-        """The mean share of network `name` over the found network's."""
-        mean = {who: fmean(n["share"] for n in self.networks if n["name"] == who) for who in (name, FOUND)}
+        """The mean time of network `name` over the found network's."""
+        mean = {who: fmean(n["latency_ms"] for n in self.networks if n["name"] == who) for who in (name, FOUND)}
         return mean[name] / mean[FOUND]
 
     @property
@@ -129,7 +129,7 @@ def _table(at: AtBudget) -> str:
     lines = [
         f"Budget: {at.budget} of the reference network's time.",
         "",
-        "| network | widths | share measured, mean (range) | MACs (M) | top-1 %, mean and 95% interval "
+        "| network | widths | ms measured, mean (range) | MACs (M) | top-1 %, mean and 95% interval "
         "| found less it, paired by seed | |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -137,7 +137,7 @@ def _table(at: AtBudget) -> str:
         mine = [n for n in at.networks if n["name"] == name]
         if not mine:
             continue
-        shares, macs = [n["share"] for n in mine], [n["macs"] / 1e6 for n in mine]
+        times, macs = [n["latency_ms"] for n in mine], [n["macs"] / 1e6 for n in mine]
         widths = sorted({n["width"] for n in mine if n["width"] is not None})
         label = f"{name} ({', '.join(forms)})" if (forms := sorted({n["form"] for n in mine if n["form"]})) else name
         apart = at.difference(name) if name != FOUND else None
@@ -146,7 +146,7 @@ def _table(at: AtBudget) -> str:
             verdict = f"{verdict}, {at.slower(name):.2f} times slower: does not count".removeprefix(", ")
         lines.append(
             f"| {label} | {_range(widths, '.3g') if widths else ''} "
-            f"| {fmean(shares):.4f} ({min(shares):.4f} to {max(shares):.4f}) | {_range(macs, '.2f')} "
+            f"| {fmean(times):.4f} ({min(times):.4f} to {max(times):.4f}) | {_range(macs, '.2f')} "
             f"| {_mean([*at.top1(name).values()])} | {apart or ''} | {verdict} |"
         )
     return "\n".join(lines)

@@ -14,8 +14,8 @@ import numpy as np
 
 from experiments import records
 from experiments.dense_or_depthwise.networks import ladder
-from experiments.dense_or_depthwise.timing import Share
 from nas.data import ImageData
+from nas.latency.measuring.network_time import NetworkTime
 from nas.runs.seeding import numpy_generator
 from nas.search.references.request import FAMILIES, PLAIN, family_of
 from search_spaces.arch import Arch
@@ -63,10 +63,10 @@ def best_plain(share: float, results: Path = RESULTS) -> str:
     raise ValueError(f"{results} does not compare all plain forms at {target}")
 
 
-def around(widths: Mapping[float, float], share: float, count: int = 3) -> list[float]:
-    """Of widths with their shares the `count` from the nearest whose share is `share` or more, and up."""
+def around(widths: Mapping[float, float], latency_ms: float, count: int = 3) -> list[float]:
+    """Of widths with their milliseconds the `count` from the nearest that takes `latency_ms` or more, and up."""
     ordered = sorted(widths, key=widths.__getitem__)
-    enough = [width for width in ordered if widths[width] >= share]
+    enough = [width for width in ordered if widths[width] >= latency_ms]
     return enough[:count] or ordered[-1:]
 
 
@@ -100,34 +100,32 @@ class Field:
     def archs(self) -> list[Arch]:
         return [self.found, *self.hand_made.values(), *self.random]
 
-    def chosen(self, measured: Sequence[Share], random: int) -> list[dict[str, Any]]:
-        """The networks that are compared, by the shares `measured` of `archs`, as records in the order of training.
+    def chosen(self, measured: Sequence[NetworkTime], random: int) -> list[dict[str, Any]]:
+        """The networks that are compared, by the times `measured` of `archs`, as records in the order of training.
 
-        Of each family the width of the least share that is the found network's or more; of the random networks so
-        many whose shares are nearest to it.
+        Of each family the width of the least time that is the found network's or more; of the random networks so many
+        whose times are nearest to it.
         """
         own, by_hand = measured[0], dict(zip(self.hand_made, measured[1:], strict=False))
         lines = [_record(FOUND, self.found, own)]
         for name in dict.fromkeys(name for name, _ in self.hand_made):
-            mine = {width: share.share for (family, width), share in by_hand.items() if family == name}
-            width = around(mine, own.share, 1)[0]
+            mine = {width: time.latency_ms for (family, width), time in by_hand.items() if family == name}
+            width = around(mine, own.latency_ms, 1)[0]
             label, _, form = name.partition(": ")
             more = {"width": width, "form": form or None}
             lines.append(_record(label, self.hand_made[name, width], by_hand[name, width], **more))
-        shares = zip(self.random, measured[1 + len(self.hand_made) :], strict=True)
-        near = sorted(shares, key=lambda pair: abs(math.log(pair[1].share / own.share)))[:random]
-        return [*lines, *(_record(RANDOM, arch, share, index=i) for i, (arch, share) in enumerate(near))]
+        times = zip(self.random, measured[1 + len(self.hand_made) :], strict=True)
+        near = sorted(times, key=lambda pair: abs(math.log(pair[1].latency_ms / own.latency_ms)))[:random]
+        return [*lines, *(_record(RANDOM, arch, time, index=i) for i, (arch, time) in enumerate(near))]
 
 
-def _record(name: str, arch: Arch, share: Share, **more: Any) -> dict[str, Any]:
+def _record(name: str, arch: Arch, time: NetworkTime, **more: Any) -> dict[str, Any]:
     """A network that is compared, as a record of the results."""
     return {
         **{"kind": "network", "name": name, "index": 0, "width": None, "form": None, **more},
         "id": arch.id,
         "macs": arch.macs,
         "params": arch.params,
-        "share": share.share,
-        "share_range": [share.low, share.high],
-        "ms": share.ms,
+        **{key: getattr(time, key) for key in ("latency_ms", "now_ms", "spread_ms", "slowdown")},
         "arch": arch.to_dict(),
     }

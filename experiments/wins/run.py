@@ -16,13 +16,15 @@ import torch
 
 from experiments import records
 from experiments.collecting import collect_or_report
-from experiments.dense_or_depthwise.timing import Share, shares
 from experiments.wins import published, rivals
 from experiments.wins.report import report
 from experiments.wins.searching import Search, waited_for
 from experiments.wins.setting import Setting
 from nas.latency.build import build_table
 from nas.latency.device import Device
+from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.measuring.networks import Care, measure_networks
+from nas.latency.measuring.samples import Conditions
 from nas.latency.tables.table import LatencyTable
 from nas.train import training
 from nas.train.accelerator import make_accelerator
@@ -30,7 +32,7 @@ from search_spaces.arch import Arch
 
 SHARES = (0.06, 0.12, 0.03)  # budgets, of the reference network's time; the middle one first
 REFERENCE = "6m"  # that network, as tables call it
-PROCESSES = 5  # that measure
+CARE = Care(5, 9, 8.0)  # processes that measure, visits of each, ms of a visit
 
 Record = dict[str, Any]
 
@@ -99,11 +101,12 @@ class Comparison:
             self.add({"kind": "measured", "what": "table", "processor_seconds": waited_for() - before})
         return table
 
-    def measure(self, what: str, archs: Sequence[Arch]) -> tuple[list[Share], Record]:
-        """The shares of `archs`, visited in turns, and the record of the processor time that this took."""
-        print(f"measuring {what}: {len(archs)} networks in {PROCESSES} processes", flush=True)
+    def measure(self, what: str, archs: Sequence[Arch]) -> tuple[list[NetworkTime], Record]:
+        """The times of `archs` at the table's conditions, visited in turns, and the record of the processor time that
+        this took."""
+        print(f"measuring {what}: {len(archs)} networks in {CARE.processes} processes", flush=True)
         before = waited_for()
-        found = shares(archs, self.device, PROCESSES)
+        found = measure_networks(archs, self.device, Conditions.of_table(self.table.environment), care=CARE)
         return found, {"kind": "measured", "what": what, "processor_seconds": waited_for() - before}
 
     @cached_property
@@ -111,19 +114,19 @@ class Comparison:
         return rivals.ladders(self.setting.data(self.root), SHARES)
 
     def widths(self) -> dict[str, dict[float, float]]:
-        """By family and width, the share of the reference network's time; measured once."""
+        """By family and width the milliseconds; measured once."""
         if not self.of("width"):
             keys = [(name, width) for name, found in self.ladders.items() for width in found]
             archs = [self.ladders[name][width] for name, width in keys]
             found, spent = self.measure("widths of hand-made networks", archs)
             lines = [
-                {"kind": "width", "name": name, "width": width, "macs": arch.macs, "share": share.share}
-                for (name, width), arch, share in zip(keys, archs, found, strict=True)
+                {"kind": "width", "name": name, "width": width, "macs": arch.macs, "latency_ms": time.latency_ms}
+                for (name, width), arch, time in zip(keys, archs, found, strict=True)
             ]
             self.add(*lines, spent)
         known: dict[str, dict[float, float]] = {}
         for r in self.of("width"):
-            known.setdefault(r["name"], {})[r["width"]] = r["share"]
+            known.setdefault(r["name"], {})[r["width"]] = r["latency_ms"]
         return known
 
     def search(self, share: float, seed: int) -> Record:
@@ -139,29 +142,29 @@ class Comparison:
     def networks(self, share: float, seed: int) -> list[Record]:
         """The found network and what it is compared with, in the order in which they train.
 
-        All are measured beside each other; of each family the width is taken that is nearest above the found network's
-        share, of random networks those nearest to it.
+        All are measured beside each other; of each family the width is taken whose time is nearest above the
+        found network's, of random networks those nearest to it.
         """
         if known := self.of("network", budget=share, seed=seed):
             return known
         searched = self.search(share, seed)
         found, where = Arch.from_dict(searched["arch"]), f"at {share}, seed {seed}"
         (first,), spent = self.measure(f"found {where}", [found])
-        field_of = rivals.Field(found, self.hand_made(share, first.share), self.random(searched))
+        field_of = rivals.Field(found, self.hand_made(share, first.latency_ms), self.random(searched))
         measured, more = self.measure(f"networks {where}", field_of.archs)
         lines = field_of.chosen(measured, self.setting.random)
         self.add(spent, more, *({**line, "budget": share, "seed": seed} for line in lines))
         return self.of("network", budget=share, seed=seed)
 
-    def hand_made(self, budget: float, share: float) -> dict[tuple[str, float], Arch]:
-        """By name and width, a few widths of each family from the one whose share is nearest above `share`, and of the
-        plain network that is best at `budget`."""
+    def hand_made(self, budget: float, latency_ms: float) -> dict[tuple[str, float], Arch]:
+        """By name and width, a few widths of each family from the one whose time is nearest above `latency_ms`, and of
+        the plain network that is best at `budget`."""
         plain = f"{rivals.BEST_PLAIN}: {rivals.best_plain(budget)}"
         return {
             (name, width): self.ladders[name][width]
             for name, known in self.widths().items()
             if name == plain or not name.startswith(rivals.BEST_PLAIN)
-            for width in rivals.around(known, share)
+            for width in rivals.around(known, latency_ms)
         }
 
     def random(self, searched: Record) -> list[Arch]:
