@@ -81,28 +81,28 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
     with pytest.raises(KeyboardInterrupt):
         run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
     partial = report.text(records.read(out / "results.jsonl"))
-    assert made_up.searched == [(0.06, 0)] and "0.06, seed 0: 7 of 11 trainings" in partial
+    assert made_up.searched == [(0.06, 0)] and "0.06, seed 0: 8 of 12 trainings" in partial
     made_up.die_after = None
     for _ in range(2):  # the second time all is done
         run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
     assert made_up.searched == [(0.06, 0), (0.12, 0), (0.06, 1), (0.12, 1)]
-    assert len(made_up.trained) == len(set(made_up.trained)) == 44
+    assert len(made_up.trained) == len(set(made_up.trained)) == 46
     found = records.read(out / "results.jsonl")
     for budget, seed in made_up.searched:
         mine = [r for r in found if r["kind"] == "network" and (r["budget"], r["seed"]) == (budget, seed)]
         own, *others = mine
         assert own["name"] == "found" and [r["name"] for r in others[-3:]] == ["random"] * 3
         hand_made = others[:-3]
-        assert {r["name"] for r in hand_made} == {*rivals.FAMILIES, *rivals.PLAIN, rivals.BEST_PLAIN}
+        plain = {f"{rivals.BEST_PLAIN}: {form}" for form in rivals.best_plain(budget)}
+        assert {r["name"] for r in hand_made} == {*rivals.FAMILIES, *rivals.PLAIN, *plain}
         for r in hand_made:  # none is quicker, and no narrower width of it would do
-            name = r["name"] if r["form"] is None else f"{r['name']}: {r['form']}"
-            ladder = {w["width"]: w["latency_ms"] for w in found if w["kind"] == "width" and w["name"] == name}
+            ladder = {w["width"]: w["latency_ms"] for w in found if w["kind"] == "width" and w["name"] == r["name"]}
             same = [w for w in ladder if ladder[w] >= own["latency_ms"]]
             assert r["latency_ms"] >= own["latency_ms"] and r["latency_ms"] <= min(ladder[w] for w in same) + 1e-12
         assert all(0.9 < r["latency_ms"] / own["latency_ms"] < 1.1 for r in others[-3:])
         assert len({r["id"] for r in mine}) == len(mine)
     text = report.text(found)
-    assert "44 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
+    assert "46 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
     with pytest.raises(ValueError, match=r"is of another setting \(epochs 2, now 3"):
         run.collect(made_up.root, out, 1, 1, 1, **{**settings, "epochs": 3})
 
@@ -151,7 +151,7 @@ def test_published_networks_train_beside_what_is_found_on_cifar(made_up: SimpleN
 
 
 def line(kind: str, name: str, budget: float, seed: int, **more: Any) -> dict[str, Any]:
-    share = {"latency_ms": budget, "macs": 2e6, "width": None, "form": None}
+    share = {"latency_ms": budget, "macs": 2e6, "width": None}
     return {"kind": kind, "name": name, "budget": budget, "seed": seed, "id": f"{name}-{budget}", **share, **more}
 
 
@@ -199,10 +199,10 @@ def test_the_best_plain_network_is_that_of_all_images_where_they_are_compared(tm
     file = tmp_path / "results.jsonl"
     rows = [trained("four", "10,000", 88), trained("seven", "10,000", 87), trained("seven", "60,000", 92)]
     records.write(file, rows)
-    assert rivals.best_plain(0.05, file) == "four"
+    assert rivals.best_plain(0.05, file) == ("four",)
     records.write(file, [*rows, trained("four", "60,000", 91)])
-    assert rivals.best_plain(0.05, file) == "seven"
-    assert {rivals.best_plain(share) for share in run.SHARES} <= set(FORMS["dense"])
+    assert rivals.best_plain(0.05, file) == ("seven", "four")
+    assert {form for share in run.SHARES for form in rivals.best_plain(share)} <= set(FORMS["dense"])
 
 
 def test_processor_time_of_pieces_adds_up(tmp_path: Path) -> None:

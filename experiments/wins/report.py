@@ -139,13 +139,12 @@ def _table(at: AtBudget) -> str:
             continue
         times, macs = [n["latency_ms"] for n in mine], [n["macs"] / 1e6 for n in mine]
         widths = sorted({n["width"] for n in mine if n["width"] is not None})
-        label = f"{name} ({', '.join(forms)})" if (forms := sorted({n["form"] for n in mine if n["form"]})) else name
         apart = at.difference(name) if name != FOUND else None
         verdict = apart.verdict if apart else ""
         if at.slower(name) > NEAR:
             verdict = f"{verdict}, {at.slower(name):.2f} times slower: does not count".removeprefix(", ")
         lines.append(
-            f"| {label} | {_range(widths, '.3g') if widths else ''} "
+            f"| {name} | {_range(widths, '.3g') if widths else ''} "
             f"| {fmean(times):.4f} ({min(times):.4f} to {max(times):.4f}) | {_range(macs, '.2f')} "
             f"| {_mean([*at.top1(name).values()])} | {apart or ''} | {verdict} |"
         )

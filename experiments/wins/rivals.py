@@ -33,34 +33,37 @@ Ladder = Mapping[float, Arch]
 
 
 def ladders(data: ImageData, shares: Sequence[float]) -> dict[str, Ladder]:
-    """By name, every width of the families that a search has as references, and of the best plain network for each of
+    """By name, every width of the families that a search has as references, and of the best plain networks for each of
     the budgets `shares`, called `best plain` and its form."""
     found: dict[str, Ladder] = {}
     for name in (*FAMILIES, *PLAIN):
         widths = {width: arch for width, arch in family_of(name, data).ladder if width is not None}
         found[name] = {width: arch for width, arch in widths.items() if arch.macs <= MOST_MACS}
-    for form in sorted({best_plain(share) for share in shares}):
+    for form in sorted({form for share in shares for form in best_plain(share)}):
         archs = ladder("dense", form)
         mine = {width: dataclasses.replace(arch, in_channels=data.in_channels) for width, arch in archs.items()}
         found[f"{BEST_PLAIN}: {form}"] = {width: arch for width, arch in mine.items() if arch.macs <= MOST_MACS}
     return found
 
 
-def best_plain(share: float, results: Path = RESULTS) -> str:
-    """The form of plain convolutions that `experiments/dense_or_depthwise` found best at its latency nearest to
-    `share`: by all images where every form was trained on these, else by 10,000."""
+def best_plain(share: float, results: Path = RESULTS) -> tuple[str, ...]:
+    """The forms of plain convolutions that `experiments/dense_or_depthwise` found best at its latency nearest to
+    `share`: by all images, where every form was trained on these, and by 10,000."""
     rows = records.read(results)
     trained = [r for r in rows if r["kind"] == "training" and r["blocks"] == "dense"]
     target = min({r["target"] for r in trained}, key=lambda t: abs(math.log(t / share)))
     forms = {r["form"] for r in trained}
+    best = []
     for images in ("60,000", "10,000"):
         mine: dict[str, list[float]] = {}
         for r in trained:
             if r["target"] == target and r["images"] == images:
                 mine.setdefault(r["form"], []).append(r["top1_percent"])
         if mine.keys() == forms:
-            return max(sorted(mine), key=lambda form: fmean(mine[form]))
-    raise ValueError(f"{results} does not compare all plain forms at {target}")
+            best.append(max(sorted(mine), key=lambda form: fmean(mine[form])))
+    if not best:
+        raise ValueError(f"{results} does not compare all plain forms at {target}")
+    return tuple(dict.fromkeys(best))
 
 
 def around(widths: Mapping[float, float], latency_ms: float, count: int = 3) -> list[float]:
@@ -111,9 +114,7 @@ class Field:
         for name in dict.fromkeys(name for name, _ in self.hand_made):
             mine = {width: time.latency_ms for (family, width), time in by_hand.items() if family == name}
             width = around(mine, own.latency_ms, 1)[0]
-            label, _, form = name.partition(": ")
-            more = {"width": width, "form": form or None}
-            lines.append(_record(label, self.hand_made[name, width], by_hand[name, width], **more))
+            lines.append(_record(name, self.hand_made[name, width], by_hand[name, width], width=width))
         times = zip(self.random, measured[1 + len(self.hand_made) :], strict=True)
         near = sorted(times, key=lambda pair: abs(math.log(pair[1].latency_ms / own.latency_ms)))[:random]
         return [*lines, *(_record(RANDOM, arch, time, index=i) for i, (arch, time) in enumerate(near))]
@@ -122,7 +123,7 @@ class Field:
 def _record(name: str, arch: Arch, time: NetworkTime, **more: Any) -> dict[str, Any]:
     """A network that is compared, as a record of the results."""
     return {
-        **{"kind": "network", "name": name, "index": 0, "width": None, "form": None, **more},
+        **{"kind": "network", "name": name, "index": 0, "width": None, **more},
         "id": arch.id,
         "macs": arch.macs,
         "params": arch.params,

@@ -158,12 +158,12 @@ class Comparison:
 
     def hand_made(self, budget: float, latency_ms: float) -> dict[tuple[str, float], Arch]:
         """By name and width, a few widths of each family from the one whose time is nearest above `latency_ms`, and of
-        the plain network that is best at `budget`."""
-        plain = f"{rivals.BEST_PLAIN}: {rivals.best_plain(budget)}"
+        the plain networks that are best at `budget`."""
+        plain = {f"{rivals.BEST_PLAIN}: {form}" for form in rivals.best_plain(budget)}
         return {
             (name, width): self.ladders[name][width]
             for name, known in self.widths().items()
-            if name == plain or not name.startswith(rivals.BEST_PLAIN)
+            if name in plain or not name.startswith(rivals.BEST_PLAIN)
             for width in rivals.around(known, latency_ms)
         }
 
