@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -195,22 +195,23 @@ class Comparison:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(self.processes, len(left)), mp_context=context) as pool:
             jobs = {pool.submit(train, self.setting, self.root, published.what_of(n), n["seed"]): n for n in left}
-            failed: list[BaseException] = []
+            kept = set()
             try:
                 for job in as_completed(jobs):
-                    if job.cancelled():
-                        continue
-                    if error := job.exception():
-                        failed.append(error)
-                        pool.shutdown(wait=False, cancel_futures=True)  # what is done, or under way, is kept
-                        continue
-                    which = {key: jobs[job][key] for key in ("name", "index", "budget", "seed", "id")}
-                    self.add({"kind": "training", **which, **job.result()})
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
+                    job.result()
+                    self._keep(job, jobs[job])
+                    kept.add(job)
+            except BaseException:
+                # what is done, or under way, is kept; nobody waits for a cancelled job by `as_completed`: it never comes
+                pool.shutdown(cancel_futures=True)
+                for job in jobs.keys() - kept:
+                    if not job.cancelled() and job.exception() is None:
+                        self._keep(job, jobs[job])
                 raise
-        if failed:
-            raise failed[0]
+
+    def _keep(self, job: Future[dict[str, float]], network: Record) -> None:
+        which = {key: network[key] for key in ("name", "index", "budget", "seed", "id")}
+        self.add({"kind": "training", **which, **job.result()})
 
 
 def collect(data: str, out: Path, processes: int, seeds: int, budgets: int, **settings: Any) -> None:
