@@ -202,7 +202,7 @@ class Comparison:
                     self._keep(job, jobs[job])
                     kept.add(job)
             except BaseException:
-                # what is done, or under way, is kept; nobody waits for a cancelled job by `as_completed`: it never comes
+                # what is done, or under way, is kept; a cancelled job never comes out of `as_completed`
                 pool.shutdown(cancel_futures=True)
                 for job in jobs.keys() - kept:
                     if not job.cancelled() and job.exception() is None:
