@@ -59,7 +59,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     def prose(text: str) -> str:
         text = LINK.sub(link, text)
         text = BLOCK.sub(lambda found: f"\n{convert(found[1].strip(), display='block')}\n", text)
-        return INLINE.sub(lambda found: convert(found[1]), text)
+        # In a span: a line that begins with <math> would be a block of its own.
+        return INLINE.sub(lambda found: f"<span>{convert(found[1])}</span>", text)
 
     return _outside_code(markdown, prose)
 
