@@ -169,7 +169,9 @@ def test_a_rung_is_a_cut_of_the_whole_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # processes that import torch, and a cluster
-@pytest.mark.parametrize("executor", [LocalExecutor(workers=2), RayExecutor(address=None, workers=2)])
+@pytest.mark.parametrize(
+    "executor", [LocalExecutor(workers=2), RayExecutor(address=None, workers=2)], ids=["local", "ray"]
+)
 def test_other_processes_and_clusters_change_nothing(executor: Any, tmp_path: Path, monkeypatch) -> None:
     """Figures, order and checkpoints are those of this process, of networks that begin with weights too."""
     if isinstance(executor, RayExecutor):
