@@ -28,7 +28,7 @@ from nas.terminal.error_lines import USER_ERROR, report
 from tests.processes import FORKED
 
 from .devices.kinds import tiny
-from .test_build import SMALL, SPACE
+from .test_build import SMALL
 
 # Answers requests with visits of 1 ms, and dies by the signal of its argument as soon as it times `net:bad`.
 MORTAL = """
@@ -111,7 +111,7 @@ def test_a_table_keeps_what_was_measured_and_says_so(
 
     monkeypatch.setattr(Bench, "run", run)
     with pytest.raises(Ended) as ended:
-        build_table(SPACE, Device(), tmp_path, effort=SMALL)
+        build_table(tiny(), Device(), tmp_path, effort=SMALL)
     (journal,) = tmp_path.glob("*.jsonl")
     header = json.loads(journal.read_text().splitlines()[0])
     del header["seal"]
