@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import NamedTuple
 
+from nas.report.names import Named, placed
+
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 380, 220
@@ -225,6 +227,7 @@ def front_chart(
             f"{escape(limit[0])}</text>"
         )
     places: list[Named] = []
+    line = frame.x(limit[1]) if limit else None
     for index, group in enumerate(groups):
         if group.joined:
             parts.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
@@ -235,50 +238,9 @@ def front_chart(
             places.append(Named(name, frame.x(x), frame.y(y), group.mark))
     parts += [
         f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
-        for name, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT))
+        for name, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT), line)
     ]
     return frame.as_html(parts, title, title, [(_hue(i), group.label) for i, group in enumerate(groups)])
-
-
-class Named(NamedTuple):
-    """A dot at (x, y) in pixels and its name, '' where it has none; `mark` goes with the name."""
-
-    name: str
-    x: float
-    y: float
-    mark: str = ""
-
-
-CHARACTER, LINE = 6.6, 13.0  # pixels of a name
-
-
-def placed(dots: Sequence[Named], sides: tuple[float, float]) -> list[tuple[str, float, float, str, str]]:
-    """The names that have room beside their dots: each with x, y, its anchor and mark.
-
-    A name covers no dot and no other name, and stays between the `sides`; one that has no room is left to the pointer.
-    """
-    taken = [(dot.x - 4, dot.x + 4, dot.y - 4, dot.y + 4) for dot in dots]
-    found = []
-    for dot in dots:
-        width = CHARACTER * len(dot.name)
-        for x, y, anchor, left in (
-            (dot.x + 7, dot.y + 4, "start", dot.x + 7),
-            (dot.x - 7, dot.y + 4, "end", dot.x - 7 - width),
-            (dot.x, dot.y - 8, "middle", dot.x - width / 2),
-            (dot.x, dot.y + 17, "middle", dot.x - width / 2),
-        ):
-            box = (left, left + width, y - LINE + 3, y + 3)
-            inside = sides[0] <= left and left + width <= sides[1] and box[2] >= 0
-            if dot.name and inside and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                found.append((dot.name, x, y, anchor, dot.mark))
-                break
-    return found
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two boxes (left, right, top, bottom) share a point inside."""
-    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _hue(index: int) -> str:

@@ -46,7 +46,7 @@ def write_report(run: str | Path) -> Path:
 def report_html(run: str | Path) -> str:
     """The page as text. It loads nothing: style, charts and pictures are inside."""
     path = Path(run)
-    config = Run.read_config(path)
+    settings = Run.read_config(path)
     result = read_result(path)
     environment = read_environment(path)
     metrics = read_metrics(path)
@@ -67,8 +67,8 @@ def report_html(run: str | Path) -> str:
         curves(path, metrics, result),
         costs(path, result, 1 + len(environment["resumed"])),
         _proof(table),
-        usage(path, result),
-        _repeat(config, environment),
+        usage(path, result, settings.get("data")),
+        _repeat(settings, environment),
     ]
     return page(_title(result), _head(result, environment) + _in_short(result, table), "".join(sections))
 

@@ -11,20 +11,17 @@ import pytest
 import nas
 from nas.report.bars import interval, ruler, share_bar
 from nas.report.charts import (
-    CHARACTER,
-    LINE,
     Group,
-    Named,
     axis_label,
     count,
     front,
     front_chart,
     line_chart,
     number,
-    placed,
     scatter_chart,
     ticks,
 )
+from nas.report.names import CHARACTER, LINE, Named, placed
 
 
 @pytest.mark.parametrize(
@@ -90,10 +87,11 @@ def test_names_of_dots_have_room(seed: int) -> None:
     rng = np.random.default_rng(seed)
     dots = [Named(f"run/{'x' * rng.integers(1, 12)}", *rng.uniform(60, 800, 2).tolist()) for _ in range(40)]
     boxes = []
-    for name, x, y, anchor, _ in placed(dots, (52, 868)):
+    for name, x, y, anchor, _ in placed(dots, (52, 868), 400.0):
         width = CHARACTER * len(name)
         left = {"start": x, "end": x - width, "middle": x - width / 2}[anchor]
         assert left >= 52 and left + width <= 868
+        assert not left < 400 < left + width
         boxes.append((left, left + width, y - LINE + 3, y + 3))
     assert 10 < len(boxes) <= 40
     for i, a in enumerate(boxes):

@@ -13,7 +13,8 @@ from nas.train.answers.stored import read_answers
 
 LISTED = 20  # classes in the table, the worst first
 NUMBERED = 20  # classes up to which the cells of a confusion hold their numbers
-SIDE, MARGIN = 380, 74  # pixels of a confusion, and what class names have of them
+SIDE = 380  # pixels of a confusion
+LETTER, LONGEST = 6.5, 10  # pixels of a letter of a class's name; letters shown at most
 
 
 def answers(run: Path) -> str:
@@ -75,14 +76,16 @@ def _taken_for(confusion: Sequence[Sequence[int]] | None, names: Sequence[str], 
 def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """Right classes downwards, answers to the right; a cell is as dark as its share of the row."""
     count = len(names)
-    cell = (SIDE - MARGIN) / count
+    letters = max(len(_short(name)) for name in names) if count <= NUMBERED else 0
+    margin = 10 + LETTER * letters
+    cell = (SIDE - margin) / count
     parts = []
     for row, images in enumerate(table):
-        total, y = sum(images), MARGIN + cell * row
+        total, y = sum(images), margin + cell * row
         for column, number in enumerate(images):
             if not number:
                 continue
-            x, share = MARGIN + cell * column, number / total
+            x, share = margin + cell * column, number / total
             kind = "hit" if row == column else "miss"
             tip = f"<title>{escape(names[row])}, said {escape(names[column])}: {number} of {total}</title>"
             parts.append(
@@ -96,10 +99,12 @@ def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
                 )
     if count <= NUMBERED:
         for index, name in enumerate(names):
-            shown, middle = escape(_short(name)), MARGIN + cell * (index + 0.5)
-            parts.append(f'<text class="tick" x="{MARGIN - 5}" y="{middle + 4:.1f}" text-anchor="end">{shown}</text>')
+            shown, middle = escape(_short(name)), margin + cell * (index + 0.5)
             parts.append(
-                f'<text class="tick" text-anchor="start" transform="translate({middle + 4:.1f} {MARGIN - 6}) '
+                f'<text class="tick" x="{margin - 5:.1f}" y="{middle + 4:.1f}" text-anchor="end">{shown}</text>'
+            )
+            parts.append(
+                f'<text class="tick" text-anchor="start" transform="translate({middle + 4:.1f} {margin - 6:.1f}) '
                 f'rotate(-60)">{shown}</text>'
             )
     wrong = sum(sum(row) for row in table) - sum(table[i][i] for i in range(count))
@@ -109,7 +114,7 @@ def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 10 else f"{name[:9]}…"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _samples(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:

@@ -9,23 +9,28 @@ from typing import Any
 
 from nas.networks import CONFIG
 from nas.terminal.configuration.override_text import command
+from nas.terminal.next_command import data_settings
 from search_spaces.arch import Arch
 
 
-def usage(run: Path, result: Mapping[str, Any]) -> str:
-    """Python for a prediction and commands for what comes next. Empty where the network has no weights."""
+def usage(run: Path, result: Mapping[str, Any], data: Any) -> str:
+    """Python for a prediction and commands for what comes next. Empty where the network has no weights.
+
+    `data`: the card of the data in the run's settings, if it has one.
+    """
     model = run / "model"
     if not (model / CONFIG).is_file():
         return ""
     arch = Arch.load(run / "arch.json")
     channels, height, width = arch.input_shape
+    named = isinstance(data, Mapping) and isinstance(data.get("_target_"), str)
     lines = [
         "import nas",
         f"model = nas.create_model({str(model)!r}).eval()",
         f"probabilities = model(images).softmax(1)  # images: (N, {channels}, {height}, {width}), normalised",
     ]
     commands = [
-        command("evaluate", {"arch": str(model)}),
+        " ".join(filter(None, (command("evaluate", {"arch": str(model)}), data_settings(data if named else None)))),
         command("export", {"arch": str(model), "format": "onnx"}),
         command("export", {"arch": str(model), "format": "python"}),
     ]
