@@ -20,7 +20,10 @@ TRIAL: Schema = {
     "costs": dict[str, float],
     "round": Count | None,
 }
-LABELS = {"latency_ms": "latency, ms", "macs": "multiply-adds", "params": "parameters"}
+LABELS = {
+    **{"latency_ms": "latency, ms", "macs": "multiply-adds", "params": "parameters"},
+    **{"memory_kib": "peak memory, KiB", "weights_kib": "weights, KiB", "energy_mj": "energy, mJ"},
+}
 COUNTED = tuple(key for key, _, _ in COSTS)
 LISTED = 24  # candidates of a front in its table
 Trial = Mapping[str, Any]
