@@ -146,8 +146,11 @@ def test_one_that_is_killed_is_said_and_started_anew() -> None:
     shape = (1, *ARCH.input_shape)
     (workload,) = RUNTIME.load(Network(ARCH), shape, THERE, 1)
     client.worker(sys.executable).process.send_signal(signal.SIGKILL)
-    with pytest.raises(Ended, match="the measuring process of .* was ended by SIGKILL, most likely for want of memory"):
+    with pytest.raises(
+        Ended, match="the measuring process of .* was ended by SIGKILL, most likely for want of memory"
+    ) as ended:
         workload(1)
+    assert "said" not in str(ended.value)  # it said nothing
     (again,) = RUNTIME.load(Network(ARCH), shape, THERE, 1)
     assert again(1)[0] > 0
 

@@ -89,7 +89,9 @@ class Worker:
             self.close()
             if (number := signal_of(code)) is not None:
                 raise Ended(f"the measuring process of {self.python}", number, said=said)
-            raise RuntimeError(f"the measuring process of {self.python} ended with status {code}: {said}")
+            raise RuntimeError(
+                f"the measuring process of {self.python} ended with status {code}: {said or 'it said nothing'}"
+            )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             if answer.get("final"):
@@ -100,7 +102,7 @@ class Worker:
     def _last_words(self) -> str:
         self.messages.seek(0)
         lines = self.messages.read().decode(errors="replace").strip().splitlines()
-        return " | ".join(lines[-3:]) or "it said nothing"
+        return " | ".join(lines[-3:])
 
     def drop(self, number: int) -> None:
         if not self.messages.closed and self.process.poll() is None:
