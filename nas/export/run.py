@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data.card import DataSource
-from nas.export.comparing import Comparison
+from nas.export.comparing import LARGEST_DROP, Comparison
 from nas.export.eight_bits import DTYPE, RANGES, Calibration, check_floats, eight_bits
 from nas.export.exporting import default_output, export, summary
 from nas.export.formats import format_named, onnx
@@ -34,7 +34,7 @@ class ExportSetup:
     `tolerance`: the largest difference to torch, as a share of the largest logit.
 
     `in_eight_bits`: with ranges from `calibration_images` training images, by `calibration` (see
-    `nas.export.eight_bits`); a file that loses more than `largest_drop` percentage points is not kept (None: any is).
+    `nas.export.eight_bits`); a file that loses more than `largest_drop` percentage points is not kept.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ExportSetup:
     in_eight_bits: bool = False
     calibration_images: int = 512
     calibration: str = RANGES[0]
-    largest_drop: float | None = None
+    largest_drop: float = LARGEST_DROP
 
     def __post_init__(self) -> None:
         if not self.in_eight_bits:

@@ -14,7 +14,7 @@ TYPES: dict[str, Any] = {
     "tolerance": (float, 0),
     "calibration_images": (int, 1),
     "calibration": str,
-    "largest_drop": (float | None, 0),
+    "largest_drop": (float, 0, 100),
     "measure": bool,
     "seed": int,
 }

@@ -143,7 +143,7 @@ class ExportKeywords(TypedDict, total=False):
     tolerance: float
     calibration_images: int
     calibration: str
-    largest_drop: float | None
+    largest_drop: float
     measure: bool
     seed: int
     overrides: Sequence[str]

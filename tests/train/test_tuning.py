@@ -80,7 +80,9 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
     Path("arch.json").write_text(arch.to_json())
     short = ["arch=arch.json", "recipe.epochs=1", "recipe.batch_size=256", "accelerator=cpu", "evaluate_every=0"]
-    command.main([*short, "run_dir=one", "freeze=[conv_stem,blocks.0]", "layer_decay=0.7", "quantize=int8"])
+    command.main(
+        [*short, "run_dir=one", "freeze=[conv_stem,blocks.0]", "layer_decay=0.7", "quantize=int8", "accumulate=auto"]
+    )
     said = capsys.readouterr().out
     assert "parameters are frozen (conv_stem, blocks.0); learning rates fall by 0.7 a layer" in said
     assert "rounded to int8 while it learns" in said
