@@ -188,12 +188,16 @@ def train_arch(arch: str | Path | Arch | None = None, **keywords: Unpack[TrainKe
     the `result` and the `run_dir`, whose `model` folder `nas.create_model` reads. Raises `ValueError` for an arch that
     cannot be read, and for a loss or weights that are not finite.
     """
+    from nas.report.run_page import write_report
     from nas.terminal.python_settings import resolved
     from nas.train.run import run_training
     from nas.train.settings import TYPES
     from nas.train.setup import TrainSetup
 
-    return run_training(TrainSetup.from_config(resolved("train", {**keywords, "arch": arch}, TYPES)))
+    outcome = run_training(TrainSetup.from_config(resolved("train", {**keywords, "arch": arch}, TYPES)))
+    if outcome.setup.compute.here.is_main_process:
+        write_report(outcome.run_dir)
+    return outcome
 
 
 def _model(model: Model) -> str | Path | Arch:

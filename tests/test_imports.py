@@ -15,7 +15,8 @@ LEVELS = {"search_spaces": 0, "predictors": 1, "nas": 2, "experiments": 3}
 # directories, above.
 ROOMS = [
     *("terminal.configuration", "terminal.progress", "runs", "terminal", "data", "networks", "latency", "train"),
-    *("methods", "methods.candidates", "derive", "report", "search", "latency.run", "latency.__main__"),
+    *("methods", "methods.candidates", "derive", "report", "train.__main__", "search"),
+    *("latency.run", "latency.__main__"),
     *("export", "evaluate", "inspect", "zoo", "status", "doctor", "new"),
 ]
 COMMAND_LINE = ("nas/terminal/",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nas.data.card import check_root
 from nas.networks.location import locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
+from nas.terminal.progress import log
 from nas.train.settings import TYPES
 
 
@@ -14,10 +15,13 @@ def main(cfg: DictConfig) -> None:
     if not cfg.resume:  # a run holds its own
         locate(cfg.arch)
         check_root(plain(cfg).get("data"))
+    from nas.report.run_page import write_report
     from nas.train.run import run_training  # here: torch takes seconds, and mistakes are found before
     from nas.train.setup import TrainSetup
 
-    run_training(TrainSetup.from_config(plain(cfg)))
+    outcome = run_training(TrainSetup.from_config(plain(cfg)))
+    if outcome.setup.compute.here.is_main_process:
+        log(f"all of it on one page: {write_report(outcome.run_dir)}")
 
 
 if __name__ == "__main__":

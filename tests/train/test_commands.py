@@ -48,13 +48,17 @@ def test_train_then_evaluate(folder: Path, two_processes: None, capsys: pytest.C
     out = capsys.readouterr().out
     assert "digits (1,348 training and 449 test images of 1x8x8, 10 classes), 2 epochs" in out
     # a line of its own: a table folds its cells
-    assert out.splitlines()[-1].startswith("next: python -m nas.evaluate arch=one/model data=digits")
+    assert out.splitlines()[-2].startswith("next: python -m nas.evaluate arch=one/model data=digits")
+    assert out.splitlines()[-1] == "all of it on one page: one/report.html"
+    page = Path("one/report.html").read_text()
+    assert "Class by class</h2>" in page and "train: accuracy, %" in page and "test image " in page
     result = json.loads(Path("one/result.json").read_text())
     needed = ("space", "method", "seed", "device", "asked_latency_ms", "estimated_latency_ms", "measured_latency_ms")
     assert all(key in result for key in (*needed, "params", "macs", "top1_percent", "search_seconds", "train_seconds"))
     steps = [json.loads(line) for line in Path("one/metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in steps] == [0, 1]
     assert steps[-1]["top1_percent"] == result["top1_percent"]
+    assert all(0 <= record["train_top1_percent"] <= 100 for record in steps)
     assert Arch.load("one/arch.json") == Arch.load("arch.json")
     assert "Top-1 accuracy" in Path("one/model/README.md").read_text()
 
