@@ -33,6 +33,10 @@ CARDS = {
     "predictor, 8 at a time": (["method=predictor"], 8),
     "predictor, 2 at a time": (["method=predictor"], 2),
     "predictor": (["method=predictor"], 1),
+    "predictor, expected improvement after 6": (
+        ["method=predictor", "method.initial=6", "method.acquisition=expected_improvement"],
+        1,
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.methods.acquisition import Acquisition, log_expected_improvement, upper_bound
 from nas.methods.base import CandidateMethod
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
@@ -26,9 +27,11 @@ class PredictorSearch(CandidateMethod):
     """Stage 1, constrained iterative optimisation: `initial` candidates from a quasi-random pool within the budgets,
     then again and again a predictor is fitted to all scores and the candidates of largest
 
-        mean + exploration * std * d / (d + diversity),   d = genes changed to the nearest one of the same batch
+        mean + exploration * std * d / (d + diversity),   d = genes changed to the nearest one of the same batch,
 
-    are trained. Candidates come from the pool of `pool_size`, from the neighbourhood of the best and from evolution
+    are trained; with `acquisition="expected_improvement"` those of largest EI * d / (d + diversity), the improvement
+    being that over the highest mean predicted for a trained candidate (training is noisy: the highest score is luck).
+    Candidates come from the pool of `pool_size`, from the neighbourhood of the best and from evolution
     on that score; a space small enough is scored whole. Stage 2: evolution on the predicted mean alone
     (`finalists`, `front`).
 
@@ -46,6 +49,7 @@ class PredictorSearch(CandidateMethod):
         diversity: float,
         acquisition_evaluations: int,
         evolution: Evolution,
+        acquisition: Acquisition = "upper_bound",
     ) -> None:
         for name, value, least in (("initial", initial, 2), ("pool_size", pool_size, 1)):
             if value < least:
@@ -55,7 +59,10 @@ class PredictorSearch(CandidateMethod):
                 raise ValueError(f"{name} must be >= 0, got {number}")
         self.predictor, self.initial, self.pool_size = predictor, initial, pool_size
         self.exploration, self.diversity = exploration, diversity
-        self.acquisition = Evolution(evaluations=acquisition_evaluations, patience=4)
+        self.acquisition, self.acquisition_evolution = (
+            acquisition,
+            Evolution(evaluations=acquisition_evaluations, patience=4),
+        )
         self.evolution = evolution
 
     def start(self, feasible: Feasible, seed: int) -> PredictorProposal:
@@ -81,30 +88,43 @@ class PredictorProposal(Proposal):
             return self.pool
         predictor = self.fitted()
 
+        best = self._incumbent(predictor)
+
         def acquisition(population: Population) -> Floats:
             mean, std = predictor.predict(population)
-            return mean + self.card.exploration * std
+            if self.card.acquisition == "upper_bound":
+                return upper_bound(mean, std, self.card.exploration)
+            return log_expected_improvement(mean, std, best)
 
         pool = self.unknown()
         if pool is None:
-            best = self.best(self.card.initial)
-            front = evolve(self.feasible, acquisition, best, rng, self.card.acquisition)
+            good = self.best(self.card.initial)
+            front = evolve(self.feasible, acquisition, good, rng, self.card.acquisition_evolution)
             near = self.feasible.repair(
-                self.space.mutate(np.repeat(best, 16, axis=0), rng, 2 / max(best.shape[1], 1)), rng
+                self.space.mutate(np.repeat(good, 16, axis=0), rng, 2 / max(good.shape[1], 1)), rng
             )
             pool = np.concatenate([self.pool, near, *front.genotypes])
             pool = self._unseen(pool)
         # more than asked: several genotypes may describe one network
-        return pool[self._batch(pool, *predictor.predict(pool), 4 * count)]
+        return pool[self._batch(pool, *predictor.predict(pool), best, 4 * count)]
 
-    def _batch(self, pool: Population, mean: Floats, std: Floats, count: int) -> np.ndarray:
+    def _incumbent(self, predictor: Predictor) -> float:
+        """The highest mean that is predicted for a candidate that was trained."""
+        return float(predictor.predict(self.told[np.isfinite(self.scores)])[0].max())
+
+    def _batch(self, pool: Population, mean: Floats, std: Floats, best: float, count: int) -> np.ndarray:
         """Indices of the batch in `pool`, taken one after the other."""
         pool = self.silent.blank(pool)
+        improvement = log_expected_improvement(mean, std, best)
         nearest = np.full(len(pool), np.inf)
         taken: list[int] = []
         for _ in range(min(count, len(pool))):
             spread = nearest / (nearest + self.card.diversity) if taken else np.ones(len(pool))
-            value = mean + self.card.exploration * std * spread
+            if self.card.acquisition == "upper_bound":
+                value = upper_bound(mean, std * spread, self.card.exploration)
+            else:
+                with np.errstate(divide="ignore"):
+                    value = improvement + np.log(spread)
             value[taken] = -np.inf
             taken.append(int(value.argmax()))
             nearest = np.minimum(nearest, np.maximum((pool != pool[taken[-1]]).sum(axis=1), 1e-9))

@@ -125,10 +125,12 @@ def test_a_network_that_several_genotypes_describe_is_asked_once(name: str) -> N
     assert len({space.candidate_id(row) for row in told}) == len(told) >= 16
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "predictor by expected improvement"])
 def test_the_seed_decides(name: str) -> None:
-    space = SPACES["joint"]
-    one, same, other = (rounds(start(name, space, (0.5,), seed), 4, 4) for seed in (1, 1, 2))
+    space, (name, _, kind) = SPACES["joint"], name.partition(" by ")
+    more = {"acquisition": kind.replace(" ", "_")} if kind else {}
+    one, same, other = (rounds(start(name, space, (0.5,), seed, **more), 4, 4) for seed in (1, 1, 2))
+    assert all(SPACES["joint"].check(row) for row in one.tolist())
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 
