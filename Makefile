@@ -13,7 +13,7 @@ help:
 	@echo 'make test     run the tests (ARGS="--slow" for all of them)'
 	@echo 'make check    format, lint and types'
 	@echo 'make bench    the speed measurements of experiments/benchmarks, printed; committed figures stay'
-	@echo 'make docs     the documentation as a site, site/index.html; broken links and missing docstrings fail'
+	@echo 'make docs     the documentation as a site, site/index.html; broken links and names that are not there fail'
 	@echo 'make clean    remove caches; runs/ and .venv stay'
 
 $(STAMP): pyproject.toml constraints.txt
