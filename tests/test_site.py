@@ -144,11 +144,12 @@ def test_notebooks_are_stored_without_outputs_and_parse(notebook: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     document = nbformat.read(notebook, as_version=4)
-    nbclient.NotebookClient(document, timeout=580, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(document, timeout=1800, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert all(cell["execution_count"] for cell in document["cells"] if cell["cell_type"] == "code")

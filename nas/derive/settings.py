@@ -56,9 +56,12 @@ def check_budget(latency_ms: float | None) -> None:
     check_budgets({"latency_ms": latency_ms})
 
 
-def check_budgets(asked: Mapping[str, Any]) -> None:
-    """Refuse budgets among the settings `asked` that are not positive numbers, before anything is computed."""
-    for name, unit in UNITS.items():
+def check_budgets(asked: Any) -> None:
+    """Refuse budgets among the settings `asked` that are not positive numbers, before anything is computed.
+
+    What is no mapping, as in a damaged file, is left to who reads all of it.
+    """
+    for name, unit in UNITS.items() if isinstance(asked, Mapping) else ():
         most = asked.get(name)
         if most is not None and not 0 < most < float("inf"):
             raise ValueError(f"budget.{name} must be a positive number of {unit}, got {most:g}")

@@ -14,7 +14,7 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
     settings = plain(cfg)
-    check_budgets(settings["budget"])
+    check_budgets(settings.get("budget"))
     check_this_machine(settings.get("device"))
     check_root(settings.get("data"))
     if cfg.arch:
