@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 import numpy as np
-from scipy.special import erfcx, ndtr
 
 from search_spaces.pricing.genotype_cost import Floats
 
@@ -26,6 +25,8 @@ def log_expected_improvement(mean: Floats, std: Floats, best: float) -> Floats:
     In logarithms, as Ament et al. (NeurIPS 2023, arXiv 2310.20708, equation 9) compute it, so that candidates far below
     `best` still compare: with z = (mean - best) / std it is log std + log(phi(z) + z Phi(z)).
     """
+    from scipy.special import erfcx, ndtr
+
     std = np.maximum(std, LEAST)
     z = (mean - best) / std
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -128,6 +128,7 @@ def test_ranges_come_from_training_images(folder: Path, data: ImageData) -> None
     assert Calibration(data, 10**6).count == len(data.train)
 
 
+@pytest.mark.slow
 def test_a_file_that_loses_too_much_is_not_kept(folder: Path, data: ImageData, tmp_path: Path) -> None:
     """One that always says 0; and the loss and its error by hand."""
     from nas.networks.creation import create_model
@@ -152,6 +153,7 @@ def test_a_file_that_loses_too_much_is_not_kept(folder: Path, data: ImageData, t
     assert report["answers_sha256"] == hashlib.sha256(np.zeros(len(labels), "<i8").tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_time_is_that_of_the_file_beside_its_floats(
     folder: Path, data: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

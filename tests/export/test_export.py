@@ -79,7 +79,10 @@ def test_times_of_this_machine_are_not_filed_under_another_name(tmp_path: Path) 
     assert summary(report)[-1].startswith("latency not measured: device pixel3 is not this machine")
 
 
-@pytest.mark.parametrize(("sets", "key"), [(True, "local-mine-fp32-b1-t2"), (False, "local-mine-fp32-b1")])
+@pytest.mark.parametrize(
+    ("sets", "key"),
+    [pytest.param(True, "local-mine-fp32-b1-t2", marks=pytest.mark.slow), (False, "local-mine-fp32-b1")],
+)
 def test_threads_that_a_runtime_does_not_obey_are_not_claimed(sets: bool, key: str, tmp_path: Path) -> None:
     """A format of one's own is given the threads; its times are filed with them only where it takes them."""
     given = []

@@ -172,6 +172,7 @@ def test_finished_table_in_a_folder_that_cannot_be_written_is_used(
     assert "no plot beside the table: [Errno 30] Read-only file system" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_killed_and_continued_by_two_at_once_makes_one_table(tmp_path: Path) -> None:
     journal = table_path(tmp_path, SPACE, Device()).with_suffix(".jsonl")
     process = start(tmp_path, tmp_path / "said", 40)

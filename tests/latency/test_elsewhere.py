@@ -52,6 +52,7 @@ def test_computes_and_is_timed_there() -> None:
     assert 0 < found.median_ms < 1e3
 
 
+@pytest.mark.slow
 def test_a_table_says_nothing_of_the_interpreter_and_serves_both(tmp_path: Path, monkeypatch) -> None:
     table = build_table(SPACE, THERE, tmp_path, effort=SMALL)
     (file,) = tmp_path.glob("*.json")

@@ -218,6 +218,7 @@ def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
         train(network, data, RECIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [RECIPE, dataclasses.replace(RECIPE, drop_path_rate=0.2, ema_decay=0.9)])
 def test_compiled_steps_are_compiled_once_and_are_those_of_no_compiler(
     recipe: Recipe, arch: Arch, data: ImageData, monkeypatch: pytest.MonkeyPatch

@@ -64,10 +64,10 @@ def candidates(run: Path, result: Mapping[str, Any]) -> str:
     if trials:
         failed = f", {len(trials) - len(trained)} failed" if len(trained) < len(trials) else ""
         how = "scored with weights of the supernet" if result.get("scorer") == "elastic" else "trained"
+        full = "" if result.get("scorer") == "elastic" else ", after a full training"
         note = (
             f"<p>{len(trained)} candidates were {how}{failed}, and judged by held-out training images; this network "
-            "and references by the test images, after a full training. Below each chart the candidates that no other "
-            "one beats.</p>"
+            f"and references by the test images{full}. Below each chart the candidates that no other one beats.</p>"
         )
     return f"<h2>All that was scored</h2>{note}{''.join(parts)}"
 

@@ -56,6 +56,7 @@ def written(user: Account) -> list[Path]:
     return [Path(os.fsdecode(line)) for line in found.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_table_and_networks_by_another_user(device: SshDevice, user: Account, tmp_path: Path) -> None:
     """All that is left belongs to the user and lies in their home, whatever directory the login begins in."""
     table = device.table(tiny(), tmp_path, effort=LEAST)
