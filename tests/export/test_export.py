@@ -69,7 +69,9 @@ def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     assert 0 < report["latency"]["median_ms"] < 1000
     words = summary(report)
     assert "for any batch size" in words[0] and "compared with torch on 256 test images" in words[2]
-    assert re.match(r"latency measured: [\d.]+ ms \+- [\d.e-]+ \(local-onnxruntime-fp32-b1-t1\)(; measured now: .*)?$", words[3])
+    assert re.match(
+        r"latency measured: [\d.]+ ms \+- [\d.e-]+ \(local-onnxruntime-fp32-b1-t1\)(; measured now: .*)?$", words[3]
+    )
     assert json.loads(json.dumps(report)) == report
 
 
