@@ -213,6 +213,7 @@ def test_every_part_of_the_networks_holds_fitted_and_held_out_ones() -> None:
         assert {arch in held_out for arch in order[start : start + 16]} == {True, False}
 
 
+@pytest.mark.slow
 def test_rexnets_are_measured_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their networks have another layout; tables, their own networks and single measurements all take them.
 

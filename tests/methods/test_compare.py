@@ -17,6 +17,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     compare.main()
 
 
+@pytest.mark.slow
 def test_one_command_fills_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     arguments = ["--methods", "regularized_evolution", "--seeds", "2", "--trainings", "12", "--processes", "1"]

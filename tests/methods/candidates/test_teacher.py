@@ -75,6 +75,7 @@ def test_a_rung_is_the_beginning_of_the_training_that_goes_on(folder: Path, tmp_
     assert all(torch.equal(kept["network"][name], value) for name, value in own["network"].items())
 
 
+@pytest.mark.slow
 def test_the_command(folder: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     no_processes(monkeypatch)
