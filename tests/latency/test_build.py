@@ -19,6 +19,7 @@ from nas.latency.device import Device
 from nas.latency.effort import Effort, Visiting
 from nas.latency.measuring.journal import Journal
 from nas.latency.measuring.measure import Repeats, measure_arch_ms
+from nas.latency.measuring.processes import bench as bench_module
 from nas.latency.measuring.processes.sampling import Group
 from nas.latency.measuring.visits import Visit
 from nas.latency.show import show
@@ -271,3 +272,11 @@ def test_networks_on_whose_time_processes_disagree_are_visited_once_more() -> No
         visits["b"] |= {turn: Visit(1.0, 1.0, 5, one["process"], 1.0) for turn in one["turns"]["b"]}
     assert build.disagreeing(group, visits) == {"b"} and not more.requests({"references": {}}, visits)
     assert not build.disagreeing(Group(group.entries, rounds=2, visit_ms=3.0), visits)  # two say little of their error
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_where_nothing_is_left_to_visit_no_process_begins(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that was interrupted behind its last block goes on with its networks."""
+    monkeypatch.setattr(bench_module, "ask", lambda *given: pytest.fail("a process was begun"))
+    with bench_module.bench(Device(runtime=runtime)) as ready:
+        assert not ready.run([], lambda key, turn, visit: None)

@@ -96,7 +96,12 @@ class Bench:
         return {**told, "references": references, "modules": modules}
 
     def run(self, requests: Sequence[Request], record: Record, pin: bool = False) -> bool:
-        """Let processes answer `requests`, one each; returns whether they were bound to one core."""
+        """Let processes answer `requests`, one each; returns whether they were bound to one core.
+
+        No process begins for no request: all blocks of an interrupted table may have been visited already.
+        """
+        if not requests:
+            return False
         found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
         command = [sys.executable, "-m", "nas.latency.measuring.processes.module_script"]
         if self.command:
