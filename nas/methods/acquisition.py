@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,24 @@ HALF_LOG_2_PI = math.log(2 * math.pi) / 2
 LEAST = 1e-12  # deviation of what a predictor is sure of
 
 
-def upper_bound(mean: Floats, std: Floats, exploration: float) -> Floats:
-    """`mean + exploration * std`."""
-    return np.asarray(mean + exploration * std)
+@dataclass(frozen=True)
+class UpperBound:
+    """`mean + exploration * std * spread`; `spread`: from 0 for what is like the rest of a batch to 1."""
+
+    exploration: float
+
+    def __call__(self, mean: Floats, std: Floats, spread: Floats | float = 1.0) -> Floats:
+        return np.asarray(mean + self.exploration * std * spread)
+
+
+@dataclass(frozen=True)
+class ExpectedImprovement:
+    """The logarithm of `spread` times the improvement over `best` that is to be expected."""
+
+    best: float
+
+    def __call__(self, mean: Floats, std: Floats, spread: Floats | float = 1.0) -> Floats:
+        return np.asarray(log_expected_improvement(mean, std, self.best) + np.log(spread))
 
 
 def log_expected_improvement(mean: Floats, std: Floats, best: float) -> Floats:

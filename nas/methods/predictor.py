@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.methods.acquisition import Acquisition, log_expected_improvement, upper_bound
+from nas.methods.acquisition import Acquisition, ExpectedImprovement, UpperBound
 from nas.methods.base import CandidateMethod
 from nas.methods.evolution import Evolution, Front, evolve
 from nas.methods.proposal import Proposal
@@ -87,44 +87,37 @@ class PredictorProposal(Proposal):
         if scored.sum() < self.card.initial or len(np.unique(self.scores[scored])) < 2:
             return self.pool
         predictor = self.fitted()
-
-        best = self._incumbent(predictor)
-
-        def acquisition(population: Population) -> Floats:
-            mean, std = predictor.predict(population)
-            if self.card.acquisition == "upper_bound":
-                return upper_bound(mean, std, self.card.exploration)
-            return log_expected_improvement(mean, std, best)
-
+        promise = self._promise(predictor)
         pool = self.unknown()
         if pool is None:
             good = self.best(self.card.initial)
-            front = evolve(self.feasible, acquisition, good, rng, self.card.acquisition_evolution)
+            front = evolve(
+                self.feasible, lambda p: promise(*predictor.predict(p)), good, rng, self.card.acquisition_evolution
+            )
             near = self.feasible.repair(
                 self.space.mutate(np.repeat(good, 16, axis=0), rng, 2 / max(good.shape[1], 1)), rng
             )
             pool = np.concatenate([self.pool, near, *front.genotypes])
             pool = self._unseen(pool)
         # more than asked: several genotypes may describe one network
-        return pool[self._batch(pool, *predictor.predict(pool), best, 4 * count)]
+        return pool[self._batch(pool, *predictor.predict(pool), promise, 4 * count)]
 
-    def _incumbent(self, predictor: Predictor) -> float:
-        """The highest mean that is predicted for a candidate that was trained."""
-        return float(predictor.predict(self.told[np.isfinite(self.scores)])[0].max())
+    def _promise(self, predictor: Predictor) -> UpperBound | ExpectedImprovement:
+        """How promising candidates are; improvement is that over the highest mean of those that were trained."""
+        if self.card.acquisition == "upper_bound":
+            return UpperBound(self.card.exploration)
+        return ExpectedImprovement(float(predictor.predict(self.told[np.isfinite(self.scores)])[0].max()))
 
-    def _batch(self, pool: Population, mean: Floats, std: Floats, best: float, count: int) -> np.ndarray:
+    def _batch(
+        self, pool: Population, mean: Floats, std: Floats, promise: UpperBound | ExpectedImprovement, count: int
+    ) -> np.ndarray:
         """Indices of the batch in `pool`, taken one after the other."""
         pool = self.silent.blank(pool)
-        improvement = log_expected_improvement(mean, std, best)
         nearest = np.full(len(pool), np.inf)
         taken: list[int] = []
         for _ in range(min(count, len(pool))):
             spread = nearest / (nearest + self.card.diversity) if taken else np.ones(len(pool))
-            if self.card.acquisition == "upper_bound":
-                value = upper_bound(mean, std * spread, self.card.exploration)
-            else:
-                with np.errstate(divide="ignore"):
-                    value = improvement + np.log(spread)
+            value = promise(mean, std, spread)
             value[taken] = -np.inf
             taken.append(int(value.argmax()))
             nearest = np.minimum(nearest, np.maximum((pool != pool[taken[-1]]).sum(axis=1), 1e-9))

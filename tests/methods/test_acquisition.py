@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from nas.methods.acquisition import log_expected_improvement, upper_bound
+from nas.methods.acquisition import ExpectedImprovement, UpperBound, log_expected_improvement
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,6 @@ def test_what_is_hopeless_still_compares() -> None:
     assert log_expected_improvement(np.array([-10.0]), np.ones(1), 0.0)[0] == pytest.approx(at_ten, abs=1e-4)
     certain = log_expected_improvement(np.array([1.0, 2.0, 3.0]), np.zeros(3), 1.5)
     assert certain.argmax() == 2 and certain[1] == pytest.approx(math.log(0.5))
-    assert upper_bound(np.ones(1), np.ones(1), 2.0).tolist() == [3.0]
+    assert UpperBound(2.0)(np.ones(2), np.ones(2), np.array([1.0, 0.5])).tolist() == [3.0, 2.0]
+    near, far = ExpectedImprovement(0.0)(np.ones(2), np.ones(2), np.array([0.5, 1.0]))
+    assert far - near == pytest.approx(math.log(2)), "half of the improvement for what is like the batch"
