@@ -35,8 +35,9 @@ bench: $(STAMP)
 	@for folder in experiments/benchmarks/*/; do name=$$(basename $$folder); test -f $$folder/run.py || continue; \
 	echo "== $$name"; $(RUN) -m experiments.benchmarks.$$name.run $(ARGS) || exit 1; done
 
+# Not --quiet: it hides warnings from --strict too, and a broken anchor is a warning.
 docs: $(VENV)/.docs
-	@$(RUN) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 	@echo 'site/index.html is written'
 
 $(VENV)/.docs: $(STAMP)

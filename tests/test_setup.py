@@ -99,6 +99,7 @@ def test_nothing_names_a_place() -> None:
         assert not re.search(r"https?://|/home/|/root/|--index|find-links", (ROOT / name).read_text()), name
 
 
-def test_continuous_integration_runs_the_tests() -> None:
+def test_continuous_integration_runs_tests_checks_and_the_site() -> None:
     script = ROOT / ".ci" / "run"
-    assert os.access(script, os.X_OK) and "\nmake test\n" in script.read_text()
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-3:] == ["make test", "make check", "make docs"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ CODE = re.compile(r"(^```.*?^```[^\n]*$|`(?:[^`\n]|\n(?!\n))+`)", re.MULTILINE |
 LINK = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 INLINE = re.compile(r"(?<!\$)\$(?=\S)([^$\n]+?)(?<=\S)\$(?!\$)")
+LOG = get_plugin_logger(__name__)  # its warnings fail a strict build
 SHOWN = (".md", ".png", ".svg", ".ipynb")
 
 
@@ -53,6 +55,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return found[0]
         lies = _lies(source, target)
         if lies is None:
+            if not (ROOT / posixpath.dirname(source) / target).exists():
+                LOG.warning(f"{source} links to '{target}', which is not there")
             return text
         return f"[{text}]({posixpath.relpath(_place(lies), posixpath.dirname(here) or '.')}{anchor})"
 
