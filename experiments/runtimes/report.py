@@ -1,8 +1,10 @@
-"""Fill the tables of README.md from results.json, and draw how far the rankings of runtimes agree."""
+"""Fill the tables of README.md from results-<machine>.json, and draw how far the rankings of runtimes agree."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -64,24 +66,50 @@ def matrix(results: Results) -> list[str]:
     return lines + [f"| {way} | {' | '.join(f'{v:.2f}' for v in row)} |" for way, row in zip(ways, found, strict=True)]
 
 
-def draw(results: Results, path: Path) -> None:
-    found, ways = agreement(results), list(results)
-    figure, axes = plt.subplots(figsize=(1.6 + 0.75 * len(ways), 1.2 + 0.7 * len(ways)))
-    shown = axes.imshow(found, vmin=min(0.5, float(found.min())), vmax=1.0, cmap="viridis")
-    for i, row in enumerate(found):
-        for j, value in enumerate(row):
-            colour = "white" if value < 0.85 else "black"
-            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, size=8)
-    axes.set_xticks(range(len(ways)), ways, rotation=45, ha="right")
-    axes.set_yticks(range(len(ways)), ways)
-    axes.set_title("Kendall's tau of networks' times\nabove: measured; below: by the tables", size=10)
-    figure.colorbar(shown, shrink=0.8)
+def across(machines: Mapping[str, Results]) -> list[str]:
+    """By runtime, how far two machines agree on the ranking of the same networks, and how their times compare."""
+    (first, a), (second, b) = machines.items()
+    lines = [
+        f"| runtime | tau of measured times, {first} and {second} | ceilings | {first}: ms over {second}'s, median |",
+        "| --- | --- | --- | --- |",
+    ]
+    for way in (way for way in a if way in b):
+        one, other = (times({first: a[way], second: b[way]}, "measured_ms")[name] for name in (first, second))
+        ceilings = [made[way]["proof"]["ceiling"]["kendall_tau"] for made in (a, b)]
+        lines.append(
+            f"| {way} | {kendall_tau(one, other):.2f} | {ceilings[0]:.2f}, {ceilings[1]:.2f} | "
+            f"{float(np.median(one / other)):.2f} |"
+        )
+    return lines
+
+
+def draw(machines: Mapping[str, Results], path: Path) -> None:
+    widest = max(len(results) for results in machines.values())
+    figure, all_axes = plt.subplots(
+        1, len(machines), figsize=(len(machines) * (1.6 + 0.75 * widest), 1.4 + 0.7 * widest)
+    )
+    for axes, (machine, results) in zip(np.atleast_1d(all_axes), machines.items(), strict=True):
+        found, ways = agreement(results), list(results)
+        axes.imshow(found, vmin=0.4, vmax=1.0, cmap="viridis")
+        for i, row in enumerate(found):
+            for j, value in enumerate(row):
+                colour = "white" if value < 0.85 else "black"
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, size=8)
+        axes.set_xticks(range(len(ways)), ways, rotation=45, ha="right")
+        axes.set_yticks(range(len(ways)), ways)
+        axes.set_title(f"{machine}: Kendall's tau of networks' times\nabove: measured; below: by the tables", size=10)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    made: Results = json.loads((HERE / "results.json").read_text())
-    fill(HERE / "README.md", "\n".join([*proofs(made), "", *matrix(made)]))
+    made: dict[str, Results] = {
+        path.stem.removeprefix("results-"): json.loads(path.read_text()) for path in sorted(HERE.glob("results-*.json"))
+    }
+    parts = [
+        part for name, found in made.items() for part in (f"**{name}**", "", *proofs(found), "", *matrix(found), "")
+    ]
+    pairs = [line for a, b in combinations(made, 2) for line in (*across({a: made[a], b: made[b]}), "")]
+    fill(HERE / "README.md", "\n".join([*parts, *pairs]).rstrip())
     draw(made, HERE / "agreement.png")

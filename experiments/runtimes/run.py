@@ -43,6 +43,9 @@ if __name__ == "__main__":
         default=[],
         help="runtime=interpreter or runtime:dtype=interpreter, where it is not this one",
     )
+    parser.add_argument(
+        "--machine", required=True, help="a short name of this machine, which its results are kept under"
+    )
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--rounds", type=int, default=5, help="visits to each block and network, each by a process")
     parser.add_argument("--refresh", action="store_true", help="measure again what is there")
@@ -51,5 +54,10 @@ if __name__ == "__main__":
     collect(
         arguments.ways,
         dict(entry.split("=", 1) for entry in arguments.python),
-        Recorder(arguments.out / "tables", arguments.out / "results.json", effort, arguments.refresh),
+        Recorder(
+            arguments.out / "tables" / arguments.machine,
+            arguments.out / f"results-{arguments.machine}.json",
+            effort,
+            arguments.refresh,
+        ),
     )
