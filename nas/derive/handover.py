@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from search_spaces.plain_data import identity
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import Genotype, Population, SearchSpace, Variable
-from search_spaces.wrappers.distance import diverse
+from search_spaces.wrappers.distance import canonical, distance
 
 Measure = Callable[[Arch], NetworkTime | None]
 """From a network to its time; None where it is not known yet."""
@@ -65,7 +64,11 @@ def derive_probable(
         return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided, budgets.others)
 
     rounds = 1 if asked.mode in SINGLE else asked.rounds
-    return within_budget(propose, clock, budgets.latency, asked.count, rounds)
+
+    def differ(one: Genotype, other: Genotype) -> bool:
+        return distance(one, other) >= asked.distance
+
+    return within_budget(propose, clock, budgets.latency, asked.count, rounds, differ)
 
 
 def derive_ranked(
@@ -80,20 +83,18 @@ def derive_ranked(
 
     Where the derivation asks for a distance, `space` says in how many choices two of them differ.
     """
-    propose = propose_ranked(ranked, cost)
-    if asked.distance > 1:
-        assert space is not None
-        propose = propose_apart(propose_ranked(ranked, cost), len(ranked), space, asked.distance)
-    return within_budget(propose, clock, budget, asked.count, asked.rounds)
+    if asked.distance <= 1:
+        return within_budget(propose_ranked(ranked, cost), clock, budget, asked.count, asked.rounds)
+    assert space is not None
+    own = {genotype: canonical(space, genotype) for genotype in map(tuple, ranked.tolist())}
 
+    def differ(one: Genotype, other: Genotype) -> bool:
+        return distance(own[one], own[other]) >= asked.distance
 
-def propose_apart(propose: Propose, most: int, space: SearchSpace, least: int) -> Propose:
-    """Of what `propose` has, `most` genotypes in all, those that differ in `least` choices from all before them."""
+    def propose(limit: float, count: int) -> Sequence[Genotype]:  # near copies are passed over
+        return propose_ranked(ranked, cost)(limit, len(ranked))
 
-    def some(limit: float, count: int) -> list[Genotype]:
-        return list(itertools.islice(diverse(space, propose(limit, most), least), count))
-
-    return some
+    return within_budget(propose, clock, budget, asked.count, asked.rounds, differ)
 
 
 def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:

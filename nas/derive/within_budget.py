@@ -31,8 +31,11 @@ LEAST_ERROR = 0.02  # of any table's estimates
 CLOSE = 0.01  # estimates known to fit and not to fit that are nearer than this have nothing between them
 
 Propose = Callable[[float, int], Sequence[Genotype]]
-"""From a limit on the estimate (ms, infinite without a budget) and a count to that many networks at most, best first,
-none estimated above the limit. Raises `NothingWithin` where there is none."""
+"""From a limit on the estimate (ms, infinite without a budget) and a count to that many networks, best first, none
+estimated above the limit; to more where they are at hand. Raises `NothingWithin` where there is none."""
+
+Differ = Callable[[Genotype, Genotype], bool]
+"""Whether two networks differ by enough to be handed over beside each other."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +81,31 @@ class Derived:
         return tuple(network.genotype for network in self.networks)
 
 
-def within_budget(propose: Propose, clock: Clock, budget: Budget | None, count: int, rounds: int) -> Derived:
-    """The `count` best networks (fewer where there are no more) that prove to be within `budget`.
+def within_budget(
+    propose: Propose, clock: Clock, budget: Budget | None, count: int, rounds: int, differ: Differ = lambda a, b: True
+) -> Derived:
+    """The `count` best networks (fewer where there are no more) that prove to be within `budget`, any two `differ`.
 
-    The first one: see `_first`, which derives and measures `rounds` networks at most. Those behind it lie below the
-    same limit; what measures too slow of them is left out, and the next best follow, `rounds` of them at most. Where no
-    network proves to be within the budget, the fastest one seen is all there is. Without a measurement estimates
-    decide alone, for all networks or for those not measured yet. Raises `NothingWithin` where nothing is even
-    estimated within the budget.
+    First one is sought, for which `rounds` are derived and measured at most, then the others: see `_Sought`. Where no
+    network proves to be within the budget, the fastest one seen is all there is. Without a measurement estimates decide
+    alone, for all networks or for those not measured yet. Raises `NothingWithin` where nothing is even estimated within
+    the budget.
     """
     limit = budget.limit_ms if budget else np.inf
     with phase("deriving" + (" and measuring" if clock.measure else ""), None, "network") as advance:  # often one is
         watch = _Watch(clock, advance)  # good
         if budget is None or clock.measure is None:
-            return Derived(tuple(watch.time(genotype) for genotype in propose(limit, count)), 1)
-        first, limit = _first(propose, watch, budget, count, rounds)
+            chosen: list[Genotype] = []
+            for genotype in propose(limit, count):
+                if len(chosen) < count and all(differ(genotype, other) for other in chosen):
+                    chosen.append(genotype)
+            return Derived(tuple(watch.time(genotype) for genotype in chosen), 1)
+        sought = _Sought(propose, watch, budget, count, rounds, differ)
+        first, limit = sought.first()
         derived = len(watch.seen)
         networks = [first]
         if _fits(first, budget) and count > 1:
-            networks += _further(propose, watch, budget, limit, count, rounds)
+            networks = sought.all(first, limit)
     return Derived(tuple(networks), derived)
 
 
@@ -122,48 +131,86 @@ class _Watch:
         return self.seen[genotype]
 
 
-def _first(propose: Propose, watch: _Watch, budget: Budget, count: int, rounds: int) -> tuple[Timed, float]:
-    """The best network that proves to be within the budget, and the limit on the estimate below which it was derived.
+@dataclass(frozen=True)
+class _Sought:
+    """The search for `count` networks within a budget; the names are those of `within_budget`."""
 
-    One measured above the budget is derived again with its estimate lowered by the excess. Once one fits, but takes
-    less than `ENOUGH` of the budget, the limit is sought by bisection between the highest one known to fit and the
-    lowest estimate known not to; where none is known not to, the margin is given up first. The fastest network seen,
-    where none fits. A network that cannot be measured yet is the end of it, unless one before it fits.
-    """
-    limit, high = budget.limit_ms, np.inf
-    best: tuple[Timed, float] | None = None
-    while len(watch.seen) < rounds:
-        try:
-            found = watch.time(propose(limit, count)[0])
-        except NothingWithin:
-            if not watch.seen:
-                raise
-            break
-        assert found.estimated_ms is not None
-        if found.measured_ms is None:
-            return best or (found, limit)
-        if _fits(found, budget):
-            best = (found, limit)
-            if np.isinf(high):
-                if found.measured_ms >= ENOUGH * budget.asked_ms or limit >= (1 - CLOSE) * budget.asked_ms:
+    propose: Propose
+    watch: _Watch
+    budget: Budget
+    count: int
+    rounds: int
+    differ: Differ
+
+    def first(self) -> tuple[Timed, float]:
+        """The best network that proves to be within the budget, and the limit on the estimate it was derived below.
+
+        One measured above the budget is derived again with its estimate lowered by the excess. Once one fits, but takes
+        less than `ENOUGH` of the budget, the limit is sought by bisection between the highest one known to fit and the
+        lowest estimate known not to; where none is known not to, the margin is given up first. The fastest network
+        seen, where none fits. A network that cannot be measured yet is the end of it, unless one before it fits.
+        """
+        budget, asked_ms = self.budget, self.budget.asked_ms
+        limit, high = budget.limit_ms, np.inf
+        best: tuple[Timed, float] | None = None
+        while len(self.watch.seen) < self.rounds:
+            try:
+                found = self.watch.time(self.propose(limit, self.count)[0])
+            except NothingWithin:
+                if not self.watch.seen:
+                    raise
+                break
+            assert found.estimated_ms is not None
+            if found.measured_ms is None:
+                return best or (found, limit)
+            if _fits(found, budget):
+                best = (found, limit)
+                if np.isinf(high):
+                    if found.measured_ms >= ENOUGH * asked_ms or limit >= (1 - CLOSE) * asked_ms:
+                        break
+                    limit = asked_ms
+                    continue
+                if found.measured_ms >= ENOUGH * asked_ms or high - limit <= CLOSE * high:
                     break
-                limit = budget.asked_ms
-                continue
-            if found.measured_ms >= ENOUGH * budget.asked_ms or high - limit <= CLOSE * high:
-                break
-        else:
-            high = min(high, found.estimated_ms)
-        if best is None:
-            limit = max(budget.low_ms, min(limit, high, (1 - CLOSE) * high, budget.asked_ms / _slower(found, budget)))
-            if limit >= high:
-                break
-            log(f"measured {found.measured_ms:.4g} ms for {budget.asked_ms:.4g} ms: deriving below {limit:.4g} ms")
-        else:
-            limit = (best[1] + high) / 2
-            log(f"{best[0].measured_ms:.4g} ms leave much of {budget.asked_ms:.4g} ms: deriving below {limit:.4g} ms")
-    if best is not None:
-        return best
-    return min(watch.seen.values(), key=lambda timed: timed.measured_ms or 0.0), limit
+            else:
+                high = min(high, found.estimated_ms)
+            if best is None:
+                limit = max(budget.low_ms, min(limit, high, (1 - CLOSE) * high, asked_ms / _slower(found, budget)))
+                if limit >= high:
+                    break
+                log(f"measured {found.measured_ms:.4g} ms for {asked_ms:.4g} ms: deriving below {limit:.4g} ms")
+            else:
+                limit = (best[1] + high) / 2
+                log(f"{best[0].measured_ms:.4g} ms leave much of {asked_ms:.4g} ms: deriving below {limit:.4g} ms")
+        if best is not None:
+            return best
+        return min(self.watch.seen.values(), key=lambda timed: timed.measured_ms or 0.0), limit
+
+    def all(self, first: Timed, limit: float) -> list[Timed]:
+        """The `count` best networks within the budget, once it is known that the `first` one below `limit` is.
+
+        That a better one measured too slow, and had the limit lowered for it, says little of others: they are measured
+        from the best on, until `rounds` of them were too slow, and then those below the lowered limit, likewise.
+        """
+        taken: list[Timed] = []
+        for bound in sorted({limit, self.budget.limit_ms}, reverse=True):
+            too_slow = 0
+            for proposed in self.propose(bound, self.count + self.rounds):
+                genotype = tuple(int(gene) for gene in proposed)
+                if len(taken) == self.count or too_slow == self.rounds:
+                    break
+                if not self._is_apart(genotype, taken):
+                    continue
+                is_new = genotype not in self.watch.seen
+                timed = self.watch.time(genotype)
+                if _fits(timed, self.budget):
+                    taken.append(timed)
+                else:
+                    too_slow += is_new
+        return taken or [first]
+
+    def _is_apart(self, genotype: Genotype, taken: Sequence[Timed]) -> bool:
+        return all(genotype != other.genotype and self.differ(genotype, other.genotype) for other in taken)
 
 
 def _slower(found: Timed, budget: Budget) -> float:
@@ -172,20 +219,6 @@ def _slower(found: Timed, budget: Budget) -> float:
     table = max(budget.margin / MARGIN_DEVIATIONS, LEAST_ERROR)
     trust = table**2 / (table**2 + found.error**2)
     return float((found.measured_ms / found.estimated_ms) ** trust)
-
-
-def _further(propose: Propose, watch: _Watch, budget: Budget, limit: float, count: int, rounds: int) -> list[Timed]:
-    """Up to `count - 1` more networks below `limit` that prove to be within the budget, in their order."""
-    first, *rest = (tuple(int(gene) for gene in genotype) for genotype in propose(limit, count))
-    fitting = [timed for genotype in rest if _fits(timed := watch.time(genotype), budget)]
-    if len(fitting) < len(rest):
-        spare = (tuple(int(gene) for gene in genotype) for genotype in propose(limit, count + rounds))
-        for genotype in spare:
-            if len(fitting) == count - 1:
-                break
-            if genotype not in (first, *rest) and _fits(timed := watch.time(genotype), budget):
-                fitting.append(timed)
-    return fitting
 
 
 def _fits(timed: Timed, budget: Budget) -> bool:

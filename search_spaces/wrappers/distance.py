@@ -29,13 +29,3 @@ def apart(ranked: Iterable[Genotype], least: int) -> Iterator[Genotype]:
         if all(distance(genotype, other) >= least for other in taken):
             taken.append(genotype)
             yield genotype
-
-
-def diverse(space: SearchSpace, ranked: Iterable[Genotype], least: int) -> Iterator[Genotype]:
-    """As `apart` by what genotypes mean: genes that change nothing do not count."""
-    taken: list[Genotype] = []
-    for genotype in ranked:
-        own = canonical(space, genotype)
-        if all(distance(own, other) >= least for other in taken):
-            taken.append(own)
-            yield genotype

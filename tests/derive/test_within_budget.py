@@ -116,6 +116,20 @@ def test_further_networks_hold_the_budget_too() -> None:
     assert [n.estimated_ms for n in derived.networks] == pytest.approx([5.0, 4.9, 4.8, 4.6, 4.5, 4.4])
 
 
+def test_one_that_is_slow_for_itself_does_not_lower_what_others_may_take() -> None:
+    """The best one takes half as much again as estimated, certainly; all others are as estimated."""
+    derived = found(lambda estimate, _: estimate * (1.5 if estimate == 5.0 else 1), count=4)
+    assert [n.estimated_ms for n in derived.networks] == pytest.approx([4.9, 4.8, 4.7, 4.6])
+
+
+def test_no_more_are_measured_than_may_be_too_slow() -> None:
+    """All take half as much again: five of the best are tried, then those below two thirds of the budget."""
+    times: list[float] = []
+    derived = found(lambda estimate, _: times.append(estimate) or 1.5 * estimate, count=4)  # type: ignore[func-returns-value]
+    assert [n.estimated_ms for n in derived.networks] == pytest.approx([3.3, 3.2, 3.1, 3.0])
+    assert len(times) == 1 + 4 + 5 and derived.rounds == 2
+
+
 def test_without_measurements_estimates_decide() -> None:
     budget = Budget(5.0, 4.0, 0.25, 0.1, 10.0)
     for limited, first in ((budget, 4.0), (None, 10.0)):

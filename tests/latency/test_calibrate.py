@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.latency.show import offset_sentence
-from nas.latency.tables.calibrate import Rows, calibrate
+from nas.latency.tables.calibrate import FREE, LEAST_SHARE, Rows, Strength, _effects, calibrate
 from nas.latency.tables.proof import Errors, Proof, noise_ceiling
 
 
@@ -103,6 +103,54 @@ def test_the_stated_error_covers_rows_that_had_to_be_raised(seed: int) -> None:
     fit = calibrate(rows, counts, measured)
     error = 100 * np.abs((fit.offset_ms + counts @ fit.row_ms) / measured - 1).mean()
     assert error <= fit.loo_mape_percent + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_networks_that_share_no_row_may_save_what_calls_cost(seed: int) -> None:
+    """Each block timed alone pays for a call, networks of 3 to 20 blocks pay for none: a saving that grows with them,
+    beside which an offset is zero, above or below by chance."""
+    rng = np.random.default_rng(seed)
+    size, call = 200, 0.004
+    true = np.exp(rng.uniform(np.log(0.001), np.log(0.3), size))
+    counts = np.zeros((64, size))
+    for row in counts:
+        blocks = rng.permutation(size)[: rng.integers(3, 20)]
+        np.add.at(row, blocks[np.argsort(true[blocks])][: len(blocks) - (rng.random() < 0.5)], 1)
+    assert not counts[:24].min(axis=0).any()
+    measured = (counts @ true) * (1 + 0.01 * rng.standard_normal(64))
+    rows = Rows(true + call, ["a"] * size, rng.uniform(1e3, 1e4, size))
+    fit = calibrate(rows, counts[:24], measured[:24])
+    unseen = Errors.of(fit.offset_ms + counts[24:] @ fit.row_ms, measured[24:])
+    assert Errors.of(counts[24:] @ rows.ms, measured[24:]).mape_percent > 5
+    assert unseen.mape_percent < 2, fit.model
+    assert 0.4 * unseen.mape_percent < fit.loo_mape_percent < 2.5 * unseen.mape_percent
+
+
+def test_the_stated_error_is_that_of_fits_without_the_network() -> None:
+    """Of the model and noise chosen, where fitted rows are raised to their least share."""
+    rng = np.random.default_rng(3)
+    isolated = np.concatenate([rng.uniform(0.3, 0.6, 6), np.full(6, 0.05)])
+    counts = rng.integers(0, 4, (16, 12)).astype(float)
+    measured = counts[:, :6] @ isolated[:6] * (1 + 0.02 * rng.standard_normal(16))
+    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.ones(12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.latency.tables.calibrate.MODELS", (Strength("kinds", constant=0.3, kind=0.3),))
+        patch.setattr("nas.latency.tables.calibrate.NOISE", (0.01,))
+        fit = calibrate(rows, counts, measured)
+        errors = []
+        for left in range(16):
+            others = np.arange(16) != left
+            effects, prior = _effects(rows, Strength("kinds", constant=0.3, kind=0.3))
+            columns = np.column_stack([np.ones(16), counts @ effects]) / measured[:, None]
+            columns = columns * np.concatenate([[FREE * np.median(measured)], prior])
+            target = 1 - counts @ isolated / measured
+            found = np.linalg.solve(
+                columns[others].T @ columns[others] + 1e-4 * np.eye(columns.shape[1]),
+                columns[others].T @ target[others],
+            ) * np.concatenate([[FREE * np.median(measured)], prior])
+            raised = np.maximum(isolated + effects @ found[1:], LEAST_SHARE * isolated)
+            errors.append(abs((found[0] + counts[left] @ raised) / measured[left] - 1))
+    assert fit.loo_mape_percent == pytest.approx(100 * np.mean(errors), rel=1e-3)
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.02, 0.2])

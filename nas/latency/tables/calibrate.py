@@ -7,8 +7,9 @@ with layers l the calibrated estimate is
 
 with `ms_l` the isolated time, `elements_l` the size of the layer's input and output, and `delta_l` one correction per
 table row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to zero.
-Which corrections are worth having on this device, and how far they may go, is chosen by leave-one-out error, which a
-linear model gives in closed form.
+Which corrections are worth having on this device, and how far they may go, is chosen by leave-one-out error: the fit
+without one network, which a linear model gives in closed form, with its rows raised to the least that they may have, as
+those of the table are.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Strength:
 
 MODELS = (
     Strength("scale", offset=0.0),
+    # Networks that have no row in common may not share a saving (a negative offset): their layers have it instead.
+    Strength("scale, constant per layer", offset=0.0, constant=1.0),
+    Strength("scale, constant per layer, elements", offset=0.0, constant=1.0, element=1.0),
     Strength("scale, offset"),
     Strength("scale, offset, constant per layer", constant=1.0),
     Strength("scale, offset, kinds", constant=0.3, kind=0.3),
@@ -53,7 +57,7 @@ MODELS = (
 GAIN = 0.98  # a richer model must bring the leave-one-out error at least this far down
 EXACT = 0.01  # percent of leave-one-out error below which there is nothing to correct
 LEAST_SHARE = 0.05  # of its isolated time that a row, and what all networks share, keep at least
-NOISE = (0.003, 0.01, 0.03)  # relative noise of one whole-network time
+NOISE = (0.003, 0.01, 0.03, 0.1)  # by how much of its time a network may be off what the corrections can explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +106,25 @@ def calibrate(rows: Rows, counts: Floats, measured: Floats) -> Calibration:
         for noise in NOISE:
             inverse = np.linalg.inv(gram + noise**2 * np.eye(len(measured)))
             solution = inverse @ target
-            loo = 100 * float(np.abs(solution / np.diag(inverse)).mean())
-            coefficients = scale * (weighted.T @ solution)
-            row_ms = rows.ms + effects @ coefficients[1:]
+            # column i: what the fit without network i gives; the last one: the fit to all
+            without = solution[:, None] - inverse * (solution / np.diag(inverse))
+            coefficients = scale[:, None] * (weighted.T @ np.column_stack([without, solution]))
+            row_ms = rows.ms[:, None] + effects @ coefficients[1:]
             # A correction fitted to whole networks may undershoot for rows they hardly contain; time is never free.
-            row_ms = np.where(rows.ms > 0, np.maximum(row_ms, LEAST_SHARE * rows.ms), 0.0)
-            offset_ms = float(coefficients[0])
-            # where rows had to be raised, the fit is no longer the one whose leave-one-out error this is
-            error = max(loo, 100 * float(np.abs((offset_ms + counts @ row_ms) / measured - 1).mean()))
+            row_ms = np.maximum(row_ms, LEAST_SHARE * rows.ms[:, None])
+            offset_ms, fitted = float(coefficients[0, -1]), row_ms[:, -1]
+            left_out = coefficients[0, :-1] + np.einsum("nr,rn->n", counts, row_ms[:, :-1])
+            error = 100 * max(_mean_error(estimates, measured) for estimates in (left_out, offset_ms + counts @ fitted))
             if best is not None and (error > GAIN * best.loo_mape_percent or best.loo_mape_percent < EXACT):
                 continue
-            if best is None or offset_ms + always @ row_ms >= LEAST_SHARE * (always @ rows.ms):
-                best = Calibration(offset_ms, row_ms, strength.name, error)
+            if best is None or offset_ms + always @ fitted >= LEAST_SHARE * (always @ rows.ms):
+                best = Calibration(offset_ms, fitted, strength.name, error)
     assert best is not None
     return best
+
+
+def _mean_error(estimates: Floats, measured: Floats) -> float:
+    return float(np.abs(estimates / measured - 1).mean())
 
 
 def _effects(rows: Rows, strength: Strength) -> tuple[Floats, Floats]:
