@@ -18,7 +18,7 @@ RUNTIMES = Path(proven_tables.__file__).parent / "runtimes"
 
 
 def test_a_recorder_adds_to_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = LatencyTable.load(next((RUNTIMES / "tables").glob("*-onnxruntime-fp32-*.json")))
+    table = LatencyTable.load(next((RUNTIMES / "tables").glob("epyc/*-onnxruntime-fp32-*.json")))
     asked: list[object] = []
 
     def build(space: object, device: Device, folder: Path, **more: object) -> LatencyTable:
@@ -41,9 +41,12 @@ def test_a_recorder_adds_to_what_is_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["a"]["margin"] == table.margin and found["a"]["seconds"] >= 0
 
 
-def test_the_committed_tables_are_those_of_the_recorded_figures() -> None:
-    records = read_json(RUNTIMES / "results.json", "results")
-    tables = {str(table.device): table for table in map(LatencyTable.load, (RUNTIMES / "tables").glob("*.json"))}
+@pytest.mark.parametrize("machine", ["epyc", "xeon"])
+def test_the_committed_tables_are_those_of_the_recorded_figures(machine: str) -> None:
+    records = read_json(RUNTIMES / f"results-{machine}.json", "results")
+    tables = {
+        str(table.device): table for table in map(LatencyTable.load, (RUNTIMES / "tables" / machine).glob("*.json"))
+    }
     assert len(tables) == len(records)
     for record in records.values():
         table = tables[str(Device.from_dict(record["device"]))]
