@@ -24,6 +24,8 @@ from nas.networks.network import FlatNetwork, Network
 from nas.terminal.progress import log, phase
 from nas.train import training
 from nas.train.accelerator import Compute
+from nas.train.distillation import Distillation
+from nas.train.start.teacher import distillation_of
 from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.space import Genotype
 from search_spaces.wrappers.joint import JointSpace
@@ -38,12 +40,16 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
 
     The method goes on from the run's scores: `setup.candidates` more within the new budgets are scored, none trained.
     Each network gets a folder `model` beside its arch, and its accuracy on the test images; with `setup.epochs` it is
-    fine-tuned for so many by the run's recipe. Raises `ValueError` for budgets out of reach.
+    fine-tuned for so many by the run's recipe, and by `setup.teacher`, if any. Raises `ValueError` for budgets out of
+    reach.
     """
     request, search = Request.of(setup), setup.search
     space = search.space
     assert isinstance(space, JointSpace)
     source, compute = DataSource(search.data), Compute()
+    told = distillation_of(
+        setup.teacher, source.load()
+    )  # a teacher that is not there is found before anything is scored
     supernet, trained = stored.load(elastic.supernet, space.architectures)
     batch_size = int(trained["recipe"]["batch_size"])
     in_memory = getattr(search.data, "fingerprint", "")
@@ -72,7 +78,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
     networks: dict[Genotype, Trained] = {}
     for i, network in enumerate(derived.networks, start=1):
         checkpoint = request.out / "checkpoints" / f"train{_suffix(i)}.pt"
-        networks[network.genotype] = _finished(setup, inherit, network.genotype, checkpoint)
+        networks[network.genotype] = _finished(setup, inherit, network.genotype, checkpoint, told)
 
     def facts(genotype: Genotype) -> dict[str, Any]:
         figures = networks[genotype][1]
@@ -89,6 +95,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
         built, _ = networks[network.genotype]
         origin = f"Found in the {space.name} space; weights of an elastic supernet"
         tuned = f", fine-tuned for {setup.epochs} epochs" if setup.epochs else ""
+        tuned += f" to {setup.teacher.sentence}" if setup.teacher else ""
         about = About(
             data=source.at(built.arch.resolution),
             metrics=record,
@@ -145,7 +152,9 @@ def _suffix(number: int) -> str:
     return "" if number == 1 else f"-{number}"
 
 
-def _finished(setup: DeriveSetup, inherit: Inheritance, genotype: Genotype, checkpoint: Path) -> Trained:
+def _finished(
+    setup: DeriveSetup, inherit: Inheritance, genotype: Genotype, checkpoint: Path, told: Distillation | None
+) -> Trained:
     """The network of `genotype` and its figures on the test images, fine-tuned where that is asked for."""
     network, search = inherit(genotype), setup.search
     data = inherit.source.at(network.arch.resolution)
@@ -155,6 +164,6 @@ def _finished(setup: DeriveSetup, inherit: Inheritance, genotype: Genotype, chec
     recipe = search_recipe(search.recipe, setup.epochs)
     accelerator = inherit.compute.here
     with phase("fine-tuning", setup.epochs * training.steps_per_epoch(data, recipe), "step") as advance:
-        options = training.Options(checkpoint=checkpoint, on_step=advance)
+        options = training.Options(checkpoint=checkpoint, on_step=advance, distillation=told)
         figures = training.train(network, data, recipe, seed=search.seed, accelerator=accelerator, options=options)
     return network, figures

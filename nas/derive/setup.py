@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from nas.methods.elastic.stored import SUPERNET
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log
+from nas.train.start.teacher import SETTINGS as TEACHING
+from nas.train.start.teacher import Teacher
 from search_spaces.memory.counted import Counted
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
@@ -31,6 +33,7 @@ from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", *OTHERS)
 TABLE = "table.json"  # of a run directory
+NO_TEACHER = "none"
 CANDIDATES = "nas.methods.candidates.loop.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
@@ -64,8 +67,8 @@ class FinishedSearch:
 
     `space`: for methods that train candidates a `JointSpace`, for supernets that of archs alone. `device`: whose table
     the run has; None where it has none. `data`: the card of its images, or a data set in memory. `counted`: how it
-    counts memory and weights. `elastic`: how its candidates inherited, where they did. `other_table`: of a `device`
-    other than the run's.
+    counts memory and weights. `elastic`: how its candidates inherited, where they did. `teaching`: the settings of who
+    taught its networks. `other_table`: of a `device` other than the run's.
     """
 
     folder: Path
@@ -78,6 +81,7 @@ class FinishedSearch:
     seed: int
     counted: Counted
     elastic: ElasticRun | None = None
+    teaching: Mapping[str, Any] = field(default_factory=dict)
     other_table: Path | None = None
 
     @property
@@ -141,6 +145,7 @@ class FinishedSearch:
             settings["seed"] or 0,
             budget.counted(device.key.dtype),
             elastic,
+            {name: config.get(name) for name in TEACHING},
         )
 
 
@@ -150,7 +155,7 @@ class DeriveSetup:
 
     `mode` and `use`: see `nas.derive.most_probable.derive`. `measure`: time them on this machine, where the table is of
     it. `seed`: of sampling and of the order of timings. Of searches whose candidates inherit, `candidates` more are
-    scored, and the networks fine-tuned for `epochs`.
+    scored, and the networks fine-tuned for `epochs`, by `teacher` too where there is one.
     """
 
     search: FinishedSearch
@@ -163,6 +168,7 @@ class DeriveSetup:
     out: str | None
     candidates: int = 32
     epochs: int = 0
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         check_budget(self.budget.latency_ms)
@@ -170,6 +176,11 @@ class DeriveSetup:
             raise ValueError(
                 "train.epochs fine-tunes weights that are inherited, and this run has none: it is one of "
                 "search.scorer=elastic that has; train its archs with python -m nas.train"
+            )
+        if self.teacher is not None and not self.epochs:
+            raise ValueError(
+                f"teacher={self.teacher.name} teaches the fine-tuning of networks, and none is asked for: give "
+                "train.epochs=N (to a run of search.scorer=elastic), or teach the archs with python -m nas.train"
             )
 
     @classmethod
@@ -181,4 +192,18 @@ class DeriveSetup:
             search = search.on(devices.given(config["device"]), config["tables"])
         elif search.device is not None and search.device.key.name != LOCAL:
             log(f"device: {search.device.key}, which {search.folder} was searched for; another one: device=...")
-        return cls(search, BudgetRequest(**config["budget"]), epochs=config["train"]["epochs"], **given)
+        epochs, teacher = config["train"]["epochs"], _teacher(search, config)
+        return cls(search, BudgetRequest(**config["budget"]), epochs=epochs, teacher=teacher, **given)
+
+
+def _teacher(search: FinishedSearch, config: Mapping[str, Any]) -> Teacher | None:
+    """Who teaches a fine-tuning by the settings of `conf/derive.yaml`; without any, who taught the search."""
+    asked = {name: config[name] for name in TEACHING if config[name] is not None}
+    if not asked and not config["train"]["epochs"]:
+        return None
+    known = {**search.teaching, "teacher_weights": None} if "teacher" in asked else search.teaching
+    nobody = {"teacher": None} if asked.get("teacher") == NO_TEACHER else {}
+    teacher = Teacher.from_config({**known, **asked, **nobody})
+    for name in set(asked) - {"teacher"} if teacher is None else ():
+        raise ValueError(f"{name}={asked[name]} is of no teacher: give teacher=, or leave it out")
+    return teacher

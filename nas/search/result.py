@@ -28,6 +28,7 @@ from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, table
+from nas.train.start.teacher import SETTINGS as TEACHING
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, LayerwiseSpace
@@ -93,6 +94,7 @@ class SearchOutcome:
             seed=setup.seed,
             counted=self.prices.budgets.counted,
             elastic=None if is_supernet(setup.method) else ElasticRun.of(self.run_dir, setup.candidates),
+            teaching={name: setup.stored.get(name) for name in TEACHING},
         )
 
 

@@ -139,6 +139,7 @@ class SearchSetup:
         most_probable.check(self.derivation.mode, self.derivation.count, self.derivation.use)
         _ = self.is_timed
         self._check_references()
+        self._check_teacher()
         if not self.final_epochs and not (self.is_elastic and self.training.inherit):
             raise ValueError(
                 "train.epochs=0 keeps the weights of an elastic supernet (search.scorer=elastic, train.inherit=true); "
@@ -219,6 +220,15 @@ class SearchSetup:
             )
         if self.best_of == "all" and not (self.references.train and self.references.families):
             raise ValueError("derive.best_of=all compares trained networks: add references.train=true, and name some")
+
+    def _check_teacher(self) -> None:
+        """A teacher that nothing would learn from is refused: supernets learn from labels alone."""
+        trains = self.training.enabled and self.final_epochs > 0
+        if self.teacher is not None and not trains and (is_supernet(self.method) or self.is_elastic):
+            raise ValueError(
+                f"teacher={self.teacher.name} teaches networks that are trained by themselves, and here none is: "
+                "supernets learn from labels alone; give train.epochs=N, or leave teacher= out"
+            )
 
     @functools.cached_property
     def contestants(self) -> int:

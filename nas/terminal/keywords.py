@@ -67,6 +67,8 @@ class DeriveKeywords(TypedDict, total=False):
     measure: bool
     candidates: int
     train: Mapping[str, Any]
+    teacher: str | Path
+    teacher_weights: str | Path
     tables: str | Path
     seed: int
     out: str | Path

@@ -132,3 +132,45 @@ def test_runs_without_inherited_weights_are_not_fine_tuned(tmp_path: Path) -> No
 
     with pytest.raises(ValueError, match="train.epochs fine-tunes weights that are inherited"):
         DeriveSetup(search, BudgetRequest(None, None, None, None, None, 0.0, 1), None, 1, 0.9, False, 0, None, epochs=1)
+
+
+def test_the_fine_tuning_learns_from_a_teacher(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is asked for; where none is, the search's own; `none` is nobody."""
+    teacher = derived(run, "candidates=1", out=tmp_path / "teacher") and str(tmp_path / "teacher" / "model")
+    seen: list[Any] = []
+
+    def trained(network: Any, data: Any, recipe: Any, **rest: Any) -> dict[str, float]:
+        seen.append(rest["options"].distillation)
+        return {"top1_percent": 1.0, "top5_percent": 2.0}
+
+    monkeypatch.setattr("nas.derive.from_supernet.training.train", trained)
+    derived(run, "train.epochs=1", f"teacher={teacher}", "distill_alpha=0.9", out=tmp_path / "a")
+    assert (seen[-1].alpha, seen[-1].temperature, seen[-1].mean is None) == (0.9, 4.0, False)
+    assert f"learn from {teacher}: 90% of the loss" in (tmp_path / "a" / "model" / "README.md").read_text()
+    derived(run, "train.epochs=1", out=tmp_path / "b")
+    assert seen[-1] is None
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("teacher: null", f"teacher: {teacher}"))
+    try:
+        derived(run, "train.epochs=1", out=tmp_path / "c")
+        derived(run, "train.epochs=1", "teacher=none", out=tmp_path / "d")
+    finally:
+        (run / "config.yaml").write_text(config)
+    assert (seen[-2].alpha, seen[-1]) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["teacher=t"], "teacher=t teaches the fine-tuning of networks, and none is asked for: give train.epochs=N"),
+        (["train.epochs=1", "distill_alpha=0.5"], "distill_alpha=0.5 is of no teacher: give teacher="),
+        (["train.epochs=1", "teacher=none", "teacher_weights=w.pt"], "teacher_weights=w.pt are of no network"),
+        (["train.epochs=1", "teacher=resnet18"], "the teacher resnet18 has no weights: give teacher_weights="),
+    ],
+)
+def test_a_teacher_that_teaches_nothing_is_refused(
+    run: Path, tmp_path: Path, settings: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        derived(run, *settings, out=tmp_path / "out")
+    assert stop.value.code == 2 and words in capsys.readouterr().err and not (tmp_path / "out").exists()

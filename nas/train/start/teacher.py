@@ -20,6 +20,8 @@ from nas.train.distillation import ALPHA, TEMPERATURE, Distillation
 from search_spaces import zoo
 from search_spaces.plain_data import identity
 
+SETTINGS = ("teacher", "teacher_weights", "distill_temperature", "distill_alpha")
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -38,8 +40,7 @@ class Teacher:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Teacher | None:
         """What a resolved configuration asks for; None without a teacher, and in older runs."""
-        name, file = config.get("teacher"), config.get("teacher_weights")
-        temperature, alpha = config.get("distill_temperature"), config.get("distill_alpha")
+        name, file, temperature, alpha = (config.get(setting) for setting in SETTINGS)
         if name is None:
             if file is not None:
                 raise ValueError(f"teacher_weights={file} are of no network: give teacher=, a published or timm's name")

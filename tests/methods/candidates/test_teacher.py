@@ -75,6 +75,26 @@ def test_a_rung_is_the_beginning_of_the_training_that_goes_on(folder: Path, tmp_
     assert all(torch.equal(kept["network"][name], value) for name, value in own["network"].items())
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["space=fbnet", "train.enabled=false"],
+        ["space=fbnet", "train.epochs=0", "method=random", "search.scorer=elastic"],
+        ["space=single_path", "method=random", "search.scorer=elastic"],
+    ],
+)
+def test_a_search_that_would_not_ask_it_refuses_it(
+    folder: Path, settings: list[str], tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        search([*settings, "data.resolution=8", "references.names=[]", f"teacher={folder}"])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1
+    assert "supernets learn from labels alone; give train.epochs=N, or leave teacher= out" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_the_command(folder: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
