@@ -255,7 +255,8 @@ model = timm.create_model("{architecture}", {settings}, checkpoint_path={weights
 ```"""
     folder = shlex.quote(_line(name))
     return f"""## Without this package
-One command, here, writes a file for where only torch, or only a runtime, is installed:
+timm alone does not open this folder (`Unknown model ({ENTRY})`): none of its models takes a list of blocks.
+One command, where this package is, writes a file for where only torch, or only a runtime, is installed:
 ```text
 python -m nas.export arch={folder} format=python   # a Python file and its weights, which need torch alone
 python -m nas.export arch={folder} format=onnx     # for ONNX Runtime and what reads ONNX

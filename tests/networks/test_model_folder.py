@@ -17,7 +17,7 @@ from timm.utils import ModelEmaV3
 import nas
 from nas.data.digits import digits
 from nas.export.exporting import export
-from nas.networks import model_folder
+from nas.networks import ENTRY, model_folder
 from nas.networks.creation import create_model
 from nas.networks.model_card import About
 from search_spaces.arch import Arch
@@ -104,6 +104,22 @@ def test_a_network_that_timm_has_is_saved_under_timms_name(tmp_path: Path) -> No
     with torch.no_grad():
         torch.testing.assert_close(theirs(x), net(x))
         torch.testing.assert_close(nas.create_model(tmp_path / "net").eval()(x), net(x))
+
+
+def test_timm_alone_does_not_open_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the card and docs/networks.md say, with the way out; where timm comes to take blocks, they change."""
+    folder = model_folder.write(tmp_path / "net", create_model(discovered()), About(family="fbnet"))
+    with monkeypatch.context() as patch:
+        patch.delitem(timm.models._registry._model_entrypoints, ENTRY)  # as where nothing of ours is imported
+        with pytest.raises(RuntimeError, match=r"Unknown model \(nas_net\)"):
+            timm.create_model(f"local-dir:{folder}", pretrained=True)
+    blocks = timm.models._efficientnet_builder.decode_arch_def([["ir_r1_k3_s2_e1_c16"]])
+    for name in ("efficientnet_b0", "mobilenetv3_large_100", "fbnetc_100", "mnasnet_100", "mobilenetv4_conv_small"):
+        with pytest.raises(TypeError, match="block_args"):
+            timm.create_model(name, block_args=blocks)
+    said = " ".join((folder / "README.md").read_text().split())
+    assert "timm alone does not open this folder (`Unknown model (nas_net)`)" in said
+    assert "python -m nas.export arch=net format=python" in said
 
 
 def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> None:
