@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
 
 from nas.latency.measuring import networks
 from tests.composing import compose_once
@@ -47,6 +50,16 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks are timed by two new processes, whether these agree or not; each takes up to seconds to start."""
     monkeypatch.setattr(networks, "PROCESSES", 2)
     monkeypatch.setattr(networks, "MORE", ())
+
+
+@pytest.fixture(scope="module")
+def few_digits() -> Iterator[None]:
+    """A quarter of the digits, for tests to which images are something that is trained on and no more."""
+    bunch = load_digits()
+    few = Bunch(images=bunch.images[:450], target=bunch.target[:450])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn.datasets.load_digits", lambda: few)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

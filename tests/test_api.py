@@ -65,7 +65,7 @@ class Here(Pretended):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(few_digits: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(LocalExecutor, "open", lambda self, work: Here().open(work))
 

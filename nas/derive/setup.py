@@ -192,16 +192,14 @@ class DeriveSetup:
             search = search.on(devices.given(config["device"]), config["tables"])
         elif search.device is not None and search.device.key.name != LOCAL:
             log(f"device: {search.device.key}, which {search.folder} was searched for; another one: device=...")
-        epochs, teacher = config["train"]["epochs"], _teacher(search, config)
+        epochs, asked = config["train"]["epochs"], {name: config[name] for name in TEACHING if config[name] is not None}
+        teacher = _teacher(search.teaching, asked) if asked or epochs else None
         return cls(search, BudgetRequest(**config["budget"]), epochs=epochs, teacher=teacher, **given)
 
 
-def _teacher(search: FinishedSearch, config: Mapping[str, Any]) -> Teacher | None:
-    """Who teaches a fine-tuning by the settings of `conf/derive.yaml`; without any, who taught the search."""
-    asked = {name: config[name] for name in TEACHING if config[name] is not None}
-    if not asked and not config["train"]["epochs"]:
-        return None
-    known = {**search.teaching, "teacher_weights": None} if "teacher" in asked else search.teaching
+def _teacher(own: Mapping[str, Any], asked: Mapping[str, Any]) -> Teacher | None:
+    """Who teaches a fine-tuning: who is `asked` for, else who taught the search by its `own` settings."""
+    known = {**own, "teacher_weights": None} if "teacher" in asked else own
     nobody = {"teacher": None} if asked.get("teacher") == NO_TEACHER else {}
     teacher = Teacher.from_config({**known, **asked, **nobody})
     for name in set(asked) - {"teacher"} if teacher is None else ():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 import nas
-from nas.networks import weights
+from nas.networks import ENTRY, weights
 from nas.networks.creation import create_model
 from nas.networks.network import FlatNetwork, Network, build_network
+from nas.networks.with_timm import register_with_timm
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, LinearBottleneck, PooledConv
 from search_spaces.families.fbnet import fbnet
@@ -221,7 +221,10 @@ def test_partial_residual_adds_to_the_first_channels_only() -> None:
     torch.testing.assert_close(out[:, 8:], bare[:, 8:])
 
 
-def test_nas_registers_with_a_timm_that_was_imported_before_it() -> None:
+def test_nas_registers_with_a_timm_that_was_imported_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other order: test_model_folder.py, by a process that needs both anyway."""
-    code = "import timm, nas; assert timm.is_model('nas_net') and nas.create_model"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    monkeypatch.delitem(timm.models._registry._model_entrypoints, ENTRY)
+    monkeypatch.delitem(sys.modules, "nas.networks.timm_entry")
+    assert not timm.is_model(ENTRY)
+    register_with_timm()
+    assert timm.is_model(ENTRY)

@@ -26,8 +26,6 @@ from tests.search_spaces.every_kind import every_kind
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.torch.jit:")]
 
-FAST = {"fbnet_b1", "rexnet_100"}  # the found networks below have the blocks of the others
-NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in zoo.FAMILY_OF]
 SPACES: dict[str, Callable[[], SearchSpace]] = {
     "fbnet": lambda: fbnet(32, 10, width=0.25, head_channels=64),
     "single_path": lambda: single_path(32, 10, width=0.25, head_channels=64, se_ratios=(0, 0.25)),
@@ -62,7 +60,8 @@ def check(net: nn.Module) -> None:
         assert len(taps) > 1 and all(torch.equal(maps[key], pyramid[int(key)]) for key in taps.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow  # the found networks below have the same blocks
+@pytest.mark.parametrize("name", zoo.FAMILY_OF)
 def test_published_networks_can_be_recorded(name: str) -> None:
     check(timm.create_model("nas_net", arch=name, num_classes=3, scriptable=True))
 
@@ -74,7 +73,8 @@ def test_every_space_is_here() -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_found_networks_can_be_recorded(space: str) -> None:
     made = SPACES[space]()
-    check(create_model(made.decode(made.sample(1, np.random.default_rng(0))[0])))
+    arch = made.decode(made.sample(1, np.random.default_rng(0))[0])
+    check(timm.create_model("nas_net", arch=arch, scriptable=True))
 
 
 def test_every_kind_of_block_can_be_recorded_and_exported() -> None:

@@ -116,8 +116,9 @@ def test_arithmetic_equals_the_modules_own_count(space: SearchSpace) -> None:
 def test_prices_are_what_archs_cost(space: SearchSpace) -> None:
     population = space.sample(20, np.random.default_rng(2))
     counts: tuple[Count, ...] = ("params", "macs", "activations")
+    costs = [space.decode(genotype).cost for genotype in population]
     for what in counts:
-        expected = [getattr(space.decode(genotype), what) for genotype in population]
+        expected = [getattr(each, what) for each in costs]
         cost = space.count(what)
         np.testing.assert_array_equal(cost(population), expected)
         low, high = cost.reachable()
