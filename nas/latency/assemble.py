@@ -44,6 +44,7 @@ def assemble(
         np.array([rows[key].median_ms for key in keys]),
         [key[0].kind for key in keys],
         np.array([float(np.prod(shape) + np.prod(layer.out_shape(shape))) for layer, shape in keys]),
+        np.array([float(layer.cost(shape).params) for layer, shape in keys]),
     )
     calibration = calibrate(isolated, counts[fit], measured[fit])
     row_ms = np.array([grain(ms) for ms in calibration.row_ms])

@@ -23,7 +23,7 @@ def world(networks: int, noise: float, seed: int = 0) -> tuple[Rows, np.ndarray,
     for row in counts:
         np.add.at(row, rng.integers(0, size, 22), 1)
     measured = (0.4 + counts @ true) * (1 + noise * rng.standard_normal(networks))
-    return Rows(isolated, kinds, elements), counts, measured
+    return Rows(isolated, kinds, elements, np.zeros(size)), counts, measured
 
 
 def test_learns_the_difference_between_isolated_and_whole() -> None:
@@ -99,7 +99,7 @@ def test_the_stated_error_covers_rows_that_had_to_be_raised(seed: int) -> None:
         np.add.at(row, rng.integers(0, 6, 4), 1)
         np.add.at(row, rng.integers(6, size, 12), 1)
     measured = (counts @ true) * (1 + 0.005 * rng.standard_normal(40))
-    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.concatenate([np.full(6, 5e3), np.full(6, 1e3)]))
+    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.concatenate([np.full(6, 5e3), np.full(6, 1e3)]), np.zeros(12))
     fit = calibrate(rows, counts, measured)
     error = 100 * np.abs((fit.offset_ms + counts @ fit.row_ms) / measured - 1).mean()
     assert error <= fit.loo_mape_percent + 1e-9
@@ -118,12 +118,16 @@ def test_networks_that_share_no_row_may_save_what_calls_cost(seed: int) -> None:
         np.add.at(row, blocks[np.argsort(true[blocks])][: len(blocks) - (rng.random() < 0.5)], 1)
     assert not counts[:24].min(axis=0).any()
     measured = (counts @ true) * (1 + 0.01 * rng.standard_normal(64))
-    rows = Rows(true + call, ["a"] * size, rng.uniform(1e3, 1e4, size))
-    fit = calibrate(rows, counts[:24], measured[:24])
-    unseen = Errors.of(fit.offset_ms + counts[24:] @ fit.row_ms, measured[24:])
-    assert Errors.of(counts[24:] @ rows.ms, measured[24:]).mape_percent > 5
-    assert unseen.mape_percent < 2, fit.model
-    assert 0.4 * unseen.mape_percent < fit.loo_mape_percent < 2.5 * unseen.mape_percent
+    weights = np.exp(rng.uniform(np.log(100), np.log(1e6), size))
+    for per_weight in (0.0, 1e-7):  # parameters that a layer timed alone has in the cache, and in a network fetches
+        whole = measured + counts @ (per_weight * weights)
+        rows = Rows(true + call, ["a"] * size, rng.uniform(1e3, 1e4, size), weights)
+        fit = calibrate(rows, counts[:24], whole[:24])
+        unseen = Errors.of(fit.offset_ms + counts[24:] @ fit.row_ms, whole[24:])
+        assert Errors.of(counts[24:] @ rows.ms, whole[24:]).mape_percent > 5
+        assert unseen.mape_percent < 2, fit.model
+        assert 0.4 * unseen.mape_percent < fit.loo_mape_percent < 2.5 * unseen.mape_percent
+        assert not per_weight or "weights" in fit.model
 
 
 def test_the_stated_error_is_that_of_fits_without_the_network() -> None:
@@ -132,7 +136,7 @@ def test_the_stated_error_is_that_of_fits_without_the_network() -> None:
     isolated = np.concatenate([rng.uniform(0.3, 0.6, 6), np.full(6, 0.05)])
     counts = rng.integers(0, 4, (16, 12)).astype(float)
     measured = counts[:, :6] @ isolated[:6] * (1 + 0.02 * rng.standard_normal(16))
-    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.ones(12))
+    rows = Rows(isolated, ["a"] * 6 + ["b"] * 6, np.ones(12), np.zeros(12))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nas.latency.tables.calibrate.MODELS", (Strength("kinds", constant=0.3, kind=0.3),))
         patch.setattr("nas.latency.tables.calibrate.NOISE", (0.01,))

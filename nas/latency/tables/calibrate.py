@@ -3,10 +3,12 @@
 Isolated times miss what happens between blocks (fusion, warm caches, layout changes, call overhead). For a network
 with layers l the calibrated estimate is
 
-    offset + sum_l [ (scale + scale_kind(l) + delta_l) ms_l + constant + constant_kind(l) + per_element * elements_l ]
+    offset + sum_l [ (scale + scale_kind(l) + delta_l) ms_l + constant + constant_kind(l)
+                     + per_element * elements_l + per_weight * weights_l ]
 
-with `ms_l` the isolated time, `elements_l` the size of the layer's input and output, and `delta_l` one correction per
-table row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to zero.
+with `ms_l` the isolated time, `elements_l` the size of the layer's input and output, `weights_l` its number of parameters
+(a layer that is timed alone, again and again, finds them in the nearest cache), and `delta_l` one correction per table
+row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to zero.
 Which corrections are worth having on this device, and how far they may go, is chosen by leave-one-out error: the fit
 without one network, which a linear model gives in closed form, with its rows raised to the least that they may have, as
 those of the table are.
@@ -36,6 +38,7 @@ class Strength:
     kind: float = 0.0
     element: float = 0.0
     row: float = 0.0
+    weight: float = 0.0
 
 
 MODELS = (
@@ -43,6 +46,8 @@ MODELS = (
     # Networks that have no row in common may not share a saving (a negative offset): their layers have it instead.
     Strength("scale, constant per layer", offset=0.0, constant=1.0),
     Strength("scale, constant per layer, elements", offset=0.0, constant=1.0, element=1.0),
+    Strength("scale, constant per layer, weights", offset=0.0, constant=1.0, weight=1.0),
+    Strength("scale, constant per layer, elements, weights", offset=0.0, constant=1.0, element=1.0, weight=1.0),
     Strength("scale, offset"),
     Strength("scale, offset, constant per layer", constant=1.0),
     Strength("scale, offset, kinds", constant=0.3, kind=0.3),
@@ -62,7 +67,7 @@ NOISE = (0.003, 0.01, 0.03, 0.1)  # by how much of its time a network may be off
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a table as arrays: isolated ms, layer kind and size in elements, one entry a row.
+    """The rows of a table as arrays: isolated ms, layer kind, size in elements and parameters, one entry a row.
 
     Identities have 0 ms and are never corrected.
     """
@@ -70,6 +75,7 @@ class Rows:
     ms: Floats
     kinds: Sequence[str]
     elements: Floats
+    weights: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +147,11 @@ def _effects(rows: Rows, strength: Strength) -> tuple[Floats, Floats]:
             member = real & np.array([k == kind for k in rows.kinds])
             columns += [member * rows.ms, member * typical]
             prior += [strength.kind, strength.kind]
-    if strength.element:
-        size = rows.elements * real
-        columns.append(size * (typical / max(float(np.mean(size[real])), 1.0)))
-        prior.append(strength.element)
+    for own, values in ((strength.element, rows.elements), (strength.weight, rows.weights)):
+        if own:
+            size = values * real
+            columns.append(size * (typical / max(float(np.mean(size[real])), 1.0)))
+            prior.append(own)
     effects = np.column_stack(columns)
     if strength.row:
         effects = np.column_stack([effects, np.diag(rows.ms)])
