@@ -8,10 +8,10 @@ with layers l the calibrated estimate is
 
 with `ms_l` the isolated time, `elements_l` the size of the layer's input and output, `weights_l` its number of
 parameters (a layer that is timed alone, again and again, finds them in the nearest cache), and `delta_l` one correction
-per table row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to zero.
-Which corrections are worth having on this device, and how far they may go, is chosen by leave-one-out error: the fit
-without one network, which a linear model gives in closed form, with its rows raised to the least that they may have, as
-those of the table are.
+per table row. It is one linear model with a Gaussian prior: offset and scale are free, the corrections are drawn to
+zero. Which corrections are worth having on this device, and how far they may go, is chosen by leave-one-out error: the
+fit without one network, which a linear model gives in closed form, with its rows raised to the least that they may
+have, as those of the table are.
 """
 
 from __future__ import annotations
