@@ -26,6 +26,7 @@ MANY = {  # keyword arguments: those of another library's interface or the keys 
     },
     "nas/data/folder.py": {"imagefolder"},  # the keys of a card
     "nas/data/shards.py": {"shards"},  # the keys of a card
+    "nas/data/huggingface.py": {"huggingface"},  # the keys of a card
     "nas/data/arrays.py": {"npz"},  # the keys of a card
     "nas/methods/predictor.py": {"__init__"},  # the keys of a card
     "nas/latency/measuring/onnx_graph.py": {"_conv2d", "_batch_norm", "_hardtanh", "_pad"},  # of torch's operations

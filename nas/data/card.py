@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from nas.data.images import ImageData
 
 
+INSIDE = {
+    "nas.data.folder": "holds train/<class>/ and test/<class>/, or <class>/ alone",
+    "nas.data.shards": "holds train/*.tar and val/*.tar",
+    "nas.data.huggingface": "save_to_disk of Hugging Face's datasets wrote",
+}
+
+
 def check_root(card: Any) -> None:
     """Refuse a data card of ours whose `root` is not there, before anything heavy is imported, with how to get it.
 
@@ -33,12 +40,8 @@ def check_root(card: Any) -> None:
             raise ValueError(not_there(name, root))
     if module == "nas.data.arrays":
         raise ValueError(f"no data file at {root}; give data.root=<file.npz>")
-    if module in ("nas.data.folder", "nas.data.shards"):
-        inside = "train/<class>/ and test/<class>/, or <class>/ alone"
-        raise ValueError(
-            f"data.root={root} is not a directory; give one that holds "
-            f"{inside if module == 'nas.data.folder' else 'train/*.tar and val/*.tar'}"
-        )
+    if module in INSIDE:
+        raise ValueError(f"data.root={root} is not a directory; give one that {INSIDE[module]}")
 
 
 @dataclass(frozen=True)

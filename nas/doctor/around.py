@@ -94,4 +94,6 @@ def _card_for(path: Path) -> str | None:
         return None
     if any(path.glob("*.tar")) or any(path.glob("*/*.tar")):
         return "shards"
+    if any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json")):
+        return "huggingface"
     return "imagefolder" if any(inner.is_dir() for inner in path.iterdir()) else None

@@ -12,6 +12,7 @@ from nas.latency.runtimes import NAMES, runtime_named
 REQUIRED = ("torch", "torchvision", "timm", "onnxruntime", "onnx", "optuna", "accelerate", "tensorboard")
 OPTIONAL = {
     "ray": "many candidates over many machines",
+    "pyarrow": "data=huggingface",
     "executorch": "export to ExecuTorch, device.runtime=executorch",
     "openvino": "device.runtime=openvino",
     "torchao": "device.runtime=executorch device.dtype=int8",

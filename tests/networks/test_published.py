@@ -18,9 +18,9 @@ from search_spaces.families.mobilenetv2.published import mobilenetv2
 from search_spaces.families.rexnet.published import block_channels, rexnet
 
 NAMES = (  # of networks that differ in width or depth alone, some
-    *("fbnetc_100", "fbnetv3_b", "fbnetv3_d", "fbnetv3_g", "spnasnet_100"),
-    *("mobilenetv2_035", "mobilenetv2_100", "mobilenetv2_110d", "mobilenetv2_140"),
-    *("rexnet_100", "rexnet_130", "rexnetr_100"),
+    *("fbnetc_100", "fbnetv3_b", "fbnetv3_g", "spnasnet_100"),
+    *("mobilenetv2_035", "mobilenetv2_110d"),
+    *("rexnet_100", "rexnetr_100"),
     *("mnasnet_small", "mnasnet_050", "semnasnet_050", "hardcorenas_a", "mobilenetv3_small_050"),
     *("mobilenetv3_large_075", "tf_mobilenetv3_small_minimal_100", "tf_mobilenetv3_large_075"),
     *("efficientnet_b0", "efficientnet_lite0", "tinynet_e", "lcnet_050"),

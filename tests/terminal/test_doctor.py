@@ -27,7 +27,7 @@ from search_spaces.families.fbnet import fbnet
 def test_optional_packages_are_those_that_are_used() -> None:
     exported = {format_named(name).package for name in NAMES if name != "onnx"}
     timed = {package.module for name in RUNTIMES for package in runtime_named(name).needed("int8")}
-    assert set(OPTIONAL) - {"ray"} == (exported | timed) - set(REQUIRED)
+    assert set(OPTIONAL) - {"ray", "pyarrow"} == (exported | timed) - set(REQUIRED)
 
 
 def test_the_processor_and_a_limit_on_threads_are_told_apart(monkeypatch) -> None:
@@ -76,6 +76,8 @@ def test_data_sets_are_listed_as_they_would_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "spectra.npz", x=np.zeros(1))
     (tmp_path / "packed" / "train").mkdir(parents=True)
     tarfile.open(tmp_path / "packed" / "train" / "0.tar", "w").close()
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_dict.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / "cards" / "data").mkdir(parents=True)
@@ -89,6 +91,7 @@ def test_data_sets_are_listed_as_they_would_be_named(tmp_path: Path) -> None:
         f"data=imagefolder data.root={tmp_path / 'cards'}",
         f"data=npz data.root={tmp_path / 'spectra.npz'}",
         f"data=shards data.root={tmp_path / 'packed'}",
+        f"data=huggingface data.root={tmp_path / 'saved'}",
     }
 
 

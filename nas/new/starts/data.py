@@ -2,7 +2,8 @@
 
     python -m nas.search --config-dir my_cards data=my_name
 
-Folders of images (data=imagefolder), arrays in a file (data=npz) and tar archives (data=shards) need no code.
+Folders of images (data=imagefolder), arrays in a file (data=npz), tar archives (data=shards) and data sets that Hugging
+Face's datasets saved (data=huggingface) need no code.
 """
 
 import torch
