@@ -42,7 +42,7 @@ def in_this_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def run(few_digits: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("derive")
     phone = table_of(ARCHS, "phone", folder / "phone.json", 1e-6, 0.001)
     nas.run_search(

@@ -6,8 +6,10 @@ import dataclasses
 import importlib.util
 import json
 import re
+import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from nas.export import formats
 from nas.export.__main__ import main
 from nas.export.comparing import Comparison
 from nas.export.exporting import default_output, export, summary
-from nas.export.formats import format_named
+from nas.export.formats import onnx
 from nas.export.formats.base import Format
 from nas.latency.device import Device
 from nas.latency.placement import Placement
@@ -33,6 +35,22 @@ from search_spaces.families.rexnet.published import rexnet
 def small(channels: int = 1, resolution: int = 16) -> torch.nn.Module:
     blocks = (InvertedResidual(16, 3, 2, 3.0, groups=2), InvertedResidual(16, 5, 1, 3.0), Skip(16))
     return create_model(Arch(resolution, ((ConvBNAct(8, 3, 1),), blocks, (ConvBNAct(32), Classifier(10))), channels))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, Format]:
+    """A small network, and ONNX's format with its file written already: for what is said of files, whatever is in them.
+
+    Writing one takes a second.
+    """
+    network, path = small(), tmp_path_factory.mktemp("written") / "net.onnx"
+    onnx.write(network.eval(), (1, 16, 16), 1, path)
+
+    def write(given: torch.nn.Module, input_shape: tuple[int, int, int], batch_size: int, target: Path) -> None:
+        assert given is network
+        shutil.copy(path, target)
+
+    return network, dataclasses.replace(onnx.FORMAT, write=write)
 
 
 def short_rexnet() -> Arch:
@@ -75,8 +93,9 @@ def test_report_on_real_images_and_latency(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
-def test_times_of_this_machine_are_not_filed_under_another_name(tmp_path: Path) -> None:
-    report = export(small(), tmp_path / "net.onnx", device=Device("pixel3"))
+def test_times_of_this_machine_are_not_filed_under_another_name(written: tuple[Any, Format], tmp_path: Path) -> None:
+    network, format = written
+    report = export(network, tmp_path / "net.onnx", format, device=Device("pixel3"))
     assert report["latency"] is None and "device pixel3 is not this machine" in report["not_measured"]
     assert summary(report)[-1].startswith("latency not measured: device pixel3 is not this machine")
 
@@ -103,14 +122,13 @@ def test_threads_that_a_runtime_does_not_obey_are_not_claimed(sets: bool, key: s
     assert ("in as many threads as its runtime takes" in " ".join(summary(report))) is not sets
 
 
-def test_a_file_that_computes_otherwise_is_not_kept(tmp_path: Path) -> None:
-    from nas.export.formats import onnx
-
+def test_a_file_that_computes_otherwise_is_not_kept(written: tuple[Any, Format], tmp_path: Path) -> None:
+    network, format = written
     wrong = dataclasses.replace(
-        onnx.FORMAT, load=lambda path, threads: lambda images: np.zeros((len(images), 10), np.float32)
+        format, load=lambda path, threads: lambda images: np.zeros((len(images), 10), np.float32)
     )
     with pytest.raises(ValueError, match="differs from torch on random images"):
-        export(small(), tmp_path / "net.onnx", wrong)
+        export(network, tmp_path / "net.onnx", wrong)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,10 +186,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert message in error and error.count("\n") == 1
 
 
-def test_operators_that_a_file_leaves_to_other_kernels_are_reported(tmp_path: Path) -> None:
-    told = Placement(1, 9, {"MEAN outside XNNPACK": 2})
-    falls_back = dataclasses.replace(format_named("onnx"), name="mine", placement=lambda path: told)
-    report = export(small(), tmp_path / "m.onnx", falls_back)
+def test_operators_that_a_file_leaves_to_other_kernels_are_reported(
+    written: tuple[Any, Format], tmp_path: Path
+) -> None:
+    told, (network, format) = Placement(1, 9, {"MEAN outside XNNPACK": 2}), written
+    falls_back = dataclasses.replace(format, name="mine", placement=lambda path: told)
+    report = export(network, tmp_path / "m.onnx", falls_back)
     assert Placement.from_dict(report["fell_back"]) == told
     assert "2 of 9 operators in the network ran otherwise than asked: 2 MEAN outside XNNPACK" in summary(report)
-    assert export(small(), tmp_path / "n.onnx")["fell_back"] is None
+    assert export(network, tmp_path / "n.onnx", format)["fell_back"] is None

@@ -30,7 +30,7 @@ def in_this_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def run(few_digits: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("elastic") / "run"
     return nas.run_search(overrides=[*ELASTIC, f"budget.macs={BUDGET}", f"run_dir={folder}"])
 

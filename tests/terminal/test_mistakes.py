@@ -75,6 +75,8 @@ def test_one_line_that_names_the_cure(attempt: Callable[..., Outcome], override:
         (["tables='~/x y'"], "tables", str(Path.home() / "x y")),
         (["data=npz", "data.root=~"], "data.root", str(Path.home())),
         (["run_dir='a\\${b'"], "run_dir", "a${b"),
+        (["teacher=~/t"], "teacher", str(Path.home() / "t")),
+        (["search.supernet=~/runs/elastic"], "search.supernet", str(Path.home() / "runs/elastic")),
     ],
 )
 def test_values_mean_what_they_say(

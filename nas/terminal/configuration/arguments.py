@@ -23,7 +23,7 @@ OPTIONS = {
 }
 PATHS = (
     *("run", "run_dir", "resume", "arch", "checkpoint", "initial_weights", "tables", "kit", "file", "out", "output"),
-    *("data_root", "data.root", "device.file", "to"),
+    *("data_root", "data.root", "device.file", "to", "teacher", "teacher_weights", "search.supernet"),
 )  # settings that are paths
 ON_THE_DEVICE = ("device.python", "device.folder")  # paths whose `~` is the home directory of the machine that measures
 REACHED = ("device.host", "device.port", "device.options", *ON_THE_DEVICE)  # what another machine is reached by
