@@ -94,6 +94,15 @@ def test_constraints_are_plain_pins_within_the_ranges() -> None:
         assert match and re.sub(r"[-_.]+", "-", match.group()).lower() in pinned, requirement
 
 
+def test_what_is_installed_has_the_files_that_are_no_modules() -> None:
+    """Cards, style, templates: the wheel takes those that `package-data` names."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in ("conf", "nas", "predictors", "search_spaces"):
+        there = {path for path in (ROOT / package).rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+        taken = {path for pattern in named[package] for path in (ROOT / package).glob(pattern)}
+        assert there == taken, f"package-data of {package}: {sorted(map(str, there ^ taken))}"
+
+
 def test_nothing_names_a_place() -> None:
     for name in ("pyproject.toml", "constraints.txt", "Makefile", "install.sh", ".ci/run"):
         assert not re.search(r"https?://|/home/|/root/|--index|find-links", (ROOT / name).read_text()), name

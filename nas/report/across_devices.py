@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.latency.tables.table import LatencyTable
 from nas.report.charts import number
+from nas.report.parts import NOTHING, Cell, Line, Section, Table, numeric
 from search_spaces.arch import Arch
 
 FEWEST = 5  # networks, below which nothing is said of how alike two devices rank
@@ -19,37 +20,40 @@ Times = Mapping[str, Sequence[float | None]]
 """Milliseconds by device, one for each network; None where its table lacks a row."""
 
 
-def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A column of milliseconds and ranks for each device of `rows`. Empty for fewer than two devices or networks.
+@dataclass(frozen=True)
+class AcrossDevices(Section):
+    """Milliseconds and ranks of each network on each device, and how alike the devices rank."""
+
+    alike: Sequence[str]
+    table: Table
+
+    heading, template = "Across devices", "across_devices.html"
+
+
+def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDevices | None:
+    """A column of milliseconds and ranks for each device of `rows`. None for fewer than two devices or networks.
 
     A network's time on a device is measured where it was, else estimated by that device's table in the same `folder`.
     """
     tables = _tables(folder, rows)
     networks = _networks(rows)
     if len(tables) < 2 or len(networks) < 2:
-        return ""
+        return None
     times = {device: [_time(row, arch, device, table) for row, arch in networks] for device, table in tables.items()}
     places = {device: ranks(found) for device, found in times.items()}
     lines = []
     for index, (row, _) in enumerate(networks):
         top1 = row["top1_percent"]
-        cells = [f"<td>{escape(row['run'])}</td><td class='n'>{'–' if top1 is None else f'{top1:.2f}'}</td>"]
+        cells = [Cell(row["run"]), numeric(NOTHING if top1 is None else f"{top1:.2f}")]
         for device in tables:
             ms, place = times[device][index], places[device][index]
-            measured = "" if row["device"] == device and row["measured_latency_ms"] is not None else " est."
-            cells.append(
-                "<td class='n'>–</td><td class='n'></td>"
-                if ms is None
-                else (f"<td class='n'>{number(ms)}{measured}</td><td class='n'>{place}</td>")
-            )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    head = "<th>network of</th><th class='n'>top-1 %</th>"
-    head += "".join(f"<th class='n'>{escape(device)}, ms</th><th class='n'>rank</th>" for device in tables)
-    return (
-        "<h2>Across devices</h2><p>Measured where the run measured it, else estimated (est.) by the table of the "
-        f"device. Rank 1 is the quickest of those that the device has a time of.</p>{_alike(times)}"
-        f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(lines)}</table></div>"
-    )
+            measured = row["device"] == device and row["measured_latency_ms"] is not None
+            shown = NOTHING if ms is None else f"{number(ms)}{'' if measured else ' est.'}"
+            cells += [numeric(shown), numeric("" if place is None else str(place))]
+        lines.append(Line(cells))
+    head = [Cell("network of"), numeric("top-1 %")]
+    head += [numeric(heading) for device in tables for heading in (f"{device}, ms", "rank")]
+    return AcrossDevices(_alike(times), Table(head, lines))
 
 
 def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, LatencyTable]:
@@ -94,7 +98,7 @@ def ranks(times: Sequence[float | None]) -> list[int | None]:
     return [None if ms is None else 1 + known.index(ms) for ms in times]
 
 
-def _alike(times: Times) -> str:
+def _alike(times: Times) -> list[str]:
     """Kendall's tau of each pair of devices on the networks that both have a time of."""
     from scipy.stats import kendalltau
 
@@ -106,4 +110,4 @@ def _alike(times: Times) -> str:
             continue
         tau = kendalltau(*zip(*both, strict=True)).statistic
         said.append(f"{one} and {other} rank {len(both)} networks alike with Kendall's tau {tau:.2f}")
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in said)}</ul>"
+    return said

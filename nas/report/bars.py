@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from markupsafe import Markup
+
 from nas.report.charts import figure, number, padded, ticks
 
 WIDTH, ROW = 760, 26
 LABELS = 268  # pixels that are left to the names of marks, which phones show larger
 
 
-def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> str:
+def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> Markup:
     """Named milliseconds, a row for each, over one axis with the reachable range as a bar.
 
     Names stand left of all that is drawn, so that no line crosses one. The first mark is a limit: its line runs through
@@ -45,7 +47,7 @@ def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]])
     return figure(title, (WIDTH, base + 28), "".join(parts), "ruler", "latency")
 
 
-def share_bar(shares: Sequence[tuple[str, float]], chosen: int) -> str:
+def share_bar(shares: Sequence[tuple[str, float]], chosen: int) -> Markup:
     """Probabilities of candidates as one bar of 100%, the chosen one in colour; each names itself under the pointer."""
     parts, start = [], 0.0
     for index, (label, share) in enumerate(shares):
@@ -56,13 +58,13 @@ def share_bar(shares: Sequence[tuple[str, float]], chosen: int) -> str:
         )
         start += 100 * share
     title = escape(f"{shares[chosen][0]}: {100 * shares[chosen][1]:.0f}%", quote=True)
-    return (
+    return Markup(
         f'<svg role="img" aria-label="{title}" class="share" viewBox="0 0 100 10" preserveAspectRatio="none">'
         f"{''.join(parts)}</svg>"
     )
 
 
-def interval(gain: float, low: float, high: float, reach: float) -> str:
+def interval(gain: float, low: float, high: float, reach: float) -> Markup:
     """A figure with its interval from `low` to `high` on a line from -`reach` to `reach`, beside a mark at zero."""
 
     def x(value: float) -> float:
@@ -77,6 +79,7 @@ def interval(gain: float, low: float, high: float, reach: float) -> str:
     return figure(f"{gain:+.2f}, from {low:+.2f} to {high:+.2f}", (160, 18), content, "interval")
 
 
-def bar(share: float, kind: str = "") -> str:
+def bar(share: float, kind: str = "") -> Markup:
     """`share` of a whole as a bar in a cell of a table; the figure stands beside it."""
-    return f"<span class='bar {kind}' style='width:{100 * min(max(share, 0.0), 1.0):.1f}px'></span>"
+    width = 100 * min(max(share, 0.0), 1.0)
+    return Markup("<span class='bar {}' style='width:{:.1f}px'></span>").format(kind, width)

@@ -10,7 +10,10 @@ from collections.abc import Collection, Sequence
 from html import escape
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from nas.report.names import Named, placed
+from nas.report.parts import Chart
 
 Points = Sequence[tuple[float, float]]
 
@@ -111,20 +114,20 @@ class _Frame:
         path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
         return f'<polyline class="{kind}" points="{path}"/>'
 
-    def as_html(self, parts: Sequence[str], title: str, caption: str, legend: Sequence[tuple[str, str]]) -> str:
-        """The whole figure; `legend`: class and label of each kind of point."""
-        keys = "".join(f'<span class="key {kind}">{escape(label)}</span>' for kind, label in legend)
-        return f"<figure><figcaption>{escape(caption)} {keys}</figcaption>{self.svg(''.join(parts), title)}</figure>"
-
-    def svg(self, content: str, title: str) -> str:
-        return figure(title, (self.width, self.height), content, "wide" if self.wide else "plot")
+    def chart(self, parts: Sequence[str], title: str, legend: Sequence[tuple[str, str]]) -> Chart:
+        """What was drawn under its title; `legend`: class and label of each kind of point."""
+        svg = figure(title, (self.width, self.height), "".join(parts), "wide" if self.wide else "plot")
+        return Chart(title, svg, legend)
 
 
-def figure(title: str, size: tuple[int, int], content: str, kind: str, name: str = "") -> str:
-    """An SVG of `size`, described by its `title` for those who do not see it. `name`: of its file; '': the title."""
+def figure(title: str, size: tuple[int, int], content: str, kind: str, name: str = "") -> Markup:
+    """An SVG of `size`, described by its `title` for those who do not see it; words in `content` are escaped already.
+
+    `name`: of its file; '': the title.
+    """
     label = escape(title, quote=True)
     file = f' data-name="{name}"' if name else ""
-    return (
+    return Markup(
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {size[0]} {size[1]}" class="{kind}"{file}>{content}</svg>'
     )
 
@@ -143,14 +146,14 @@ def line_chart(
     x_label: str,
     reference: tuple[str, float] | None = None,
     loose: Collection[str] = (),
-) -> str:
-    """Lines over whole-numbered steps; `reference` is a named horizontal line. An empty string without points.
+) -> Chart | None:
+    """Lines over whole-numbered steps; `reference` is a named horizontal line. None without points.
 
     `loose`: the series whose points have nothing to do with those beside them: dots without a line.
     """
     series = [(label, points) for label, points in series if points]
     if not series:
-        return ""
+        return None
     ys = [y for _, points in series for _, y in points] + ([reference[1]] if reference else [])
     frame = _Frame([x for _, points in series for x, _ in points], ys)
     parts = [frame.axes(x_label, whole_x=True)]
@@ -167,14 +170,15 @@ def line_chart(
             tip = f"{label}: {number(y)} at {x_label} {number(x)}"
             parts.append(frame.dot(x, y, f"dot s{index}", 2.6, tip))
     legend = [(f"s{i}", label) for i, (label, _) in enumerate(series)]
-    return frame.as_html(parts, title, title, legend if len(series) > 1 else [])
+    return frame.chart(parts, title, legend if len(series) > 1 else [])
 
 
-def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, band: float) -> str:
-    """Estimates (x) against measurements (y) of the same kind, with the diagonal and a band of +-`band` around it."""
+def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str, band: float) -> Chart | None:
+    """Estimates (x) against measurements (y) of the same kind, with the diagonal and a band of +-`band` around it; None
+    without points."""
     values = [value for _, points in groups for point in points for value in point]
     if not values:
-        return ""
+        return None
     frame = _Frame(values, values, SCATTER, x_padding=0.06)
     low, high = frame.x_low, frame.x_high
     low = max(low, 0.0)
@@ -193,7 +197,7 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
         for x, y in points:
             tip = f"{label}: estimated {number(x)} ms, measured {number(y)} ms ({100 * (y / x - 1):+.1f}%)"
             parts.append(frame.dot(x, y, f"point g{index}", 3.4, tip))
-    return frame.as_html(parts, title, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
+    return frame.chart(parts, title, [(f"g{i}", label) for i, (label, _) in enumerate(groups)])
 
 
 class Group(NamedTuple):
@@ -209,11 +213,11 @@ class Group(NamedTuple):
 
 def front_chart(
     title: str, groups: Sequence[Group], x_label: str, y_label: str, limit: tuple[str, float] | None = None
-) -> str:
-    """Points to be cheap in x and high in y; `limit` is a named vertical line. An empty string without points."""
+) -> Chart | None:
+    """Points to be cheap in x and high in y; `limit` is a named vertical line. None without points."""
     points = [point for group in groups for point in group.points]
     if not points:
-        return ""
+        return None
     xs = [x for x, _ in points] + ([limit[1]] if limit else [])
     frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
     parts = [frame.axes(x_label)]
@@ -240,7 +244,7 @@ def front_chart(
         f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
         for name, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT), line)
     ]
-    return frame.as_html(parts, title, title, [(_hue(i), group.label) for i, group in enumerate(groups)])
+    return frame.chart(parts, title, [(_hue(i), group.label) for i, group in enumerate(groups)])
 
 
 def _hue(index: int) -> str:

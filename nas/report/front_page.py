@@ -3,11 +3,13 @@ same figures as `front.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from nas.report import charts
 from nas.report.across_devices import across_devices
@@ -15,9 +17,9 @@ from nas.report.charts import Group, count, number
 from nas.report.figures import as_csv
 from nas.report.front_rows import Row, collect
 from nas.report.page import page
+from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 from nas.runs.files import write_text
 
-NOTHING = "–"
 NAMED = 24  # dots of a chart up to which each has the name of its run beside it
 
 
@@ -47,48 +49,52 @@ def _collected(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     return rows, unfinished
 
 
+@dataclass(frozen=True)
+class Networks(Section):
+    """Those of one data set and device: accuracy over the cost that `axis` names, and all figures."""
+
+    heading: str
+    axis: str
+    chart: Chart | None
+    table: Table
+
+    template = "networks.html"
+
+
+@dataclass(frozen=True)
+class Unfinished(Section):
+    """The runs that have no result, with the reason."""
+
+    table: Table
+
+    heading, template = "Without a result", "unfinished.html"
+
+
 def _html(folder: Path, rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> str:
     parts: dict[tuple[str, str | None], list[Row]] = {}
     for row in rows:
         parts.setdefault((row["data"], row["device"]), []).append(row)
     kinds = {kind: f"f{index}" for index, kind in enumerate(dict.fromkeys(map(_kind, rows)))}
-    sections = "".join(_section(folder, where, part, kinds) for where, part in parts.items())
-    title = f"{len(rows)} network{'s' if len(rows) > 1 else ''} of {folder.absolute().name}"
-    left = f", {len(unfinished)} without a result" if unfinished else ""
-    runs = len({row["folder"] for row in rows})
-    said = f"<p class='soft'>of {runs} run{'s' if runs > 1 else ''}{left}; the same figures: front.csv</p>"
-    head = f"<header><h1>{escape(title)}</h1>{said}</header>{_filters(kinds)}"
-    hidden = "".join(f"main:has(#{mark}:not(:checked)) .{mark}:not(input){{display:none}}" for mark in kinds.values())
-    return page(title, head, sections + across_devices(folder, rows) + _unfinished(unfinished), hidden)
-
-
-def _filters(kinds: dict[str, str]) -> str:
-    """A box to tick for each space and method; the style sheet alone does what they say."""
-    if len(kinds) < 2:
-        return ""
-    boxes = "".join(
-        f'<label><input type="checkbox" id="{mark}" checked> {escape(kind)}</label>' for kind, mark in kinds.items()
+    sections: list[Section] = [_networks(folder, where, part, kinds) for where, part in parts.items()]
+    if (across := across_devices(folder, rows)) is not None:
+        sections.append(across)
+    if unfinished:
+        lines = [Line([Cell(name), Cell(reason, "fold")]) for name, reason in unfinished]
+        sections.append(Unfinished(Table([Cell("run"), Cell("why")], lines)))
+    return page(
+        "front.html",
+        sections,
+        title=f"{len(rows)} network{'s' if len(rows) > 1 else ''} of {folder.absolute().name}",
+        kinds=kinds,
+        runs=len({row["folder"] for row in rows}),
+        unfinished=len(unfinished),
     )
-    return f'<fieldset class="filters"><legend>Show</legend>{boxes}</fieldset>'
 
 
-def _unfinished(runs: Sequence[tuple[str, str]]) -> str:
-    if not runs:
-        return ""
-    rows = "".join(f"<tr><td>{escape(name)}</td><td class='fold'>{escape(reason)}</td></tr>" for name, reason in runs)
-    table = f"<table><tr><th>run</th><th>why</th></tr>{rows}</table>"
-    return f"<h2>Without a result</h2><div class='panel' tabindex='0'>{table}</div>"
-
-
-def _section(folder: Path, where: tuple[str, str | None], rows: list[Row], kinds: dict[str, str]) -> str:
+def _networks(folder: Path, where: tuple[str, str | None], rows: list[Row], kinds: Mapping[str, str]) -> Networks:
     data, device = where
-    chart = _chart(rows, kinds)
-    note = (
-        f"<p>Top-1 accuracy on the test split, %, over {_axis(rows)[1]}. Of each colour a line joins the networks that "
-        "no other of it beats; point at a dot to read it.</p>"
-    )
-    head = f"{data} on {device}" if device else f"{data}, no latency asked"
-    return f"<h2>{escape(head)}</h2>{note + chart if chart else ''}{_table(folder, rows, kinds)}"
+    heading = f"{data} on {device}" if device else f"{data}, no latency asked"
+    return Networks(heading, _axis(rows)[1], _chart(rows, kinds), _table(folder, rows, kinds))
 
 
 def _kind(row: Row) -> str:
@@ -101,8 +107,8 @@ def _axis(rows: list[Row]) -> tuple[str, str]:
     return ("measured_latency_ms", "measured latency, ms") if measured else ("macs", "multiply-adds")
 
 
-def _chart(rows: list[Row], kinds: dict[str, str]) -> str:
-    """Accuracy over cost, a colour for each space and method. Empty where no row has both."""
+def _chart(rows: list[Row], kinds: Mapping[str, str]) -> Chart | None:
+    """Accuracy over cost, a colour for each space and method. None where no row has both."""
     key, label = _axis(rows)
     groups: dict[str, list[tuple[float, float, str]]] = {}
     for row in rows:
@@ -147,25 +153,26 @@ def _cell(row: Row, key: str, show: Callable[[Any], str]) -> str:
     return show(row[key]) + (f" ({dtype})" if isinstance(dtype, str) else "")
 
 
-def _table(folder: Path, rows: list[Row], kinds: dict[str, str]) -> str:
-    lines = []
+def _table(folder: Path, rows: list[Row], kinds: Mapping[str, str]) -> Table:
     shown = {k: v for k, v in FIGURES.items() if k in ALWAYS or any(row[k] is not None for row in rows)}
+    lines = []
     for row in rows:
-        words = [_linked(folder, row), *(NOTHING if row[key] is None else escape(str(row[key])) for key in WORDS[1:])]
-        figures = [NOTHING if row[key] is None else _cell(row, key, show) for key, (_, show) in shown.items()]
-        cells = [f"<td>{cell}</td>" for cell in words] + [f"<td class='n'>{escape(c)}</td>" for c in figures]
-        lines.append(f"<tr class='{kinds[_kind(row)]}'>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{name}</th>" for name in WORDS)
-    head += "".join(f"<th class='n'>{heading}</th>" for heading, _ in shown.values())
-    return f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(lines)}</table></div>"
+        cells = [
+            Cell(_linked(folder, row)),
+            *(Cell(NOTHING if row[key] is None else str(row[key])) for key in WORDS[1:]),
+        ]
+        cells += [numeric(NOTHING if row[key] is None else _cell(row, key, show)) for key, (_, show) in shown.items()]
+        lines.append(Line(cells, kinds[_kind(row)]))
+    head = [*map(Cell, WORDS), *(numeric(heading) for heading, _ in shown.values())]
+    return Table(head, lines)
 
 
-def _linked(folder: Path, row: Row) -> str:
+def _linked(folder: Path, row: Row) -> str | Markup:
     """The name of the row's run, as a link to its report where it has one."""
-    name, report = escape(row["run"]), Path(row["folder"]) / "report.html"
+    name, report = row["run"], Path(row["folder"]) / "report.html"
     if not (folder / report).exists():
-        return name
-    return f'<a href="{escape(quote(report.as_posix()), quote=True)}">{name}</a>'
+        return str(name)
+    return Markup('<a href="{}">{}</a>').format(quote(report.as_posix()), name)
 
 
 def _csv_rows(rows: Sequence[Row]) -> list[list[object]]:

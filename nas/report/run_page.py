@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nas.derive.handover import read_theta
 from nas.latency.tables.table import LatencyTable
-from nas.report import bars, charts
 from nas.report.charts import count, number
 from nas.report.figures import write_figures
 from nas.report.page import page
+from nas.report.parts import NOTHING
 from nas.report.sections.answers import answers
 from nas.report.sections.budgets import budgets
 from nas.report.sections.candidates import candidates
@@ -22,15 +20,24 @@ from nas.report.sections.costs import costs
 from nas.report.sections.curves import curves
 from nas.report.sections.decided import decided
 from nas.report.sections.diagnosis import diagnosis
+from nas.report.sections.latency import latency, proof
 from nas.report.sections.network import layers
 from nas.report.sections.references import ahead, references
 from nas.report.sections.stages import stages
-from nas.report.sections.usage import usage
+from nas.report.sections.usage import repeat, usage
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
 
-NOTHING = "–"
+
+@dataclass(frozen=True)
+class Head:
+    """What the reader sees first: where it was found, its figures, and `marks`, each with its tone."""
+
+    where: str
+    cards: list[tuple[str, str]]
+    weights: str | None
+    marks: list[tuple[str, str]]
 
 
 def write_report(run: str | Path) -> Path:
@@ -55,7 +62,7 @@ def report_html(run: str | Path) -> str:
     sections = [
         ahead(result),
         budgets(result),
-        _latency(result),
+        latency(result),
         candidates(path, result),
         references(result),
         stages(path, result, table),
@@ -66,14 +73,39 @@ def report_html(run: str | Path) -> str:
         answers(path),
         curves(path, metrics, result),
         costs(path, result, 1 + len(environment["resumed"])),
-        _proof(table),
+        proof(table),
         usage(path, result, settings.get("data")),
-        _repeat(settings, environment),
+        repeat(settings, environment),
     ]
-    return page(_title(result), _head(result, environment) + _in_short(result, table), "".join(sections))
+    shown = [section for section in sections if section is not None]
+    return page("run.html", shown, title=_title(result), head=_head(result, environment, table))
 
 
-def _in_short(result: dict[str, Any], table: LatencyTable | None) -> str:
+def _head(result: dict[str, Any], environment: dict[str, Any], table: LatencyTable | None) -> Head:
+    device = f"device {result['device']}, " if result["device"] else ""
+    began = environment["began"].strftime("%Y-%m-%d %H:%M %Z") if environment["began"] else "at an unknown time"
+    top1, ms = result["top1_percent"], result["measured_latency_ms"]
+    cards = [
+        (NOTHING if ms is None else f"{number(ms)} ms", "measured latency"),
+        (NOTHING if top1 is None else f"{top1:.2f}%", f"test accuracy on {result['data']}"),
+        (count(result["params"]), "parameters"),
+        (count(result["macs"]), "multiply-adds"),
+        (_kib(result["memory_kib"]), "peak memory"),
+        (_kib(result["weights_kib"]), "of weights"),
+    ]
+    return Head(
+        where=f"{device}seed {result['seed']}, {began}",
+        cards=[(value, label) for value, label in cards if value != NOTHING],
+        weights=result.get("weights"),
+        marks=_marks(result, table),
+    )
+
+
+def _kib(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.4g} KiB"
+
+
+def _marks(result: dict[str, Any], table: LatencyTable | None) -> list[tuple[str, str]]:
     """What the reader must know before any figure, as marks: budgets, decision, references, table."""
     marks = []
     if result["budget_met"] is not None:
@@ -93,118 +125,10 @@ def _in_short(result: dict[str, Any], table: LatencyTable | None) -> str:
     if table is not None and table.proof is not None:
         sure = not table.proof.faults
         marks.append(("good", "latency table proven") if sure else ("poor", "latency table in doubt"))
-    if not marks:
-        return ""
-    return f"<ul class='marks'>{''.join(f'<li class={kind}>{escape(words)}</li>' for kind, words in marks)}</ul>"
+    return marks
 
 
 def _title(result: dict[str, Any]) -> str:
     if result["space"] is None:
         return f"A network trained on {result['data']}"
     return f"A network of the {result['space']} space, found by {result['method']}"
-
-
-def _head(result: dict[str, Any], environment: dict[str, Any]) -> str:
-    device = f"device {result['device']}, " if result["device"] else ""
-    began = environment["began"].strftime("%Y-%m-%d %H:%M %Z") if environment["began"] else "at an unknown time"
-    where = f"{device}seed {result['seed']}, {began}"
-    cards = [
-        (_ms(result["measured_latency_ms"]), "measured latency"),
-        (_percent(result["top1_percent"]), f"test accuracy on {result['data']}"),
-        (count(result["params"]), "parameters"),
-        (count(result["macs"]), "multiply-adds"),
-        (_kib(result["memory_kib"]), "peak memory"),
-        (_kib(result["weights_kib"]), "of weights"),
-    ]
-    boxes = "".join(
-        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
-        for value, label in cards
-        if value != NOTHING
-    )
-    weights = f"<p class='soft'>weights: {escape(result['weights'])}</p>" if result.get("weights") else ""
-    return (
-        f"<header><h1>{escape(_title(result))}</h1><p class='soft'>{escape(where)}</p></header>"
-        f"<div class='cards'>{boxes}</div>{weights}"
-    )
-
-
-def _latency(result: dict[str, Any]) -> str:
-    asked, estimated, measured = (result[f"{kind}_latency_ms"] for kind in ("asked", "estimated", "measured"))
-    if measured is None and estimated is None:
-        return ""
-    marks = [("asked", asked), ("estimated", estimated), ("measured", measured)]
-    ruler = bars.ruler(result.get("reachable_latency_ms"), [(n, v) for n, v in marks if v is not None])
-    sentence = "No latency was asked for."
-    if asked is not None and measured is not None:
-        kind, words = ("good", "within the budget") if measured <= asked else ("poor", "above the budget")
-        sentence = (
-            f"Asked {_ms(asked)}, measured {_ms(measured)}: <span class='verdict {kind}'>"
-            f"{abs(100 * (measured / asked - 1)):.1f}% {'below' if measured <= asked else 'over'}, {words}</span>."
-        )
-        if estimated is not None:
-            error = 100 * (estimated / measured - 1)
-            sentence += f" The estimate was {abs(error):.1f}% {'above' if error > 0 else 'below'} the measurement."
-    elif result["not_measured"]:
-        sentence = f"Not measured: {escape(result['not_measured'])}."
-    if result.get("reachable_latency_ms"):
-        sentence += " The grey bar is what networks of this space can take."
-    return f"<h2>Latency: asked, estimated, measured</h2><p>{sentence}</p><div class='panel'>{ruler}</div>"
-
-
-def _proof(table: LatencyTable | None) -> str:
-    if table is None or table.proof is None:
-        return ""
-    columns, rows = table.proof.table()
-    head = "".join(f"<th{' class=n' if i else ''}>{escape(str(name))}</th>" for i, name in enumerate(columns))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=n' if i else ''}>{escape(str(cell))}</td>" for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    held = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] != "fit"]
-    fit = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] == "fit"]
-    groups = [("held out", held), ("used to calibrate", fit)]
-    plot = charts.scatter_chart("measured against estimated, ms; the band is ±10%", groups, "estimated", 0.1)
-    kind = "poor" if table.proof.faults else "good"
-    return (
-        f"<h2>Can the latency table be trusted?</h2><p>On whole networks it had not seen: "
-        f"<span class='verdict {kind}'>{escape(table.proof.sentence())}</span>.</p>{_fell_back(table)}"
-        f"<div class='charts'>{plot}<div class='panel' tabindex='0'><table><tr>{head}</tr>{body}</table></div></div>"
-    )
-
-
-def _fell_back(table: LatencyTable) -> str:
-    said = table.fell_back.sentence() if table.fell_back is not None else ""
-    return f"<p>{escape(said)}.</p>" if said else ""
-
-
-def _repeat(config: dict[str, Any], environment: dict[str, Any]) -> str:
-    facts = {
-        "commit": environment["git_commit"],
-        "python": environment["python"],
-        **environment["packages"],
-        "system": environment["platform"],
-        "processor": environment["cpu"]
-        and f"{environment['cpu']}, {environment['usable_cpus']} of {environment['cpu_count']} cores",
-        "gpu": environment["gpu"],
-    }
-    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items() if v)
-    settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    again = "".join(f"<pre>{escape(resumed['command'])}</pre>" for resumed in environment["resumed"])
-    return (
-        f"<h2>To repeat it</h2><div class='panel'><pre>{escape(environment['command'] or 'unknown')}</pre>{again}"
-        f"<table>{rows}</table><details><summary>all settings</summary><pre>{escape(settings)}</pre></details></div>"
-    )
-
-
-def _ms(value: float | None) -> str:
-    return NOTHING if value is None else f"{number(value)} ms"
-
-
-def _kib(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.4g} KiB"
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}%"

@@ -161,6 +161,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
         cfg.run_dir = literal(HydraConfig.get().runtime.output_dir)
     overrides = [split(text) for text in HydraConfig.get().overrides.task]
     found = checked(cfg, config_name, overrides, HydraConfig.get().runtime.choices)
+    check_types(found, {"debug": bool})
     _check_settings(found)
     return found
 

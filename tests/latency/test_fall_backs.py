@@ -28,7 +28,7 @@ from nas.latency.runtimes.onnxruntime import placement_of
 from nas.latency.show import show
 from nas.latency.tables.fall_backs import fallen_back
 from nas.latency.tables.table import LatencyTable
-from nas.report.run_page import _fell_back
+from nas.report.sections.latency import proof
 from search_spaces.families.fbnet import fbnet
 from tests.search_spaces.every_kind import every_kind
 
@@ -163,8 +163,9 @@ def test_a_table_keeps_them_and_says_so(tmp_path, monkeypatch, capsys) -> None:
     show(table, file, 1.0)
     said = capsys.readouterr()
     assert "6 of 80 operators in 4 networks ran otherwise than asked: 6" in " ".join((said.out + said.err).split())
-    assert "6 HardSwish in fp32" in _fell_back(table)
-    assert _fell_back(dataclasses.replace(table, fell_back=Placement(4, 80))) == ""
+    shown, silent = proof(table), proof(dataclasses.replace(table, fell_back=Placement(4, 80)))
+    assert shown is not None and "6 HardSwish in fp32" in shown.fell_back
+    assert silent is not None and silent.fell_back == ""
     old = dataclasses.replace(table, fell_back=None).to_dict()
     assert "fell_back" not in old and LatencyTable.from_dict(old).fell_back is None
 
@@ -185,7 +186,8 @@ def test_a_kit_brings_what_fell_back_on_its_device(tmp_path: Path, capsys: pytes
     assert LatencyTable.from_dict(table.to_dict()) == table
     show(table, tmp_path / "table.json", 1.0)
     assert table.fell_back.sentence() in capsys.readouterr().out
-    assert table.fell_back.sentence() in _fell_back(table)
+    shown = proof(table)
+    assert shown is not None and shown.fell_back == table.fell_back.sentence()
 
     results = json.loads((kit / "results.json").read_text())
     for placed, message in (

@@ -5,7 +5,17 @@ from __future__ import annotations
 import itertools
 from html.parser import HTMLParser
 
+from nas.report.parts import Chart, Section
+from nas.report.rendering import render
+
 VOID = {"meta", "img", "input"}
+
+
+def shown(part: Section | Chart | None) -> str:
+    """The HTML of `part`; '' where there is none."""
+    if isinstance(part, Chart):
+        return str(render("chart.html", chart=part))
+    return "" if part is None else str(render("section.html", anchor="here", section=part))
 
 
 class Page(HTMLParser):

@@ -23,6 +23,8 @@ from nas.report.charts import (
 )
 from nas.report.names import CHARACTER, LINE, Named, placed
 
+from .pages import shown
+
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
@@ -49,7 +51,7 @@ def test_counts_have_a_unit() -> None:
 
 def test_every_group_of_a_front_has_a_look_of_its_own() -> None:
     names = [f"method {i}" for i in range(12)]
-    page = front_chart("x", [Group(name, [(1.0, 2.0), (2.0, 3.0)]) for name in names], "ms", "top-1 %")
+    page = shown(front_chart("x", [Group(name, [(1.0, 2.0), (2.0, 3.0)]) for name in names], "ms", "top-1 %"))
     keys = re.findall(r'class="key ([^"]+)"', page)
     assert len(set(keys)) == len(keys) == 12
     style = (Path(nas.__file__).parent / "report" / "run_page.css").read_text()
@@ -57,9 +59,9 @@ def test_every_group_of_a_front_has_a_look_of_its_own() -> None:
 
 
 def test_charts_without_points() -> None:
-    assert line_chart("x", [("a", [])], "epoch") == ""
-    assert scatter_chart("x", [("a", [])], "ms", 0.1) == ""
-    assert "polyline" in line_chart("x", [("a", [(1, 2.0)])], "epoch")
+    assert line_chart("x", [("a", [])], "epoch") is None
+    assert scatter_chart("x", [("a", [])], "ms", 0.1) is None
+    assert "polyline" in shown(line_chart("x", [("a", [(1, 2.0)])], "epoch"))
     assert "reach" not in ruler(None, [("measured", 1.0)])
     assert share_bar([("a", 0.25), ("b", 0.75)], 1).count("<rect") == 2
 
@@ -101,12 +103,14 @@ def test_names_of_dots_have_room(seed: int) -> None:
 
 def test_what_has_nothing_to_do_with_its_neighbours_is_dots() -> None:
     points = [(float(i), float(i % 7)) for i in range(60)]
-    page = line_chart("x", [("each", points), ("best", points)], "candidate", loose=("each",))
+    page = shown(line_chart("x", [("each", points), ("best", points)], "candidate", loose=("each",)))
     assert page.count("<polyline") == 1 and page.count('class="dot s0"') == 60 and page.count('class="dot s1"') == 1
 
 
 def test_a_budget_is_a_line_across_the_chart() -> None:
-    page = front_chart("x", [Group("a", [(1.0, 50.0)], ["<a>"], joined=False)], "ms", "top-1 %", ("budget 2 ms", 2.0))
+    page = shown(
+        front_chart("<x>", [Group("a", [(1.0, 50.0)], ["<a>"], joined=False)], "ms", "top-1 %", ("budget 2 ms", 2.0))
+    )
     assert "budget 2 ms" in page and page.count('class="reference"') == 1 and "<polyline" not in page
-    assert "&lt;a&gt;" in page and "<a>" not in page
+    assert "&lt;a&gt;" in page and "<a>" not in page and "<x>" not in page
     assert 'class="sure"' in interval(2.0, 1.0, 3.0, 3.0) and 'class="unsure"' in interval(2.0, -1.0, 3.0, 3.0)

@@ -11,6 +11,8 @@ from nas.report.sections.contest import contest
 from nas.report.sections.diagnosis import diagnosis, ranking, sentences
 from nas.runs.files import write_json
 
+from .pages import shown
+
 
 def held(scores: list[float | None], percents: list[list[float | None]], epochs: tuple[int, ...] = (2, 4)) -> Any:
     """The record of a contest: `scores` in the order of the contest, `percents` of each at the rungs it reached."""
@@ -30,11 +32,11 @@ def held(scores: list[float | None], percents: list[list[float | None]], epochs:
 
 
 def test_each_network_has_a_row_with_its_accuracy_at_each_rung() -> None:
-    page = contest({"contest": held([3.0, 2.0, None], [[60.0, 70.0], [50.0, 65.0], [None]])})
+    page = shown(contest({"contest": held([3.0, 2.0, None], [[60.0, 70.0], [50.0, 65.0], [None]])}))
     assert "2 times a plain training" in page and "&lt;score&gt;" in page
     assert "<td class='n'>70.00 – left</td>" in page and "<td class='n'>failed</td>" in page
     assert page.index("found-1") < page.index("found-2") < page.index("found-3")
-    assert contest({"contest": None}) == contest({}) == ""
+    assert contest({"contest": None}) is contest({}) is None
     with pytest.raises(ValueError, match="a network at a rung: validation_top1_percent"):
         contest({"contest": held([1.0, 2.0], [[101.0], [50.0]], (2,))})
 
@@ -74,7 +76,7 @@ def test_levers_stand_with_their_intervals(tmp_path: Path) -> None:
     unsure = {**sure, "name": "width", "gain": -1.0, "low": -3.0, "high": 1.0}
     word = {**sure, "name": "recipe.optimizer", "ordered": False}
     write_json(tmp_path / "levers.json", {"candidates": 8, "levels": 2, "levers": [sure, word, unsure]})
-    page = diagnosis(tmp_path, {})
+    page = shown(diagnosis(tmp_path, {}))
     assert "+5.00 [+3.00, +7.00]</td>" in page and ">more helps</td>" in page and "picked after it was seen" in page
     assert (
         "-1.00 [-3.00, +1.00]</td>" in page and ">not told apart from chance</td>" in page and "55.0 ± 1.0 (4)" in page
@@ -82,4 +84,4 @@ def test_levers_stand_with_their_intervals(tmp_path: Path) -> None:
     write_json(tmp_path / "levers.json", {"candidates": 8, "levers": [{**sure, "low": "x"}]})
     with pytest.raises(ValueError, match="a lever: low"):
         diagnosis(tmp_path, {})
-    assert diagnosis(tmp_path / "none", {}) == ""
+    assert diagnosis(tmp_path / "none", {}) is None

@@ -6,6 +6,8 @@ from typing import Any
 
 from nas.report.sections.decided import decided
 
+from .pages import shown
+
 THETA = {
     "positions": [
         {"name": "stage1.0", "labels": ["k3_e1", "<k5>", "skip"], "probabilities": [0.9, 0.06, 0.04]},
@@ -34,7 +36,7 @@ def result(**changes: Any) -> dict[str, Any]:
 
 
 def test_every_choice_is_decided_open_or_without_effect() -> None:
-    page = decided(result(), THETA)
+    page = shown(decided(result(), THETA))
     rows = [row for row in page.split("<tr>") if "stage" in row]
     assert [row.split("</td>")[0] for row in rows] == [f"<td>{p['name']}" for p in THETA["positions"]]
     first, second, third, fourth = rows
@@ -43,8 +45,8 @@ def test_every_choice_is_decided_open_or_without_effect() -> None:
     assert "<td>without effect</td>" in third
     assert "<td>decided</td>" in fourth and ">0.00<" in fourth
     assert "verdict poor" in page and "NO, its allowance of 8 epochs is spent" in page and "<k5>" not in page
-    assert "verdict good" in decided(result(decided=True), THETA)
+    assert "verdict good" in shown(decided(result(decided=True), THETA))
 
 
 def test_a_run_that_says_nothing_of_it_has_no_such_section() -> None:
-    assert decided({"decided": None}, THETA) == decided({}, None) == decided(result(), None) == ""
+    assert decided({"decided": None}, THETA) is decided({}, None) is decided(result(), None) is None

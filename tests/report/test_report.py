@@ -75,8 +75,8 @@ def test_fixed_blocks_have_no_probabilities(run: Path, tmp_path: Path) -> None:
     table = re.split('<h2 id="layer-by-layer">', report_html(tmp_path))[1].split("</table>")[0]
     rows = table.split("<tr")[2:]
     assert len(rows) == 1 + 1 + 20 + 1 + 2
-    assert [("class=fixed" in row) for row in rows] == [True] * 2 + [False] * 20 + [True] * 3
-    assert all(("<svg" in row) != ("class=fixed" in row) for row in rows)
+    assert [("class='fixed'" in row) for row in rows] == [True] * 2 + [False] * 20 + [True] * 3
+    assert all(("<svg" in row) != ("class='fixed'" in row) for row in rows)
 
 
 def test_missing_parts(run: Path, tmp_path: Path) -> None:

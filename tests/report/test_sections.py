@@ -28,7 +28,7 @@ from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.space import SearchSpace
 
-from .pages import Page
+from .pages import Page, shown
 
 MOST_BYTES = 2_000_000  # of a page
 
@@ -54,7 +54,7 @@ def test_every_budget_that_was_asked_is_shown_with_its_use(seed: int) -> None:
     for key, _ in asked:
         result[f"asked_{key}"] = int(rng.integers(10, 1000))
     result["budget_met"] = all(result[key] <= result[f"asked_{key}"] for key, _ in asked) if asked else None
-    page = budgets(result)
+    page = shown(budgets(result))
     assert bool(page) == bool(asked)
     for key, name, _ in COSTS:
         assert (f"<td>{name} asked</td>" in page) == ((key, name) in asked)
@@ -134,7 +134,7 @@ def test_the_drawing_stands_beside_the_nearest_network(run: Path, tmp_path: Path
     arch = Arch.load(run / "arch.json")
     near = nearest(run, "fbnet", arch)
     assert near is not None and near[0].startswith("fbnet") and 0.5 < near[1].macs / arch.macs < 2
-    page = stages(run, result, None)
+    page = shown(stages(run, result, None))
     assert page.count("<figure>") == 2 and near[0].replace("_", "") in page.replace("_", "")
     boxes = page.count('class="box') + page.count('class="left-out')
     assert boxes == len(arch.layers) + len(near[1].layers)
@@ -149,9 +149,9 @@ def test_phases_add_up_to_the_clock(tmp_path: Path) -> None:
     result = {"contest": {"train_seconds": 4.0}, "pretrain_seconds": None, "search_seconds": 10.0, "train_seconds": 5.0}
     progress = {"host": "h", "pid": 1, "began": 100.0, "updated": 139.0, "cores": 1, "cores_busy": 1.0}
     write_json(tmp_path / "progress.json", {**progress, "ended": "finished", "phases": []})
-    page = costs(tmp_path, result, 1)
+    page = shown(costs(tmp_path, result, 1))
     assert re.findall(r"<td class='n'>(?:<b>)?([\d.]+ s)", page) == ["10 s", "4.0 s", "5.0 s", "20 s", "39 s"]
     assert "pretraining" not in page and ">26%<" in page
-    later = costs(tmp_path, result, 2)
+    later = shown(costs(tmp_path, result, 2))
     assert "2 pieces" in later and "19 s" in later and "the rest" not in later
-    assert costs(tmp_path, {**dict.fromkeys(result)}, 1) == ""
+    assert costs(tmp_path, {**dict.fromkeys(result)}, 1) is None

@@ -46,6 +46,7 @@ TYPICAL = [
     ("search device.threads=0", ["threads must be a whole number >= 1, got 0"]),
     ("search device=ssh", ["device=ssh needs the machine", "device.host=pi@board"]),
     ("search space.resolution=32x32", ["space.resolution must be a whole number or [height, width]", "'32x32'"]),
+    ("search debug=1", ["debug must be true or false, got 1"]),
     ("search seed=1,2,3", ["seed=1,2,3 gives several values", "--multirun"]),
     ("search 'run_dir=my run (1)'", ["cannot be read", "'run_dir=\"my run (1)\"'"]),
     ("search resume=runs/first", ["runs/first is not a run directory"]),

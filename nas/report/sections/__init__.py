@@ -1,1 +1,1 @@
-"""The parts of a run's page, a file each: a function that gives its HTML, or an empty string where it says nothing."""
+"""The parts of a run's page, a file each: a function that gives what its template shows, or None."""

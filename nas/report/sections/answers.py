@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nas.report.bars import bar
 from nas.report.charts import figure
+from nas.report.parts import Cell, Chart, Line, Section, Table, numeric
 from nas.train.answers.stored import read_answers
 
 LISTED = 20  # classes in the table, the worst first
@@ -17,24 +19,49 @@ SIDE = 380  # pixels of a confusion
 LETTER, LONGEST = 6.5, 10  # pixels of a letter of a class's name; letters shown at most
 
 
-def answers(run: Path) -> str:
-    """The section of the network in `run`. Empty where nothing is known of its answers."""
+class Sample(NamedTuple):
+    """The test image in `row`, as base64 of a PNG, and what was said of it."""
+
+    row: int
+    words: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class Answers(Section):
+    """How `images` were answered. `more`: classes that are not in the table; `samples`: under their titles."""
+
+    images: int
+    calibration_error_percent: float
+    bins: int
+    classes: Table
+    more: int
+    confusion: Chart | None
+    samples: Sequence[tuple[str, Sequence[Sample]]]
+
+    heading, template = "Class by class", "answers.html"
+
+
+def answers(run: Path) -> Answers | None:
+    """The section of the network in `run`. None where nothing is known of its answers."""
     found = read_answers(run)
     if found is None:
-        return ""
+        return None
     names = list(found["class_percent"])
-    said = (
-        f"<p>{found['test_images']:,} test images. Its confidence is off by {found['calibration_error_percent']:.1f} "
-        f"points on average (expected calibration error, {found['calibration_bins']} bins).</p>"
+    known = {name: share for name, share in found["class_percent"].items() if share is not None}
+    worst = sorted(known, key=lambda name: known[name])[:LISTED]
+    head = [Cell("class"), numeric("images"), numeric("top-1, %"), Cell(""), Cell("most taken for")]
+    kinds = {"wrong": "Wrong, the surest first", "right": "Right, one of a class"}
+    samples = [(title, _samples(found["samples"].get(kind, []), names)) for kind, title in kinds.items()]
+    return Answers(
+        images=found["test_images"],
+        calibration_error_percent=found["calibration_error_percent"],
+        bins=found["calibration_bins"],
+        classes=Table(head, [_class(found, names, name) for name in worst]),
+        more=len(known) - len(worst),
+        confusion=None if found["confusion"] is None else _confusion(found["confusion"], names),
+        samples=[(title, shown) for title, shown in samples if shown],
     )
-    parts = [_classes(found, names)]
-    if found["confusion"] is not None:
-        parts.append(_confusion(found["confusion"], names))
-    samples = "".join(
-        _samples(title, found["samples"].get(kind, []), names)
-        for title, kind in (("Wrong, the surest first", "wrong"), ("Right, one of a class", "right"))
-    )
-    return f"<h2>Class by class</h2>{said}<div class='charts'>{''.join(parts)}</div>{samples}"
 
 
 def class_rows(run: Path) -> list[list[object]]:
@@ -49,21 +76,11 @@ def class_rows(run: Path) -> list[list[object]]:
     return rows
 
 
-def _classes(found: Mapping[str, Any], names: Sequence[str]) -> str:
-    known = {name: share for name, share in found["class_percent"].items() if share is not None}
-    worst = sorted(known, key=lambda name: known[name])[:LISTED]
-    rows = []
-    for name in worst:
-        taken = _taken_for(found["confusion"], names, names.index(name))
-        rows.append(
-            f"<tr><td>{escape(name)}</td><td class='n'>{found['class_images'].get(name, 0):,}</td>"
-            f"<td class='n'>{known[name]:.1f}</td><td>{bar(known[name] / 100, 'blue')}</td>"
-            f"<td>{escape(taken)}</td></tr>"
-        )
-    left = len(known) - len(worst)
-    more = f"<p class='soft'>{left} more classes, all above; figures/classes.csv has them.</p>" if left else ""
-    head = "<th>class</th><th class='n'>images</th><th class='n'>top-1, %</th><td></td><th>most taken for</th>"
-    return f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(rows)}</table>{more}</div>"
+def _class(found: Mapping[str, Any], names: Sequence[str], name: str) -> Line:
+    percent, images = found["class_percent"][name], found["class_images"].get(name, 0)
+    taken = _taken_for(found["confusion"], names, names.index(name))
+    share = Cell(bar(percent / 100, "blue"))
+    return Line([Cell(name), numeric(f"{images:,}"), numeric(f"{percent:.1f}"), share, Cell(taken)])
 
 
 def _taken_for(confusion: Sequence[Sequence[int]] | None, names: Sequence[str], index: int) -> str:
@@ -73,7 +90,7 @@ def _taken_for(confusion: Sequence[Sequence[int]] | None, names: Sequence[str], 
     return "" if not others else f"{names[min(others)[1]]} ({-min(others)[0]})"
 
 
-def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> Chart:
     """Right classes downwards, answers to the right; a cell is as dark as its share of the row."""
     count = len(names)
     letters = max(len(_short(name)) for name in names) if count <= NUMBERED else 0
@@ -109,25 +126,17 @@ def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> str:
             )
     wrong = sum(sum(row) for row in table) - sum(table[i][i] for i in range(count))
     title = f"confusion of {count} classes: right class downwards, answer to the right; {wrong} answers are wrong"
-    svg = figure(title, (SIDE, SIDE), "".join(parts), "plot", "confusion")
-    return f"<figure><figcaption>{title}</figcaption>{svg}</figure>"
+    return Chart(title, figure(title, (SIDE, SIDE), "".join(parts), "plot", "confusion"))
 
 
 def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def _samples(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    if not rows:
-        return ""
+def _samples(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Sample]:
     shown = []
     for row in rows:
         right, said = names[row["label"]], names[row["answer"]]
         words = right if right == said else f"{right}, said {said}"
-        text = f"{words} ({100 * row['confidence']:.0f}%)"
-        alt = escape(f"test image {row['row']}: {text}", quote=True)
-        shown.append(
-            f"<figure class='sample'><img alt=\"{alt}\" src='data:image/png;base64,{row['picture']}'>"
-            f"<figcaption>{escape(text)}</figcaption></figure>"
-        )
-    return f"<h3>{title}</h3><div class='samples'>{''.join(shown)}</div>"
+        shown.append(Sample(row["row"], f"{words} ({100 * row['confidence']:.0f}%)", row["picture"]))
+    return shown

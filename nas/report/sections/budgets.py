@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from nas.derive.verdict import COSTS, amount
 from nas.report.bars import bar
 from nas.report.charts import number
+from nas.report.parts import NOTHING, Cell, Line, Section, Table, numeric
 
-NOTHING = "–"
+
+@dataclass(frozen=True)
+class Budgets(Section):
+    """Every budget with what the network has, and the verdict; None where it is open."""
+
+    met: bool | None
+    table: Table
+
+    heading, template = "Budgets", "budgets.html"
 
 
-def budgets(result: dict[str, Any]) -> str:
-    """Every budget with what the network has, and the verdict. Empty where none was asked."""
+def budgets(result: dict[str, Any]) -> Budgets | None:
+    """None where no budget was asked."""
     rows: list[tuple[str, str, str, float | None]] = []
     if (asked := result["asked_latency_ms"]) is not None:
         measured = result["measured_latency_ms"]
@@ -25,20 +35,13 @@ def budgets(result: dict[str, Any]) -> str:
             used = None if result[key] is None or not asked else result[key] / asked
             rows.append((name, f"{amount(asked)}{unit}", has, used))
     if not rows:
-        return ""
-    verdict = ""
-    if result["budget_met"] is not None:
-        kind, words = ("good", "budget met") if result["budget_met"] else ("poor", "budget missed")
-        verdict = f"<p><span class='verdict {kind}'>{words}</span></p>"
-    lines = "".join(
-        f"<tr><td>{name} asked</td><td class='n'>at most {most}</td><td class='n'>{has}</td>"
-        f"<td class='n'>{NOTHING if used is None else f'{100 * used:.1f}%'}</td>"
-        f"<td>{bar(used or 0.0, _kind(used))}</td></tr>"
-        for name, most, has, used in rows
-    )
-    head = "<th>budget</th><th class='n'>asked</th><th class='n'>it has</th><th class='n'>used</th><td></td>"
-    return f"<h2>Budgets</h2>{verdict}<div class='panel' tabindex='0'><table><tr>{head}</tr>{lines}</table></div>"
+        return None
+    head = [Cell("budget"), numeric("asked"), numeric("it has"), numeric("used"), Cell("")]
+    return Budgets(result["budget_met"], Table(head, [_line(*row) for row in rows]))
 
 
-def _kind(used: float | None) -> str:
-    return "over" if used is not None and used > 1 else "within"
+def _line(name: str, most: str, has: str, used: float | None) -> Line:
+    share = NOTHING if used is None else f"{100 * used:.1f}%"
+    kind = "over" if used is not None and used > 1 else "within"
+    cells = [numeric(f"at most {most}"), numeric(has), numeric(share), Cell(bar(used or 0.0, kind))]
+    return Line([Cell(f"{name} asked"), *cells])

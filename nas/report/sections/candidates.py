@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.derive.verdict import COSTS, amount
 from nas.report import charts
 from nas.report.charts import Group, number
+from nas.report.parts import Cell, Chart, Line, Section, Table, numeric
 from nas.report.sections.references import latency, reference_rows, title
 from nas.runs.files import read_json
 from nas.runs.stored import Count, Percent, Schema, record
@@ -27,6 +28,18 @@ LABELS = {
 COUNTED = tuple(key for key, _, _ in COSTS)
 LISTED = 24  # candidates of a front in its table
 Trial = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidates(Section):
+    """So many `trials`, of which some were `trained`, or `inherited` weights; of each cost its chart and its front."""
+
+    trials: int
+    trained: int
+    inherited: bool
+    costs: Sequence[tuple[Chart | None, Table | None]]
+
+    heading, template = "All that was scored", "candidates.html"
 
 
 def read_trials(run: Path) -> list[dict[str, Any]]:
@@ -51,31 +64,22 @@ def trial_rows(run: Path) -> list[list[object]]:
     return rows
 
 
-def candidates(run: Path, result: Mapping[str, Any]) -> str:
+def candidates(run: Path, result: Mapping[str, Any]) -> Candidates | None:
     """A chart over each cost, with candidates, references and the found network as far as they were scored, and a table
-    of the candidates that no other beats. Empty where fewer than two networks were scored."""
+    of the candidates that no other beats. None where fewer than two networks were scored."""
     trials = read_trials(run)
     trained = [trial for trial in trials if trial["validation_top1_percent"] is not None]
-    costs = list(dict.fromkeys(["latency_ms", *(name for trial in trained for name in trial["costs"])]))
-    parts = [_chart(name, trained, result) + _front(name, trained) for name in costs]
-    if not any(parts):
-        return ""
-    note = ""
-    if trials:
-        failed = f", {len(trials) - len(trained)} failed" if len(trained) < len(trials) else ""
-        how = "scored with weights of the supernet" if result.get("scorer") == "elastic" else "trained"
-        full = "" if result.get("scorer") == "elastic" else ", after a full training"
-        note = (
-            f"<p>{len(trained)} candidates were {how}{failed}, and judged by held-out training images; this network "
-            f"and references by the test images{full}. Below each chart the candidates that no other one beats.</p>"
-        )
-    return f"<h2>All that was scored</h2>{note}{''.join(parts)}"
+    names = list(dict.fromkeys(["latency_ms", *(name for trial in trained for name in trial["costs"])]))
+    costs = [(_chart(name, trained, result), _front(name, trained)) for name in names]
+    if not any(chart or front for chart, front in costs):
+        return None
+    return Candidates(len(trials), len(trained), result.get("scorer") == "elastic", costs)
 
 
-def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> str:
+def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> Chart | None:
     groups = [group for group in (*_candidates(name, trained), *_tested(name, result)) if group.points]
     if sum(len(group.points) for group in groups) < 2:
-        return ""
+        return None
     label, asked = LABELS.get(name, name), result.get(f"asked_{name}")
     limit = None if asked is None else (f"budget {_cost(name, asked)}", asked)
     return charts.front_chart(f"top-1 accuracy, %, over {label}", groups, label, "top-1, %", limit)
@@ -111,21 +115,17 @@ def _tested(name: str, result: Mapping[str, Any]) -> list[Group]:
     ]
 
 
-def _front(name: str, trained: Sequence[Trial]) -> str:
+def _front(name: str, trained: Sequence[Trial]) -> Table | None:
     points = {(t["costs"][name], t["validation_top1_percent"]): t["candidate"] for t in trained if name in t["costs"]}
     best = charts.front(list(points))
     if not best:
-        return ""
-    rows = "".join(
-        f"<tr><td>{escape(points[point])}</td><td class='n'>{_cost(name, point[0])}</td>"
-        f"<td class='n'>{point[1]:.2f}</td></tr>"
+        return None
+    head = [Cell("candidate"), numeric(LABELS.get(name, name)), numeric("validation top-1, %")]
+    lines = [
+        Line([Cell(points[point]), numeric(_cost(name, point[0])), numeric(f"{point[1]:.2f}")])
         for point in best[-LISTED:]
-    )
-    return (
-        "<div class='panel' tabindex='0'><table><tr><th>candidate</th>"
-        f"<th class='n'>{escape(LABELS.get(name, name))}</th><th class='n'>validation top-1, %</th></tr>"
-        f"{rows}</table></div>"
-    )
+    ]
+    return Table(head, lines)
 
 
 def _cost(name: str, value: float) -> str:

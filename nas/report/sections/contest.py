@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 from nas.report import charts
 from nas.report.charts import number
+from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 from nas.runs.stored import Percent, Positive, Schema, record
 
 NETWORK: Schema = {"name": str, "score": float | None, "genotype": list[int] | None}
@@ -15,6 +16,18 @@ RUNG: Schema = {"epochs": Positive, "networks": list[dict]}
 ROW: Schema = {"name": str, "validation_top1_percent": Percent | None, "kept": bool}
 CONTEST: Schema = {"networks": list[dict], "rungs": list[dict], "winner": str, "score_is": str, "plan": dict}
 PLAN: Schema = {"epochs": Positive, "total_epochs": Positive}
+
+
+@dataclass(frozen=True)
+class Contest(Section):
+    """Networks trained against each other along a schedule of `epochs`; `total_epochs` in all."""
+
+    epochs: float
+    total_epochs: float
+    chart: Chart | None
+    table: Table
+
+    heading, template = "The contest", "contest.html"
 
 
 def read_contest(result: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -32,35 +45,25 @@ def read_contest(result: Mapping[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def contest(result: Mapping[str, Any]) -> str:
-    """A row a network, best first, with its accuracy at each rung. Empty where there was no contest."""
+def contest(result: Mapping[str, Any]) -> Contest | None:
+    """A row a network, best first, with its accuracy at each rung. None where there was no contest."""
     found = read_contest(result)
     if found is None:
-        return ""
+        return None
     known = {(row["name"], r["epochs"]): row for r in found["rungs"] for row in r["networks"]}
     epochs = [rung["epochs"] for rung in found["rungs"]]
-    rows = []
+    lines = []
     for place, network in enumerate(found["networks"], start=1):
         name, score = network["name"], network["score"]
-        cells = [f"<td>{place}</td><td>{'<b>' if place == 1 else ''}{escape(name)}{'</b>' if place == 1 else ''}</td>"]
-        cells.append(f"<td class='n'>{'–' if score is None else number(score)}</td>")
-        cells += [f"<td class='n'>{_percent(known.get((name, each)))}</td>" for each in epochs]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        cells = [Cell(str(place)), Cell(name, strong=place == 1)]
+        cells.append(numeric(NOTHING if score is None else number(score)))
+        cells += [numeric(_percent(known.get((name, each)))) for each in epochs]
+        lines.append(Line(cells))
+    head = [Cell("place"), Cell("network"), numeric(f"score: {found['score_is']}")]
+    head += [numeric(f"% after {each}") for each in epochs]
     series = [(network["name"], _points(network["name"], found["rungs"])) for network in found["networks"]]
-    head = f"<th>place</th><th>network</th><th class='n'>score: {escape(found['score_is'])}</th>"
-    head += "".join(f"<th class='n'>% after {each}</th>" for each in epochs)
-    plan = found["plan"]
-    said = (
-        f"<p>The most promising networks trained against each other, each along the schedule of {plan['epochs']} "
-        f"epochs; {plan['total_epochs']} epochs in all, {plan['total_epochs'] / plan['epochs']:.2g} times a plain "
-        "training. Judged on the validation part of the training images; the last one was trained to the end with all "
-        "of them.</p>"
-    )
     chart = charts.line_chart("contest: validation accuracy, %", series, "epoch")
-    return (
-        f"<h2>The contest</h2>{said}<div class='charts'>{chart}<div class='panel' tabindex='0'><table><tr>{head}</tr>"
-        f"{''.join(rows)}</table></div></div>"
-    )
+    return Contest(found["plan"]["epochs"], found["plan"]["total_epochs"], chart, Table(head, lines))
 
 
 def _points(name: str, rungs: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.report.bars import bar
+from nas.report.parts import Cell, Line, Section, Table, numeric
 from nas.runs.progress_file import read_progress
 from nas.terminal.progress import format_seconds
 
 
-def costs(run: Path, result: Mapping[str, Any], pieces: int) -> str:
-    """Seconds of each phase that has any, and of the rest where the run was made in one piece. Empty without any.
+@dataclass(frozen=True)
+class Costs(Section):
+    """Seconds by phase of a run that was made in so many `pieces`."""
+
+    pieces: int
+    table: Table
+
+    heading, template = "What it took", "costs.html"
+
+
+def costs(run: Path, result: Mapping[str, Any], pieces: int) -> Costs | None:
+    """Seconds of each phase that has any, and of the rest where the run was made in one piece. None without any.
 
     `pieces`: in how many the run was made; the clock of one that was continued is that of its last piece.
     """
@@ -27,19 +38,18 @@ def costs(run: Path, result: Mapping[str, Any], pieces: int) -> str:
     ]
     rows = [(name, float(seconds)) for name, seconds in known if seconds]
     if not rows:
-        return ""
+        return None
     spent, whole = sum(seconds for _, seconds in rows), _clock(run) if pieces == 1 else None
     if whole is not None and whole > spent:
         rows.append(("the rest: measuring, deriving, references, looking", whole - spent))
     total = sum(seconds for _, seconds in rows)
-    lines = "".join(
-        f"<tr><td>{escape(name)}</td><td class='n'>{format_seconds(seconds)}</td>"
-        f"<td class='n'>{100 * seconds / total:.0f}%</td><td>{bar(seconds / total)}</td></tr>"
-        for name, seconds in rows
-    )
-    lines += f"<tr><td><b>in all</b></td><td class='n'><b>{format_seconds(total)}</b></td><td></td><td></td></tr>"
-    note = f"<p>Made in {pieces} pieces; what was measured and derived is not counted.</p>" if pieces > 1 else ""
-    return f"<h2>What it took</h2>{note}<div class='panel' tabindex='0'><table>{lines}</table></div>"
+    lines = [_line(name, seconds, seconds / total) for name, seconds in rows]
+    whole_line = Line([Cell("in all", strong=True), numeric(format_seconds(total), strong=True), Cell(""), Cell("")])
+    return Costs(pieces, Table([], [*lines, whole_line]))
+
+
+def _line(name: str, seconds: float, share: float) -> Line:
+    return Line([Cell(name), numeric(format_seconds(seconds)), numeric(f"{100 * share:.0f}%"), Cell(bar(share))])
 
 
 def _clock(run: Path) -> float | None:

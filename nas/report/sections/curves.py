@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nas.report import charts
+from nas.report.parts import Chart, Section
 from search_spaces.arch import Arch
 
 
@@ -57,15 +59,25 @@ CURVES = (
 CANDIDATE_METRICS = {"validation_top1_percent", "latency_ms"}  # one record per candidate
 
 
-def curves(run: Path, metrics: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> str:
-    """The charts of all figures in `metrics`. Empty where there are none."""
+@dataclass(frozen=True)
+class Curves(Section):
+    """A chart for each figure that was recorded."""
+
+    charts: Sequence[Chart]
+
+    heading, template = "How it went", "curves.html"
+
+
+def curves(run: Path, metrics: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Curves | None:
+    """The charts of all figures in `metrics`. None where there are none."""
     chance = 100 / Arch.load(run / "arch.json").num_classes
     known = {**result, "chance_percent": chance}
-    shown = "".join(_chart(curve, metrics, known) for curve in CURVES)
-    return f"<h2>How it went</h2><div class='charts'>{shown}</div>" if shown else ""
+    drawn = [_chart(curve, metrics, known) for curve in CURVES]
+    shown = [chart for chart in drawn if chart is not None]
+    return Curves(shown) if shown else None
 
 
-def _chart(curve: Curve, metrics: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> str:
+def _chart(curve: Curve, metrics: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> Chart | None:
     phase = curve.title.partition(":")[0]
     records = [record for record in metrics if record["phase"] == phase]
     series = [

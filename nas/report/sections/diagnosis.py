@@ -5,12 +5,13 @@ Nothing is claimed of a ranking of fewer than `FEWEST` networks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.report.bars import interval
+from nas.report.parts import Cell, Line, Section, Table, numeric
 from nas.report.sections.contest import read_contest
 from nas.runs.stored import Count, Schema, read_record, record
 
@@ -20,12 +21,21 @@ LEVER: Schema = {"name": str, "ordered": bool, **dict.fromkeys(("gain", "low", "
 LEVEL: Schema = {"label": str, "count": Count, "mean": float, "half": float}
 
 
-def diagnosis(run: Path, result: Mapping[str, Any]) -> str:
-    """The section of the page. Empty for runs that neither held a contest nor scored candidates."""
-    parts = [f"<li>{escape(sentence)}</li>" for sentence in sentences(result)]
-    listed = f"<ul>{''.join(parts)}</ul>" if parts else ""
-    table = _levers(run / "levers.json")
-    return f"<h2>Where accuracy went</h2>{listed}{table}" if listed or table else ""
+@dataclass(frozen=True)
+class Diagnosis(Section):
+    """What is said of the ranking, and the levers' marginal means over so many `candidates`."""
+
+    sentences: Sequence[str]
+    candidates: int
+    levers: Table | None
+
+    heading, template = "Where accuracy went", "diagnosis.html"
+
+
+def diagnosis(run: Path, result: Mapping[str, Any]) -> Diagnosis | None:
+    """None for runs that neither held a contest nor scored candidates."""
+    said, (candidates, levers) = sentences(result), _levers(run / "levers.json")
+    return Diagnosis(said, candidates, levers) if said or levers else None
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
@@ -83,34 +93,27 @@ def _spread(contest: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _levers(path: Path) -> str:
-    """Marginal means over all scored candidates, a row a lever."""
+def _levers(path: Path) -> tuple[int, Table | None]:
+    """Marginal means over all scored candidates, whose number comes first, a row a lever."""
     if not path.exists():
-        return ""
+        return 0, None
     stored = read_record(path, "levers of a search", LEVERS)
-    rows = []
     levers = [record(each, LEVER, f"levers of a search {path}: a lever") for each in stored["levers"]]
     reach = max((abs(bound) for lever in levers for bound in (lever["low"], lever["high"])), default=0.0)
-    for lever in levers:
-        levels = [record(level, LEVEL, f"levers of a search {path}: a level") for level in lever["levels"]]
-        shown = "; ".join(f"{le['label']}: {le['mean']:.1f} ± {le['half']:.1f} ({le['count']})" for le in levels)
-        sure = lever["low"] > 0 or lever["high"] < 0
-        words = (
-            ("more helps" if lever["gain"] > 0 else "less helps") if lever["ordered"] else "picked after it was seen"
-        )
-        verdict = words if sure else "not told apart from chance"
-        rows.append(
-            f"<tr><td>{escape(lever['name'])}</td><td class='n'>{lever['gain']:+.2f} [{lever['low']:+.2f}, "
-            f"{lever['high']:+.2f}]</td><td>{interval(lever['gain'], lever['low'], lever['high'], reach)}</td>"
-            f"<td class='fold'>{verdict}</td><td class='fold soft'>{escape(shown)}</td></tr>"
-        )
-    if not rows:
-        return ""
-    note = (
-        f"<p>Marginal means over {stored['candidates']} scored candidates: the last level of each lever against its "
-        "first, in points of validation accuracy, with 95% intervals (Welch's t). Levers go together under a budget, "
-        "so these are no causes: what is deeper may be narrower.</p>"
-    )
-    head = "<th>lever</th><th class='n'>gain</th><td></td><th>in words</th><th>levels: mean ± half of the interval "
-    head += "(candidates)</th>"
-    return f"{note}<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    head = [Cell("lever"), numeric("gain"), Cell(""), Cell("in words")]
+    head.append(Cell("levels: mean ± half of the interval (candidates)"))
+    lines = [_lever(lever, reach, path) for lever in levers]
+    return stored["candidates"], Table(head, lines) if lines else None
+
+
+def _lever(lever: Mapping[str, Any], reach: float, path: Path) -> Line:
+    levels = [record(level, LEVEL, f"levers of a search {path}: a level") for level in lever["levels"]]
+    shown = "; ".join(f"{le['label']}: {le['mean']:.1f} ± {le['half']:.1f} ({le['count']})" for le in levels)
+    gain, low, high = lever["gain"], lever["low"], lever["high"]
+    words = "picked after it was seen"
+    if not (low > 0 or high < 0):
+        words = "not told apart from chance"
+    elif lever["ordered"]:
+        words = "more helps" if gain > 0 else "less helps"
+    figures = [numeric(f"{gain:+.2f} [{low:+.2f}, {high:+.2f}]"), Cell(interval(gain, low, high, reach))]
+    return Line([Cell(lever["name"]), *figures, Cell(words, "fold"), Cell(shown, "fold soft")])

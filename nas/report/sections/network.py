@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.latency.tables.table import LatencyTable
 from nas.report import bars
 from nas.report.charts import count
+from nas.report.parts import Cell, Line, Section, Table, numeric
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 
@@ -24,7 +25,17 @@ def names(arch: Arch) -> list[str]:
     ]
 
 
-def layers(path: Path, table: LatencyTable | None, result: dict[str, Any], theta: dict[str, Any] | None) -> str:
+@dataclass(frozen=True)
+class Layers(Section):
+    """A row for each layer, with the probabilities of a search where it left some."""
+
+    has_probabilities: bool
+    table: Table
+
+    heading, template = "Layer by layer", "layers.html"
+
+
+def layers(path: Path, table: LatencyTable | None, result: dict[str, Any], theta: dict[str, Any] | None) -> Layers:
     """One row per layer of the network in `path`."""
     arch = Arch.load(path / "arch.json")
     if result["handed_over"]:  # a network that no position chose, and whose rows the table may lack
@@ -33,33 +44,30 @@ def layers(path: Path, table: LatencyTable | None, result: dict[str, Any], theta
     steps = list(arch.walk())
     prices = [table.price_ms(layer, shape) if table else 0.0 for layer, shape in steps]
     longest = max(prices) or 1.0
-    rows = []
+    lines = []
     for name, (layer, shape), ms in zip(names(arch), steps, prices, strict=True):
         searched = name in positions if theta else name not in ("stem", "head")  # some spaces fix blocks too
         cost = layer.cost(shape)
         cells = [
-            f"<td>{name}</td><td><b>{escape(layer.label)}</b></td>",
-            f"<td>{_shape(shape)} → {_shape(layer.out_shape(shape))}</td>",
-            f"<td class='n'>{count(cost.params)}</td><td class='n'>{count(cost.macs)}</td>",
+            Cell(name),
+            Cell(layer.label, strong=True),
+            Cell(f"{_shape(shape)} → {_shape(layer.out_shape(shape))}"),
+            numeric(count(cost.params)),
+            numeric(count(cost.macs)),
         ]
         if table:
-            cells.append(f"<td class='n'>{ms:.4f}</td><td>{bars.bar(ms / longest)}</td>")
+            cells += [numeric(f"{ms:.4f}"), Cell(bars.bar(ms / longest))]
         if theta and searched:
             position, gene = positions[name]
             shares = list(zip(position["labels"], position["probabilities"], strict=True))
-            cells.append(f"<td class='n'>{100 * shares[gene][1]:.0f}%</td>")
-            cells.append(f"<td class='wide'>{bars.share_bar(shares, gene)}</td>")
+            cells += [numeric(f"{100 * shares[gene][1]:.0f}%"), Cell(bars.share_bar(shares, gene), "wide")]
         elif theta:
-            cells.append("<td></td><td></td>")
-        rows.append(f"<tr{'' if searched else ' class=fixed'}>{''.join(cells)}</tr>")
-    head = "<th>layer</th><th>block</th><th>shape</th><th class='n'>params</th><th class='n'>MACs</th>"
-    head += "<th class='n'>ms</th><td></td>" if table else ""
-    head += "<th class='n'>probability</th><td></td>" if theta else ""
-    note = "<p>The blue part of a bar is the probability of the block that was taken; point at a part to read it.</p>"
-    return (
-        f"<h2>Layer by layer</h2>{note if theta else ''}"
-        f"<div class='panel' tabindex='0'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
-    )
+            cells += [Cell(""), Cell("")]
+        lines.append(Line(cells, "" if searched else "fixed"))
+    head = [Cell("layer"), Cell("block"), Cell("shape"), numeric("params"), numeric("MACs")]
+    head += [numeric("ms"), Cell("")] if table else []
+    head += [numeric("probability"), Cell("")] if theta else []
+    return Layers(theta is not None, Table(head, lines))
 
 
 def layer_rows(path: Path, table: LatencyTable | None) -> list[list[object]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nas.latency.tables.table import LatencyTable
 from nas.report.charts import HUES, count, figure
+from nas.report.parts import Chart, Section
 from nas.report.sections.network import price
 from nas.runs.files import read_json
 from nas.runs.stored import record
@@ -51,7 +52,18 @@ class Drawn:
         return [sum(next(prices) for _ in stage) / total for stage in self.arch.stages]
 
 
-def stages(run: Path, result: Mapping[str, Any], table: LatencyTable | None) -> str:
+@dataclass(frozen=True)
+class Stages(Section):
+    """The network, and another one `beside` it. `keys`: class and name of each block kind."""
+
+    beside: str | None
+    keys: Sequence[tuple[str, str]]
+    drawings: Sequence[Chart]
+
+    heading, template = "The network", "stages.html"
+
+
+def stages(run: Path, result: Mapping[str, Any], table: LatencyTable | None) -> Stages:
     """The drawing of the network in `run`, and of the nearest known one where there is one."""
     arch = Arch.load(run / "arch.json")
     drawn = [Drawn.of(result["handed_over"] or "this network", arch, table)]
@@ -59,18 +71,11 @@ def stages(run: Path, result: Mapping[str, Any], table: LatencyTable | None) -> 
         drawn.append(Drawn.of(*near, table))
     kinds = list(dict.fromkeys(layer.kind for each in drawn for layer in each.arch.layers))
     widest = max(layer.out_shape(shape).channels for each in drawn for layer, shape in _blocks(each.arch))
-    keys = "".join(
-        f"<span class='key s{i % HUES}'>{escape(kind.replace('_', ' '))}</span>" for i, kind in enumerate(kinds)
-    )
     files = ("network", "network-beside")
-    figures = "".join(_drawing(each, kinds, widest, name) for each, name in zip(drawn, files, strict=False))
-    beside = ""
-    if len(drawn) > 1:
-        beside = f" Beside it {escape(drawn[1].title)}, the known network with the most similar multiply-adds."
-    return (
-        "<h2>The network</h2><p>From the image down to the classes: a box for each layer, as high as the root of its "
-        "channels, with the side of its largest kernel inside; dashed where it was left out. On the right what each "
-        f"stage takes of the whole.{beside}</p><p class='soft'>{keys}</p><div class='charts'>{figures}</div>"
+    return Stages(
+        beside=drawn[1].title if len(drawn) > 1 else None,
+        keys=[(f"s{i % HUES}", kind.replace("_", " ")) for i, kind in enumerate(kinds)],
+        drawings=[_drawing(each, kinds, widest, name) for each, name in zip(drawn, files, strict=False)],
     )
 
 
@@ -113,7 +118,7 @@ def _blocks(arch: Arch) -> list[tuple[Layer, Shape]]:
     return [step for stage in list(arch.walk_stages())[:-1] for step in stage]
 
 
-def _drawing(drawn: Drawn, kinds: Sequence[str], widest: int, file: str) -> str:
+def _drawing(drawn: Drawn, kinds: Sequence[str], widest: int, file: str) -> Chart:
     arch, shares, parts = drawn.arch, drawn.shares, []
     parts.append(f'<text class="tick" x="{SHARES[0]}" y="{TOP - 4}">{drawn.unit}</text>')
     last = len(arch.stages) - 1
@@ -136,8 +141,7 @@ def _drawing(drawn: Drawn, kinds: Sequence[str], widest: int, file: str) -> str:
         )
     said = f"{drawn.title}: {count(arch.params)} parameters, {count(arch.macs)} multiply-adds"
     stages_said = f"{said}, {len(arch.stages)} stages of {', '.join(str(len(stage)) for stage in arch.stages)} layers"
-    svg = figure(stages_said, (WIDTH, TOP + ROW * len(arch.stages)), "".join(parts), "plot", file)
-    return f"<figure><figcaption>{escape(said)}</figcaption>{svg}</figure>"
+    return Chart(said, figure(stages_said, (WIDTH, TOP + ROW * len(arch.stages)), "".join(parts), "plot", file))
 
 
 def _channels(steps: Sequence[tuple[Layer, Shape]], is_head: bool, outside: Shape) -> str:
