@@ -98,7 +98,11 @@ def test_what_is_installed_has_the_files_that_are_no_modules() -> None:
     """Cards, style, templates: the wheel takes those that `package-data` names."""
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     for package in ("conf", "nas", "predictors", "search_spaces"):
-        there = {path for path in (ROOT / package).rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+        there = {
+            path
+            for path in (ROOT / package).rglob("*.*")
+            if path.is_file() and path.suffix not in (".py", ".pyc", ".md")
+        }
         taken = {path for pattern in named[package] for path in (ROOT / package).glob(pattern)}
         assert there == taken, f"package-data of {package}: {sorted(map(str, there ^ taken))}"
 
