@@ -28,7 +28,7 @@ class Setting:
     dataset: str = "fashion_mnist"
     images: int = 0
     epochs: int = 10
-    candidate_epochs: int = 2
+    candidate_epochs: int = 5
     elastic: int = 0
     elastic_trials: int = 200
     random: int = 4

@@ -12,6 +12,7 @@ from nas.derive.verdict import NOT_ASKED, Asked, why_not_measured
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import NO_ENERGY, LatencyTable
+from nas.methods.base import is_supernet
 from nas.search.contest.settings import LEAST_EPOCHS, LEAST_IMAGES, MOST
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.additive import AdditiveCost
@@ -93,6 +94,8 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
             f"budget {budget.asked_ms:.4g} ms of {budget.low_ms:.4g} to {budget.high_ms:.4g} ms reachable; "
             f"estimates are kept below {budget.limit_ms:.4g} ms (margin {100 * budget.margin:.1f}%)"
         )
+    if note := _short_trainings(setup):
+        parts.append(note)
     if setup.contestants:
         parts.append(setup.plan(setup.contestants).sentence())
     elif setup.contest.networks is None and setup.contest_hindrance is None:
@@ -101,3 +104,14 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
             f"here are fewer; derive.contest={MOST} holds one all the same"
         )
     return "\n".join(parts)
+
+
+def _short_trainings(setup: SearchSetup) -> str | None:
+    """What is to be said of candidates that are trained for less than half of their recipe's epochs."""
+    own, whole = setup.candidates.epochs, setup.recipe.epochs
+    if is_supernet(setup.method) or setup.is_elastic or own is None or 2 * own >= whole:
+        return None
+    return (
+        f"NOTE: candidates train for {own} of the recipe's {whole} epochs: where it was measured, scores of a fifth of "
+        f"a training ranked good networks by chance, those of a half did better; search.epochs={-(-whole // 2)}"
+    )

@@ -11,7 +11,7 @@ from nas.methods.base import SupernetMethod
 from nas.methods.dnas import DNAS
 from nas.search.forecast.phases import Forecast, Told, forecast, phases
 from nas.search.forecast.trial import seconds_an_image
-from nas.search.pricing import price
+from nas.search.pricing import intention, price
 from nas.search.settings import TYPES
 from nas.search.setup import SearchSetup
 from nas.terminal.configuration import cards
@@ -48,6 +48,20 @@ def test_phases_by_hand() -> None:
     assert images(elastic)["pretraining"] == pytest.approx(20 * 0.8 * TRAIN * 4)
     supernet = setup(method="dnas", recipe={"epochs": 6}, train={"evaluate_every": 0})
     assert images(supernet) == {"search, 6 epochs at most": None, "training": 6 * TRAIN}
+
+
+def test_candidates_that_train_for_less_than_half_are_told(tmp_path: Path) -> None:
+    counted = {"budget": {"macs": 10**6}, "recipe": {"epochs": 9}}
+    for method, search, fix in (
+        ("random", {"epochs": 4}, "search.epochs=5"),
+        ("predictor", {"epochs": 1}, "search.epochs=5"),
+        ("random", {"epochs": 5}, None),
+        ("random", {}, None),
+        ("random", {"epochs": 4, "scorer": "elastic"}, None),
+    ):
+        found = setup(method=method, search=search, **counted)
+        notes = [line for line in intention(found, price(tmp_path, found)).splitlines() if "NOTE: candidates" in line]
+        assert [note.rpartition("; ")[2] for note in notes] == ([fix] if fix else [])
 
 
 def test_a_trial_is_timed_and_draws_nothing() -> None:
