@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -168,11 +169,20 @@ def test_importing_nas_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
-def test_the_page_runs(tmp_path: Path) -> None:
-    """docs/python.md: its blocks one after the other, and its script, whose candidates need a process of their own."""
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/python.md: its blocks one after the other, and its script."""
     *steps, script = blocks("docs/python.md", "python")
     exec(compile("\n".join(steps), "docs/python.md", "exec"), {})
     assert Path("net.onnx").exists()
+    (tmp_path / "mine.py").write_text(script)
+    monkeypatch.syspath_prepend(tmp_path)
+    runpy.run_module("mine", run_name="__main__", alter_sys=True)
+    assert "smallfirst" in capsys.readouterr().out.split()
+
+
+@pytest.mark.slow  # test_extending.py: other code of one's own in processes of their own
+def test_the_script_of_the_page_runs_in_processes_of_its_own(tmp_path: Path) -> None:
+    *_, script = blocks("docs/python.md", "python")
     (tmp_path / "mine.py").write_text(script)
     done = subprocess.run(
         [sys.executable, "mine.py"],

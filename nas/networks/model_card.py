@@ -14,6 +14,7 @@ from nas.data import ImageData
 from nas.data.preprocessing import MODES, SQUASHED, Preprocessing, kept_size
 from nas.networks import ENTRY, WEIGHTS
 from nas.networks.network import FlatNetwork, Network, build_network
+from nas.networks.timm_alone import code as timm_code
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution, size
@@ -90,7 +91,7 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
     if recipe is not None:
         parts.append("## Recipe\n" + "\n".join(f"- {key}: {value}" for key, value in recipe.to_dict().items()))
     parts.append(_usage(name, network, data.preprocessing if data is not None else SQUASHED))
-    parts.append(_without_us(name, pretrained_cfg.get("architecture"), arch))
+    parts.append(_without_us(name, pretrained_cfg.get("architecture"), network))
     if family in FAMILIES:
         parts.append(_citation(family))
     return "\n\n".join(parts) + "\n"
@@ -243,8 +244,9 @@ embedding = model.forward_head(features, pre_logits=True)
 ```"""
 
 
-def _without_us(name: str, architecture: Any, arch: Arch) -> str:
+def _without_us(name: str, architecture: Any, network: Network | FlatNetwork) -> str:
     """How the weights are loaded where this package is not installed: by timm, which has the network, or as a file."""
+    arch = network.arch
     if architecture not in (None, ENTRY):
         settings = f"num_classes={arch.num_classes}, in_chans={arch.in_channels}"
         weights = _literal(f"{name}/{WEIGHTS}")
@@ -254,9 +256,12 @@ timm has this very network:
 model = timm.create_model("{architecture}", {settings}, checkpoint_path={weights})
 ```"""
     folder = shlex.quote(_line(name))
+    code = timm_code.code_of(network, _literal(f"{name}/{WEIGHTS}"))
+    made = f"timm has all its blocks, though, and builds it of them:\n```python\n{code}\n```\n" if code else ""
     return f"""## Without this package
-timm alone does not open this folder (`Unknown model ({ENTRY})`): none of its models takes a list of blocks.
-One command, where this package is, writes a file for where only torch, or only a runtime, is installed:
+timm alone does not open this folder by `local-dir:` (`Unknown model ({ENTRY})`): none of its models takes a list
+of blocks.
+{made}One command, where this package is, writes a file for where only torch, or only a runtime, is installed:
 ```text
 python -m nas.export arch={folder} format=python   # a Python file and its weights, which need torch alone
 python -m nas.export arch={folder} format=onnx     # for ONNX Runtime and what reads ONNX

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.layer import InnerWidths, Layer, Role, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
+from search_spaces.blocks.parts.timm_words import timm_block
 from search_spaces.costs import Conv, Shape
 from search_spaces.memory.tape import Tape, Value
 
@@ -68,6 +69,11 @@ class ConvBNAct(Layer):
 
     def table_row(self, shape: Shape) -> Layer:
         return replace(self, residual=self.has_residual(shape))
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        if self.groups > 1 or not isinstance(self.kernel_size, int) or self.kernel_size % 2 == 0:
+            return None
+        return timm_block("cn", self, shape, shape.channels, kernel_size=self.kernel_size)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         checks.ungrouped(self)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
+from search_spaces.blocks.parts.timm_words import timm_block
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape
 from search_spaces.memory.tape import Tape, Value
@@ -74,6 +75,10 @@ class DepthwiseSeparable(Layer):
     def label(self) -> str:
         marks = ((self.se is not None, "_se"), (not self.linear, "_act"), (self.padding != "symmetric", "_tf"))
         return f"ds_k{self.kernel_size}" + "".join(mark for there, mark in marks if there)
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        inner = {"dw_kernel_size": self.kernel_size, "pw_act": not self.linear}
+        return timm_block("ds", self, shape, shape.channels, **inner)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         return InnerWidths(shape.channels, self.se.squeezed(shape.channels, shape.channels) if self.se else 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.layer import InnerWidths, Layer, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
+from search_spaces.blocks.parts.timm_words import timm_block
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
 from search_spaces.memory.tape import Tape, Value
@@ -89,6 +90,10 @@ class FusedBottleneck(Layer):
     @property
     def why_alone(self) -> str:
         return "its kernel is a dense convolution's"
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        inner = {"exp_kernel_size": self.kernel_size, "exp_ratio": float(self.expand_ratio)}
+        return timm_block("er", self, shape, self.expanded(shape.channels), **inner)
 
     def inner_widths(self, shape: Shape) -> InnerWidths:
         expanded = self.expanded(shape.channels)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from search_spaces.blocks.layer import InnerWidths, Layer, later, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
+from search_spaces.blocks.parts.timm_words import timm_block
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Shape, make_divisible
 from search_spaces.memory.tape import Tape, Value
@@ -123,6 +124,12 @@ class InvertedResidual(Layer):
     def table_row(self, shape: Shape) -> Layer:
         expands = self.expand_at_1 or self.has_expand(shape.channels)
         return replace(self, residual=self.has_residual(shape), expand_at_1=expands)
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        if self.groups > 1 or self.num_depthwise > 1 or not self.has_expand(shape.channels):
+            return None
+        inner = {"dw_kernel_size": self.kernel_size, "exp_ratio": float(self.expand_ratio)}
+        return timm_block("ir", self, shape, self.expanded(shape.channels), **inner)
 
     def batch_family(self, shape: Shape) -> Hashable | None:
         if self.se is not None or self.num_depthwise > 1 or not self.has_expand(shape.channels):

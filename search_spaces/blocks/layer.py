@@ -174,6 +174,13 @@ class Layer:
         """The layer whose module is built for `shape`: itself, unless it is another's name; None: nothing is."""
         return None if self.is_identity(shape) else self
 
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        """The arguments of timm's block that computes the same under the same parameter names; None: it has none.
+
+        In the form of `search_spaces.blocks.parts.timm_words`.
+        """
+        return None
+
     def slice_form(self, shape: Shape) -> Hashable:
         """What layers have in common that are slices of one module: all but their `elastic` fields.
 

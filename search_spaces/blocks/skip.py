@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.conv_bn_act import ConvBNAct
 from search_spaces.blocks.layer import InnerWidths, Layer, Layout, register
@@ -69,6 +69,9 @@ class Skip(Layer):
 
     def executed(self, shape: Shape) -> Layer | None:
         return self.table_row(shape)
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        return self._convolution().in_timm(shape)
 
     def _convolution(self) -> ConvBNAct:
         return ConvBNAct(self.out_channels, stride=self.stride, act=self.act)

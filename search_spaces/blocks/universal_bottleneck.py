@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.blocks.fused_bottleneck import FusedBottleneck
 from search_spaces.blocks.inverted_residual import InvertedResidual
 from search_spaces.blocks.layer import InnerWidths, Layer, register
 from search_spaces.blocks.parts import checks
 from search_spaces.blocks.parts.lazy import attributes, torch_class
+from search_spaces.blocks.parts.timm_words import timm_block
 from search_spaces.blocks.squeeze_excite import SqueezeExcite
 from search_spaces.costs import Conv, Cost, Shape, Stored, make_divisible, total
 from search_spaces.memory.tape import Tape, Value
@@ -144,6 +145,13 @@ class UniversalBottleneck(Layer):
             se=self.se,
             residual=residual,
         )
+
+    def in_timm(self, shape: Shape) -> dict[str, Any] | None:
+        if self.layer_scale is not None:
+            return None
+        kernels = {"dw_kernel_size_start": self.start_kernel, "dw_kernel_size_mid": self.middle_kernel}
+        expanded = self.expanded(shape.channels)
+        return timm_block("uir", self, shape, expanded, **kernels, exp_ratio=float(self.expand_ratio))
 
     def batch_family(self, shape: Shape) -> Hashable | None:
         """That of the inverted residual it executes; None with a start, a squeeze or a scale, and for 1x1 alone."""

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import pytest
 import torch
 
 from nas.data.digits import digits
-from nas.export import formats
+from nas.export import exporting, formats
 from nas.export.__main__ import main
 from nas.export.comparing import Comparison
 from nas.export.exporting import default_output, export, summary
 from nas.export.formats import onnx
 from nas.export.formats.base import Format
 from nas.latency.device import Device
+from nas.latency.measuring.measure import Repeats
 from nas.latency.placement import Placement
 from nas.networks import model_folder
 from nas.networks.creation import create_model
@@ -104,20 +106,19 @@ def test_times_of_this_machine_are_not_filed_under_another_name(written: tuple[A
     ("sets", "key"),
     [pytest.param(True, "local-mine-fp32-b1-t2", marks=pytest.mark.slow), (False, "local-mine-fp32-b1")],
 )
-def test_threads_that_a_runtime_does_not_obey_are_not_claimed(sets: bool, key: str, tmp_path: Path) -> None:
+def test_threads_that_a_runtime_does_not_obey_are_not_claimed(
+    sets: bool, key: str, written: tuple[Any, Format], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A format of one's own is given the threads; its times are filed with them only where it takes them."""
-    given = []
+    given, (network, format) = [], written
+    monkeypatch.setattr(exporting, "Repeats", partial(Repeats, rounds=2, visit_ms=2.0))
 
     def load(path: Path, threads: int):
         given.append(threads)
-        program = torch.export.load(path).module()
-        return lambda images: program(torch.from_numpy(images)).detach().numpy()
+        return onnx.FORMAT.load(path, threads)
 
-    def write(network, input_shape, batch_size, path) -> None:
-        torch.export.save(torch.export.export(network, (torch.zeros(batch_size, *input_shape),)), path)
-
-    mine = Format("mine", ".pt2", "torch", "", write, load, sets_threads=sets)
-    report = export(small(), tmp_path / "net.pt2", mine, device=Device(threads=2))
+    mine = Format("mine", ".onnx", "onnx", "", format.write, load, sets_threads=sets)
+    report = export(network, tmp_path / "net.onnx", mine, device=Device(threads=2))
     assert given == [2] and report["latency"]["device"] == key and report["latency"]["threads"] == (2 if sets else None)
     assert ("in as many threads as its runtime takes" in " ".join(summary(report))) is not sets
 

@@ -118,7 +118,7 @@ def test_timm_alone_does_not_open_what_was_found(tmp_path: Path, monkeypatch: py
         with pytest.raises(TypeError, match="block_args"):
             timm.create_model(name, block_args=blocks)
     said = " ".join((folder / "README.md").read_text().split())
-    assert "timm alone does not open this folder (`Unknown model (nas_net)`)" in said
+    assert "timm alone does not open this folder by `local-dir:` (`Unknown model (nas_net)`)" in said
     assert "python -m nas.export arch=net format=python" in said
 
 

@@ -1,0 +1,1 @@
+"""Networks that timm builds of its own blocks: the code that does so where this package is not installed."""
