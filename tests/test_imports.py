@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def imported(source: str) -> set[str]:
     return names
 
 
-IMPORTS = {module: imported(SOURCES[file]) for module, file in MODULES.items()}
+@cache
+def imports() -> dict[str, set[str]]:
+    """What each module imports. Not found at once: all processes that run tests read this file."""
+    return {module: imported(SOURCES[file]) for module, file in MODULES.items()}
 
 
 def room_of(module: str) -> int | None:
@@ -66,7 +70,7 @@ def test_imports_point_down() -> None:
     wrong = []
     for file, source in SOURCES.items():
         level = LEVELS[file.split("/")[0]]
-        for name in IMPORTS[module_of(file)]:
+        for name in imports()[module_of(file)]:
             package = name.split(".")[0]
             if LEVELS.get(package, -1) > level or package == "tests":
                 wrong.append(f"{file} imports {name}")
@@ -81,7 +85,7 @@ def test_rooms_of_nas_are_used_in_one_order() -> None:
         room = room_of(module)
         if not module.startswith("nas.") or room is None:
             continue
-        for name in IMPORTS[module]:
+        for name in imports()[module]:
             below = room_of(name) if name.startswith("nas.") else None
             if below is not None and below > room:
                 wrong.append(f"{module} imports {name}")
@@ -95,7 +99,7 @@ def test_every_room_of_nas_has_a_place() -> None:
 
 def test_no_import_circle() -> None:
     graph = {
-        module: {name for name in names if name in MODULES and name != module} for module, names in IMPORTS.items()
+        module: {name for name in names if name in MODULES and name != module} for module, names in imports().items()
     }
     try:
         TopologicalSorter(graph).prepare()
@@ -105,7 +109,7 @@ def test_no_import_circle() -> None:
 
 def test_only_entry_points_import_the_command_line() -> None:
     theirs = [file for file, source in SOURCES.items() if "@entry(" in source or file.startswith(COMMAND_LINE)]
-    users = [file for file in FILES if file.startswith("nas/") and "nas.terminal.entry" in IMPORTS[module_of(file)]]
+    users = [file for file in FILES if file.startswith("nas/") and "nas.terminal.entry" in imports()[module_of(file)]]
     assert len(users) > 10
     wrong = set(users) - set(theirs)
     assert not wrong, f"these import nas.terminal.entry but are no entry points: {', '.join(sorted(wrong))}"

@@ -40,7 +40,7 @@ def archs(space: SearchSpace, count: int, seed: int = 0) -> list[Arch]:
 def test_a_view_is_the_network_that_is_taken_out(name: str) -> None:
     """Outputs in training (statistics of the slice) and evaluation, running statistics, and the gradients."""
     network = copy.deepcopy(made(name))
-    for arch in archs(network.space, 2):
+    for arch in archs(network.space, 1):
         x = torch.randn(4, *arch.input_shape)
         alone = network.train().extract(arch)
         network.zero_grad()
