@@ -76,9 +76,10 @@ def blocks_of(arch: Arch) -> list[list[dict[str, Any]]] | None:
         return None
     if not all(_is_timms(layer, stem.act) for layer in head):
         return None
-    stages, stride = [], 2  # timm counts from a stem of stride 2
+    stages: list[list[dict[str, Any]]] = []
+    stride = 2  # timm counts from a stem of stride 2
     for stage in list(arch.walk_stages())[1:-1]:
-        found = []
+        found: list[dict[str, Any]] = []
         for layer, shape in stage:
             if layer.is_identity(shape):
                 continue
