@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -52,14 +51,12 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "MORE", ())
 
 
-@pytest.fixture(scope="module")
-def few_digits() -> Iterator[None]:
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the digits, for tests to which images are something that is trained on and no more."""
     bunch = load_digits()
     few = Bunch(images=bunch.images[:450], target=bunch.target[:450])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sklearn.datasets.load_digits", lambda: few)
-        yield
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -119,7 +119,9 @@ def test_killed_training_is_resumed_to_the_same_end(
     assert records("whole") == records("cut")
 
 
-def test_a_published_network_is_fitted_to_the_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_published_network_is_fitted_to_the_data(
+    few_digits: None, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = ["data.resolution=16", "recipe.epochs=2", "recipe.batch_size=1348", "evaluate_every=0", "accelerator=cpu"]
     train.main(["arch=mobilenetv2_035", "run_dir=one", *data])
     out = capsys.readouterr().out

@@ -5,32 +5,44 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nas.runs.keeping.keeper import step_file
 from nas.train.accelerator import make_accelerator
+from tests.latency.devices.board import free_port
+from tests.processes import FORKED
 from tests.train.several.pieces import PIECES, continued
+from tests.train.several.pieces import main as pieces
 
 TOLERANCE = 2e-3  # relative, of losses and norms: rounding of sums in another order, over tens of steps
 SEARCHES = ["masking", "single_path", "single_path_paper", "elastic"]
 
 
+def one_of_two(rank: int, port: int, folder: Path, names: tuple[str, ...]) -> None:
+    """What a launcher tells a process, and the pieces."""
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    os.environ.update({name: str(value) for name, value in {**told, "RANK": rank, "LOCAL_RANK": rank}.items()})
+    torch.set_num_threads(1)
+    pieces(folder, [name for name in names if name != "own"], "own" not in names)
+
+
 def launched(folder: Path, *names: str) -> list[dict[str, Any]]:
-    """What both of two processes found of each piece, by name; they agree."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launcher, "-m", "tests.train.several.pieces", str(folder), *names],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    """What both of two processes found of each piece, by name; they agree. `torchrun` itself: test_launched.py."""
+    port = free_port()
+    both = [FORKED.Process(target=one_of_two, args=(rank, port, folder, names)) for rank in (0, 1)]
+    try:
+        for process in both:
+            process.start()
+        for process in both:
+            process.join(300)
+        assert [process.exitcode for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
     found = []
     for name in names:
         if name != "own":
