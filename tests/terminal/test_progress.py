@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from nas.terminal import progress
 from nas.terminal.progress import format_seconds, log, phase, table
+from nas.terminal.progress.columns import columns
 
 
 class Clock:
@@ -103,7 +104,7 @@ def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def test_at_80_columns_a_bar_can_be_read() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
-    bars = Progress(*progress._columns(80), console=console, expand=True)
+    bars = Progress(*columns(80), console=console, expand=True)
     note = "loss 1.234, expected 0.4567 ms and much more than has room"
     bars.add_task("training the network", total=1200, completed=345, unit="step", note=note)
     console.print(bars.get_renderable())

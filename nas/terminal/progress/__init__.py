@@ -1,30 +1,23 @@
-"""What the user sees while waiting: a bar per phase with the time left, or plain lines where there is no terminal."""
+"""What the user sees while waiting: a bar per phase with the time left, or plain lines where nothing can be redrawn."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
+from rich.progress import Progress
+from rich.table import Table
+
+from nas.terminal.progress.cell import Bar, Cell
+from nas.terminal.progress.columns import columns as bar_columns
 
 PLAIN_INTERVAL_SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # without a line in plain output; a phase then says where it stands
-NARROW = 100  # characters of a terminal on which not every column has room
 
 
 class Advance(Protocol):
@@ -40,6 +33,7 @@ class _Screen:
         if not self.console.is_terminal:
             self.console.width = max(self.console.width, 120)  # a log file has no edge at 80 characters
         self.bars: Progress | None = None
+        self.cell: Cell | None = None
         self.open_phases = 0
 
 
@@ -94,17 +88,24 @@ def phase(description: str, total: int | None = None, unit: str = "", completed:
     """Report on one phase of work: yields `advance(amount=1, note="")`.
 
     `total` is the number of units (None: unknown) and `completed` how many an earlier, interrupted run has already
-    done, so that the remaining time is judged by this run's own pace. On a terminal a bar is drawn; otherwise a plain
-    line is printed about every ten seconds, at least every 30 whatever is reported, and one at the end. Phases may be
-    nested.
+    done, so that the remaining time is judged by this run's own pace. On a terminal and in a notebook a bar is drawn;
+    otherwise a plain line is printed about every ten seconds, at least every 30 whatever is reported, and one at the
+    end. Phases may be nested.
     """
     work = Work(description, total, unit, completed)
     _open.append(work)
     try:
-        with _bar(work) if console().is_terminal else _lines(work) as advance:
+        with _way()(work) as advance:
             yield advance
     finally:
         _open.remove(work)
+
+
+def _way() -> Callable[[Work], AbstractContextManager[Advance]]:
+    """How phases are shown where this process writes."""
+    if console().is_jupyter and not console().quiet:
+        return _below_cell
+    return _bar if console().is_terminal else _lines
 
 
 def open_phases() -> tuple[Work, ...]:
@@ -112,27 +113,10 @@ def open_phases() -> tuple[Work, ...]:
     return tuple(_open)
 
 
-def _columns(width: int) -> list[ProgressColumn]:
-    """What a bar shows on a terminal of so many characters; notes take what the others leave."""
-    narrow = width < NARROW
-    note = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    columns: list[ProgressColumn] = [
-        TextColumn("{task.description}"),
-        BarColumn(10 if narrow else 40),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        *([] if narrow else [TimeElapsedColumn(), TextColumn("left")]),
-        TimeRemainingColumn(compact=narrow),
-        *([TextColumn("left")] if narrow else []),
-        TextColumn("{task.fields[note]}", style="dim", table_column=note),
-    ]
-    return columns if narrow else [SpinnerColumn(finished_text="[green]✓[/]"), *columns]
-
-
 @contextmanager
 def _bar(work: Work) -> Iterator[Advance]:
     if _screen.bars is None:
-        _screen.bars = Progress(*_columns(console().width), console=console(), expand=True)
+        _screen.bars = Progress(*bar_columns(console().width), console=console(), expand=True)
         _screen.bars.start()
     bars = _screen.bars
     _screen.open_phases += 1
@@ -152,6 +136,28 @@ def _bar(work: Work) -> Iterator[Advance]:
         if _screen.open_phases == 0:
             bars.stop()
             _screen.bars = None
+
+
+@contextmanager
+def _below_cell(work: Work) -> Iterator[Advance]:
+    """Phases that are open together share an output below the cell; the outermost stays there, with what it took."""
+    cell = _screen.cell = _screen.cell or Cell()
+    is_outermost = len(_open) == 1
+    cell.draw([one.as_bar() for one in _open])
+
+    def advance(amount: float = 1, note: str = "") -> None:
+        work.add(amount, note)
+        if cell.is_due():
+            cell.draw([one.as_bar() for one in _open])
+
+    try:
+        yield advance
+    finally:
+        if is_outermost:
+            _screen.cell = None
+            cell.draw([work.as_bar(f"{work.so_far()} in {format_seconds(work.seconds)}")])
+        elif cell.is_due():
+            cell.draw([one.as_bar() for one in _open if one is not work])
 
 
 @contextmanager
@@ -197,6 +203,16 @@ class Work:
         self.done = round(self.done + amount, 9)  # parts of a unit add up to one
         self.note = note or self.note
 
+    def left(self) -> str:
+        """The time left, in words behind others; empty where nothing tells."""
+        return "" if self.seconds_left is None else f", about {format_seconds(self.seconds_left)} left"
+
+    def as_bar(self, words: str = "") -> Bar:
+        """`words`: in place of what is done, the time left and the note."""
+        share = None if not self.total else min(self.done / self.total, 1.0)
+        note = f" ({self.note})" if self.note else ""
+        return Bar(self.description, share, words or f"{self.so_far()}{self.share()}{self.left()}{note}")
+
     @property
     def seconds_left(self) -> float | None:
         """Of the whole phase; None where nothing tells."""
@@ -217,11 +233,7 @@ class _Lines:
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.work.add(amount, note)
         if time.monotonic() - self.last >= PLAIN_INTERVAL_SECONDS and self.work.done != self.work.total:
-            self.say(self.left(), f" ({note})" if note else "")
-
-    def left(self) -> str:
-        seconds = self.work.seconds_left
-        return "" if seconds is None else f", about {format_seconds(seconds)} left"
+            self.say(self.work.left(), f" ({note})" if note else "")
 
     def say(self, left: str, more: str = "") -> None:
         self.last = time.monotonic()
@@ -229,7 +241,7 @@ class _Lines:
 
     def still(self) -> None:
         """Say where it stands, though nothing was reported."""
-        self.say(f", {format_seconds(self.work.seconds)} so far{self.left()}")
+        self.say(f", {format_seconds(self.work.seconds)} so far{self.work.left()}")
 
 
 class _Pulse:
