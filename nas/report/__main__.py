@@ -12,7 +12,7 @@ from nas.terminal.progress import log
 
 @entry("report")
 def main(cfg: DictConfig) -> None:
-    check_types(cfg, {"run": str | None})
+    check_types(cfg, {"run": str | None, "png": bool})
     if cfg.run is None:
         raise ValueError("name the run directory, or a folder of runs: python -m nas.report run=runs/...")
     from nas.report.front_page import write_front
@@ -20,7 +20,9 @@ def main(cfg: DictConfig) -> None:
     from nas.report.run_page import write_report
 
     alone = (Path(cfg.run) / "config.yaml").exists() or not finished_runs(cfg.run)
-    log(f"written: {write_report(cfg.run) if alone else write_front(cfg.run)}")
+    if cfg.png and not alone:
+        raise ValueError(f"png=true is for the charts of one run, and {cfg.run} is a folder of runs; name one of them")
+    log(f"written: {write_report(cfg.run, cfg.png) if alone else write_front(cfg.run)}")
 
 
 if __name__ == "__main__":

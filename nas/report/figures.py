@@ -15,24 +15,30 @@ from nas.report.page import STYLE
 from nas.report.sections.answers import class_rows
 from nas.report.sections.candidates import trial_rows
 from nas.report.sections.network import layer_rows
-from nas.runs.files import write_text
+from nas.runs.files import write_atomic, write_text
 from nas.runs.metrics import read_metrics
 
 FOLDER = "figures"
 CHART = re.compile(
-    r'<svg role="img" aria-label="([^"]*)" viewBox="0 0 (\d+) (\d+)" '
+    r'(?:<figcaption>([^\n]*?)</figcaption>)?<svg role="img" aria-label="([^"]*)" viewBox="0 0 (\d+) (\d+)" '
     r'class="(wide|plot|ruler)"(?: data-name="([^"]*)")?>(.*?)</svg>'
 )
+KEY = re.compile(r'<span class="key ([^"]*)">(.*?)</span>')
 NAME = 60  # characters of a file's name at most
+LETTER = 7.0  # pixels of a letter of a legend
 Rows = Sequence[Sequence[object]]
 
 
-def write_figures(run: Path, page: str) -> list[Path]:
-    """Write the charts of `page`, the report of `run`, and their figures; the files."""
+def write_figures(run: Path, page: str, png: bool = False) -> list[Path]:
+    """Write the charts of `page`, the report of `run`, and their figures; the files. `png`: charts as pictures too."""
     folder, written = run / FOLDER, []
     folder.mkdir(exist_ok=True)
     for name, svg in charts_of(page).items():
         written.append(write_text(folder / f"{name}.svg", svg))
+        if png:
+            from nas.report.pictures import as_png  # here: matplotlib takes a second, and few ask for it
+
+            written.append(_written(folder / f"{name}.png", as_png(svg)))
     table = LatencyTable.load(run / "table.json") if (run / "table.json").exists() else None
     tables = {
         "layers": layer_rows(run, table),
@@ -44,19 +50,41 @@ def write_figures(run: Path, page: str) -> list[Path]:
     return written
 
 
+def _written(path: Path, content: bytes) -> Path:
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    return write_atomic(path, write)
+
+
 def charts_of(page: str) -> dict[str, str]:
-    """The charts of `page` by name, each an SVG that needs no style sheet, in the colours for light paper."""
+    """The charts of `page` by name, each an SVG that needs no style sheet, in the colours for light paper, with its
+    legend below."""
     found: dict[str, str] = {}
     style = alone(STYLE.read_text(encoding="utf-8"))
-    for title, width, height, kind, called, content in CHART.findall(page):
+    for caption, title, width, height, kind, called, content in CHART.findall(page):
         slug = called or re.sub("[^a-z0-9]+", "-", unescape(title).lower()).strip("-")[:NAME].strip("-") or "figure"
         name = slug if slug not in found else f"{slug}-{len(found)}"
+        legend, high = _legend(KEY.findall(caption), int(width), int(height))
         found[name] = (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" class="{kind}" '
-            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"><style>{style}</style>'
-            f'<rect width="{width}" height="{height}" fill="#ffffff"/>{content}</svg>\n'
+            f'viewBox="0 0 {width} {high}" width="{width}" height="{high}"><style>{style}</style>'
+            f'<rect width="{width}" height="{high}" fill="#ffffff"/>{content}{legend}</svg>\n'
         )
     return found
+
+
+def _legend(keys: Sequence[tuple[str, str]], width: int, top: int) -> tuple[str, int]:
+    """A dot and a label for each of `keys` (class and escaped label), from `top` down, and where they end."""
+    parts, x, y = [], 8.0, top + 14
+    for kind, label in keys:
+        wide = 23 + LETTER * len(unescape(label))
+        if x > 8 and x + wide > width:
+            x, y = 8.0, y + 18
+        dot = f'<circle class="{"point" if kind[0] == "g" else "dot"} {kind}" cx="{x:.1f}" cy="{y - 4}" r="3.5"/>'
+        parts.append(f'{dot}<text class="tick" x="{x + 9:.1f}" y="{y}">{label}</text>')
+        x += wide
+    return "".join(parts), y + 8 if keys else top
 
 
 def alone(style: str) -> str:

@@ -40,13 +40,13 @@ class Head:
     marks: list[tuple[str, str]]
 
 
-def write_report(run: str | Path) -> Path:
+def write_report(run: str | Path, png: bool = False) -> Path:
     """Write `<run>/report.html` and, beside it, `figures/` with its charts and their figures; the page's path.
 
-    Raises `ValueError` where `run` has no finished result.
+    `png`: the charts as pictures too. Raises `ValueError` where `run` has no finished result.
     """
     path, text = Path(run), report_html(run)
-    write_figures(path, text)
+    write_figures(path, text, png)
     return write_text(path / "report.html", text)
 
 

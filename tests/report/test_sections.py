@@ -13,11 +13,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nas.data.digits import digits
 from nas.derive.verdict import COSTS
 from nas.networks.creation import create_model
 from nas.report.figures import as_csv, charts_of
+from nas.report.pictures import as_png
 from nas.report.run_page import report_html, write_report
 from nas.report.sections.budgets import budgets
 from nas.report.sections.costs import costs
@@ -113,6 +115,29 @@ def test_the_charts_stand_alone_beside_the_page(answered: Path) -> None:
     layers = list(csv.DictReader((folder / "layers.csv").read_text().splitlines()))
     assert sum(int(row["params"]) for row in layers) == arch.params
     assert sum(int(row["macs"]) for row in layers) == arch.macs
+
+
+def test_the_charts_as_pictures(answered: Path) -> None:
+    """Each twice as large as it is drawn, in the colours of its style, legend included."""
+    folder = answered / "figures"
+    write_report(answered)
+    assert not list(folder.glob("*.png"))
+    write_report(answered, png=True)
+    pictures = {path.stem: path for path in folder.glob("*.png")}
+    assert set(pictures) == {path.stem for path in folder.glob("*.svg")} and len(pictures) >= 7
+    for name, path in pictures.items():
+        root = ElementTree.fromstring((folder / f"{name}.svg").read_text())
+        with Image.open(path) as picture:
+            colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
+            assert picture.size == tuple(2 * int(root.attrib[side]) for side in ("width", "height")), name
+        assert (255, 255, 255) in colours and len(colours) > 10, name
+    chart = charts_of(write_report(answered).read_text())["measured-against-estimated-ms-the-band-is-10"]
+    assert ">held out</text>" in chart and ">used to calibrate</text>" in chart
+
+
+def test_only_what_we_draw_becomes_a_picture() -> None:
+    with pytest.raises(ValueError, match="holds <ellipse>, which cannot be drawn"):
+        as_png('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><ellipse rx="1" ry="2"/></svg>')
 
 
 def test_spreadsheets_get_texts_and_no_formulas() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -266,6 +267,7 @@ class _Round:
     def run(self, number: int, count: int) -> None:
         """Train, together with other processes, until each of the `count` candidates of round `number` is settled."""
         under_way: dict[int, Claim] = {}
+        best = max((o.score for o in self.store.outcomes().values() if not math.isnan(o.score)), default=-math.inf)
         while True:
             while len(under_way) < self.workers.capacity and (claim := self.store.claim()) is not None:
                 job = self.job_of(claim.candidate, claim.genotype)
@@ -288,7 +290,9 @@ class _Round:
                 if done.error is None:
                     score = float(done.result["top1_percent"])
                     self.store.finish(claim, score, done.result)
-                    self.advance(1, f"{score:.2f}% of the validation images")
+                    best = max(best, score)
+                    so_far = "" if self.stopping else f", best so far {best:.2f}%"  # scores of equal epochs alone
+                    self.advance(1, f"{score:.2f}% of the validation images{so_far}")
                 else:
                     self.store.fail(claim, done.error)
                     log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
