@@ -168,7 +168,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
 
 def _check_settings(cfg: DictConfig) -> None:
     """Find mistakes in our own cards before the libraries that compute are imported, which takes seconds."""
-    for name in ("recipe", "device", "method", "executor", "effort", "data", "space"):
+    for name in ("recipe", "device", "method", "executor", "effort", "pretraining", "data", "space"):
         node = OmegaConf.select(cfg, name, default=None)
         if not isinstance(node, DictConfig) or str(node.get("_target_")).partition(".")[0] not in OWN:
             continue

@@ -40,6 +40,12 @@ MISTAKES = [
     ["nas.search", "method=predictor", "predictor.iterations=a"],
     ["nas.search", "method=tpe", "method.startup_candidates=0"],
     ["nas.search", "recipe.epochs=0"],
+    *(["nas.search", f"method.{name}=-1"] for name in ("weight_decay", "theta_weight_decay", "temperature_decay")),
+    *(["nas.search", f"method.weight_momentum={bad}"] for bad in (-1, 1)),
+    ["nas.search", "method=single_path", "space=single_path", "method.weight_decay=-1"],
+    *(["nas.search", f"search.{name}=-1"] for name in ("attempts", "stop_correlation", "validation_fraction")),
+    *(["nas.search", f"pretraining.{name}=-1"] for name in ("random", "distillation", "recipe.epochs")),
+    ["nas.search", "pretraining.sampling=no_such_way"],
     *(["nas.search", f"{group}.resolution={bad}"] for group in ("data", "space") for bad in ("a", "-1", "[8,0]")),
     ["nas.search", "arch=missing.json"],
     *(

@@ -34,6 +34,8 @@ class Alternating(GradientSearch):
         "penalty",
     )
 
+    not_negative: ClassVar[tuple[str, ...]] = ("weight_decay", "theta_weight_decay", "temperature_decay")
+
     def temperature_of(self, epoch: int) -> float:
         """The temperature of `epoch`."""
         from nas.methods.supernets.objectives import temperature_at  # here: settings are read without torch

@@ -58,6 +58,7 @@ class GradientSearch(SupernetMethod):
     theta_passes: int = 1
 
     positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "penalty")
+    not_negative: ClassVar[tuple[str, ...]] = ("weight_decay",)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -72,6 +73,11 @@ class GradientSearch(SupernetMethod):
         for name in self.positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name in self.not_negative:
+            if (value := getattr(self, name)) is not None and not value >= 0:
+                raise ValueError(f"{name} must be >= 0, got {value}")
+        if not 0 <= self.weight_momentum < 1:
+            raise ValueError(f"weight_momentum must lie in [0, 1), got {self.weight_momentum}")
         if self.decided_at is not None and not 0 < self.decided_at <= 1:
             raise ValueError(f"decided_at must lie in (0, 1], got {self.decided_at}; null searches all epochs")
         if self.entropy_weight < 0:
