@@ -72,16 +72,17 @@ def main() -> None:
         if name not in known:
             parser.error(f"--problems has no {name!r}; there are {', '.join(known)}")
     found = records.finished(options.out)
-    done = {(r["problem"], r["method"], r["seed"], max(r["evaluations"])) for r in found}
     made = {name: load() for name, load in known.items() if not options.problems or name in options.problems}
     for seed in range(options.seeds):
         for name, problem in made.items():
             for method_name, (method, batch) in methods(bool(problem.limits)).items():
                 if options.methods and method_name not in options.methods:
                     continue
-                if (name, method_name, seed, options.evaluations) in done:
+                kept = [r for r in found if (r["problem"], r["method"], r["seed"]) == (name, method_name, seed)]
+                if any(max(r["evaluations"]) >= options.evaluations for r in kept):
                     continue
                 outcome = look(problem, method, batch, 100 + seed, options.evaluations)
+                found = [r for r in found if r not in kept]  # a longer search of the same seed takes its place
                 found.append({"problem": name, "method": method_name, "batch": batch, "seed": seed, **outcome})
                 records.write(options.out, found)
     report(options.out)
