@@ -197,11 +197,10 @@ def _kept(table: LatencyTable, wanted: TableSetup) -> Path:
 
 
 def _write_samples(setup: LatencySetup) -> None:
-    from nas.latency.learning.few import layered
     from nas.latency.learning.times_file import write_samples
 
     wanted, file = setup.table, Path(str(setup.file))
-    folder = write_samples(layered(wanted.space), file, setup.compared.samples or SAMPLES, wanted.visiting.seed)
+    folder = write_samples(wanted.space, file, setup.compared.samples or SAMPLES, wanted.visiting.seed)
     progress.log(
         f"time the networks in {folder} on the device (nas.export writes their files), put the times into {file}, "
         f"then: action=learn file={file} device.name=<what they are of>, with sources=[...] where you have tables of "

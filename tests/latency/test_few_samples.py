@@ -137,7 +137,6 @@ def test_mistakes(
         ([*SPACE, *NAMED, "action=learn"], "action=learn needs file=..."),
         ([*SPACE, *NAMED, "action=learn", "file=none.csv"], "no file at none.csv"),
         ([*SPACE, "action=sample", "file=mine.csv"], "mine.csv is there already"),
-        (["space=rexnet", "action=sample", "file=other.csv"], "cannot be learned from whole networks"),
     ):
         with pytest.raises(SystemExit) as status:
             main(words)

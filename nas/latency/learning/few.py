@@ -9,6 +9,7 @@ import numpy as np
 from nas.latency.device import Device
 from nas.latency.learning.as_rows import as_rows
 from nas.latency.learning.learn import Additive, learn
+from nas.latency.learning.rates import Rates, Work, learn_rates
 from nas.latency.learning.transfer import transfer
 from nas.latency.tables.proof import MARGIN_QUANTILE, Errors, Proof
 from nas.latency.tables.row import grain
@@ -18,7 +19,7 @@ from search_spaces.space import LayerwiseSpace, Population, SearchSpace
 
 LEAST = 5  # networks: fewer say nothing of an error
 FOLDS = 40  # so many parts of the networks are left out in turn; of fewer networks each by itself
-Fit = Callable[[Population, Floats], Additive]
+Fit = Callable[[Population, Floats], Additive | Rates]
 
 
 def few_sample_table(
@@ -27,18 +28,21 @@ def few_sample_table(
     """The table of `space` on `device` from the `times` (ms) of the genotypes in `population`.
 
     With `sources`, tables of other devices for the same space, both are tried: what the times alone teach
-    (`nas.latency.learning.learn`) and what they teach beside the sources (`nas.latency.learning.transfer`); the one of
-    less leave-one-out error is taken. The proof is honest about that choice: every network is priced by what all of
+    (`nas.latency.learning.learn`; in spaces of widths, depths and resolutions `nas.latency.learning.rates`) and what
+    they teach beside the sources (`nas.latency.learning.transfer`); the one of less leave-one-out error is taken. The proof is honest about that choice: every network is priced by what all of
     this, choice included, makes of the others. Its margin is the 90% quantile of measured over estimated time.
 
-    Raises `ValueError` for spaces that are not layer-wise, below `LEAST` networks, and for sources of other spaces.
+    Raises `ValueError` for spaces without layers, below `LEAST` networks, and for sources of other spaces.
     """
-    space = layered(space)
     if len(times) < LEAST:
         raise ValueError(f"{len(times)} networks have a time; at least {LEAST} are needed")
     ways = _ways(space, sources)
     name, fit = _best(ways, population, times)
-    offset, rows, notes = as_rows(space, fit)
+    if isinstance(fit, Rates):
+        offset, rows, notes = fit.as_rows(space)
+    else:
+        assert isinstance(space, LayerwiseSpace)
+        offset, rows, notes = as_rows(space, fit)
     estimates = _left_out(ways, population, times)
     errors = Errors.of(estimates, times)
     margin = max(0.0, float(np.quantile(times / estimates - 1, MARGIN_QUANTILE)))
@@ -68,28 +72,28 @@ def few_sample_table(
     return table
 
 
-def layered(space: SearchSpace) -> LayerwiseSpace:
-    """`space`, if a table of it can be learned from whole networks. Raises `ValueError` otherwise."""
+ALONE = "learned from whole networks"
+
+
+def _ways(space: SearchSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
+    name = f"{ALONE} and {len(sources)} tables of other devices"
     if not isinstance(space, LayerwiseSpace):
-        raise ValueError(
-            f"a table of {space.name} cannot be learned from whole networks: its choices are no layers at fixed places "
-            "(widths, depths or sizes vary); measure it with action=build, or by a kit"
-        )
-    return space
-
-
-def _ways(space: LayerwiseSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
-    ways: dict[str, Fit] = {"learned from whole networks": lambda genes, ms: learn(space, genes, ms, robust=False)}
+        work = Work.of(space)
+        ways: dict[str, Fit] = {ALONE: lambda genes, ms: learn_rates(work, genes, ms)}
+        if sources:
+            more = Work.of(space, [source.price_ms for source in sources])
+            ways[name] = lambda genes, ms: learn_rates(more, genes, ms)
+        return ways
+    ways = {ALONE: lambda genes, ms: learn(space, genes, ms, robust=False)}
     if sources:
         known = [Additive(*source.rows(space)) for source in sources]
-        name = f"learned from whole networks and {len(sources)} tables of other devices"
         ways[name] = lambda genes, ms: transfer(space, genes, ms, known)
     return ways
 
 
-def _best(ways: dict[str, Fit], population: Population, times: Floats) -> tuple[str, Additive]:
+def _best(ways: dict[str, Fit], population: Population, times: Floats) -> tuple[str, Additive | Rates]:
     fits = {name: fit(population, times) for name, fit in ways.items()}
-    return min(fits.items(), key=lambda item: item[1].loo_ms)
+    return min(fits.items(), key=lambda item: item[1].left_out)
 
 
 def _left_out(ways: dict[str, Fit], population: Population, times: Floats) -> Floats:

@@ -38,6 +38,11 @@ class Additive:
     loo_ms: float = float("nan")
     option: int = 0
 
+    @property
+    def left_out(self) -> float:
+        """What fits of one kind to the same times are compared by."""
+        return self.loo_ms
+
     def predict(self, population: Population) -> Floats:
         """Milliseconds of every genotype."""
         return price(population, self.fixed_ms, self.rows_ms)
