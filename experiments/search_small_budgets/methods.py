@@ -37,6 +37,8 @@ CARDS = {
     "predictor, upper bound after 6": (["method=predictor", "method.initial=6", UPPER], 1),
     "predictor, expected improvement after 16": (["method=predictor", "method.initial=16", IMPROVEMENT], 1),
     "predictor, expected improvement after 6": (["method=predictor", "method.initial=6", IMPROVEMENT], 1),
+    "predictor, expected improvement after 6, 4 at a time": (["method=predictor", "method.initial=6", IMPROVEMENT], 4),
+    "predictor, expected improvement after 6, 8 at a time": (["method=predictor", "method.initial=6", IMPROVEMENT], 8),
 }
 
 

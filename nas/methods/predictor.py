@@ -27,10 +27,11 @@ class PredictorSearch(CandidateMethod):
     """Stage 1, constrained iterative optimisation: `initial` candidates from a quasi-random pool within the budgets,
     then again and again a predictor is fitted to all scores and the candidates of largest
 
-        mean + exploration * std * d / (d + diversity),   d = genes changed to the nearest one of the same batch,
+        EI * d / (d + diversity),   d = genes changed to the nearest one of the same batch,
 
-    are trained; with `acquisition="expected_improvement"` those of largest EI * d / (d + diversity), the improvement
-    being that over the highest mean predicted for a trained candidate (training is noisy: the highest score is luck).
+    are trained, the improvement being that over the highest mean predicted for a trained candidate (training is noisy:
+    the highest score is luck); with `acquisition="upper_bound"` those of largest
+    mean + exploration * std * d / (d + diversity).
     Candidates come from the pool of `pool_size`, from the neighbourhood of the best and from evolution
     on that score; a space small enough is scored whole. Stage 2: evolution on the predicted mean alone
     (`finalists`, `front`).

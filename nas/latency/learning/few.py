@@ -10,7 +10,6 @@ from nas.latency.device import Device
 from nas.latency.learning.as_rows import as_rows
 from nas.latency.learning.learn import Additive, learn
 from nas.latency.learning.rates import Rates, Work, learn_rates
-from nas.latency.learning.transfer import transfer
 from nas.latency.tables.proof import MARGIN_QUANTILE, Errors, Proof
 from nas.latency.tables.row import grain
 from nas.latency.tables.table import LatencyTable
@@ -18,6 +17,7 @@ from search_spaces.pricing.additive import Floats
 from search_spaces.space import LayerwiseSpace, Population, SearchSpace
 
 LEAST = 5  # networks: fewer say nothing of an error
+GAIN = 0.8  # of 1, 0.8, 0.6 and 0.4 the best on HELP's nine source devices, each in turn the new one
 FOLDS = 40  # so many parts of the networks are left out in turn; of fewer networks each by itself
 Fit = Callable[[Population, Floats], Additive | Rates]
 
@@ -27,17 +27,18 @@ def few_sample_table(
 ) -> LatencyTable:
     """The table of `space` on `device` from the `times` (ms) of the genotypes in `population`.
 
-    With `sources`, tables of other devices for the same space, both are tried: what the times alone teach
-    (`nas.latency.learning.learn`; in spaces of widths, depths and resolutions `nas.latency.learning.rates`) and what
-    they teach beside the sources (`nas.latency.learning.transfer`); the one of less leave-one-out error is taken. The proof is honest about that choice: every network is priced by what all of
-    this, choice included, makes of the others. Its margin is the 90% quantile of measured over estimated time.
+    Times are explained by the work of layers and by `sources`, tables of other devices for the same space
+    (`nas.latency.learning.rates`). Where choices stand at fixed places, a time for each of them is learned too
+    (`nas.latency.learning.learn`), and taken where its leave-one-out error is at most `GAIN` of the other's. The proof
+    is honest about that choice: every network is priced by what all of this, choice included, makes of the others. Its
+    margin is the 90% quantile of measured over estimated time.
 
     Raises `ValueError` for spaces without layers, below `LEAST` networks, and for sources of other spaces.
     """
     if len(times) < LEAST:
         raise ValueError(f"{len(times)} networks have a time; at least {LEAST} are needed")
-    ways = _ways(space, sources)
-    name, fit = _best(ways, population, times)
+    ways = ways_to_learn(space, sources)
+    name, fit = best_fit(ways, population, times)
     if isinstance(fit, Rates):
         offset, rows, notes = fit.as_rows(space)
     else:
@@ -72,28 +73,23 @@ def few_sample_table(
     return table
 
 
-ALONE = "learned from whole networks"
-
-
-def _ways(space: SearchSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
-    name = f"{ALONE} and {len(sources)} tables of other devices"
-    if not isinstance(space, LayerwiseSpace):
-        work = Work.of(space)
-        ways: dict[str, Fit] = {ALONE: lambda genes, ms: learn_rates(work, genes, ms)}
-        if sources:
-            more = Work.of(space, [source.price_ms for source in sources])
-            ways[name] = lambda genes, ms: learn_rates(more, genes, ms)
-        return ways
-    ways = {ALONE: lambda genes, ms: learn(space, genes, ms, robust=False)}
-    if sources:
-        known = [Additive(*source.rows(space)) for source in sources]
-        ways[name] = lambda genes, ms: transfer(space, genes, ms, known)
+def ways_to_learn(space: SearchSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
+    """By name; the first is taken unless another is better by far."""
+    work = Work.of(space, [source.price_ms for source in sources])
+    name = "learned from whole networks as rates of work"
+    name += f" and of {len(sources)} tables of other devices" if sources else ""
+    ways: dict[str, Fit] = {name: lambda genes, ms: learn_rates(work, genes, ms)}
+    if isinstance(space, LayerwiseSpace):
+        ways["learned from whole networks"] = lambda genes, ms: learn(space, genes, ms, robust=False)
     return ways
 
 
-def _best(ways: dict[str, Fit], population: Population, times: Floats) -> tuple[str, Additive | Rates]:
-    fits = {name: fit(population, times) for name, fit in ways.items()}
-    return min(fits.items(), key=lambda item: item[1].left_out)
+def best_fit(ways: dict[str, Fit], population: Population, times: Floats) -> tuple[str, Additive | Rates]:
+    """The name of one of `ways` and its fit: the first, or where others have at most `GAIN` of its error the best."""
+    fits = [(name, fit(population, times)) for name, fit in ways.items()]
+    first, *others = fits
+    better = [other for other in others if other[1].left_out <= GAIN * first[1].left_out]
+    return min(better or [first], key=lambda item: item[1].left_out)
 
 
 def _left_out(ways: dict[str, Fit], population: Population, times: Floats) -> Floats:
@@ -102,7 +98,7 @@ def _left_out(ways: dict[str, Fit], population: Population, times: Floats) -> Fl
     parts = np.arange(len(times)) % min(len(times), FOLDS)
     for part in range(parts.max() + 1):
         out = parts == part
-        _, fit = _best(ways, population[~out], times[~out])
+        _, fit = best_fit(ways, population[~out], times[~out])
         estimates[out] = fit.predict(population[out])
     least = 0.01 * float(times.min())  # a line through few points may fall below zero
     return np.maximum(estimates, least)

@@ -31,17 +31,16 @@ REWEIGHTINGS = 3
 
 @dataclass(frozen=True)
 class Additive:
-    """`fixed_ms + sum_i rows_ms[i][g[i]]`, and the leave-one-out root mean square error of the fit in ms."""
+    """`fixed_ms + sum_i rows_ms[i][g[i]]`, and the leave-one-out root mean square error of the fit in ms.
+
+    `left_out`: the same, relative to the times.
+    """
 
     fixed_ms: float
     rows_ms: tuple[Floats, ...]
     loo_ms: float = float("nan")
     option: int = 0
-
-    @property
-    def left_out(self) -> float:
-        """What fits of one kind to the same times are compared by."""
-        return self.loo_ms
+    left_out: float = float("nan")
 
     def predict(self, population: Population) -> Floats:
         """Milliseconds of every genotype."""
@@ -95,7 +94,8 @@ def fit_additive(
         fit = again
     effects = designs[fit.option][0]
     rows = np.split(effects @ fit.weights * spread, np.cumsum(cardinalities)[:-1])
-    return Additive(float(mean + fit.intercept * spread), tuple(rows), fit.loo * spread, fit.option)
+    left_out = float(np.sqrt(np.mean((fit.loo_residual * spread / times) ** 2)))
+    return Additive(float(mean + fit.intercept * spread), tuple(rows), fit.loo * spread, fit.option, left_out)
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,9 @@ class Rates:
 def learn_rates(work: Work, population: Population, times: Floats) -> Rates:
     """The rates that explain `times` (ms) of the genotypes in `population`.
 
-    Least squares of relative errors, `sum (estimate / time - 1)^2 + noise^2 |rates|^2` with every kind of work scaled to
-    root mean square 1 over the networks, all rates and the fixed part at least 0. `noise` is the one of `NOISES` with
-    the least leave-one-out error. Raises `ValueError` below three networks.
+    Least squares of relative errors, `sum (estimate / time - 1)^2 + noise^2 |rates|^2` with every kind of work scaled
+    to root mean square 1 over the networks, all rates and the fixed part at least 0. `noise` is the one of `NOISES`
+    with the least leave-one-out error. Raises `ValueError` below three networks.
     """
     from scipy.optimize import nnls
 
