@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.derive.settings import TYPES, check_budgets
+from nas.derive.settings import TYPES, check_budgets, check_searched
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
 from nas.terminal.reached_devices import check_reached
 
@@ -14,6 +14,7 @@ def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
     asked = plain(without_cards(cfg)) | {"device": plain(cfg.device) if "device" in cfg else None}
     check_budgets(asked["budget"])
+    check_searched(Path(asked["run"]))
     from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
 

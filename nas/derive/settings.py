@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+from nas.terminal.configuration.override_text import command
 from search_spaces.memory.counted import BYTES
 from search_spaces.memory.tape import InPlace
 
@@ -43,6 +45,18 @@ TYPES: dict[str, Any] = {
     "tables": str,
     "out": str | None,
 }
+
+
+SEARCHED = ("theta.json", "trials.json")  # of a run: what a search leaves when it ends
+
+
+def check_searched(run: Path) -> None:
+    """Raise `ValueError` for a run whose search has not ended, before anything is imported or measured."""
+    if (run / "config.yaml").exists() and not any((run / name).exists() for name in SEARCHED):
+        raise ValueError(
+            f"{run} holds no finished search (neither {' nor '.join(SEARCHED)}); where it stands says: "
+            f"{command('status', {'run': str(run)})}"
+        )
 
 
 UNITS = {

@@ -57,6 +57,7 @@ MISTAKES = [
     ["nas.train", "arch=fbnet_a", "evaluate_every=-1"],
     ["nas.derive", "run=nowhere", "count=0"],
     ["nas.derive", "run=nowhere", "budget.latency_ms=0"],
+    ["nas.derive", "run=begun"],
     ["nas.latency", "effort.rounds=0"],
     ["nas.evaluate", "arch=fbnet_a", "batch_size=0"],
     ["nas.export", "arch=fbnet_a", "format=no_such_format"],
@@ -84,6 +85,8 @@ print(json.dumps(found))
 def test_answers_come_before_heavy_imports(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", f"HEAVY = {HEAVY!r}{ALL}", json.dumps(WORK + MISTAKES)]
     root = str(Path(__file__).resolve().parents[2])
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.yaml").write_text("seed: 0\n")
     environment = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     answers = json.loads(done.stdout)
