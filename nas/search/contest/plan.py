@@ -58,15 +58,17 @@ class Plan:
 def plan_of(settings: ContestSettings, networks: int, epochs: int, found: int | None = None) -> Plan:
     """The plan for `networks`, of which the search `found` so many (None: all), under trainings of so many epochs.
 
-    By default R = ceil(log_reduction(found)) rungs, rung i of R at epochs / reduction^(R - i + 1), rounded up: a
-    contest among eight halves the network count at an eighth, a quarter and half of the training. Where short trainings
-    make two rungs fall together, the later one counts. Raises `ValueError` for rungs behind the training's end.
+    By default R = ceil(log_reduction(found)) rungs, rung i at epochs (1 - reduction^-i), rounded up, but before the
+    end: a contest among eight halves the network count at a half, three quarters and seven eighths of the training.
+    Where short trainings make two rungs fall together, the later one counts. Departure: successive halving (Jamieson
+    and Talwalkar, arXiv 1502.07943) begins early, at an eighth; there good networks are ranked by chance
+    (`experiments/candidate_epochs`). Raises `ValueError` for rungs behind the training's end.
     """
     many = max(2, networks if found is None else found)
     factor = settings.reduction
     count = max(1, math.ceil(math.log(many) / math.log(factor) - 1e-9))
     if settings.rungs is None:
-        cuts = [math.ceil(epochs / factor ** (count - i) - 1e-9) for i in range(count)]
+        cuts = [epochs - max(1, math.floor(epochs / factor ** (i + 1) + 1e-9)) for i in range(count)]
     else:
         cuts = list(settings.rungs)
         if cuts[-1] > epochs:

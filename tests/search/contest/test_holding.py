@@ -25,7 +25,7 @@ from tests.search.contest.test_contest_in_a_search import without_times
 
 LONG = dataclasses.replace(RECIPE, epochs=16)
 FIVE = entrants((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (0, 1, 2, 3), recipe=LONG)
-PLAN = plan_of(ContestSettings(5), 5, 16)  # 3 after 2 epochs, 2 after 4, 1 after 8
+PLAN = plan_of(ContestSettings(5, rungs=(2, 4, 8)), 5, 16)  # 3 after 2 epochs, 2 after 4, 1 after 8
 IDS = [entrant.arch.id for entrant in FIVE]
 
 

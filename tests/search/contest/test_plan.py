@@ -12,13 +12,13 @@ HALVING = ContestSettings(8)
 
 def test_halving_by_hand() -> None:
     plan = plan_of(HALVING, 8, 16)
-    assert (plan.cuts, plan.kept) == ((2, 4, 8), (4, 2, 1))
-    # 8 networks for 2 epochs, 4 for 2 more, 2 for 4 more, and one for the 8 that are left
-    assert plan.alive == (8, 4, 2) and plan.contest_epochs == 16 + 8 + 8 and plan.total_epochs == 40
+    assert (plan.cuts, plan.kept) == ((8, 12, 14), (4, 2, 1))
+    # 8 networks for 8 epochs, 4 for 4 more, 2 for 2 more, and one for the 2 that are left
+    assert plan.alive == (8, 4, 2) and plan.contest_epochs == 64 + 16 + 4 and plan.total_epochs == 86
     said = plan.sentence()
-    assert "8 networks, 4 after 2 epochs, 2 after 4 epochs, 1 after 8 epochs" in said
-    assert "40 epochs of training in all, 2.5 times the 16 of a plain training" in said and "min" not in said
-    assert "about 16.0 min" in plan.sentence(seconds_per_epoch=30)
+    assert "8 networks, 4 after 8 epochs, 2 after 12 epochs, 1 after 14 epochs" in said
+    assert "86 epochs of training in all, 5.4 times the 16 of a plain training" in said and "min" not in said
+    assert "about 42.0 min" in plan.sentence(seconds_per_epoch=30)
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 4])
@@ -35,7 +35,7 @@ def test_any_plan_ends_with_one(reduction: int, networks: int, epochs: int) -> N
 
 def test_references_lengthen_no_rung() -> None:
     alone, together = (plan_of(ContestSettings(4), networks, 16, found=4) for networks in (4, 10))
-    assert together.cuts == alone.cuts == (4, 8) and together.kept == (5, 1)
+    assert together.cuts == alone.cuts == (8, 12) and together.kept == (5, 1)
 
 
 def test_rungs_as_they_are_asked() -> None:
