@@ -31,7 +31,7 @@ TYPES: dict[str, Any] = {
     "train.epochs": (int | None, 0),
     "train.evaluate_every": (int | None, 0),  # None in runs from before it could be said
     "search.trials": (int, 1),
-    "search.batch": (int, 1),
+    "search.batch": (int | None, 1),
     "search.finalists": (int, 0),
     "search.epochs": (int | None, 1),
     "search.scorer": Scorer,

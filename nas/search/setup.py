@@ -107,7 +107,9 @@ class SearchSetup:
         recipe = cards.given(config["recipe"], "recipe")
         problem = Problem.from_config(config, recipe)
         device, method = devices.given(config["device"]), cards.given(config["method"], "method")
-        asked = config["derive"]
+        executor, asked = cards.given(config["executor"], "executor"), config["derive"]
+        if config["search"]["batch"] is None:  # kept with the run: other workers that resume it change nothing
+            config = {**config, "search": {**config["search"], "batch": getattr(executor, "workers", 1)}}
         mode = most_probable.own_mode(method, asked["mode"])
         return cls(
             problem=problem,
@@ -118,7 +120,7 @@ class SearchSetup:
             budget=budget,
             latency=config["latency"],
             candidates=cards.build({"_target_": SETTINGS, **config["search"]}, "search", {}),
-            executor=cards.given(config["executor"], "executor"),
+            executor=executor,
             derivation=Derivation(mode, asked["use"], asked["count"], budget.rounds, config["seed"]),
             contest=ContestSettings.from_config(asked),
             training=FinalTraining(**config["train"]),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nas.methods.base import SupernetMethod
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.dnas import DNAS
 from nas.search.forecast.phases import Forecast, Told, forecast, phases
 from nas.search.forecast.trial import seconds_an_image
@@ -62,6 +63,17 @@ def test_candidates_that_train_for_less_than_half_are_told(tmp_path: Path) -> No
         found = setup(method=method, search=search, **counted)
         notes = [line for line in intention(found, price(tmp_path, found)).splitlines() if "NOTE: candidates" in line]
         assert [note.rpartition("; ")[2] for note in notes] == ([fix] if fix else [])
+
+
+def test_as_many_are_proposed_as_workers_train() -> None:
+    """Executors given as objects, too; the run keeps the number, so that a resumed one proposes as before."""
+    for executor, batch, together in (
+        ({"workers": 3}, None, 3),
+        (LocalExecutor(workers=2), None, 2),
+        ({"workers": 3}, 5, 5),
+    ):
+        found = setup(method="random", budget={"macs": 10**6}, executor=executor, search={"batch": batch})
+        assert found.candidates.batch == found.stored["search"]["batch"] == together
 
 
 def test_a_trial_is_timed_and_draws_nothing() -> None:
