@@ -111,7 +111,7 @@ def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> N
     for setting in (SETTING, Setting("cifar10", elastic=3)):
         config = compose("search", [*setting.search_keys(), "data.root=x"])
         assert Recipe(**{k: v for k, v in config["recipe"].items() if k != "_target_"}) == setting.recipe
-        assert config["space"]["method"] == "predictor" and config["search"]["epochs"] == 2
+        assert config["space"]["method"] == "predictor" and config["search"]["epochs"] == 5
         assert config["data"]["train_limit"] == (setting.images or None)
         assert config["search"]["scorer"] == ("elastic" if setting.elastic else "training")
         assert config["derive"]["contest"] is None and len(config["references"]["names"]) == 6

@@ -234,5 +234,6 @@ def test_evaluate_and_export_use_what_the_model_folder_says(tmp_path: Path, monk
 
 
 def test_every_data_card_is_compared() -> None:
+    """But one that needs an extra: its batches are those of a folder (`tests/data/test_huggingface.py`)."""
     cards = {path.stem for path in (Path(__file__).parents[2] / "conf" / "data").glob("*.yaml")}
-    assert cards == {re.split("[ ,]", kind)[0] for kind in SOURCES}
+    assert cards - {"huggingface"} == {re.split("[ ,]", kind)[0] for kind in SOURCES}

@@ -103,7 +103,7 @@ CASES = [
     ("search method=random search.storage=sqlite:///arch.json", ["sqlite:///arch.json", "not a database"]),
     ("search method=random search.storage=sqlite:///arch.json/x.db", ["arch.json is not a folder"]),
     ("search method=random search.storage=mysqlx://me/trials", ["mysqlx"]),
-    ("search method=random search.stop_correlation=2", ["search.stop_correlation must be above 0 and at most 1"]),
+    ("search method=random search.stop_correlation=2", ["search.stop_correlation must be at most 1, got 2"]),
     ("search method=random search.stop_correlation=0.9 search.epochs=1", ["search.stop_correlation", "got 1"]),
     ("train", ["arch has no value", "arch="]),
     ("train arch=nowhere.json", ["nowhere.json"]),

@@ -35,17 +35,17 @@ POLL_SECONDS = 1.0  # while only other processes train
 
 @dataclass(frozen=True)
 class CandidateSettings:
-    """`trials` candidates are trained, `batch` a round; then `finalists` of the best predicted, where the method has
-    a predictor. `epochs`: of a candidate's training (None: the recipe's). `validation_fraction` of the training images
-    score it. A failed training is tried `attempts` times in all. `storage`: an Optuna storage URL (None: `trials.db` in
-    the run directory); `study`: its name there (None: one that no other run has). `stop_correlation`: how well an epoch
-    must rank the first batch for later candidates to stop there (None: all train in full); see `early_stopping`.
-    `scorer`: whether candidates are trained or inherit from an elastic supernet, that of the finished run `supernet`
-    (None: one that this run trains); `statistics`: images that their batch-norm statistics come from at most.
+    """`trials` candidates are trained, `batch` a round (None: as many as the executor has workers); then `finalists` of
+    the best predicted, where the method has a predictor. `epochs`: of a candidate's training (None: the recipe's).
+    `validation_fraction` of the training images score it. A failed one is tried `attempts` times in all. `storage`: an
+    Optuna storage URL (None: `trials.db` in the run directory); `study`: its name there (None: one of its own).
+    `stop_correlation`: see `early_stopping` (None: all train in full). `scorer`: whether candidates are trained or
+    inherit from an elastic supernet, that of the finished run `supernet` (None: one that this run trains);
+    `statistics`: images that their batch-norm statistics come from at most.
     """
 
     trials: int
-    batch: int
+    batch: int | None
     finalists: int
     epochs: int | None
     validation_fraction: float
@@ -147,7 +147,8 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
             candidates = store.round(number)
             if candidates is None:
                 left = (total if final else settings.trials) - len(proposal.told)
-                drawn_rows = _propose(proposal, final, min(settings.batch, left) if not final else left)
+                together = int(settings.batch or getattr(search.executor, "workers", 1))
+                drawn_rows = _propose(proposal, final, min(together, left) if not final else left)
                 if not len(drawn_rows):
                     break
                 drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]

@@ -57,21 +57,24 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
 
 @dataclass(frozen=True)
 class Proven(Section):
-    """What the proof says, the blocks that fell back (''), its networks and its figures."""
+    """What the proof says ('': there is none), the blocks that fell back (''), its networks and its figures."""
 
     has_faults: bool
     sentence: str
     fell_back: str
     chart: Chart | None
-    table: Table
+    table: Table | None
 
     heading, template = "Can the latency table be trusted?", "proof.html"
 
 
 def proof(table: LatencyTable | None) -> Proven | None:
-    """None without a table, and for one that proves nothing."""
-    if table is None or table.proof is None:
+    """None without a table, and for one that was not proven and of which nothing fell back."""
+    fell_back = "" if table is None or table.fell_back is None else table.fell_back.sentence()
+    if table is None or (table.proof is None and not fell_back):
         return None
+    if table.proof is None:
+        return Proven(has_faults=False, sentence="", fell_back=fell_back, chart=None, table=None)
     columns, rows = table.proof.table()
     held = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] != "fit"]
     fit = [(n["estimate_ms"], n["measured_ms"]) for n in table.networks if n["role"] == "fit"]
@@ -79,7 +82,7 @@ def proof(table: LatencyTable | None) -> Proven | None:
     return Proven(
         has_faults=bool(table.proof.faults),
         sentence=table.proof.sentence(),
-        fell_back="" if table.fell_back is None else table.fell_back.sentence(),
+        fell_back=fell_back,
         chart=charts.scatter_chart("measured against estimated, ms; the band is ±10%", groups, "estimated", 0.1),
         table=Table(_cells(columns), [Line(_cells(row)) for row in rows]),
     )
