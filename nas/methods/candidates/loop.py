@@ -39,9 +39,8 @@ class CandidateSettings:
     the best predicted, where the method has a predictor. `epochs`: of a candidate's training (None: the recipe's).
     `validation_fraction` of the training images score it. A failed one is tried `attempts` times in all. `storage`: an
     Optuna storage URL (None: `trials.db` in the run directory); `study`: its name there (None: one of its own).
-    `stop_correlation`: see `early_stopping` (None: all train in full). `scorer`: whether candidates are trained or
-    inherit from an elastic supernet, that of the finished run `supernet` (None: one that this run trains);
-    `statistics`: images that their batch-norm statistics come from at most.
+    `stop_correlation`: see `early_stopping` (None: all train in full). `scorer`: see `scorers`; `supernet`: the run
+    whose elastic one scores (None: this one); `statistics`: images of batch-norm statistics at most.
     """
 
     trials: int
@@ -147,8 +146,8 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
             candidates = store.round(number)
             if candidates is None:
                 left = (total if final else settings.trials) - len(proposal.told)
-                together = int(settings.batch or getattr(search.executor, "workers", 1))
-                drawn_rows = _propose(proposal, final, min(together, left) if not final else left)
+                at_a_time: int = getattr(search.executor, "workers", 1)
+                drawn_rows = _propose(proposal, final, left if final else min(settings.batch or at_a_time, left))
                 if not len(drawn_rows):
                     break
                 drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]
