@@ -23,5 +23,9 @@ class DNASSettings(Alternating):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be > 0, got {self.alpha}")
+        if not self.beta >= 0:
+            raise ValueError(f"beta must be >= 0, got {self.beta}; above 0 slower networks cost more")
         if not 0 <= self.negligible < 1:
             raise ValueError(f"negligible must lie in [0, 1), got {self.negligible}")

@@ -13,6 +13,7 @@ from nas.methods.supernets.decision import Deciding, Decision
 from nas.runs.keeping import stopping
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_FIXES
+from search_spaces.augment import AUGMENTS
 from search_spaces.plain_data.identity import digest
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class GradientSearch(SupernetMethod):
                 raise ValueError(f"{name} must be >= 0, got {value}")
         if not 0 <= self.weight_momentum < 1:
             raise ValueError(f"weight_momentum must lie in [0, 1), got {self.weight_momentum}")
+        if self.augment is not None and self.augment not in AUGMENTS:
+            raise ValueError(f"unknown augmentation {self.augment!r}; one of {', '.join(AUGMENTS)}")
         if self.decided_at is not None and not 0 < self.decided_at <= 1:
             raise ValueError(f"decided_at must lie in (0, 1], got {self.decided_at}; null searches all epochs")
         if self.entropy_weight < 0:
