@@ -199,9 +199,10 @@ class DeriveSetup:
 
 def _teacher(own: Mapping[str, Any], asked: Mapping[str, Any]) -> Teacher | None:
     """Who teaches a fine-tuning: who is `asked` for, else who taught the search by its `own` settings."""
-    known = {**own, "teacher_weights": None} if "teacher" in asked else own
-    nobody = {"teacher": None} if asked.get("teacher") == NO_TEACHER else {}
-    teacher = Teacher.from_config({**known, **asked, **nobody})
+    if asked.get("teacher") == NO_TEACHER:
+        teacher = Teacher.from_config({**asked, "teacher": None})
+    else:
+        teacher = Teacher.from_config({**own, **({"teacher_weights": None} if "teacher" in asked else {}), **asked})
     for name in set(asked) - {"teacher"} if teacher is None else ():
         raise ValueError(f"{name}={asked[name]} is of no teacher: give teacher=, or leave it out")
     return teacher

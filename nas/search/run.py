@@ -47,7 +47,8 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
         prices = price(run.path, setup)
         log(intention(setup, prices))
         if setup.teacher is not None:
-            log(f"networks {setup.teacher.sentence}")
+            supernet = is_supernet(setup.method) or setup.is_elastic
+            log(f"networks {setup.teacher.sentence}" + ("; the supernet learns from labels alone" if supernet else ""))
         references = price_references(run.path, setup, prices)
         told = Told(None if run.resumed else forecast(setup, prices))
         if is_supernet(setup.method):

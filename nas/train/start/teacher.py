@@ -39,11 +39,17 @@ class Teacher:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Teacher | None:
-        """What a resolved configuration asks for; None without a teacher, and in older runs."""
+        """What a resolved configuration asks for; None without a teacher, and in older runs.
+
+        Raises `ValueError` for weights, a temperature or a share that are of no teacher.
+        """
         name, file, temperature, alpha = (config.get(setting) for setting in SETTINGS)
         if name is None:
             if file is not None:
                 raise ValueError(f"teacher_weights={file} are of no network: give teacher=, a published or timm's name")
+            for setting, usual in (("distill_temperature", TEMPERATURE), ("distill_alpha", ALPHA)):
+                if config.get(setting) not in (None, usual):
+                    raise ValueError(f"{setting}={config[setting]} is of no teacher: give teacher=, or leave it out")
             return None
         return cls(name, file, TEMPERATURE if temperature is None else temperature, ALPHA if alpha is None else alpha)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from nas.networks.model_card import About
 from nas.runs import checkpoint
 from nas.search.__main__ import main as search
 from nas.search.contest.rung_job import RungJob, train_rung
+from nas.train.__main__ import main as train_command
 from nas.train.start.teacher import Teacher
 from nas.train.training import Options, build_network, train
 from search_spaces.arch import Arch
@@ -93,6 +95,42 @@ def test_a_search_that_would_not_ask_it_refuses_it(
     assert stop.value.code == 2 and said.count("\n") == 1
     assert "supernets learn from labels alone; give train.epochs=N, or leave teacher= out" in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        (search, "distill_alpha=0.9"),
+        (search, "teacher_weights=w.pt"),
+        (train_command, "distill_temperature=2.0"),
+    ],
+)
+def test_what_is_of_no_teacher_is_refused(
+    command: Callable[[list[str]], object], setting: str, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arch = ["arch=mobilenetv2_035"] if command is train_command else []
+    with pytest.raises(SystemExit) as stop:
+        command([*arch, "data.resolution=8", setting])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.count("\n") == 1 and setting in said and "give teacher=" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_search_by_a_supernet_says_what_learns_from_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    no_processes(monkeypatch)
+    short = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "method=random"]
+    short += ["search.scorer=elastic", "pretraining.recipe.epochs=1", "pretraining.recipe.batch_size=256"]
+    short += ["search.statistics=200", "search.trials=1", "train.epochs=1", "recipe.batch_size=256"]
+    short += ["latency=off", "budget.macs=300000", "references.names=[]", "accelerator=cpu"]
+    search([*short, f"teacher={folder}", "run_dir=one"])
+    said = capsys.readouterr().out
+    assert "temperature 4; the supernet learns from labels alone" in said
+    assert "distillation" in checkpoint.load(Path("one/checkpoints/train.pt"))["identity"]
 
 
 @pytest.mark.slow
