@@ -35,7 +35,7 @@ def searched(root: str, out: Path, table: LatencyTable, correlation: float | Non
     """One joint search; what it found, and what its candidates' trainings took."""
     folder = out / f"{correlation or 'full'}-{seed}"
     settings = dataclasses.replace(
-        settings_of("joint"), trials=TRAININGS - FINALISTS, finalists=FINALISTS, stop_correlation=correlation
+        settings_of("joint"), trials=TRAININGS, finalists=FINALISTS, stop_correlation=correlation
     )
     began = processor_seconds()
     found = search(root, folder, table, "joint", seed, settings, dataclasses.replace(RECIPE, epochs=EPOCHS))

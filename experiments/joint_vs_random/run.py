@@ -77,7 +77,7 @@ def images(root: str, train: int, test: int) -> dict[str, Any]:
 def settings_of(method: str) -> CandidateSettings:
     """`TRAININGS` trainings in rounds of 4; random search has no predictor that could name finalists."""
     finalists = 0 if method == "random" else FINALISTS
-    return CandidateSettings(TRAININGS - finalists, 4, finalists, None, HELD_OUT, 1, None, None)
+    return CandidateSettings(TRAININGS, 4, finalists, None, HELD_OUT, 1, None, None)
 
 
 def search(
@@ -101,7 +101,7 @@ def search(
         arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
         return TrainingJob(arch, recipe, card, fingerprint, HELD_OUT, seed, candidate, "cpu", "no")
 
-    trainings = settings.trials + settings.finalists
+    trainings = settings.trials
     new = not (folder / "config.yaml").exists()
     with Run.open(str(folder) if new else None, None if new else str(folder), method, {"method": method}) as run:
         feasible = Feasible(space, [Limit("latency_ms", cost, budget.limit_ms)])

@@ -65,7 +65,7 @@ def search(root: str, out: Path, method: str, seed: int, latency_ms: float) -> d
         "data.train_limit=10000",
         f"budget.latency_ms={latency_ms!r}",
         "budget.tolerance=0.1",
-        f"search.trials={TRIALS - finalists}",
+        f"search.trials={TRIALS}",
         f"search.finalists={finalists}",
         f"recipe.epochs={SEARCH_EPOCHS}",
         f"recipe.batch_size={recipe.batch_size}",

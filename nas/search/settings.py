@@ -32,7 +32,7 @@ TYPES: dict[str, Any] = {
     "train.evaluate_every": (int | None, 0),  # None in runs from before it could be said
     "search.trials": (int, 1),
     "search.batch": (int | None, 1),
-    "search.finalists": (int, 0),
+    "search.finalists": (int | None, 0),
     "search.epochs": (int | None, 1),
     "search.scorer": Scorer,
     "search.supernet": str | None,

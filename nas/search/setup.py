@@ -18,7 +18,7 @@ from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.early_stopping import check_equal_lengths
-from nas.methods.candidates.executors.base import Executor
+from nas.methods.candidates.executors.base import Executor, at_a_time
 from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.storage import check_storage
@@ -109,7 +109,7 @@ class SearchSetup:
         device, method = devices.given(config["device"]), cards.given(config["method"], "method")
         executor, asked = cards.given(config["executor"], "executor"), config["derive"]
         if config["search"]["batch"] is None:  # kept with the run: other workers that resume it change nothing
-            config = {**config, "search": {**config["search"], "batch": getattr(executor, "workers", 1)}}
+            config = {**config, "search": {**config["search"], "batch": at_a_time(executor)}}
         mode = most_probable.own_mode(method, asked["mode"])
         return cls(
             problem=problem,

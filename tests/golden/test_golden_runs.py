@@ -83,7 +83,7 @@ SEARCHES = {
         *("method.population_size=3", "method.sample_size=2"),
     ],
     "predictor": [
-        *(*FBNET, "method=predictor", *CANDIDATES, "search.trials=3", "search.batch=1"),
+        *(*FBNET, "method=predictor", *CANDIDATES, "search.trials=4", "search.batch=1"),
         *("method.initial=2", "method.pool_size=64", "method.acquisition_evaluations=100", "predictor.iterations=10"),
         "method.acquisition=upper_bound",
         *("method.evolution.evaluations=200", "method.evolution.population_size=16", "method.evolution.children=32"),

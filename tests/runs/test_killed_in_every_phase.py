@@ -40,7 +40,7 @@ SEARCHES = {
         *(*FBNET, "method=random", *CANDIDATES[:3], "search.scorer=elastic", "search.statistics=200"),
         *("pretraining.recipe.epochs=2", "pretraining.recipe.warmup_epochs=0", "train.epochs=1"),
     ],
-    "predictor": [*FBNET, "method=predictor", *CANDIDATES, *FOREST],
+    "predictor": [*FBNET, "method=predictor", *CANDIDATES, "search.trials=5", *FOREST],
     "references": [
         *(*FBNET, "method=regularized_evolution", *CANDIDATES),
         *("references.names=[mine.json]", "references.train=true"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from nas.methods.candidates.executors.base import Executor, Workers
 from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.storage import file_url
-from nas.methods.candidates.study import study_identity
+from nas.methods.candidates.study import check_candidates, study_identity
 from nas.methods.candidates.trials import Claim, TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
@@ -25,18 +25,20 @@ from nas.runs.run import Run
 from nas.terminal.progress import Advance, log, phase
 from predictors.early_stopping import FEWEST
 from search_spaces.pricing.additive import Floats
-from search_spaces.pricing.budgets import Feasible, as_typed
+from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, Population
 from search_spaces.wrappers.joint import JointSpace
 
 WAIT_SECONDS = 5.0  # between two signs of life of what is under way
 POLL_SECONDS = 1.0  # while only other processes train
+FINALISTS = 4  # at most, where nothing is said
 
 
 @dataclass(frozen=True)
 class CandidateSettings:
-    """`trials` candidates are trained, `batch` a round (None: as many as the executor has workers); then `finalists` of
-    the best predicted, where the method has a predictor. `epochs`: of a candidate's training (None: the recipe's).
+    """`trials` candidates are trained, `batch` a round; where the method has a predictor, the last `finalists` of them
+    are those that it ranks first (None: an eighth of the trials, `FINALISTS` at most; never more than half of the
+    trials). `epochs`: of a candidate's training (None: the recipe's).
     `validation_fraction` of the training images score it. A failed one is tried `attempts` times in all. `storage`: an
     Optuna storage URL (None: `trials.db` in the run directory); `study`: its name there (None: one of its own).
     `stop_correlation`: see `early_stopping` (None: all train in full). `scorer`: see `scorers`; `supernet`: the run
@@ -44,8 +46,8 @@ class CandidateSettings:
     """
 
     trials: int
-    batch: int | None
-    finalists: int
+    batch: int
+    finalists: int | None
     epochs: int | None
     validation_fraction: float
     attempts: int
@@ -57,11 +59,10 @@ class CandidateSettings:
     statistics: int = 2048
 
     def __post_init__(self) -> None:
-        for name, value, least in (("trials", self.trials, 1), ("batch", self.batch, 1), ("epochs", self.epochs, 1)):
+        for name, least in (("trials", 1), ("batch", 1), ("epochs", 1), ("finalists", 0)):
+            value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"search.{name} must be >= {least}, got {value}")
-        if self.finalists < 0:
-            raise ValueError(f"search.finalists must be >= 0, got {self.finalists}")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"search.validation_fraction must lie between 0 and 1, got {self.validation_fraction}")
         if self.statistics < 1:
@@ -80,6 +81,11 @@ class CandidateSettings:
                     f"search.stop_correlation needs a first batch of {FEWEST} trained in full and others after it: "
                     f"search.trials must be > {FEWEST}, got {self.trials}"
                 )
+
+    def last(self, total: int) -> int:
+        """How many finalists are among `total` trials of a method that has some."""
+        asked = min(FINALISTS, total // 8) if self.finalists is None else self.finalists
+        return min(asked, total // 2)
 
 
 @dataclass(frozen=True)
@@ -128,12 +134,12 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
     store.recover(restarted=True)
     proposal, rows = search.start(), CandidateLog(run, feasible)
     clock = Clock(run.checkpoints / "search.json")
-    total = settings.trials + (settings.finalists if proposal.has_finalists else 0)
-    _check_total(store, settings, total)
+    total = _total(store, settings)
+    before_finalists = total - (settings.last(total) if proposal.has_finalists else 0)
     settled = len(store.outcomes())
 
     def checked_job(candidate: str, genotype: Genotype) -> Any:
-        _check(feasible, store, [(candidate, genotype)])
+        check_candidates(feasible, store.study.study_name, [(candidate, genotype)])
         return search.scorer.job(candidate, genotype)
 
     with (
@@ -142,18 +148,17 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
     ):
         number = 0
         while len(proposal.told) < total:
-            final = len(proposal.told) >= settings.trials
+            final = len(proposal.told) >= before_finalists
             candidates = store.round(number)
             if candidates is None:
-                left = (total if final else settings.trials) - len(proposal.told)
-                at_a_time: int = getattr(search.executor, "workers", 1)
-                drawn_rows = _propose(proposal, final, left if final else min(settings.batch or at_a_time, left))
+                left = (total if final else before_finalists) - len(proposal.told)
+                drawn_rows = _propose(proposal, final, left if final else min(settings.batch, left))
                 if not len(drawn_rows):
                     break
                 drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]
                 store.add(number, drawn)
                 candidates = store.round(number) or drawn
-            _check(feasible, store, candidates)
+            check_candidates(feasible, store.study.study_name, candidates)
             stopping = settings.stop_correlation is not None
             round_ = _Round(store, workers, checked_job, advance, stopping, clock)
             round_.run(number, len(candidates))
@@ -205,32 +210,18 @@ def _noted(store: TrialStore, settings: CandidateSettings) -> Stop | None:
     return early_stopping.from_dict(store.noted(early_stopping.NOTE))
 
 
-def _check_total(store: TrialStore, settings: CandidateSettings, total: int) -> None:
-    """A search can grow, not shrink: what was proposed belongs to it."""
+def _total(store: TrialStore, settings: CandidateSettings) -> int:
+    """How many are trained in all. A search can grow, not shrink: what was proposed belongs to it.
+
+    Runs from before finalists were among the trials have so many more.
+    """
     proposed = store.proposed()
-    if proposed > total:
+    if proposed > settings.trials + (settings.finalists or 0):
         raise ValueError(
             f"search.trials={settings.trials}, but this search has proposed {proposed} candidates already; give "
-            f"search.trials={settings.trials + proposed - total} or more"
+            f"search.trials={proposed} or more"
         )
-
-
-def _check(feasible: Feasible, store: TrialStore, candidates: Sequence[tuple[str, Genotype]]) -> None:
-    """Refuse candidates of a study that are not what they are called, or that are not within the budgets here."""
-    space = feasible.space
-    assert isinstance(space, JointSpace)
-    for candidate, genotype in candidates:
-        if space.candidate_id(genotype) != candidate:
-            raise ValueError(
-                f"study {store.study.study_name!r} is damaged: genotype {list(genotype)} is not candidate {candidate}"
-            )
-        costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
-        for limit, cost in zip(feasible.limits, costs, strict=True):
-            if not cost <= limit.limit:
-                raise ValueError(
-                    f"study {store.study.study_name!r} holds candidate {candidate} with {limit.name}={as_typed(cost)}, "
-                    f"over the budget of {as_typed(limit.limit)}; name another search.study"
-                )
+    return max(settings.trials, proposed)
 
 
 def _propose(proposal: Proposal, final: bool, count: int) -> Population:

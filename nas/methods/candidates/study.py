@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nas.methods.candidates.scorers.base import Scorer
 from search_spaces.plain_data.identity import Identity, digest
-from search_spaces.pricing.budgets import Feasible
-from search_spaces.space import Population
+from search_spaces.pricing.budgets import Feasible, as_typed
+from search_spaces.space import Genotype, Population
 from search_spaces.wrappers.joint import JointSpace
 
 
@@ -40,6 +40,22 @@ def study_identity(
         "costs": {limit.name: _cost_digest(limit.cost.tables, limit.cost.fixed) for limit in feasible.limits},
         **({} if first is None or not len(first) else {"first": digest(first.tolist())}),
     }
+
+
+def check_candidates(feasible: Feasible, study: str, candidates: Sequence[tuple[str, Genotype]]) -> None:
+    """Refuse candidates of `study` that are not what they are called, or that are not within the budgets here."""
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    for candidate, genotype in candidates:
+        if space.candidate_id(genotype) != candidate:
+            raise ValueError(f"study {study!r} is damaged: genotype {list(genotype)} is not candidate {candidate}")
+        costs = feasible.costs(np.array([genotype], dtype=np.int64))[0]
+        for limit, cost in zip(feasible.limits, costs, strict=True):
+            if not cost <= limit.limit:
+                raise ValueError(
+                    f"study {study!r} holds candidate {candidate} with {limit.name}={as_typed(cost)}, "
+                    f"over the budget of {as_typed(limit.limit)}; name another search.study"
+                )
 
 
 def described(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.derive.handover import set_aside_trainings
 from nas.derive.within_budget import Derived
 from nas.methods.base import is_supernet
+from nas.methods.candidates.executors.base import at_a_time
 from nas.methods.candidates.scorers.elastic import weights_of
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import epoch_seconds
@@ -45,7 +46,7 @@ def compete(
         return found, None
     plan = setup.plan(len(entrants), len(others))
     seconds = epoch_seconds(run.path)
-    log(plan.sentence(None if seconds is None else seconds / _at_a_time(setup, plan.networks)))
+    log(plan.sentence(None if seconds is None else seconds / min(at_a_time(setup.executor), plan.networks)))
     held = hold(run, _terms(setup, found.score_is), plan, [*entrants, *others])
     _set_aside(run, held.standings.best)
     log(f"contest: {sentence(held.standings.to_dict())}")
@@ -135,8 +136,3 @@ def _terms(setup: SearchSetup, score_is: str) -> Terms:
         score_is,
         setup.teacher,
     )
-
-
-def _at_a_time(setup: SearchSetup, networks: int) -> int:
-    """How many trainings run side by side, as far as the executor says."""
-    return max(1, min(int(getattr(setup.executor, "workers", 1)), networks))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.methods.base import is_supernet
+from nas.methods.candidates.executors.base import at_a_time
 from nas.search.forecast.trial import seconds_an_image
 from nas.search.pricing import Prices
 from nas.search.setup import SearchSetup
@@ -34,7 +35,7 @@ def phases(setup: SearchSetup) -> list[Phase]:
     if is_supernet(setup.method):
         found.append(Phase(f"search, {setup.method.epochs} epochs at most", None))
     else:
-        trials = settings.trials + (settings.finalists if setup.method_name == "predictor" else 0)
+        trials = settings.trials
         validation = count * settings.validation_fraction
         each = kept * count * setup.trained_space.recipes.base.epochs + validation * FORWARD
         if setup.is_elastic:
@@ -42,8 +43,7 @@ def phases(setup: SearchSetup) -> list[Phase]:
             if setup.pretraining is not None and settings.supernet is None:
                 work = setup.pretraining.recipe.epochs * kept * count * (2 + setup.pretraining.random)
                 found.append(Phase("pretraining", work))
-        workers = getattr(setup.executor, "workers", 1) or 1
-        found.append(Phase(f"{trials} candidates", trials * each / max(min(workers, trials), 1)))
+        found.append(Phase(f"{trials} candidates", trials * each / min(at_a_time(setup.executor), trials)))
     if setup.training.enabled and setup.final_epochs:
         contestants = setup.contestants
         epochs = setup.plan(contestants).total_epochs if contestants else setup.final_epochs

@@ -23,7 +23,7 @@ SMALL = [
     "space.candidates=[k3_e1,k3_e3,skip]",
     "recipe.epochs=2",
     "recipe.warmup_epochs=0",
-    "search.trials=6",
+    "search.trials=8",
     "search.batch=3",
     "search.finalists=2",
     "search.epochs=1",
@@ -115,7 +115,7 @@ def test_a_killed_search_loses_only_what_was_under_way(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "whole").glob("derived-*ms")
     assert {path.name for path in folder.glob("*.json")} >= {"arch.json", "arch-2.json", "recipe.json", "recipe-2.json"}
     before = [r for r in read_metrics(tmp_path / "part") if r["phase"] == "search"]
-    finish(tmp_path, "resume=part", "search.trials=8")  # a finished search goes on
+    finish(tmp_path, "resume=part", "search.trials=10")  # a finished search goes on
     assert complete(tmp_path / "part") == json.loads((tmp_path / "part" / "result.json").read_text())["trials"] == 10
     assert [r for r in read_metrics(tmp_path / "part") if r["phase"] == "search"][:8] == before
 

@@ -34,7 +34,7 @@ from tests.methods.candidates.pretended import digits_job, joint_space, made_up_
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
 SETTINGS = CandidateSettings(
-    trials=8, batch=3, finalists=2, epochs=None, validation_fraction=0.2, attempts=2, storage=None, study=None
+    trials=10, batch=3, finalists=2, epochs=None, validation_fraction=0.2, attempts=2, storage=None, study=None
 )
 
 
@@ -94,7 +94,7 @@ def test_failures_are_tried_again(tmp_path: Path) -> None:
     found = search(tmp_path / "run", executor)
     np.testing.assert_array_equal(found.genotypes, search(tmp_path / "fine", Pretended()).genotypes)
     assert len(executor.seen) == 20
-    with pytest.raises(ValueError, match="none of 8 candidates could be trained; the last reason: ValueError: div"):
+    with pytest.raises(ValueError, match="none of 10 candidates could be trained; the last reason: ValueError: div"):
         search(tmp_path / "bad", Pretended(fail_first=True), method=RandomSearch(), attempts=1)
 
 
@@ -131,6 +131,38 @@ def test_candidates_may_be_trained_for_fewer_epochs() -> None:
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SETTINGS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("trials", "finalists", "last"),
+    [(8, 2, 2), (5, 0, 0), (3, 4, 1), (1, 4, 0), (32, None, 4), (64, None, 4), (20, None, 2), (7, None, 0)],
+)
+def test_finalists_are_among_the_trials(trials: int, finalists: int | None, last: int, tmp_path: Path) -> None:
+    """As many are trained as are asked, the last of them those that the predictor ranks first."""
+    executor = Pretended()
+    assert dataclasses.replace(SETTINGS, trials=trials, finalists=finalists).last(trials) == last
+    found = search(tmp_path / "run", executor, trials=trials, finalists=finalists, batch=4)
+    assert len(executor.seen) == len(found.genotypes) == trials
+    rounds = collections.Counter(
+        record["round"] for record in json.loads((tmp_path / "run" / "trials.json").read_text())
+    )
+    before = trials - last
+    sizes = [4] * (before // 4) + [before % 4] * (before % 4 > 0) + [last] * (last > 0)
+    assert [rounds[number] for number in sorted(rounds)] == sizes
+    assert len(search(tmp_path / "random", Pretended(), trials=trials, method=RandomSearch()).genotypes) == trials
+
+
+def test_a_run_with_finalists_besides_its_trials_keeps_them(tmp_path: Path) -> None:
+    """As runs were that began before finalists counted: 10 were proposed, and their settings say 8 and 2."""
+    whole = search(tmp_path / "run", Pretended())
+    again = Pretended()
+    found = search(tmp_path / "run", again, resume=True, trials=8)
+    assert again.seen == []
+    np.testing.assert_array_equal(found.genotypes, whole.genotypes)
+    with pytest.raises(ValueError, match="has proposed 10 candidates already; give search.trials=10 or more"):
+        search(tmp_path / "run", Pretended(), resume=True, trials=7)
+    grown = search(tmp_path / "run", again, resume=True, trials=13)
+    assert len(again.seen) == 3 and len(grown.genotypes) == 13
 
 
 def test_count_budgets_are_checked() -> None:

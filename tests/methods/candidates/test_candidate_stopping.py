@@ -34,7 +34,7 @@ from tests.methods.candidates.pretended import digits_job, joint_space, made_up_
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
 SPACE = joint_space(BASE)
 SETTINGS = CandidateSettings(
-    trials=16,
+    trials=18,
     batch=8,
     finalists=2,
     epochs=None,

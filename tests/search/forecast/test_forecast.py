@@ -43,7 +43,7 @@ def test_phases_by_hand() -> None:
         {"5 candidates": 5 * (0.8 * TRAIN * 2 + 0.2 * TRAIN / 3), "training": 6 * (TRAIN + TEST / 3)}
     )
     parallel = setup(method="predictor", search={"trials": 5}, executor={"workers": 4}, **counted)
-    assert images(parallel)["9 candidates"] == pytest.approx(9 * (0.8 * TRAIN * 6 + 0.2 * TRAIN / 3) / 4)
+    assert images(parallel)["5 candidates"] == pytest.approx(5 * (0.8 * TRAIN * 6 + 0.2 * TRAIN / 3) / 4)
     elastic = setup(method="random", search={"trials": 5, "scorer": "elastic"}, **counted)
     assert list(images(elastic)) == ["pretraining", "5 candidates"]  # and the weights are those of the supernet
     assert images(elastic)["pretraining"] == pytest.approx(20 * 0.8 * TRAIN * 4)

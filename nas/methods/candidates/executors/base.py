@@ -43,6 +43,11 @@ class Executor(Protocol):
     def open(self, work: Work) -> AbstractContextManager[Workers]: ...
 
 
+def at_a_time(executor: Executor) -> int:
+    """How many jobs `executor` runs side by side, by its attribute `workers`; 1 where it has none."""
+    return max(int(getattr(executor, "workers", 1)), 1)
+
+
 def describe(error: BaseException) -> str:
     """`error` in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:1000]
