@@ -25,9 +25,11 @@ from nas.methods.candidates.kept_data import KeptData, image_bytes
 from nas.methods.candidates.loop import CandidateSettings, Found
 from nas.methods.candidates.training_job import TrainingJob, search_recipe, train_candidate
 from nas.methods.candidates.trials_file import read_trials
+from nas.methods.predictor import PredictorProposal
 from nas.methods.random import RandomSearch
 from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
+from search_spaces.space import Population
 from tests.methods.candidates import pretended
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
@@ -137,19 +139,30 @@ def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None
     ("trials", "finalists", "last"),
     [(8, 2, 2), (5, 0, 0), (3, 4, 1), (1, 4, 0), (32, None, 4), (64, None, 4), (20, None, 2), (7, None, 0)],
 )
-def test_finalists_are_among_the_trials(trials: int, finalists: int | None, last: int, tmp_path: Path) -> None:
-    """As many are trained as are asked, the last of them those that the predictor ranks first."""
-    executor = Pretended()
+def test_how_many_of_the_trials_are_finalists(trials: int, finalists: int | None, last: int) -> None:
     assert dataclasses.replace(SETTINGS, trials=trials, finalists=finalists).last(trials) == last
+
+
+@pytest.mark.parametrize(("trials", "finalists", "sizes"), [(8, 2, [4, 2, 2]), (8, None, [4, 3, 1]), (3, 4, [2, 1])])
+def test_finalists_are_among_the_trials(
+    trials: int, finalists: int | None, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are trained as are asked, the last of them those that the predictor ranks first."""
+    ranked: list[int] = []
+    finalists_of = PredictorProposal.finalists
+
+    def counted(proposal: PredictorProposal, count: int) -> Population:
+        ranked.append(count)
+        return finalists_of(proposal, count)
+
+    monkeypatch.setattr(PredictorProposal, "finalists", counted)
+    executor = Pretended()
     found = search(tmp_path / "run", executor, trials=trials, finalists=finalists, batch=4)
-    assert len(executor.seen) == len(found.genotypes) == trials
-    rounds = collections.Counter(
-        record["round"] for record in json.loads((tmp_path / "run" / "trials.json").read_text())
-    )
-    before = trials - last
-    sizes = [4] * (before // 4) + [before % 4] * (before % 4 > 0) + [last] * (last > 0)
-    assert [rounds[number] for number in sorted(rounds)] == sizes
-    assert len(search(tmp_path / "random", Pretended(), trials=trials, method=RandomSearch()).genotypes) == trials
+    assert len(executor.seen) == len(found.genotypes) == trials and ranked == sizes[-1:]
+    records = json.loads((tmp_path / "run" / "trials.json").read_text())
+    assert list(collections.Counter(record["round"] for record in records).values()) == sizes
+    other = search(tmp_path / "random", Pretended(), trials=trials, finalists=finalists, method=RandomSearch())
+    assert len(other.genotypes) == trials and ranked == sizes[-1:]  # no predictor, no finalists
 
 
 def test_a_run_with_finalists_besides_its_trials_keeps_them(tmp_path: Path) -> None:
