@@ -99,7 +99,17 @@ def search(
 
     def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
         arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-        return TrainingJob(arch, recipe, card, fingerprint, HELD_OUT, seed, candidate, "cpu", "no")
+        return TrainingJob(
+            arch=arch,
+            recipe=recipe,
+            data=card,
+            fingerprint=fingerprint,
+            validation_fraction=HELD_OUT,
+            seed=seed,
+            candidate=candidate,
+            accelerator="cpu",
+            precision="no",
+        )
 
     trainings = settings.trials
     new = not (folder / "config.yaml").exists()

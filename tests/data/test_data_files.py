@@ -8,6 +8,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,8 +284,9 @@ def test_candidates_train_on_the_files_as_they_are_now(
     monkeypatch.setattr(training, "train", lambda network, data, *_, **__: seen.append(data) or {})
     path = tmp_path / "mine.npz"
     card = {"_target_": "nas.data.arrays.npz", "root": str(path)}
-    recipe = Recipe(epochs=1, batch_size=8, lr=0.1)
-    job = TrainingJob(arch.to_dict(), recipe.to_dict(), card, "mine", 0.2, 0, "c", "cpu", "no")
+    given: dict[str, Any] = {"arch": arch.to_dict(), "recipe": Recipe(epochs=1, batch_size=8, lr=0.1).to_dict()}
+    given |= {"data": card, "fingerprint": "mine", "validation_fraction": 0.2, "seed": 0, "candidate": "c"}
+    job = TrainingJob(**given, accelerator="cpu", precision="no")
     np.savez(path, **arrays((8, 8)))
     for _ in range(2):
         train_candidate(job)

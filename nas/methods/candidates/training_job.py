@@ -3,51 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from nas.data.card import DataSource
-from nas.data.files.stamp import stamp
-from nas.data.images import ImageData
-from nas.methods.candidates.kept_data import KeptData
+from nas.methods.candidates.image_job import ImageJob
 from nas.runs.seeding import derive_seed
 from nas.train import training
 from nas.train.accelerator import Compute
-from nas.train.several.alone import alone
 from nas.train.start.teacher import Teacher, distillation_of
-from search_spaces.arch import Arch, modules_of
+from search_spaces.arch import modules_of
 from search_spaces.recipe import Recipe
-from search_spaces.resolution import Resolution
 from search_spaces.space import Genotype
 from search_spaces.wrappers.joint import JointSpace
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """One training as picklable data. `data`: a resolved data card, or data in memory, whose content is that of
-    `fingerprint` (at the resolution of the search's data); `validation_fraction` of its training images score the
-    candidate and are not trained on (the same ones for all candidates of a `seed`); `accelerator`: auto, cpu, cuda.
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob(ImageJob):
+    """One training by `recipe`, seeded by the `candidate` too.
+
     `stop_epoch`: the last epoch trained, of the recipe's whole schedule (None: all); `curve`: score every epoch too;
-    `modules`: what registers the block kinds and activations of the arch; `teacher`: learned from besides labels.
+    `teacher`: learned from besides labels.
     """
 
-    arch: dict[str, Any]
     recipe: dict[str, Any]
-    data: Mapping[str, Any] | ImageData
-    fingerprint: str
-    validation_fraction: float
-    seed: int
     candidate: str
-    accelerator: str
-    precision: str
     stop_epoch: int | None = None
     curve: bool = False
-    modules: tuple[str, ...] = ()
     teacher: Teacher | None = None
 
 
@@ -87,11 +69,8 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
     asked for, `curve`: validation top-1 percent after each epoch. Seeded by the search and the candidate alone, so that
     a training that stops early has the curve of the whole one, cut off. Raises `ValueError` where the loss diverges.
     """
-    for module in job.modules:
-        if module != "__main__":  # a process that multiprocessing starts has run the program's file
-            importlib.import_module(module)
-    arch, recipe = Arch.from_dict(job.arch), Recipe.from_dict(job.recipe)
-    data = held_out(job, arch.resolution)  # searched resolutions: the images follow the candidate
+    arch, recipe = job.decoded(), Recipe.from_dict(job.recipe)
+    data = job.images(arch.resolution)  # searched resolutions: the images follow the candidate
     seed = derive_seed(job.seed, "candidate", job.candidate) % 2**31
     network = training.build_network(arch, recipe, seed=seed)
     curve: list[float] = []
@@ -100,7 +79,7 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
         data,
         recipe,
         seed=seed,
-        accelerator=alone(job.accelerator, job.precision),
+        accelerator=job.alone(),
         options=training.Options(
             on_epoch=(lambda epoch, record: curve.append(record["top1_percent"])) if job.curve else None,
             evaluate_every=1 if job.curve else 0,
@@ -121,37 +100,3 @@ def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
     if recipe.schedule == "multistep":
         raise ValueError("search.epochs cannot shorten a recipe of schedule multistep; set recipe.milestones for it")
     return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=None if too_long else recipe.warmup_epochs)
-
-
-_KEPT = KeptData()  # of this process, which trains one candidate after the other
-
-
-def kind_of_device(accelerator: str) -> str:
-    """What `auto` means here: CPU and GPU round otherwise."""
-    return "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-class ScoredOnImages(Protocol):
-    """A job that is judged on held-out training images; see `TrainingJob`."""
-
-    @property
-    def data(self) -> Mapping[str, Any] | ImageData: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def validation_fraction(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-
-
-def held_out(job: ScoredOnImages, resolution: Resolution) -> ImageData:
-    """The images of `job`: training images without those that score candidates, and these as test images."""
-
-    def load() -> ImageData:
-        return DataSource(job.data).at(resolution).held_out(1 - job.validation_fraction, job.seed)
-
-    if isinstance(job.data, Mapping):
-        content = (json.dumps({**job.data, "resolution": resolution}), stamp(job.data))
-    else:
-        content = (job.fingerprint, f"{resolution}")
-    return _KEPT.get((*content, job.validation_fraction, job.seed), load)

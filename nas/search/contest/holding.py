@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.data.card import DataSource
 from nas.methods.candidates.executors.base import Executor, Workers
-from nas.methods.candidates.training_job import kind_of_device
+from nas.methods.candidates.image_job import kind_of_device
 from nas.runs.files import write_atomic
 from nas.runs.run import Run
 from nas.search.contest.entrants import Entrant

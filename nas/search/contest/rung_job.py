@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 
-from nas.data.images import ImageData
-from nas.methods.candidates.training_job import held_out
+from nas.methods.candidates.image_job import ImageJob
 from nas.runs import checkpoint as checkpoints
 from nas.train import training
-from nas.train.several.alone import alone
 from nas.train.start.teacher import Teacher, distillation_of
-from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 
 
-@dataclass(frozen=True)
-class RungJob:
-    """The training of `arch` up to `stop_epoch` of its `recipe`, as picklable data.
+@dataclass(frozen=True, kw_only=True)
+class RungJob(ImageJob):
+    """The training of `arch` up to `stop_epoch` of its `recipe`, by `teacher` too where there is one.
 
     `checkpoint`: where it goes on from and keeps every epoch, on a machine that has its folder; elsewhere it goes on
-    from the content `state` (None: it begins, from `weights` where those are given, as safetensors). `data`,
-    `fingerprint`, `validation_fraction`, `seed`, `accelerator`, `precision`, `modules`, `teacher`: as in `TrainingJob`.
+    from the content `state` (None: it begins, from `weights` where those are given, as safetensors).
     """
 
-    arch: dict[str, Any]
     recipe: dict[str, Any]
-    data: Mapping[str, Any] | ImageData
-    fingerprint: str
-    validation_fraction: float
-    seed: int
-    accelerator: str
-    precision: str
     stop_epoch: int
     checkpoint: str
     state: bytes | None = None
     weights: bytes | None = None
-    modules: tuple[str, ...] = ()
     teacher: Teacher | None = None
 
 
@@ -55,11 +42,8 @@ def train_rung(job: RungJob) -> dict[str, Any]:
     run's disk, else None. Seeds and streams are those of the final training. Raises `ValueError` where the loss
     diverges.
     """
-    for module in job.modules:
-        if module != "__main__":  # a process that multiprocessing starts has run the program's file
-            importlib.import_module(module)
-    arch, recipe = Arch.from_dict(job.arch), Recipe.from_dict(job.recipe)
-    data = held_out(job, arch.resolution)
+    arch, recipe = job.decoded(), Recipe.from_dict(job.recipe)
+    data = job.images(arch.resolution)
     network = training.build_network(arch, recipe, seed=job.seed)
     if job.weights is not None:
         network.load_state_dict(safetensors.torch.load(job.weights))
@@ -72,7 +56,7 @@ def train_rung(job: RungJob) -> dict[str, Any]:
             data,
             recipe,
             seed=job.seed,
-            accelerator=alone(job.accelerator, job.precision),
+            accelerator=job.alone(),
             options=training.Options(
                 checkpoint=path, stop_epoch=job.stop_epoch, distillation=distillation_of(job.teacher, data)
             ),

@@ -43,7 +43,17 @@ def digits_job(space: JointSpace, candidate: str, genotype: Genotype, validation
     """The training of a candidate on the digits, 8 pixels."""
     card = {"_target_": "nas.data.digits.digits", "resolution": None}
     arch, recipe = space.decode(genotype).to_dict(), space.recipe(genotype).to_dict()
-    return TrainingJob(arch, recipe, card, "digits", validation_fraction, 0, candidate, "cpu", "no")
+    return TrainingJob(
+        arch=arch,
+        recipe=recipe,
+        data=card,
+        fingerprint="digits",
+        validation_fraction=validation_fraction,
+        seed=0,
+        candidate=candidate,
+        accelerator="cpu",
+        precision="no",
+    )
 
 
 def made_up_percent(candidate: str) -> float:

@@ -21,7 +21,7 @@ from nas.data.digits import digits
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.executors.local import LocalExecutor
-from nas.methods.candidates.kept_data import KeptData, image_bytes
+from nas.methods.candidates.image_job import KeptData, image_bytes
 from nas.methods.candidates.loop import CandidateSettings, Found
 from nas.methods.candidates.training_job import TrainingJob, search_recipe, train_candidate
 from nas.methods.candidates.trials_file import read_trials

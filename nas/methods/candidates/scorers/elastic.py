@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,16 +11,14 @@ import safetensors.torch
 import torch
 
 from nas.data.card import DataSource
-from nas.data.images import ImageData
 from nas.methods.candidates.executors.base import Work
-from nas.methods.candidates.training_job import held_out, kind_of_device
+from nas.methods.candidates.image_job import ImageJob, kind_of_device
 from nas.methods.elastic.network import ElasticNetwork
 from nas.networks.network import FlatNetwork, Network, build_network
 from nas.train.accelerator import Compute
 from nas.train.accuracy import evaluate
 from nas.train.averaging import estimate_statistics
-from nas.train.several.alone import alone
-from search_spaces.arch import Arch, modules_of
+from search_spaces.arch import modules_of
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype
@@ -31,38 +27,26 @@ from search_spaces.wrappers.joint import JointSpace
 SCORING_VERSION = 1  # raised whenever the same weights would get another score
 
 
-@dataclass(frozen=True)
-class InheritedJob:
+@dataclass(frozen=True, kw_only=True)
+class InheritedJob(ImageJob):
     """The network of `arch` with `weights` (safetensors), to be given batch-norm statistics and evaluated.
 
-    `data`, `fingerprint`, `validation_fraction`, `seed`, `accelerator`, `precision`, `modules`: as in `TrainingJob`.
     `statistics`: how many training images the statistics come from at most, in batches of `batch_size`.
     """
 
-    arch: dict[str, Any]
     weights: bytes
-    data: Mapping[str, Any] | ImageData
-    fingerprint: str
-    validation_fraction: float
-    seed: int
     batch_size: int
     statistics: int
-    accelerator: str
-    precision: str
-    modules: tuple[str, ...] = ()
 
 
 def score_inherited(job: InheritedJob) -> dict[str, Any]:
     """`top1_percent, top5_percent, loss` on the validation images, and the `seconds` it took. Nothing is trained."""
     began = time.perf_counter()
-    for module in job.modules:
-        if module != "__main__":  # a process that multiprocessing starts has run the program's file
-            importlib.import_module(module)
-    arch = Arch.from_dict(job.arch)
+    arch = job.decoded()
     network = build_network(arch)
     network.load_state_dict(safetensors.torch.load(job.weights))
-    accelerator = alone(job.accelerator, job.precision)
-    data = held_out(job, arch.resolution)
+    accelerator = job.alone()
+    data = job.images(arch.resolution)
     network.to(accelerator.device).to(memory_format=torch.channels_last)
     estimate_statistics(network, data.train, job.batch_size, job.seed, job.statistics)
     figures = evaluate(network, data.test, accelerator=accelerator)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.methods.candidates.executors.base import Work
-from nas.methods.candidates.training_job import TrainingJob, kind_of_device, train_candidate
+from nas.methods.candidates.image_job import kind_of_device
+from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train.start.teacher import identity_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.plain_data.identity import Identity
