@@ -12,6 +12,7 @@ from nas.methods.candidates.training_job import JobMaker
 from nas.methods.elastic import pretraining, stored
 from nas.methods.elastic.inheritance import Inheritance
 from nas.methods.elastic.pretraining import Trained
+from nas.methods.elastic.settings import Pretraining
 from nas.methods.elastic.stored import SUPERNET
 from nas.runs.run import Run
 from nas.search.pricing import Prices
@@ -19,6 +20,9 @@ from nas.search.setup import SearchSetup
 from nas.search.several import together
 from nas.terminal.progress import log, phase
 from search_spaces.plain_data import identity
+from search_spaces.pricing.additive import AdditiveCost
+
+FAR = 4.0  # times the budget, from where the largest network of a supernet is remarked on
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,22 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
     return Scoring(scorer, inherit, trained.seconds)
 
 
+def far_beyond(settings: Pretraining, cost: AdditiveCost, limit: float) -> str | None:
+    """That a supernet trains networks of `FAR` times `limit` and more, and how it need not; None where it does not.
+
+    `cost`: what archs are drawn uniformly in; `limit`: the budget on it, in its unit.
+    """
+    low, high = cost.reachable()
+    largest = low + settings.most * (high - low) if settings.sampling == "latency" else high
+    if largest < FAR * limit:
+        return None
+    most = min((2 * limit - low) / (high - low), 1.0)
+    return (
+        f"every step trains a network of about {largest / limit:.3g} times the budget; for this budget alone, "
+        f"pretraining.most={most:.2g} ends at twice that, for a fraction of the time"
+    )
+
+
 def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     """The supernet of the run, trained on all images that do not score; or that of the run that is named."""
     problem, settings = setup.problem, setup.candidates
@@ -72,6 +92,11 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     checkpoint = run.path / SUPERNET
     low, high = archs.count("macs").reachable()
     log(f"elastic supernet: slices of one network, {low:,.0f} to {high:,.0f} multiply-adds, are trained together")
+    cost = prices.cost or archs.count("macs")
+    name = "macs" if prices.cost is None else "latency_ms"
+    limits = [limit.limit for limit in prices.limits if limit.name == name]
+    if limits and (said := far_beyond(setup.pretraining, cost, min(limits))):
+        log(f"NOTE: {said}")
     done, epochs = stored.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
     run.rewind("pretrain", done)
     with phase("pretraining the supernet", epochs, "epoch", completed=done) as advance:
@@ -89,7 +114,6 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
             advance(1 - seen, "largest {:.1f}%, smallest {:.1f}% of the training images".format(*ends))
             seen = 0.0
 
-        cost = prices.cost or archs.count("macs")
         work = together.Pretraining(cost, checkpoint)
         together.begin(setup, work)
         return pretraining.pretrain(setup.pretraining, together.reporting(work.task(setup), on_epoch, on_share))

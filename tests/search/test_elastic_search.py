@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ import torch
 
 import nas
 from nas.methods.elastic import stored
+from nas.methods.elastic.settings import Pretraining
 from nas.runs.run import read_metrics
+from nas.search.scoring import far_beyond
+from search_spaces.families.mobile.space import mobile
+from search_spaces.recipe import Recipe
 from tests.methods.candidates.in_process import no_processes
 
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
@@ -98,3 +103,16 @@ def test_the_report_and_the_receipt_say_what_scored(run: Any) -> None:
     for title in ("pretrain: loss on the labels", "pretrain: accuracy on the training images, %"):
         _, _, panel = page.partition(f"<figcaption>{title}")
         assert "largest arch: " in panel and "smallest: " in panel and " at epoch 2<" in panel, title
+
+
+def test_a_budget_far_below_the_largest_network_is_remarked_on() -> None:
+    """Every step trains the largest: of the recommended space a thousand times what most budgets ask for."""
+    cost = mobile(32, 10).count("macs")
+    low, high = cost.reachable()
+    whole = Pretraining(Recipe(epochs=1, batch_size=64, lr=0.005))
+    said = far_beyond(whole, cost, 3e6)
+    assert said is not None and f"about {high / 3e6:.3g} times the budget" in said
+    most = float(said.split("pretraining.most=")[1].split()[0])
+    assert low + most * (high - low) == pytest.approx(6e6, rel=0.05)
+    assert far_beyond(dataclasses.replace(whole, most=most), cost, 3e6) is None
+    assert far_beyond(whole, cost, high / 2) is None

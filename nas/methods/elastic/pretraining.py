@@ -114,6 +114,7 @@ class _Pretraining:
             "recipe": recipe.to_dict(),
             "pretraining": settings.to_dict(),
             "costs": cost_digest(task.cost) if settings.sampling == "latency" else None,
+            **self.sampler.own_ends,
             "seed": task.seed,
             "precision": task.accelerator.mixed_precision,
             **several(task.accelerator),

@@ -22,19 +22,51 @@ class ArchSampler:
     the cheapest tenth of the range, where budgets lie. So every epoch prices a pool that reaches from end to end (both
     ends of the space with ever more of their choices redrawn, and uniform genotypes), draws a cost, and takes one of
     the `NEAREST` genotypes to it.
+
+    `smallest` and `largest` are the ends of the space by multiply-adds; where the range ends before the space does, of
+    the `NEAREST` genotypes inside that end the one of fewest or most multiply-adds, so that no step trains a network
+    beyond the range.
     """
 
     def __init__(
         self, space: SearchSpace, cost: AdditiveCost, sampling: Sampling, least: float, most: float, seed: int
     ) -> None:
         self.space, self.cost, self.sampling, self.seed = space, cost, sampling, seed
-        macs = space.count("macs")
-        self.smallest, self.largest = (space.decode(genes) for genes in (macs.cheapest(), macs.most_expensive()))
         low, high = cost.reachable()
         self.low, self.high = low + least * (high - low), low + most * (high - low)
         self._epoch = -1
         self._pool: Population = np.empty((0, len(space.variables)), dtype=np.int64)
         self._costs = np.empty(0)
+        inside = (sampling == "latency" and least > 0, sampling == "latency" and most < 1)
+        self.smallest = space.decode(self._smallest(inside[0]))
+        self.largest = space.decode(self._largest(inside[1]))
+        self._inside = inside
+
+    @property
+    def own_ends(self) -> dict[str, str]:
+        """Ids of those ends that are not the space's: what the range, the cost and the seed make of them."""
+        ends = {"smallest": self.smallest, "largest": self.largest}
+        return {name: arch.id for (name, arch), own in zip(ends.items(), self._inside, strict=True) if own}
+
+    def _smallest(self, within: bool) -> Genotype:
+        """Of the space; `within`: of the range."""
+        macs = self.space.count("macs")
+        if not within:
+            return macs.cheapest()
+        self._begin(0)
+        at = int(np.searchsorted(self._costs, self.low))  # the pool has both ends of the space: there are some
+        near = self._pool[at : at + NEAREST]
+        return tuple(near[int(np.argmin(macs(near)))].tolist())
+
+    def _largest(self, within: bool) -> Genotype:
+        """Of the space; `within`: of the range."""
+        macs = self.space.count("macs")
+        if not within:
+            return macs.most_expensive()
+        self._begin(0)
+        at = int(np.searchsorted(self._costs, self.high, side="right"))
+        near = self._pool[max(at - NEAREST, 0) : at]
+        return tuple(near[int(np.argmax(macs(near)))].tolist())
 
     def draw(self, epoch: int, step: int, count: int, of: int = 1) -> list[list[Arch]]:
         """`count` times `of` archs of one cost, a function of seed, epoch and step."""

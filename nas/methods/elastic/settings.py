@@ -21,11 +21,12 @@ class Pretraining:
     labels, all others from its outputs (a share `distillation` of their loss; the rest is from the labels).
 
     `sampling`: `latency` draws random archs uniformly in cost, the table's milliseconds or, where no latency is asked
-    for, multiply-adds, from `least` to `most` of the reachable range (0 to 1); `genes` draws every choice uniformly,
-    which concentrates around the middle. `pick`: `best` and `worst` train, of `of` archs of one cost, the one of least
-    or largest loss on the step's images (AttentiveNAS's best-up and worst-up, arXiv 2011.09011, judged by the batch and
-    not by a predictor). `updates`: one of the weights a `step`, by the mean of
-    its losses, or one an `arch`, by its own. `zero_init_residual` holds for blocks that always have a shortcut.
+    for, multiply-adds, from `least` to `most` of the reachable range (0 to 1), which then are where the largest and the
+    smallest lie too; `genes` draws every choice uniformly, which concentrates around the middle. `pick`: `best` and
+    `worst` train, of `of` archs of one cost, the one of least or largest loss on the step's images (AttentiveNAS's
+    best-up and worst-up, arXiv 2011.09011, judged by the batch and not by a predictor). `updates`: one of the weights a
+    `step`, by the mean of its losses, or one an `arch`, by its own. `zero_init_residual` holds for blocks that always
+    have a shortcut.
     """
 
     recipe: Recipe

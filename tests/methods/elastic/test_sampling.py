@@ -55,3 +55,17 @@ def test_the_ends_are_the_ends_of_the_space() -> None:
     space = SPACES["fbnetv3"]()
     sampler = ArchSampler(space, space.count("params"), "genes", 0.0, 1.0, 0)
     assert (sampler.smallest.macs, sampler.largest.macs) == space.count("macs").reachable()
+
+
+@pytest.mark.parametrize("name", ["single_path", "mobile"])
+def test_ends_of_a_range_are_within_it(name: str) -> None:
+    """No step trains what nobody asks for: the sandwich's ends are those of the range."""
+    space = SPACES[name]()
+    cost = space.count("macs")
+    low, high = cost.reachable()
+    sampler = ArchSampler(space, cost, "latency", 0.1, 0.2, 0)
+    assert low + 0.1 * (high - low) <= sampler.smallest.macs < low + 0.12 * (high - low)
+    assert low + 0.18 * (high - low) < sampler.largest.macs <= low + 0.2 * (high - low)
+    assert sampler.own_ends == {"smallest": sampler.smallest.id, "largest": sampler.largest.id}
+    assert not ArchSampler(space, cost, "latency", 0.0, 1.0, 0).own_ends
+    assert not ArchSampler(space, cost, "genes", 0.1, 0.2, 0).own_ends  # draws over the whole space
