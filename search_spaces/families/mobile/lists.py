@@ -1,7 +1,8 @@
 """What the stages of the mobile space are, and the lists of choices that come with it.
 
 Seven slots, of the strides of MobileNetV2, MnasNet, FBNet and Single-Path NAS. MobileNetV3 leaves out G, MobileNetV3-
-Small also A, MobileNetV4 A, E and G. Behind them a 1x1 convolution that may be left out (MobileNetV3, V4) and a head.
+Small also A, MobileNetV4 A, E and G; four plain convolutions, the best hand-made network of small images, A, B, E and G.
+Behind them a 1x1 convolution that may be left out (MobileNetV3, V4) and a head.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ CHANNELS: dict[str, Channels] = {
         "stem": (8, 16, 24, 32),
         "A": (8, 16, 24),
         "B": (8, 16, 24, 32, 48),
-        "C": (16, 24, 32, 48, 64, 96),
-        "D": (24, 32, 48, 64, 80, 96, 128),
+        "C": (16, 24, 32, 48, 64, 96, 128),
+        "D": (24, 32, 48, 64, 80, 96, 128, 160),
         "E": (32, 48, 64, 96, 112, 128),
-        "F": (56, 80, 96, 128, 160, 192),
+        "F": (56, 80, 96, 128, 160, 192, 256),
         "G": (112, 160, 192, 256, 320),
         "last": (),
     },
@@ -75,9 +76,9 @@ CHANNELS: dict[str, Channels] = {
 DEPTHS: dict[str, Channels] = {
     "paper": {"A": (0, 1), "B": (1, 2, 3, 4), "C": (1, 2, 3, 4), "D": (1, 2, 3, 4), "E": (0, 1, 2, 3, 4),
               "F": (1, 2, 3, 4), "G": (0, 1)},
-    "small": {"A": (0, 1), "B": (1, 2, 3), "C": (1, 2, 3), "D": (1, 2, 3, 4), "E": (0, 1, 2, 3), "F": (1, 2, 3),
+    "small": {"A": (0, 1), "B": (0, 1, 2, 3), "C": (1, 2, 3), "D": (1, 2, 3, 4), "E": (0, 1, 2, 3), "F": (1, 2, 3),
               "G": (0, 1)},
-    "tiny": {"A": (0, 1), "B": (1, 2), "C": (1, 2), "D": (1, 2), "E": (0, 1), "F": (1, 2), "G": (0, 1)},
+    "tiny": {"A": (0, 1), "B": (0, 1, 2), "C": (1, 2), "D": (1, 2), "E": (0, 1), "F": (1, 2), "G": (0, 1)},
 }  # fmt: skip
 HEADS = {
     "paper": ("conv_640", "conv_1280", "pooled_1024", "pooled_1280"),

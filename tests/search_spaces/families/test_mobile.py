@@ -124,11 +124,23 @@ def test_empty_stages_are_none_of_the_arch() -> None:
     space = mobile(32, 10)
     depths = {v.name: i for i, v in enumerate(space.variables) if v.name.endswith(".depth")}
     genotype = [0] * len(space.variables)
-    assert len(space.decode(genotype).stages) == 6  # stem, B, C, D, F, head
-    for name in ("A.depth", "E.depth", "G.depth"):
+    assert len(space.decode(genotype).stages) == 5  # stem, C, D, F, head
+    for name in ("A.depth", "B.depth", "E.depth", "G.depth"):
         genotype[depths[name]] = 1
     arch = space.decode(genotype)
     assert len(arch.stages) == 9
+    assert space.decode(space.encode(arch)) == arch
+
+
+@pytest.mark.parametrize(
+    ("resolution", "channels"), [(32, (16, 32, 64, 128, 128)), (32, (32, 64, 128, 256, 256)), (16, (8, 16, 24, 64, 64))]
+)
+def test_four_plain_convolutions_are_points(resolution: int, channels: tuple[int, ...]) -> None:
+    """The best hand-made network of small images: a search that cannot reach it cannot beat it."""
+    *convs, head = channels
+    stages = [(ConvBNAct(c, 3, 2),) for c in convs]
+    arch = Arch(resolution, (*stages, (ConvBNAct(head), Classifier(10))), 1)
+    space = mobile(resolution, 10, 1, heads=[f"conv_{head}"])
     assert space.decode(space.encode(arch)) == arch
 
 
