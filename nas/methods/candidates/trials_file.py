@@ -57,7 +57,8 @@ def read_trials(folder: Path, space: JointSpace) -> tuple[Population, Floats]:
             _check(f"trial {number}", record, space)
     except ValueError as error:
         raise ValueError(
-            f"{path} does not hold trials of {space.name}: {error}; resume the run, which writes it anew (where the space has changed since, search anew)"
+            f"{path} does not hold trials of {space.name}: {error}; resume the run, which writes it anew (or begin "
+            "another one, where the space has changed since)"
         ) from None
     scores = [record["validation_top1_percent"] for record in records]
     return (

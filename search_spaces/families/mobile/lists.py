@@ -1,8 +1,8 @@
 """What the stages of the mobile space are, and the lists of choices that come with it.
 
 Seven slots, of the strides of MobileNetV2, MnasNet, FBNet and Single-Path NAS. MobileNetV3 leaves out G, MobileNetV3-
-Small also A, MobileNetV4 A, E and G; four plain convolutions, the best hand-made network of small images, A, B, E and G.
-Behind them a 1x1 convolution that may be left out (MobileNetV3, V4) and a head.
+Small also A, MobileNetV4 A, E and G; four plain convolutions, the best hand-made network of small images, A, B, E and
+G. Behind them a 1x1 convolution that may be left out (MobileNetV3, V4) and a head.
 """
 
 from __future__ import annotations
