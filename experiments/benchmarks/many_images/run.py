@@ -29,7 +29,7 @@ from nas.runs.machine import cpu_model, usable_cores
 CLASSES, PIXELS, BATCH, WORKERS = 100, 64, 128, 2
 TEST_SHARE = 0.05
 PER_SHARD = 10_000
-RUNS, READ = 5, 12_800  # measurements of each reader, in turn, and the images of one
+RUNS, READ = 6, 12_800  # measurements of each reader, in turn, and the images of one at most
 READERS = ("folder", "shards", "torchvision")
 
 
@@ -104,20 +104,39 @@ def started(reader: str, root: Path, cache: Path) -> dict[str, float]:
     return found
 
 
-def throughput(root: Path) -> dict[str, list[float]]:
-    """Images a second of each reader, in turn; the first batches of a pass, in which workers start, are not counted."""
+def cpu_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def throughput(root: Path) -> dict[str, dict[str, list[float]]]:
+    """Of each reader, in turn and in turned order: `images_per_second`, and milliseconds of CPU an image, `cpu_ms`.
+
+    The first batches of a pass, in which workers start, count for the second alone. So does what is read ahead of a
+    pass that is not read to its end.
+    """
     data = {reader: load(reader, root) for reader in READERS}
-    found: dict[str, list[float]] = {reader: [] for reader in READERS}
+    found: dict[str, dict[str, list[float]]] = {reader: {"images_per_second": [], "cpu_ms": []} for reader in READERS}
     for run in range(RUNS):
-        for reader in READERS:
-            passing = batches(reader, data[reader], run)
-            for _ in islice(passing, 10):
-                pass
+        for reader in READERS if run % 2 else reversed(READERS):
+            used, passing = cpu_seconds(), batches(reader, data[reader], run)
+            first = sum(len(labels) for _, labels in islice(passing, 10))
             began = time.perf_counter()
             count = sum(len(labels) for _, labels in islice(passing, READ // BATCH))
-            found[reader].append(count / (time.perf_counter() - began))
-            del passing
+            found[reader]["images_per_second"].append(count / (time.perf_counter() - began))
+            del passing  # the workers end
+            found[reader]["cpu_ms"].append(1000 * (cpu_seconds() - used) / (first + count))
     return found
+
+
+def beside(found: list[float], other: list[float]) -> str:
+    """The median and range of `found`, and those of its ratios to `other`, measured in the same turns."""
+    ratios = [one / two for one, two in zip(found, other, strict=True)]
+    return (
+        f"{statistics.median(found):.4g} ({min(found):.4g} to {max(found):.4g}), "
+        f"{statistics.median(ratios):.2f} times torchvision's ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
 
 
 def main() -> None:
@@ -125,6 +144,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="a folder for the images; 2 GB for 200,000")
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--make", action="store_true", help="write the images, measure nothing")
+    parser.add_argument("--rates", action="store_true", help="measure images a second alone, no starts")
     parser.add_argument("--save", type=Path, help="write the figures to this file")
     parser.add_argument("--start", choices=READERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -137,7 +157,7 @@ def main() -> None:
         return
     os.environ["NAS_CACHE"] = str(options.root / "cache")
     starts = {}
-    for reader in READERS:
+    for reader in () if options.rates else READERS:
         started(reader, options.root, options.root / f"cache-{reader}-warm")  # the system has read the folders by then
         cache = options.root / f"cache-{reader}-{time.time_ns()}"
         starts[reader] = [started(reader, options.root, cache) for _ in range(4)]
@@ -146,14 +166,11 @@ def main() -> None:
         again = statistics.median(one["seconds"] for one in later)
         print(f"{reader}: first start {first['seconds']:.2f} s, again {again:.2f} s, {first['mib']:.0f} MiB")
     for reader, found in rates.items():
-        ratios = [one / other for one, other in zip(found, rates["torchvision"], strict=True)]
-        print(
-            f"{reader}: {statistics.median(found):.0f} images/s ({min(found):.0f} to {max(found):.0f}), "
-            f"{statistics.median(ratios):.2f} times torchvision's ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        for unit, values in found.items():
+            print(f"{reader}, {unit}: {beside(values, rates['torchvision'][unit])}")
     if options.save:
         machine = {"cpu": cpu_model(), "cores": usable_cores(), "torch": torch.__version__, "workers": WORKERS}
-        write_json(options.save, {"images": options.count, "starts": starts, "images_per_second": rates, **machine})
+        write_json(options.save, {"images": options.count, "starts": starts, "rates": rates, **machine})
 
 
 if __name__ == "__main__":
