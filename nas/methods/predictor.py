@@ -32,12 +32,13 @@ class PredictorSearch(CandidateMethod):
     are trained, the improvement being that over the highest mean predicted for a trained candidate (training is noisy:
     the highest score is luck); with `acquisition="upper_bound"` those of largest
     mean + exploration * std * d / (d + diversity).
-    Candidates come from the pool of `pool_size`, from the neighbourhood of the best and from evolution
-    on that score; a space small enough is scored whole. Stage 2: evolution on the predicted mean alone
-    (`finalists`, `front`).
+    A batch is chosen one by one: the predictor is fitted anew as if those chosen had scored what it predicted of them
+    (the "Kriging believer" of Ginsbourger, Le Riche and Carraro, 2010). Candidates come from the pool of `pool_size`,
+    from the neighbourhood of the best and from evolution on that score; a space small enough is scored whole. Stage 2:
+    evolution on the predicted mean alone (`finalists`, `front`).
 
-    Departures: the paper takes the top predictions without an exploration term and keeps shrinking the pool;
-    `exploration=0, diversity=0` does the former.
+    Departures: the paper takes the top predictions of one predictor without an exploration term and keeps shrinking
+    the pool; `exploration=0, diversity=0` leaves out that term.
     """
 
     def __init__(
@@ -88,9 +89,9 @@ class PredictorProposal(Proposal):
         if scored.sum() < self.card.initial or len(np.unique(self.scores[scored])) < 2:
             return self.pool
         predictor = self.fitted()
-        promise = self._promise(predictor)
         pool = self.unknown()
         if pool is None:
+            promise = self._promise(predictor, self.told[scored])
             good = self.best(self.card.initial)
             front = evolve(
                 self.feasible, lambda p: promise(*predictor.predict(p)), good, rng, self.card.acquisition_evolution
@@ -100,29 +101,31 @@ class PredictorProposal(Proposal):
             )
             pool = np.concatenate([self.pool, near, *front.genotypes])
             pool = self._unseen(pool)
-        # more than asked: several genotypes may describe one network
-        return pool[self._batch(pool, *predictor.predict(pool), promise, 4 * count)]
+        return self._batch(pool, predictor, count)
 
-    def _promise(self, predictor: Predictor) -> UpperBound | ExpectedImprovement:
-        """How promising candidates are; improvement is that over the highest mean of those that were trained."""
+    def _promise(self, predictor: Predictor, trained: Population) -> UpperBound | ExpectedImprovement:
+        """How promising candidates are; improvement is that over the highest mean of those that were `trained`."""
         if self.card.acquisition == "upper_bound":
             return UpperBound(self.card.exploration)
-        return ExpectedImprovement(float(predictor.predict(self.told[np.isfinite(self.scores)])[0].max()))
+        return ExpectedImprovement(float(predictor.predict(trained)[0].max()))
 
-    def _batch(
-        self, pool: Population, mean: Floats, std: Floats, promise: UpperBound | ExpectedImprovement, count: int
-    ) -> np.ndarray:
-        """Indices of the batch in `pool`, taken one after the other."""
-        pool = self.silent.blank(pool)
-        nearest = np.full(len(pool), np.inf)
-        taken: list[int] = []
-        for _ in range(min(count, len(pool))):
-            spread = nearest / (nearest + self.card.diversity) if taken else np.ones(len(pool))
-            value = promise(mean, std, spread)
-            value[taken] = -np.inf
-            taken.append(int(value.argmax()))
-            nearest = np.minimum(nearest, np.maximum((pool != pool[taken[-1]]).sum(axis=1), 1e-9))
-        return np.array(taken, dtype=np.int64)
+    def _batch(self, pool: Population, predictor: Predictor, count: int) -> Population:
+        """The most promising `count` of `pool`, each chosen as if those before it had scored what was predicted."""
+        scored = np.isfinite(self.scores)
+        trained, scores, chosen = self.told[scored], self.scores[scored], self.told[:0]
+        genes, nearest = self.silent.blank(pool), np.full(len(pool), np.inf)
+        while len(pool):
+            mean, std = predictor.predict(pool)
+            spread = nearest / (nearest + self.card.diversity) if len(chosen) else 1.0
+            value = self._promise(predictor, trained)(mean, std, spread)
+            best = self._new(pool[np.argsort(-value, kind="stable")], 1, chosen)
+            chosen = np.concatenate([chosen, best])
+            if not len(best) or len(chosen) == count:
+                break
+            trained, scores = np.concatenate([trained, best]), np.append(scores, predictor.predict(best)[0])
+            predictor.fit(trained, scores)
+            nearest = np.minimum(nearest, np.maximum((genes != self.silent.blank(best)).sum(axis=1), 1e-9))
+        return chosen
 
     def fitted(self) -> Predictor:
         """The predictor of all scores told so far, until it is fitted again; built (an encoder pre-trained) once.

@@ -10,6 +10,12 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from nas.methods.acquisition import ExpectedImprovement, UpperBound, log_expected_improvement
+from nas.methods.predictor import PredictorSearch
+from nas.search.scores.table import ScoredTable, scored_table
+from nas.terminal.configuration import cards
+from nas.terminal.configuration.composition import compose
+from predictors.process import StructuredProcess
+from search_spaces.wrappers.listed import ListedFeasible
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,44 @@ def test_what_is_hopeless_still_compares() -> None:
     assert UpperBound(2.0)(np.ones(2), np.ones(2), np.array([1.0, 0.5])).tolist() == [3.0, 2.0]
     near, far = ExpectedImprovement(0.0)(np.ones(2), np.ones(2), np.array([0.5, 1.0]))
     assert far - near == pytest.approx(math.log(2)), "half of the improvement for what is like the batch"
+
+
+def grid() -> ScoredTable:
+    """Five by five by five points; scores fall with the distance from the middle, and are noisy."""
+    points = [{"a": a, "b": b, "c": c} for a in range(5) for b in range(5) for c in range(5)]
+    noise = np.random.default_rng(0).normal(size=len(points))
+    return scored_table(
+        "grid", points, [n - abs(p["a"] - p["b"]) - abs(p["c"] - 2) for p, n in zip(points, noise, strict=True)], {}
+    )
+
+
+def by_card(**changes: float) -> PredictorSearch:
+    words = ["method=predictor", *(f"method.{name}={value}" for name, value in changes.items())]
+    found = cards.build(compose("search", words)["method"], "method", {})
+    assert isinstance(found, PredictorSearch)
+    return found
+
+
+def test_a_batch_believes_what_is_predicted_of_those_before() -> None:
+    """Each of a batch has the largest expected improvement once those before it count as trained."""
+    table = grid()
+    proposal = by_card(diversity=0).start(ListedFeasible(table.space, table.costs, {}), 3)
+    first = proposal.ask(8)
+    proposal.tell(first, table.scores[table.space.index(first)])
+    left = proposal.unknown()
+    assert left is not None
+    trained, scores, expected = proposal.told, proposal.scores, []
+    mean, std = proposal.fitted().predict(left)
+    alone = left[np.argsort(-log_expected_improvement(mean, std, proposal.fitted().predict(trained)[0].max()))[:4]]
+    for _ in range(4):
+        model = StructuredProcess().build(variables=table.space.variables)
+        model.fit(trained, scores)
+        best = model.predict(trained)[0].max()
+        value = log_expected_improvement(*model.predict(left), best)
+        row = left[int(value.argmax())]
+        left = left[(left != row).any(axis=1)]
+        trained, scores = np.vstack([trained, row]), np.append(scores, model.predict(row[None])[0])
+        expected.append(row.tolist())
+    asked = proposal.ask(4)
+    assert asked.tolist() == expected != alone.tolist()
+    assert np.isfinite(proposal.scores).all() and len(proposal.scores) == 8  # what is believed is told to nobody
