@@ -73,9 +73,10 @@ def main() -> None:
             parser.error(f"--problems has no {name!r}; there are {', '.join(known)}")
     found = records.finished(options.out)
     made = {name: load() for name, load in known.items() if not options.problems or name in options.problems}
+    by_limits = {limited: methods(limited) for limited in (False, True)}
     for seed in range(options.seeds):
         for name, problem in made.items():
-            for method_name, (method, batch) in methods(bool(problem.limits)).items():
+            for method_name, (method, batch) in by_limits[bool(problem.limits)].items():
                 if options.methods and method_name not in options.methods:
                     continue
                 kept = [r for r in found if (r["problem"], r["method"], r["seed"]) == (name, method_name, seed)]
