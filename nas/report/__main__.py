@@ -20,9 +20,7 @@ def main(cfg: DictConfig) -> None:
     from nas.report.run_page import write_report
 
     alone = (Path(cfg.run) / "config.yaml").exists() or not finished_runs(cfg.run)
-    if cfg.png and not alone:
-        raise ValueError(f"png=true is for the charts of one run, and {cfg.run} is a folder of runs; name one of them")
-    log(f"written: {write_report(cfg.run, cfg.png) if alone else write_front(cfg.run)}")
+    log(f"written: {(write_report if alone else write_front)(cfg.run, cfg.png)}")
 
 
 if __name__ == "__main__":

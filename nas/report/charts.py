@@ -114,9 +114,9 @@ class _Frame:
         path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
         return f'<polyline class="{kind}" points="{path}"/>'
 
-    def chart(self, parts: Sequence[str], title: str, legend: Sequence[tuple[str, str]]) -> Chart:
-        """What was drawn under its title; `legend`: class and label of each kind of point."""
-        svg = figure(title, (self.width, self.height), "".join(parts), "wide" if self.wide else "plot")
+    def chart(self, parts: Sequence[str], title: str, legend: Sequence[tuple[str, str]], name: str = "") -> Chart:
+        """What was drawn under its title; `legend`: class and label of each kind of point; `name`: of its file."""
+        svg = figure(title, (self.width, self.height), "".join(parts), "wide" if self.wide else "plot", name)
         return Chart(title, svg, legend)
 
 
@@ -212,9 +212,15 @@ class Group(NamedTuple):
 
 
 def front_chart(
-    title: str, groups: Sequence[Group], x_label: str, y_label: str, limit: tuple[str, float] | None = None
+    title: str,
+    groups: Sequence[Group],
+    x_label: str,
+    y_label: str,
+    limit: tuple[str, float] | None = None,
+    name: str = "",
 ) -> Chart | None:
-    """Points to be cheap in x and high in y; `limit` is a named vertical line. None without points."""
+    """Points to be cheap in x and high in y; `limit` is a named vertical line; `name`: of its file. None without
+    points."""
     points = [point for group in groups for point in group.points]
     if not points:
         return None
@@ -236,15 +242,15 @@ def front_chart(
         if group.joined:
             parts.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
         names = group.names or [""] * len(group.points)
-        for (x, y), name in zip(group.points, names, strict=True):
-            tip = f"{name or group.label}: {y_label} {number(y)} at {x_label} {number(x)}"
+        for (x, y), who in zip(group.points, names, strict=True):
+            tip = f"{who or group.label}: {y_label} {number(y)} at {x_label} {number(x)}"
             parts.append(frame.dot(x, y, f"dot {_hue(index)} {group.mark}".rstrip(), 4, tip))
-            places.append(Named(name, frame.x(x), frame.y(y), group.mark))
+            places.append(Named(who, frame.x(x), frame.y(y), group.mark))
     parts += [
-        f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
-        for name, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT), line)
+        f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(who)}</text>'
+        for who, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT), line)
     ]
-    return frame.chart(parts, title, [(_hue(i), group.label) for i, group in enumerate(groups)])
+    return frame.chart(parts, title, [(_hue(i), group.label) for i, group in enumerate(groups)], name)
 
 
 def _hue(index: int) -> str:

@@ -31,14 +31,9 @@ Rows = Sequence[Sequence[object]]
 
 def write_figures(run: Path, page: str, png: bool = False) -> list[Path]:
     """Write the charts of `page`, the report of `run`, and their figures; the files. `png`: charts as pictures too."""
-    folder, written = run / FOLDER, []
+    folder = run / FOLDER
     folder.mkdir(exist_ok=True)
-    for name, svg in charts_of(page).items():
-        written.append(write_text(folder / f"{name}.svg", svg))
-        if png:
-            from nas.report.pictures import as_png  # here: matplotlib takes a second, and few ask for it
-
-            written.append(_written(folder / f"{name}.png", as_png(svg)))
+    written = write_charts(folder, page, png)
     table = LatencyTable.load(run / "table.json") if (run / "table.json").exists() else None
     tables = {
         "layers": layer_rows(run, table),
@@ -48,6 +43,23 @@ def write_figures(run: Path, page: str, png: bool = False) -> list[Path]:
     }
     written += [write_text(folder / f"{name}.csv", as_csv(rows)) for name, rows in tables.items() if rows]
     return written
+
+
+def write_charts(folder: Path, page: str, png: bool = False) -> list[Path]:
+    """Write the charts of `page` to `folder` by their names, as SVG and with `png` as pictures too; the files."""
+    written = []
+    for name, svg in charts_of(page).items():
+        written.append(write_text(folder / f"{name}.svg", svg))
+        if png:
+            from nas.report.pictures import as_png  # here: matplotlib takes a second, and few ask for it
+
+            written.append(_written(folder / f"{name}.png", as_png(svg)))
+    return written
+
+
+def slug_of(title: str) -> str:
+    """`title` as a file's name."""
+    return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")[:NAME].strip("-") or "figure"
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -63,7 +75,7 @@ def charts_of(page: str) -> dict[str, str]:
     found: dict[str, str] = {}
     style = alone(STYLE.read_text(encoding="utf-8"))
     for caption, title, width, height, kind, called, content in CHART.findall(page):
-        slug = called or re.sub("[^a-z0-9]+", "-", unescape(title).lower()).strip("-")[:NAME].strip("-") or "figure"
+        slug = called or slug_of(unescape(title))
         name = slug if slug not in found else f"{slug}-{len(found)}"
         legend, high = _legend(KEY.findall(caption), int(width), int(height))
         found[name] = (

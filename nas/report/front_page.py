@@ -1,5 +1,5 @@
 """`front.html`: several finished searches (a sweep over budgets, methods, seeds...) as one accuracy-latency front; the
-same figures as `front.csv`."""
+same figures as `front.csv`, its charts as files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from nas.report import charts
 from nas.report.across_devices import across_devices
 from nas.report.charts import Group, count, number
-from nas.report.figures import as_csv
+from nas.report.figures import as_csv, slug_of, write_charts
 from nas.report.front_rows import Row, collect
 from nas.report.page import page
 from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
@@ -23,14 +23,17 @@ from nas.runs.files import write_text
 NAMED = 24  # dots of a chart up to which each has the name of its run beside it
 
 
-def write_front(folder: str | Path) -> Path:
-    """Write `<folder>/front.html`, and `front.csv` beside it; the page's path.
+def write_front(folder: str | Path, png: bool = False) -> Path:
+    """Write `<folder>/front.html`; beside it `front.csv`, and the chart of each data set and device as
+    `front-<data>-on-<device>.svg`, with `png` as a picture too. The page's path.
 
     Raises `ValueError` where `folder` holds no finished run.
     """
     rows, unfinished = _collected(folder)
+    text = _html(Path(folder), rows, unfinished)
     write_text(Path(folder) / "front.csv", as_csv(_csv_rows(rows)))
-    return write_text(Path(folder) / "front.html", _html(Path(folder), rows, unfinished))
+    write_charts(Path(folder), text, png)
+    return write_text(Path(folder) / "front.html", text)
 
 
 def front_html(folder: str | Path) -> str:
@@ -94,7 +97,8 @@ def _html(folder: Path, rows: Sequence[Row], unfinished: Sequence[tuple[str, str
 def _networks(folder: Path, where: tuple[str, str | None], rows: list[Row], kinds: Mapping[str, str]) -> Networks:
     data, device = where
     heading = f"{data} on {device}" if device else f"{data}, no latency asked"
-    return Networks(heading, _axis(rows)[1], _chart(rows, kinds), _table(folder, rows, kinds))
+    chart = _chart(rows, kinds, slug_of(f"front {heading}"))
+    return Networks(heading, _axis(rows)[1], chart, _table(folder, rows, kinds))
 
 
 def _kind(row: Row) -> str:
@@ -107,8 +111,8 @@ def _axis(rows: list[Row]) -> tuple[str, str]:
     return ("measured_latency_ms", "measured latency, ms") if measured else ("macs", "multiply-adds")
 
 
-def _chart(rows: list[Row], kinds: Mapping[str, str]) -> Chart | None:
-    """Accuracy over cost, a colour for each space and method. None where no row has both."""
+def _chart(rows: list[Row], kinds: Mapping[str, str], name: str) -> Chart | None:
+    """Accuracy over cost, a colour for each space and method; `name`: of its file. None where no row has both."""
     key, label = _axis(rows)
     groups: dict[str, list[tuple[float, float, str]]] = {}
     for row in rows:
@@ -119,7 +123,7 @@ def _chart(rows: list[Row], kinds: Mapping[str, str]) -> Chart | None:
         Group(kind, [(x, y) for x, y, _ in dots], [name if named else "" for *_, name in dots], mark=kinds[kind])
         for kind, dots in groups.items()
     ]
-    return charts.front_chart("top-1 %", shown, label, "top-1 %")
+    return charts.front_chart("top-1 %", shown, label, "top-1 %", name=name)
 
 
 WORDS = ("run", "space", "method")

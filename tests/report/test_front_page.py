@@ -31,7 +31,10 @@ def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
         record = json.loads((run / "result.json").read_text())
         record |= {"space": space, "method": method, "measured_latency_ms": ms, "top1_percent": top1}
         (folder / "result.json").write_text(json.dumps(record))
-    report([f"run={tmp_path / 'sweep'}"])
+    report([f"run={tmp_path / 'sweep'}", "png=true"])
+    (drawn,) = (tmp_path / "sweep").glob("front-*.svg")
+    assert record["data"] in drawn.name and drawn.read_text().count('<circle class="dot s0') == 3  # and the legend's
+    assert drawn.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     page = Page((tmp_path / "sweep" / "front.html").read_text())
     assert page.text.count("dnas") >= 3 and "random" in page.text  # the legend, and one row for each run
     assert page.text.index("1.5") < page.text.index("89")
