@@ -92,11 +92,11 @@ class Experiment:
         figures = training.train(network, _tested_on(data, self.data), recipe, seed=seed)
         return {"top1_percent": figures["top1_percent"], "cpu_minutes": (time.process_time() - began) / 60}
 
-    def score(self, supernet: ElasticNetwork, arch: Arch, seed: int) -> float:
-        """Accuracy on the held-out images with inherited weights."""
+    def score(self, supernet: ElasticNetwork, arch: Arch, seed: int) -> dict[str, float]:
+        """Accuracy and cross-entropy on the held-out images with inherited weights."""
         data, network = self.data.held_out(1 - HELD_OUT, seed), supernet.extract(arch)
         estimate_statistics(network, data.train, self.size.batch_size, seed, 2048)
-        return training.evaluate(network, data.test)["top1_percent"]
+        return training.evaluate(network, data.test)
 
     def near(self, share: float, count: int, seed: int) -> Iterator[tuple[Arch, float]]:
         """Different archs whose latency is within `WITHIN` of the point `share` of the reachable range, and that."""
@@ -125,7 +125,7 @@ class Experiment:
             if not self.once({"kind": "budget", "seed": seed, "share": share}):
                 continue
             archs = [arch for arch, _ in self.near(share, SCORED, seed)]
-            best = max(archs, key=lambda arch: self.score(supernet, arch, seed))
+            best = max(archs, key=lambda arch: self.score(supernet, arch, seed)["top1_percent"])
             genes = self.space.encode(best)
             inherited = training.evaluate(inherit(genes), self.data.test)["top1_percent"]
             tuned = self.alone(best, seed, TUNED, inherit(genes))
@@ -153,7 +153,8 @@ class Experiment:
             supernet = supernet or self.supernet(seed)
             score, alone = self.score(supernet, arch, seed), self.alone(arch, seed)
             record = {"kind": "ranked", "seed": seed, "number": i, "arch": arch.id, "latency_ms": ms}
-            self.add({**record, "macs": arch.macs, "params": arch.params, "score": score, **alone})
+            scored = {"score": score["top1_percent"], "score_loss": score["loss"]}
+            self.add({**record, "macs": arch.macs, "params": arch.params, **scored, **alone})
 
 
 def _shorter(recipe: Recipe, epochs: int) -> Recipe:

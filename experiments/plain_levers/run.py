@@ -1,0 +1,127 @@
+"""What helps a small plain network at equal measured latency? (see README.md)"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from experiments import records
+from experiments.collecting import collect_or_report
+from experiments.dense_or_depthwise.timing import shares
+from experiments.equal_latency import mean_interval
+from experiments.plain_levers.networks import FORMS
+from experiments.wins.setting import DATASETS, Setting
+from nas.data.images import ImageData
+from nas.latency.device import Device
+from nas.train import training
+from nas.train.accelerator import make_accelerator
+from search_spaces.arch import Arch
+
+MOST_MACS = 20e6
+JUDGES = 10_000  # images that judge: training images that none of these networks is trained on
+Record = dict[str, Any]
+
+
+def chosen(target: float, processes: int) -> list[Record]:
+    """Of each form the width whose time is nearest to `target` of the reference network's, as records."""
+    archs = {
+        (name, width): arch
+        for name, form in FORMS.items()
+        for width, arch in form.ladder().items()
+        if arch.macs <= MOST_MACS
+    }
+    found = dict(zip(archs, shares(list(archs.values()), Device(), processes, rounds=7), strict=True))
+    lines = []
+    for name in FORMS:
+        mine = {width: share for (form, width), share in found.items() if form == name}
+        width = min(mine, key=lambda w: abs(math.log(mine[w].share / target)))
+        arch, share = archs[name, width], mine[width]
+        lines.append(
+            {
+                "kind": "network",
+                "form": name,
+                "width": width,
+                "share": share.share,
+                "share_range": [share.low, share.high],
+                "ms": share.ms,
+                "macs": arch.macs,
+                "params": arch.params,
+                "arch": arch.to_dict(),
+            }
+        )
+    return lines
+
+
+def judged(root: str, dataset: str, images: int, resolution: int) -> ImageData:
+    """`images` training images, tested on `JUDGES` other ones of the training split: test images stay unseen."""
+    whole = DATASETS[dataset](root, resolution)
+    return dataclasses.replace(
+        whole.held_out(1 - JUDGES / len(whole.train.labels), 0),
+        train=whole.split_train(images / len(whole.train.labels), 0)[0],
+    )
+
+
+def trained(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
+    """`arch` trained with the recipe of `experiments/wins`, on what is not held out."""
+    size = arch.input_shape.height
+    data, began = judged(root, setting.dataset, setting.images, size), time.process_time()
+    network = training.build_network(arch, setting.recipe, seed=seed)
+    figures = training.train(network, data, setting.recipe, seed=seed, accelerator=make_accelerator("cpu"))
+    taken = time.process_time() - began
+    return {"top1_percent": figures["top1_percent"], "loss": figures["loss"], "processor_seconds": taken}
+
+
+def collect(data: str, out: Path, seeds: int, images: int, target: str, processes: int) -> None:
+    """Run what is missing: all networks with a seed before the next one begins."""
+    file = out / "results.jsonl"
+    found = records.finished(file)
+    if not found:
+        found += chosen(float(target), processes)
+        records.write(file, found)
+    setting = Setting(images=images)
+    done = {(r["form"], r["seed"]) for r in found if r["kind"] == "training"}
+    for seed in range(seeds):
+        for line in [r for r in found if r["kind"] == "network"]:
+            if (line["form"], seed) not in done:
+                what = trained(setting, data, Arch.from_dict(line["arch"]), seed)
+                found.append({"kind": "training", "form": line["form"], "seed": seed, **what})
+                records.write(file, found)
+                print(json.dumps(found[-1]), flush=True)
+
+
+def report(file: Path) -> None:
+    """A table of forms, with differences to the first, paired by seed."""
+    found = records.read(file)
+    of: dict[str, dict[int, float]] = {}
+    for r in found:
+        if r["kind"] == "training":
+            of.setdefault(r["form"], {})[r["seed"]] = r["top1_percent"]
+    base = of[next(iter(of))]
+    print("| form | width | share of the reference's time | MACs (M) | top-1 % | less base |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for line in (r for r in found if r["kind"] == "network" and r["form"] in of):
+        mine = of[line["form"]]
+        gains = [value - base[seed] for seed, value in mine.items() if seed in base]
+        mean, half = mean_interval(gains) if len(gains) > 1 else (gains[0], math.nan)
+        print(
+            f"| {line['form']} | {line['width']:.2f} | {line['share']:.4f} | {line['macs'] / 1e6:.2f} "
+            f"| {fmean(mine.values()):.2f} ({len(mine)}) | {mean:+.2f} ± {half:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    collect_or_report(
+        __doc__,
+        "runs/plain_levers",
+        collect,
+        report,
+        seeds=(3, "trainings of each network"),
+        images=(10_000, "training images"),
+        target=("0.06", "of the reference network's time"),
+        processes=(5, "that measure"),
+    )
