@@ -67,8 +67,9 @@ def judged(root: str, dataset: str, images: int, resolution: int) -> ImageData:
 
 
 def trained(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
-    """`arch` trained with the recipe of `experiments/wins`, on what is not held out."""
+    """`arch`, with the channels of the images, trained with the recipe of `experiments/wins` on what is not held out."""
     size = arch.input_shape.height
+    arch = dataclasses.replace(arch, in_channels=setting.in_channels)
     data, began = judged(root, setting.dataset, setting.images, size), time.process_time()
     network = training.build_network(arch, setting.recipe, seed=seed)
     figures = training.train(network, data, setting.recipe, seed=seed, accelerator=make_accelerator("cpu"))
@@ -76,20 +77,24 @@ def trained(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
     return {"top1_percent": figures["top1_percent"], "loss": figures["loss"], "processor_seconds": taken}
 
 
-def collect(data: str, out: Path, seeds: int, images: int, target: str, processes: int) -> None:
+def collect(
+    data: str, out: Path, seeds: int, images: int, epochs: int, dataset: str, forms: str, target: str, processes: int
+) -> None:
     """Run what is missing: all networks with a seed before the next one begins."""
     file = out / "results.jsonl"
     found = records.finished(file)
     if not found:
         found += chosen(float(target), processes)
         records.write(file, found)
-    setting = Setting(images=images)
+    setting = Setting(dataset, images, epochs)
+    names = forms.split(", ") if forms else list(FORMS)
+    lines = {r["form"]: r for r in found if r["kind"] == "network"}
     done = {(r["form"], r["seed"]) for r in found if r["kind"] == "training"}
     for seed in range(seeds):
-        for line in [r for r in found if r["kind"] == "network"]:
-            if (line["form"], seed) not in done:
-                what = trained(setting, data, Arch.from_dict(line["arch"]), seed)
-                found.append({"kind": "training", "form": line["form"], "seed": seed, **what})
+        for name in names:
+            if (name, seed) not in done:
+                what = trained(setting, data, Arch.from_dict(lines[name]["arch"]), seed)
+                found.append({"kind": "training", "form": name, "seed": seed, **what})
                 records.write(file, found)
                 print(json.dumps(found[-1]), flush=True)
 
@@ -121,7 +126,10 @@ if __name__ == "__main__":
         collect,
         report,
         seeds=(3, "trainings of each network"),
-        images=(10_000, "training images"),
+        images=(10_000, "training images; at most what the judging ones leave"),
+        epochs=(10, "of every training"),
+        dataset=("fashion_mnist", "or cifar10; times are of one input channel for both"),
+        forms=("", "names of networks.py, by ', '; none: all"),
         target=("0.06", "of the reference network's time"),
         processes=(5, "that measure"),
     )
