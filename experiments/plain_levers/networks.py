@@ -15,8 +15,10 @@ NO_HEAD = 0
 
 @dataclass(frozen=True)
 class Conv:
-    """A stage: `depth` convolutions of `channels` channels at width 1, the first with `stride`; `residual`: a basic block
-    of two convolutions instead of each."""
+    """A stage: `depth` convolutions of `channels` channels at width 1, the first with `stride`.
+
+    `residual`: a basic block of two convolutions instead of each.
+    """
 
     channels: int
     kernel: int = 3

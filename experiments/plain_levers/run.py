@@ -67,7 +67,7 @@ def judged(root: str, dataset: str, images: int, resolution: int) -> ImageData:
 
 
 def trained(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
-    """`arch`, with the channels of the images, trained with the recipe of `experiments/wins` on what is not held out."""
+    """`arch`, for these images, trained with the recipe of `experiments/wins` on what is not held out."""
     size = arch.input_shape.height
     arch = dataclasses.replace(arch, in_channels=setting.in_channels)
     data, began = judged(root, setting.dataset, setting.images, size), time.process_time()
@@ -78,7 +78,7 @@ def trained(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
 
 
 def collect(
-    data: str, out: Path, seeds: int, images: int, epochs: int, dataset: str, forms: str, target: str, processes: int
+    data: str, out: Path, *, seeds: int, images: int, epochs: int, dataset: str, forms: str, target: str, processes: int
 ) -> None:
     """Run what is missing: all networks with a seed before the next one begins."""
     file = out / "results.jsonl"
