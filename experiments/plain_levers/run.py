@@ -112,10 +112,11 @@ def report(file: Path) -> None:
     for line in (r for r in found if r["kind"] == "network" and r["form"] in of):
         mine = of[line["form"]]
         gains = [value - base[seed] for seed, value in mine.items() if seed in base]
-        mean, half = mean_interval(gains) if len(gains) > 1 else (gains[0], math.nan)
+        mean, half = mean_interval(gains) if len(gains) > 1 else (gains[0], None)
+        gain = f"{mean:+.2f}" if half is None else f"{mean:+.2f} ± {half:.2f}"
         print(
             f"| {line['form']} | {line['width']:.2f} | {line['share']:.4f} | {line['macs'] / 1e6:.2f} "
-            f"| {fmean(mine.values()):.2f} ({len(mine)}) | {mean:+.2f} ± {half:.2f} |"
+            f"| {fmean(mine.values()):.2f} ({len(mine)}) | {gain} |"
         )
 
 
