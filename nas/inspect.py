@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from nas.data.space import build_space
 from nas.derive.settings import COST_BUDGET_TYPES
-from nas.latency.devices import TargetDevice, device_of
+from nas.latency.devices import TargetDevice, check_card, device_of
 from nas.latency.tables.table import LatencyTable, all_entries, entries
 from nas.methods.base import kind_of
 from nas.methods.elastic.places import ElasticPlan, NoEnvelope
@@ -164,6 +164,7 @@ def methods_for(space: SearchSpace) -> list[str]:
 def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
     config = plain(cfg)
+    check_card(config["device"], measured=False)
     space, asked = build_space(config["space"]), config["budget"]
     device = device_of(instantiate(cfg.device))
     counted = Counted(asked["dtype"] or device.key.dtype, asked["in_place"])

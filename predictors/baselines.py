@@ -6,14 +6,18 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from predictors.base import Floats, Statistics, not_fitted, training_data
 from predictors.encoding import Ordered
 from predictors.features import Features
+from search_spaces.plain_data.annotations import AboveZero, Count, Positive, Range
+from search_spaces.plain_data.fields import check_fields
 from search_spaces.space import Population, Variable
+
+Portion = Annotated[float, Range(0, 1, above=True)]
 
 
 class Baseline(ABC):
@@ -48,6 +52,9 @@ class BaselineCard(ABC):
 
     ordered: Ordered = "scaled"
 
+    def __post_init__(self) -> None:
+        check_fields(self, "predictor")
+
     def build(
         self,
         *,
@@ -79,7 +86,7 @@ class Ridge(BaselineCard):
 class GaussianProcess(BaselineCard):
     """A Gaussian process with one RBF kernel over all features and noise, both fitted by the evidence."""
 
-    restarts: int = 2
+    restarts: Count = 2
 
     def _make(self, features: Features, seed: int) -> Baseline:
         from sklearn.gaussian_process import GaussianProcessRegressor
@@ -99,9 +106,9 @@ class GaussianProcess(BaselineCard):
 class RandomForest(BaselineCard):
     """A random forest; the uncertainty is the deviation between its trees."""
 
-    trees: int = 200
-    min_samples_leaf: int = 1
-    max_features: float = 1.0
+    trees: Positive = 200
+    min_samples_leaf: Positive = 1
+    max_features: Portion = 1.0
     extra: bool = False  # extremely randomised trees
 
     def _make(self, features: Features, seed: int) -> Baseline:
@@ -125,11 +132,11 @@ class RandomForest(BaselineCard):
 class GradientBoosting(BaselineCard):
     """Boosted trees, several of them on random halves of the data; the uncertainty is their deviation."""
 
-    members: int = 5
-    trees: int = 200
-    depth: int = 3
-    learning_rate: float = 0.05
-    subsample: float = 0.5
+    members: Positive = 5
+    trees: Positive = 200
+    depth: Positive = 3
+    learning_rate: AboveZero = 0.05
+    subsample: Portion = 0.5
 
     def _make(self, features: Features, seed: int) -> Baseline:
         return _Boosted(features, seed, self)

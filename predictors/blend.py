@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from predictors.baselines import RandomForest
 from predictors.fbnetv3 import FBNetV3
 from predictors.process import StructuredProcess
 from predictors.warping import Warp
+from search_spaces.plain_data.annotations import NonNegative, Range
+from search_spaces.plain_data.fields import check_fields
 from search_spaces.space import Population, Variable
 
 if TYPE_CHECKING:
@@ -36,14 +38,13 @@ class Blend:
     process: StructuredProcess | None = field(default_factory=StructuredProcess)
     fbnetv3: FBNetV3 | None = field(default_factory=lambda: FBNetV3(tuned_steps=0))
     forest: RandomForest | None = field(default_factory=lambda: RandomForest(trees=100))
-    folds: int = 5
-    equality: float | None = 2.0
+    folds: Annotated[int, Range(2)] = 5
+    equality: NonNegative | None = 2.0
 
     def __post_init__(self) -> None:
         if self.process is None and self.fbnetv3 is None and self.forest is None:
             raise ValueError("a blend needs at least one of process, fbnetv3 and forest")
-        if self.folds < 2 or (self.equality is not None and not self.equality >= 0):
-            raise ValueError(f"a blend needs folds >= 2 and equality >= 0, got {self.folds} and {self.equality}")
+        check_fields(self, "blend")
 
     def build(
         self,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from search_spaces.plain_data.annotations import AboveZero, Positive
+from search_spaces.plain_data.fields import check_fields
+
 
 @dataclass(frozen=True)
 class Pretraining:
@@ -12,13 +15,9 @@ class Pretraining:
     `samples`: architectures seen, each a fresh draw; from a pool, in shuffled passes. `lr`: the highest.
     """
 
-    samples: int = 400_000
-    batch_size: int = 1024
-    lr: float = 3e-3
+    samples: Positive = 400_000
+    batch_size: Positive = 1024
+    lr: AboveZero = 3e-3
 
     def __post_init__(self) -> None:
-        for name in ("samples", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"pretraining.{name} must be at least 1, got {getattr(self, name)}")
-        if not self.lr > 0:
-            raise ValueError(f"pretraining.lr must be greater than 0, got {self.lr:g}")
+        check_fields(self, "pretraining")

@@ -13,6 +13,7 @@ from search_spaces.card_blocks import candidates, is_skip, make_layer, nearest
 from search_spaces.choices import Chain, Choice, combine, constant, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.plain_data import fields
+from search_spaces.plain_data.annotations import Positive
 from search_spaces.resolution import Pixels
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
@@ -55,9 +56,9 @@ def from_card(
     head: Mapping[str, Any],
     name: str = "from_card",
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    max_macs: int | None = None,
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
+    max_macs: Positive | None = None,
 ) -> SearchSpace:
     """The space of a card.
 

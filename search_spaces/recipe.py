@@ -69,7 +69,8 @@ class Recipe:
             _require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("lr", "decay_epochs", "decay_rate"):
             _require(self, name, getattr(self, name) > 0, "greater than 0")
-        for name in ("weight_decay", "warmup", "warmup_lr", "min_lr", "clip_grad", "mixup", "cutmix"):
+        _require(self, "warmup_epochs", self.warmup >= 0, "0 or greater, or null")
+        for name in ("weight_decay", "warmup_lr", "min_lr", "clip_grad", "mixup", "cutmix"):
             _require(self, name, getattr(self, name) >= 0, "0 or greater")
         for name in ("momentum", "label_smoothing", "ema_decay", "drop_rate", "drop_path_rate"):
             _require(self, name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")

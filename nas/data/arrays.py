@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from search_spaces.plain_data.annotations import Positive, Range
 from search_spaces.resolution import Pixels
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def npz(
     root: str,
     resolution: Pixels | None = None,
     class_names: Sequence[str] | None = None,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-    train_limit: int | None = None,
-    test_limit: int | None = None,
+    num_classes: Annotated[int, Range(2, MOST_CLASSES)] | None = None,
+    in_channels: Positive | None = None,
+    train_limit: Positive | None = None,
+    test_limit: Positive | None = None,
 ) -> ImageData:
     """Any data set as one .npz file with `x_train, y_train, x_test, y_test`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ def check_root(card: Any) -> None:
         raise ValueError(f"no data file at {root}; give data.root=<file.npz>")
     if module in INSIDE:
         raise ValueError(f"data.root={root} is not a directory; give one that {INSIDE[module]}")
+
+
+def known_resolution(card: Any) -> Resolution | None:
+    """The resolution of the images that a data card of ours gives, where that is known before they are read."""
+    if not isinstance(card, Mapping):
+        return None
+    module = str(card.get("_target_")).rpartition(".")[0]
+    usual = getattr(importlib.import_module(module), "RESOLUTION", None) if module.startswith("nas.data.") else None
+    return cards.resolution(card, "data") or usual
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from search_spaces.plain_data.annotations import Count, Positive, Range
 from search_spaces.resolution import Pixels, canonical
 
 if TYPE_CHECKING:
     from nas.data.images import ImageData
 
 RESOLUTION = 224
+Classes = Annotated[int, Range(2)]
+CropPercent = Annotated[float, Range(0, 1, above=True)]
+TestFraction = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
 def imagefolder(
     root: str,
     resolution: Pixels | None = None,
-    in_channels: int = 3,
-    crop_percent: float = 0.875,
-    test_fraction: float = 0.2,
-    split_seed: int = 0,
-    memory_limit_mb: int = 2048,
-    workers: int = 4,
-    train_limit: int | None = None,
-    test_limit: int | None = None,
+    in_channels: Literal[1, 3] = 3,
+    crop_percent: CropPercent = 0.875,
+    test_fraction: TestFraction = 0.2,
+    split_seed: Count = 0,
+    memory_limit_mb: Count = 2048,
+    workers: Positive = 4,
+    train_limit: Positive | None = None,
+    test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: int | list[str] | None = None,
+    classes: Classes | list[str] | None = None,
 ) -> ImageData:
     """The images under `root`: `train/<class>/*` and `test/` (or `val/`, `valid/`) `<class>/*`, or `<class>/*` alone.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from nas.data.folder import RESOLUTION
+from nas.data.folder import RESOLUTION, Classes, CropPercent, TestFraction
+from search_spaces.plain_data.annotations import Count, Positive
 from search_spaces.resolution import Pixels, canonical
 
 if TYPE_CHECKING:
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 def huggingface(
     root: str,
     resolution: Pixels | None = None,
-    in_channels: int = 3,
-    crop_percent: float = 0.875,
+    in_channels: Literal[1, 3] = 3,
+    crop_percent: CropPercent = 0.875,
     image_column: str | None = None,
     label_column: str | None = None,
-    test_fraction: float = 0.2,
-    split_seed: int = 0,
-    memory_limit_mb: int = 2048,
-    workers: int = 4,
-    train_limit: int | None = None,
-    test_limit: int | None = None,
+    test_fraction: TestFraction = 0.2,
+    split_seed: Count = 0,
+    memory_limit_mb: Count = 2048,
+    workers: Positive = 4,
+    train_limit: Positive | None = None,
+    test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: int | list[str] | None = None,
+    classes: Classes | list[str] | None = None,
 ) -> ImageData:
     """The images in the folder `root` that `save_to_disk` wrote: `train` and `test` (or `validation`), or one data set.
 

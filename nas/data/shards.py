@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from nas.data.folder import RESOLUTION
+from nas.data.folder import RESOLUTION, Classes, CropPercent
+from search_spaces.plain_data.annotations import Count, Positive
 from search_spaces.resolution import Pixels, canonical
 
 if TYPE_CHECKING:
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
 def shards(
     root: str,
     resolution: Pixels | None = None,
-    in_channels: int = 3,
-    crop_percent: float = 0.875,
-    memory_limit_mb: int = 2048,
-    workers: int = 4,
-    train_limit: int | None = None,
-    test_limit: int | None = None,
+    in_channels: Literal[1, 3] = 3,
+    crop_percent: CropPercent = 0.875,
+    memory_limit_mb: Count = 2048,
+    workers: Positive = 4,
+    train_limit: Positive | None = None,
+    test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: int | list[str] | None = None,
-    split_seed: int = 0,
+    classes: Classes | list[str] | None = None,
+    split_seed: Count = 0,
 ) -> ImageData:
     """The images in `root/train/*.tar` and `root/val/*.tar`; other layouts: `nas.data.files.shards.shard_listing`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nas.terminal.configuration import cards
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nas.data.images import ImageData
 
 FROM_DATA = ("resolution", "num_classes", "in_channels")
+OURS = "search_spaces."  # packages whose spaces are built in a moment
+POSSIBLE_DATA = ((32, 10, 3), (16, 10, 1), (224, 1000, 3))  # FROM_DATA of small images, tiny ones, large ones
 
 
 def resolution_of(space: Mapping[str, Any] | SearchSpace) -> Resolution | None:
@@ -55,3 +57,27 @@ def build_space(card: Mapping[str, Any] | SearchSpace, data: ImageData | None = 
     space = cards.build(values, "space", {})
     assert isinstance(space, SearchSpace)
     return space
+
+
+def check_card(
+    card: Any, resolution: Resolution | None = None, accept: Callable[[SearchSpace], None] | None = None
+) -> None:
+    """Refuse a card of ours, or a space that `accept` raises for, whatever the data: torch and data take seconds.
+
+    `resolution`: the data's, where it is known. What the card leaves to the data is tried at several values. Raises the
+    `ValueError` that all of them lead to; where they differ, the data itself will show.
+    """
+    if not isinstance(card, Mapping) or not str(card.get("_target_")).startswith(OURS):
+        return
+    refusals: list[ValueError] = []
+    for possible in POSSIBLE_DATA:
+        given = dict(zip(FROM_DATA, possible, strict=True)) | ({} if resolution is None else {"resolution": resolution})
+        try:
+            space = build_space({key: given.get(key) if value is None else value for key, value in card.items()})
+            if accept is not None:
+                accept(space)
+            return
+        except ValueError as error:
+            refusals.append(error)
+    if len({str(refusal) for refusal in refusals}) == 1:
+        raise refusals[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.data.arrays import as_part, read_npz
+from search_spaces.plain_data.annotations import Positive
 from search_spaces.resolution import Pixels
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PAD = 2  # from 28 pixels
 
 
 def fashion_mnist(
-    root: str, resolution: Pixels | None = None, train_limit: int | None = None, test_limit: int | None = None
+    root: str, resolution: Pixels | None = None, train_limit: Positive | None = None, test_limit: Positive | None = None
 ) -> ImageData:
     """60,000 + 10,000 grayscale images of clothing (Xiao et al., arXiv 1708.07747), padded from 28 to 32 pixels.
 
@@ -42,7 +43,7 @@ def fashion_mnist(
 
 
 def cifar10(
-    root: str, resolution: Pixels | None = None, train_limit: int | None = None, test_limit: int | None = None
+    root: str, resolution: Pixels | None = None, train_limit: Positive | None = None, test_limit: Positive | None = None
 ) -> ImageData:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images, ten classes, 32 pixels.
 
@@ -57,7 +58,7 @@ def cifar10(
 
 
 def cifar100(
-    root: str, resolution: Pixels | None = None, train_limit: int | None = None, test_limit: int | None = None
+    root: str, resolution: Pixels | None = None, train_limit: Positive | None = None, test_limit: Positive | None = None
 ) -> ImageData:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images, a hundred classes, 32 pixels; as `cifar10`."""
     from nas.data.images import in_memory

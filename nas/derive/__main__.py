@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.derive.settings import TYPES, check_budgets, check_searched
+from nas.latency.devices import check_card
+from nas.networks.location import check_teacher
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
 from nas.terminal.reached_devices import check_reached
 
@@ -15,10 +17,12 @@ def main(cfg: DictConfig) -> int:
     asked = plain(without_cards(cfg)) | {"device": plain(cfg.device) if "device" in cfg else None}
     check_budgets(asked["budget"])
     check_searched(Path(asked["run"]))
+    check_card(asked["device"], measured=asked["measure"])
+    check_teacher(asked["teacher"], asked["teacher_weights"])
+    stored = plain(run_config(asked["run"], known=targets(cfg)))
     from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
 
-    stored = plain(run_config(asked["run"], known=targets(cfg)))
     if asked["measure"] and not asked["device"]:
         check_reached(asked["run"], stored)
     search = FinishedSearch.from_config(Path(asked["run"]), stored)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.terminal.configuration.override_text import command
+from nas.train.settings import TEACHER_TYPES
 from search_spaces.memory.counted import BYTES
 from search_spaces.memory.tape import InPlace
 
@@ -37,10 +38,7 @@ TYPES: dict[str, Any] = {
     "measure": bool,
     "candidates": (int, 0),
     "train.epochs": (int, 0),
-    "teacher": str | None,
-    "teacher_weights": str | None,
-    "distill_temperature": float | None,
-    "distill_alpha": float | None,
+    **TEACHER_TYPES,
     "seed": int,
     "tables": str,
     "out": str | None,

@@ -10,10 +10,12 @@ from typing import Any
 from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.derive.verdict import NOT_WANTED
+from nas.evaluate.settings import OTHER_WEIGHTS
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
+from nas.networks.location import check_has_weights
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import as_trained
 from nas.terminal.configuration import cards
@@ -60,8 +62,8 @@ class EvaluateSetup:
             device.check()
         name, checkpoint = config["arch"], config["checkpoint"]
         source = resolve(name)
-        if checkpoint is None and source.folder is None:
-            raise ValueError(f"no weights for {name}: give checkpoint=<file>, or a model folder as arch=")
+        if source.folder is None:
+            check_has_weights(name, checkpoint, OTHER_WEIGHTS)
         return cls(
             name=name,
             source=source,

@@ -6,6 +6,7 @@ from typing import Any
 
 from nas.train.settings import COMPUTE_TYPES
 
+OTHER_WEIGHTS = "or a model folder as arch="
 TYPES: dict[str, Any] = {
     "arch": str,
     "checkpoint": str | None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nas.data.card import check_root
 from nas.export.formats import format_named
-from nas.export.settings import TYPES
-from nas.networks.location import locate
+from nas.export.settings import OTHER_WEIGHTS, RANDOM, TYPES
+from nas.latency.devices import check_card
+from nas.networks.location import check_has_weights, check_weights, locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 from nas.terminal.reached_devices import given_keys, with_device_of_run
 
@@ -13,12 +16,20 @@ from nas.terminal.reached_devices import given_keys, with_device_of_run
 @entry("export")
 def main(cfg: DictConfig) -> None:
     check_types(cfg, TYPES)
-    format_named(cfg.format).check()
+    chosen = format_named(cfg.format)
+    chosen.check()
+    if cfg.output is not None:
+        chosen.check_output(Path(cfg.output))
+    check_has_weights(cfg.arch, cfg.checkpoint, OTHER_WEIGHTS)
     locate(cfg.arch)
-    check_root(plain(cfg).get("data"))
+    if cfg.checkpoint != RANDOM:
+        check_weights(cfg.checkpoint)
+    settings = plain(cfg)
+    check_root(settings.get("data"))
+    check_card(settings["device"], measured=settings["measure"])
     from nas.export.run import ExportSetup, run_export  # here: torch takes seconds
 
-    run_export(ExportSetup.from_config(with_device_of_run(plain(cfg), given_keys())))
+    run_export(ExportSetup.from_config(with_device_of_run(settings, given_keys())))
 
 
 if __name__ == "__main__":

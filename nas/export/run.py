@@ -13,16 +13,16 @@ from nas.export.eight_bits import DTYPE, RANGES, Calibration, check_floats, eigh
 from nas.export.exporting import default_output, export, summary
 from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
+from nas.export.settings import OTHER_WEIGHTS, RANDOM
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
+from nas.networks.location import check_has_weights
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import as_trained
 from nas.runs.files import write_json
 from nas.terminal.progress import log
-
-RANDOM = "random"  # as a checkpoint: untrained weights
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,8 @@ class ExportSetup:
         chosen.check()
         device = devices.given(config["device"])
         source = resolve(name)
-        if checkpoint is None and source.folder is None:
-            raise ValueError(
-                f"no weights for {name}: give checkpoint=<file>, a model folder as arch=, or checkpoint=random to "
-                "export untrained weights (for timing only)"
-            )
+        if source.folder is None:
+            check_has_weights(name, checkpoint, OTHER_WEIGHTS)
         return cls(
             name=name,
             source=source,
@@ -98,10 +95,8 @@ class ExportSetup:
     @property
     def path(self) -> Path:
         """Where the file goes. Raises `ValueError` for a name that does not end as the format's files do."""
-        suffix = self.format.suffix
-        path = Path(self.output) if self.output else default_output(self.name, suffix)
-        if path.suffix != suffix:
-            raise ValueError(f"a file of format {self.format.name} ends in {suffix}, got output={path}")
+        path = Path(self.output) if self.output else default_output(self.name, self.format.suffix)
+        self.format.check_output(path)
         return path
 
     @property

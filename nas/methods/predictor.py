@@ -53,7 +53,9 @@ class PredictorSearch(CandidateMethod):
         evolution: Evolution,
         acquisition: Acquisition = "upper_bound",
     ) -> None:
-        for name, value, least in (("initial", initial, 2), ("pool_size", pool_size, 1)):
+        least_of = {"initial": (initial, 2), "pool_size": (pool_size, 1)}
+        least_of["acquisition_evaluations"] = (acquisition_evaluations, 1)
+        for name, (value, least) in least_of.items():
             if value < least:
                 raise ValueError(f"{name} must be >= {least}, got {value}")
         for name, number in (("exploration", exploration), ("diversity", diversity)):

@@ -37,3 +37,23 @@ def locate(source: str) -> Path | None:
         raise ValueError(f"no arch file or model folder at {path}")
     zoo.published(name)  # raises, naming the nearest names
     return None
+
+
+def check_weights(path: str | None) -> None:
+    """Raise `ValueError` where there is nothing at `path`, before torch is imported to read it; None is fine."""
+    if path is not None and not Path(path).exists():
+        raise ValueError(f"no weights file at {path}")
+
+
+def check_teacher(name: str | None, weights: str | None) -> None:
+    """As `check_weights`, of a teacher that is given by a path; names are known by timm too, which takes seconds."""
+    check_weights(weights)
+    if name is not None and ("/" in name or name.endswith(".json")):
+        locate(name)
+
+
+def check_has_weights(name: str, checkpoint: str | None, others: str) -> None:
+    """Raise `ValueError` for a network that is no model folder and has no `checkpoint`; `others`: what else gives it
+    weights."""
+    if checkpoint is None and ((path := locate(name)) is None or not path.is_dir()):
+        raise ValueError(f"no weights for {name}: give checkpoint=<file>, {others}")

@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from nas.runs.files import read_json
+from search_spaces.plain_data.annotations import Count as Count
+from search_spaces.plain_data.annotations import NonNegative as NonNegative
+from search_spaces.plain_data.annotations import Positive as Positive
 from search_spaces.plain_data.annotations import Range, check_type
+from search_spaces.plain_data.annotations import Share as Share
 
 Schema = Mapping[str, Any]
 """From the name of a field to the annotation that its value must fit; `| None` also allows it to be missing.
@@ -24,12 +28,8 @@ Schema = Mapping[str, Any]
 A range belongs to the annotation, also inside lists and mappings: `list[Annotated[float, Range(0, 1)]]`.
 """
 
-Count = Annotated[int, Range(0)]
-Positive = Annotated[int, Range(1)]
-NonNegative = Annotated[float, Range(0)]  # milliseconds, seconds
 Milliseconds = Annotated[float, Range(1e-9)]  # of something that takes time
 Percent = Annotated[float, Range(0, 100)]
-Share = Annotated[float, Range(0, 1)]
 
 
 def read_record(path: str | Path, what: str, schema: Schema) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from nas.derive.settings import BUDGET_TYPES, Mode
 from nas.runs.keeping.settings import KEEPING_TYPES
-from nas.train.settings import COMPUTE_TYPES
+from nas.train.settings import COMPUTE_TYPES, TEACHER_TYPES
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 BestOf = Literal["found", "all"]  # of these the network that is handed over
@@ -43,11 +44,19 @@ TYPES: dict[str, Any] = {
     "tables": str,
     "arch": str | None,
     "sync_batch_norm": bool | None,
-    "teacher": str | None,
-    "teacher_weights": str | None,
-    "distill_temperature": float | None,
-    "distill_alpha": float | None,
+    **TEACHER_TYPES,
     **COMPUTE_TYPES,
     "trackers": list[str] | None,
     **KEEPING_TYPES,
 }
+
+
+def check_latency(latency: Latency, budget: Mapping[str, Any], is_steered: bool) -> None:
+    """Raise `ValueError` where `latency=off` contradicts a `budget`, or a method that is steered by latency."""
+    if latency != "off":
+        return
+    for name in ("latency_ms", "energy_mj"):
+        if budget.get(name) is not None:
+            raise ValueError(f"latency=off leaves nothing to hold budget.{name} by; leave one of the two out")
+    if is_steered:
+        raise ValueError("latency=off: this method is steered by the latency table; use method=predictor or random")

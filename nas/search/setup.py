@@ -30,7 +30,7 @@ from nas.runs.watching.trackers import check_trackers
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.settings import ContestSettings, by_default
 from nas.search.references.request import ReferenceRequest
-from nas.search.settings import BestOf, Latency
+from nas.search.settings import BestOf, Latency, check_latency
 from nas.terminal.configuration import cards
 from nas.train.accelerator import Compute
 from nas.train.start.teacher import Teacher
@@ -169,14 +169,8 @@ class SearchSetup:
         where `off` contradicts what is asked.
         """
         supernet, asked = is_supernet(self.method), self.budget
+        check_latency(self.latency, dataclasses.asdict(asked), supernet)
         if self.latency == "off":
-            for name in ("latency_ms", "energy_mj"):
-                if getattr(asked, name) is not None:
-                    raise ValueError(f"latency=off leaves nothing to hold budget.{name} by; leave one of the two out")
-            if supernet:
-                raise ValueError(
-                    "latency=off: this method is steered by the latency table; use method=predictor or random"
-                )
             return False
         by_default = asked.fraction is not None and not asked.others
         by_table = asked.latency_ms is not None or asked.energy_mj is not None

@@ -56,6 +56,7 @@ __all__ = [
 Command = Callable[[DictConfig], int | None]
 
 OWN = ("nas", "predictors", "search_spaces")  # packages whose cards cost nothing to build, but for
+CHECKED = ("recipe", "device", "method", "predictor", "executor", "effort", "pretraining", "data", "space")
 LOADED = ("data", "space")  # which read files or count networks
 NULLABLE = ("budget.fraction",)  # keys that have a default and may be null all the same
 SWITCHED = ("references.train",)  # auto, or true or false
@@ -168,7 +169,7 @@ def _prepared(cfg: DictConfig, config_name: str) -> DictConfig:
 
 def _check_settings(cfg: DictConfig) -> None:
     """Find mistakes in our own cards before the libraries that compute are imported, which takes seconds."""
-    for name in ("recipe", "device", "method", "executor", "effort", "pretraining", "data", "space"):
+    for name in CHECKED:
         node = OmegaConf.select(cfg, name, default=None)
         if not isinstance(node, DictConfig) or str(node.get("_target_")).partition(".")[0] not in OWN:
             continue

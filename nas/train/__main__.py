@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nas.data.card import check_root
-from nas.networks.location import locate
+from nas.networks.location import check_teacher, check_weights, locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 from nas.terminal.progress import log
 from nas.train.settings import TYPES
@@ -15,6 +15,8 @@ def main(cfg: DictConfig) -> None:
     if not cfg.resume:  # a run holds its own
         locate(cfg.arch)
         check_root(plain(cfg).get("data"))
+        check_weights(cfg.initial_weights)
+    check_teacher(cfg.teacher, cfg.teacher_weights)
     from nas.report.run_page import write_report
     from nas.train.run import run_training  # here: torch takes seconds, and mistakes are found before
     from nas.train.setup import TrainSetup

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from predictors.pretraining import Pretraining
+from search_spaces.plain_data.annotations import AboveZero, Count, NonNegative, Positive
+from search_spaces.plain_data.fields import check_fields
 
 
 @dataclass(frozen=True)
@@ -20,21 +22,19 @@ class FBNetV3Settings:
     network, with the Huber loss (delta 1) used here too.
     """
 
-    members: int = 8
-    encoder: tuple[int, ...] = (128, 64, 32)
-    head: tuple[int, ...] = (64,)
-    frozen_steps: int = 200
-    tuned_steps: int = 100
-    head_lr: float = 1e-2
-    tuned_lr: float = 1e-3
-    weight_decay: float = 1e-2
+    members: Positive = 8
+    encoder: tuple[Positive, ...] = (128, 64, 32)
+    head: tuple[Positive, ...] = (64,)
+    frozen_steps: Count = 200
+    tuned_steps: Count = 100
+    head_lr: AboveZero = 1e-2
+    tuned_lr: AboveZero = 1e-3
+    weight_decay: NonNegative = 1e-2
     pretraining: Pretraining | None = field(default_factory=Pretraining)
 
     def __post_init__(self) -> None:
-        if self.members < 1 or not self.encoder or min((*self.encoder, *self.head)) < 1:
-            raise ValueError(
-                f"fbnetv3 needs at least one member and widths of at least 1, got members={self.members}, "
-                f"encoder={self.encoder}, head={self.head}"
-            )
+        check_fields(self, "fbnetv3")
+        if not self.encoder:
+            raise ValueError("fbnetv3.encoder must list the width of one layer at least, got none")
         if self.frozen_steps + self.tuned_steps < 1:
             raise ValueError("fbnetv3 learns nothing in 0 steps; give frozen_steps or tuned_steps")

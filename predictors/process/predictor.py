@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from predictors.base import Statistics
+from search_spaces.plain_data.annotations import Count
+from search_spaces.plain_data.fields import check_fields
 from search_spaces.space import Population, Variable
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ class StructuredProcess:
     `iterations`: of L-BFGS at most. `statistics`: false leaves the free statistics out.
     """
 
-    iterations: int = 60
+    iterations: Count = 60
     statistics: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self, "predictor")
 
     def build(
         self,

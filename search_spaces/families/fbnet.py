@@ -15,7 +15,8 @@ from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer,
 from search_spaces.costs import round_up
 from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.geometry import geometry_of, is_tiny
+from search_spaces.families.geometry import Geometry, geometry_of, is_tiny
+from search_spaces.plain_data.annotations import AboveZero, Positive
 from search_spaces.resolution import Pixels, Resolution
 from search_spaces.space import LayerwiseSpace
 
@@ -65,11 +66,11 @@ def macro(width: float, geometry: str) -> list[list[tuple[int, int]]]:
 
 def fbnet(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    width: float | None = None,
-    head_channels: int = HEAD_CHANNELS,
-    geometry: str = "auto",
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
+    width: AboveZero | None = None,
+    head_channels: Positive = HEAD_CHANNELS,
+    geometry: Geometry = "auto",
     skip_at_shape_change: bool = True,
     candidates: Sequence[str] = CANDIDATES,
 ) -> LayerwiseSpace:

@@ -14,7 +14,8 @@ from search_spaces.blocks import Classifier, ConvBNAct, DepthwiseSeparable, Inve
 from search_spaces.costs import round_up
 from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.base import TIMM, Family, Figures
-from search_spaces.families.geometry import geometry_of, is_tiny
+from search_spaces.families.geometry import Geometry, geometry_of, is_tiny
+from search_spaces.plain_data.annotations import AboveZero, Positive
 from search_spaces.resolution import Pixels, Resolution
 from search_spaces.space import LayerwiseSpace
 
@@ -38,11 +39,11 @@ def block(name: str, out_channels: int, stride: int) -> Layer:
 
 def single_path(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    width: float | None = None,
-    head_channels: int = HEAD_CHANNELS,
-    geometry: str = "auto",
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
+    width: AboveZero | None = None,
+    head_channels: Positive = HEAD_CHANNELS,
+    geometry: Geometry = "auto",
     kernels: Sequence[int] = (3, 5),
     expansions: Sequence[float] = (3, 6),
     se_ratios: Sequence[float] = (0.0,),

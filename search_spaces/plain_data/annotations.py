@@ -16,18 +16,24 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `low` to `high`: `Annotated[float, Range(0, 1)]`."""
+    """Finite numbers from `low` to `high`: `Annotated[float, Range(0, 1)]`. `above`, `below`: without that end."""
 
     low: float = -math.inf
     high: float = math.inf
+    above: bool = False
+    below: bool = False
 
     def holds(self, value: float) -> bool:
-        return math.isfinite(value) and self.low <= value <= self.high
+        is_end = (self.above and value == self.low) or (self.below and value == self.high)
+        return math.isfinite(value) and self.low <= value <= self.high and not is_end
 
     def __str__(self) -> str:
+        least, most = f"{'>' if self.above else '>='} {self.low:g}", f"{'<' if self.below else '<='} {self.high:g}"
         if math.isinf(self.high):
-            return "that is finite" if math.isinf(self.low) else f">= {self.low:g}"
-        return f"<= {self.high:g}" if math.isinf(self.low) else f"from {self.low:g} to {self.high:g}"
+            return "that is finite" if math.isinf(self.low) else least
+        if math.isinf(self.low):
+            return most
+        return f"{least} and {most}" if self.above or self.below else f"from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Form:
     def holds(self, value: Sequence[Any]) -> bool:
         return len(value) == self.length
 
+
+Count = Annotated[int, Range(0)]
+Positive = Annotated[int, Range(1)]
+NonNegative = Annotated[float, Range(0)]
+AboveZero = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
 
 LARGEST = 2**63  # of whole numbers: beyond, the libraries below fail in words of their own
 EXACT = 2**53  # whole numbers that a float holds exactly

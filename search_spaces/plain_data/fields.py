@@ -30,6 +30,18 @@ def read(cls: type[T], data: Mapping[str, Any], owner: str) -> T:
     return cls(**{name: check(value, known[name], f"{owner}: {name}") for name, value in data.items()})
 
 
+def check_fields(made: DataclassInstance, owner: str) -> None:
+    """Refuse a value of the dataclass object `made` that its field's annotation does not allow, ranges included."""
+    for name, annotation in _laws_of(type(made)).items():
+        check_type(getattr(made, name), annotation, f"{owner}.{name}")
+
+
+@lru_cache(maxsize=64)
+def _laws_of(cls: type[DataclassInstance]) -> dict[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
 @lru_cache(maxsize=64)
 def types_of(cls: type[DataclassInstance]) -> dict[str, Any]:
     """The annotation of each field of a dataclass, resolved."""

@@ -86,6 +86,11 @@ class Format:
     def installed(self) -> bool:
         return importlib.util.find_spec(self.package) is not None
 
+    def check_output(self, path: Path) -> None:
+        """Raise `ValueError` for a file that is not called as those of the format are."""
+        if path.suffix != self.suffix:
+            raise ValueError(f"a file of format {self.name} ends in {self.suffix}, got output={path}")
+
     def check(self) -> None:
         """Raise `ValueError` saying what to install where the format cannot be written here."""
         if not self.installed:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.latency.device import LOCAL, Device
+from nas.latency.device import Device
 from nas.latency.devices.base import TargetDevice
 from nas.latency.devices.local import LocalDevice
-from nas.latency.runtimes import runtime_named
 from nas.terminal.configuration import cards
 
-__all__ = ["TargetDevice", "device_of", "given"]
+__all__ = ["TargetDevice", "check_card", "device_of", "given"]
 
 
 def device_of(found: Device | TargetDevice) -> TargetDevice:
@@ -19,19 +18,13 @@ def device_of(found: Device | TargetDevice) -> TargetDevice:
     return LocalDevice(**found.to_request()) if isinstance(found, Device) else found
 
 
-def check_this_machine(card: Any) -> None:
-    """Refuse the settings of this machine that name no runtime or processor, before anything heavy is imported.
+def check_card(card: Any, measured: bool = True) -> None:
+    """Refuse a card of ours that its device can refuse before anything heavy is imported (`TargetDevice.check_asked`).
 
-    A runtime that lies outside of ours is registered by the module of a card of its own, which is left alone here.
-    Raises `ValueError` with what there is.
+    Objects that a program gave and cards of the user's own are left alone: their modules may register a runtime first.
     """
-    if not isinstance(card, Mapping) or card.get("_target_") != cards.target_path(LocalDevice):
-        return
-    name, runtime, processor = (card.get(key) for key in ("name", "runtime", "processor"))
-    if name == LOCAL:
-        offered = runtime_named(str(runtime))
-        if processor not in offered.processors:
-            offered.check_offered(Device(runtime=offered.name, processor=str(processor), dtype=offered.dtypes[0]))
+    if isinstance(card, Mapping) and str(card.get("_target_")).startswith(f"{__name__}."):
+        given(card).check_asked(measured)
 
 
 def given(value: Any) -> TargetDevice:

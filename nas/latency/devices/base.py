@@ -37,6 +37,13 @@ class TargetDevice(ABC):
     def check(self) -> None:
         """Raise `ValueError`, in one line with the cure, where the device cannot do now what is asked of its kind."""
 
+    def check_asked(self, measured: bool = True) -> None:
+        """Refuse what can be refused before anything heavy is imported and any other machine reached.
+
+        `measured`: whether something is to be measured now. Raises `ValueError` with what there is.
+        """
+        return
+
     @abstractmethod
     def about(self) -> Mapping[str, Any]:
         """What the device is, as its tables state it in their `environment`."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.device import Device
+from nas.latency.device import LOCAL, Device
 from nas.latency.devices.base import TargetDevice
 from nas.terminal.progress import log
 
@@ -50,6 +50,16 @@ class LocalDevice(TargetDevice):
 
         check_local(self.key)
 
+    def check_asked(self, measured: bool = True) -> None:
+        """Under another name it may be a device of any runtime, of which there is a table."""
+        from nas.latency.runtimes import check_local, check_offered
+
+        if self.name != LOCAL:
+            return
+        check_offered(self.key)
+        if measured and self.processor == "cpu" and self.python is None:  # GPUs are seen by torch alone
+            check_local(self.key)
+
     def about(self) -> Mapping[str, Any]:
         from nas.latency.tables.origin import here
 
@@ -70,8 +80,6 @@ class LocalDevice(TargetDevice):
 
     def tables_in(self, folder: Path) -> dict[Path, LatencyTable]:
         """But for those of `local` that another machine measured."""
-        from nas.latency.tables.origin import LOCAL
-
         found = {path: self._here(table) for path, table in super().tables_in(folder).items()}
         for path, table in found.items() if self.name == LOCAL else ():
             if not table.is_of_this_machine:
@@ -81,7 +89,7 @@ class LocalDevice(TargetDevice):
     def not_measured(self, table: LatencyTable | None) -> str | None:
         """A table of another machine (from a kit, a file, brought with the run) is used as it is, but what this machine
         would measure says nothing about that one."""
-        from nas.latency.tables.origin import LOCAL, is_carried, not_this_machine
+        from nas.latency.tables.origin import is_carried, not_this_machine
 
         if table is None:
             return not_this_machine(self.key)

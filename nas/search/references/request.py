@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nas.data import ImageData
 from nas.networks.location import locate
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.families.geometry import geometry_of
 from search_spaces.families.hand_made.scaling import fitted, ladder
+
+if TYPE_CHECKING:
+    from nas.data import ImageData
 
 FAMILIES = {  # families by their short names, and the published network that is widened and narrowed
     "mobilenetv2": "mobilenetv2_100",

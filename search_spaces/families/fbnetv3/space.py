@@ -20,7 +20,8 @@ from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.arguments import check_multipliers
 from search_spaces.families.fbnetv3.published import ACT, HEAD_CHANNELS, SE, STAGE_SE, STAGE_STRIDES
-from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
+from search_spaces.families.geometry import Geometry, geometry_of, is_tiny, resolutions_of
+from search_spaces.plain_data.annotations import AboveZero, Positive
 from search_spaces.resolution import Pixels, pixels
 
 RESOLUTIONS = tuple(range(224, 273, 8))  # the paper's
@@ -79,12 +80,12 @@ STRIDES = {"paper": STAGE_STRIDES, "small": (1, 2, 2, 1, 2)}
 
 def fbnetv3(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    width: float | None = None,
-    depth: float | None = None,
-    head_channels: int = HEAD_CHANNELS,
-    geometry: str = "auto",
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
+    width: AboveZero | None = None,
+    depth: AboveZero | None = None,
+    head_channels: Positive = HEAD_CHANNELS,
+    geometry: Geometry = "auto",
     channels: Channels = "paper",
     resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:

@@ -9,11 +9,12 @@ from search_spaces.blocks import Classifier, ConvBNAct, Layer, PooledConv
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.choices import Chain, combine
 from search_spaces.composed import ComposedSpace
-from search_spaces.families.geometry import geometry_of, is_tiny, resolutions_of
+from search_spaces.families.geometry import Geometry, geometry_of, is_tiny, resolutions_of
 from search_spaces.families.mobile import lists as known
 from search_spaces.families.mobile.forms import Form, of_cards
 from search_spaces.families.mobile.lists import SLOTS
 from search_spaces.families.mobile.stage import MOBILENETV3, Stage, act_of
+from search_spaces.plain_data.annotations import Positive
 from search_spaces.resolution import Pixels, pixels
 
 Entry = str | Mapping[str, Any]
@@ -23,8 +24,8 @@ HEAD_KINDS = ("conv", "pooled", "pooled_bn")
 
 def mobile(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
     choose: Literal["stage", "block"] = "stage",
     lists: Literal["recommended", "published"] = "recommended",
     widths: Sequence[float] | None = None,
@@ -34,7 +35,7 @@ def mobile(
     stem_strides: Sequence[int] | None = None,
     heads: Sequence[str] | None = None,
     acts: Sequence[str] | None = None,
-    geometry: str = "auto",
+    geometry: Geometry = "auto",
     resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """Networks of a stem, stages A to G, a last 1x1 convolution (optional), a head and a classifier.

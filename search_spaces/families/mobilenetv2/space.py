@@ -16,8 +16,9 @@ from search_spaces.choices import Chain, combine, repeated
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.arguments import check_choices, check_multipliers
-from search_spaces.families.geometry import geometry_of, resolutions_of
+from search_spaces.families.geometry import Geometry, geometry_of, resolutions_of
 from search_spaces.families.mobilenetv2.published import ACT, HEAD_CHANNELS, STAGES, STEM_CHANNELS
+from search_spaces.plain_data.annotations import AboveZero, Positive
 from search_spaces.resolution import Pixels, pixels
 from search_spaces.space import LayerwiseSpace
 
@@ -30,14 +31,14 @@ STAGE_STRIDES = {"paper": tuple(stride for *_, stride in STAGES), "small": (1, 1
 
 def mobilenetv2(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
     widths: Sequence[float] | None = None,
     depths: Sequence[float] = DEPTHS,
     kernels: Sequence[int] = (3, 5),
     expansions: Sequence[float] = (3, 6),
-    head_channels: int = HEAD_CHANNELS,
-    geometry: str = "auto",
+    head_channels: Positive = HEAD_CHANNELS,
+    geometry: Geometry = "auto",
     resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """MobileNetV2 with every stage's channels, depth, kernel and expansion searched; 7.1e12 genotypes.
@@ -110,14 +111,14 @@ def _block(channels: int, kernel: int, stride: int, expansion: float) -> Layer:
 
 def mobilenetv2_layerwise(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    width: float | None = None,
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
+    width: AboveZero | None = None,
     kernels: Sequence[int] = (3, 5, 7),
     expansions: Sequence[float] = (3, 6),
     skip: bool = True,
-    head_channels: int = HEAD_CHANNELS,
-    geometry: str = "auto",
+    head_channels: Positive = HEAD_CHANNELS,
+    geometry: Geometry = "auto",
 ) -> LayerwiseSpace:
     """MobileNetV2 with a kernel and an expansion for every block but the first, and fixed channels.
 

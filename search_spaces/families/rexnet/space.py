@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Annotated, Literal
 
 from search_spaces.blocks import ConvBNAct, Layer, LinearBottleneck, SqueezeExcite
 from search_spaces.choices import Chain, Choice, combine
 from search_spaces.composed import ComposedSpace
 from search_spaces.costs import make_divisible
 from search_spaces.families.arguments import check_choices, check_multipliers
-from search_spaces.families.geometry import geometry_of, resolutions_of
+from search_spaces.families.geometry import Geometry, geometry_of, resolutions_of
 from search_spaces.families.rexnet import channels as rexnet_channels
 from search_spaces.families.rexnet.published import (
     FIRST_CHANNELS,
@@ -26,6 +26,7 @@ from search_spaces.families.rexnet.published import (
     STAGES,
     STEM_CHANNELS,
 )
+from search_spaces.plain_data.annotations import Positive, Range
 from search_spaces.resolution import Pixels, pixels
 from search_spaces.wrappers.monotone import MonotoneSpace
 
@@ -44,19 +45,19 @@ STAGE_STRIDES = {"paper": tuple(stride for _, stride, *_ in STAGES), "small": (1
 
 def rexnet(
     resolution: Pixels = 224,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: Positive = 1000,
+    in_channels: Positive = 3,
     channels: Form = "linear",
     widths: Sequence[float] | None = None,
     firsts: Sequence[float] | None = None,
-    divisor: int = 1,
+    divisor: Positive = 1,
     bends: Sequence[float] = BENDS,
-    knots: int = 4,
+    knots: Annotated[int, Range(2)] = 4,
     grid: Sequence[int] | None = None,
     depths: Sequence[float] = (1.0,),
     squeezes: Sequence[str] = ("late",),
     acts: Sequence[str] = ("rexnet",),
-    geometry: str = "auto",
+    geometry: Geometry = "auto",
     resolutions: Sequence[Pixels] | None = None,
 ) -> ComposedSpace:
     """ReXNets whose channels follow a form that is searched.
