@@ -130,19 +130,45 @@ def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
             exec(compile(block, page, "exec"), names)
 
 
-@pytest.mark.slow
-def test_readme_commands_run(tmp_path: Path) -> None:
-    """The README's commands, one after the other, literally, in an empty folder."""
-    for line in shell_lines("README.md"):
-        words = shlex.split(line, comments=True)
-        if words[:2] != ["python", "-m"]:
-            continue
+COMMANDS = [line for line in shell_lines("README.md") if line.startswith("python -m ")]
+RUN = re.compile(r"runs/\w+")
+MADE = re.compile(r"run_dir=(runs/\w+)")
+
+
+class Followed:
+    """The README's commands, literally, in one folder that is empty at first; each once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.done: set[str] = set()
+
+    def run(self, line: str) -> None:
+        """Run `line`, behind those before it that make the runs it reads."""
+        before = COMMANDS[: COMMANDS.index(line)]
+        makes, names = MADE.findall(line), RUN.findall(line)
+        for earlier in before:
+            if set(MADE.findall(earlier)) & (set(names) - set(makes)) and earlier not in self.done:
+                self.run(earlier)
         done = subprocess.run(
-            [sys.executable, *words[1:]],
-            cwd=tmp_path,
+            [sys.executable, *shlex.split(line, comments=True)[1:]],
+            cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=560,
             env={**os.environ, "OMP_NUM_THREADS": "2"},
         )
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        self.done.add(line)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    return Followed(tmp_path_factory.mktemp("readme"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", COMMANDS, ids=[line.partition("#")[0].strip() for line in COMMANDS])
+def test_readme_commands_run(followed: Followed, line: str) -> None:
+    """Each has its own time; alone, or in another process than the one before it, it makes what it needs itself."""
+    if line not in followed.done:
+        followed.run(line)

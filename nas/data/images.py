@@ -72,8 +72,18 @@ class ImageData:
 
     def split_train(self, fraction: float, seed: int) -> tuple[Split, Split]:
         """The training split divided in two, `fraction` of it first: disjoint, stratified, fixed by `seed`."""
-        first, second = stratified(self.train.labels.numpy(), fraction, seed)
+        first, second = stratified(self.train.labels.numpy(), fraction, seed, self.class_names)
         return self.train.subset(torch.from_numpy(first)), self.train.subset(torch.from_numpy(second))
+
+    def check_division(self) -> None:
+        """Raise `ValueError` where `split_train` could not give both parts some of each class."""
+        counts = torch.bincount(self.train.labels, minlength=self.num_classes)
+        single = [self.class_names[label] for label in (counts == 1).nonzero().flatten().tolist()]
+        if single:
+            raise ValueError(
+                f"{self.name} has 1 training image of class {few(single)}, and a search holds out some of each class "
+                "to judge by: add images (2 of a class at least, 50 to judge well), or leave the class out"
+            )
 
     def held_out(self, fraction: float, seed: int) -> ImageData:
         """This data set for a search: the test split replaced by `1 - fraction` of the training split."""
@@ -81,14 +91,23 @@ class ImageData:
         return dataclasses.replace(self, train=train, test=test)
 
 
-def stratified(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted row numbers of both parts; each class is divided in the same proportion, both parts get some of it."""
+def stratified(
+    labels: np.ndarray, fraction: float, seed: int, names: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted row numbers of both parts; each class is divided in the same proportion, both parts get some of it.
+
+    Raises `ValueError` for a class of one image, by its name where `names` are given.
+    """
     if not 0 < fraction < 1:
         raise ValueError(f"a split fraction lies between 0 and 1, got {fraction}")
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
-        rare = classes[counts.argmin()]
-        raise ValueError(f"class {rare} has {counts.min()} image; a split needs at least 2 of each class")
+        rare = int(classes[counts.argmin()])
+        called = rare if names is None else repr(names[rare])
+        raise ValueError(
+            f"class {called} has {counts.min()} image; a split needs at least 2 of each class: add images of it, or "
+            "leave the class out"
+        )
     exact = fraction * counts
     cuts = np.floor(exact).astype(int)
     for k in np.argsort(cuts - exact, kind="stable")[: round(fraction * len(labels)) - cuts.sum()]:
@@ -165,7 +184,7 @@ def in_memory(
     for part, (images, labels), limit in (("training", train, limits[0]), ("test", test, limits[1])):
         check_labels(f"{name}, {part} labels", labels, len(images), num_classes)
         if limit is not None:
-            rows = limited(f"{name}, {part} images", labels, limit)
+            rows = limited(f"{name}, {part} images", labels, limit, class_names)
             images, labels = images[rows], labels[rows]
         parts.append((fit(_stored(name, images), resolution), labels.long()))
     mean, std = statistics(_stored(name, train[0]))
@@ -175,6 +194,7 @@ def in_memory(
     ]
     shared = shared_pixels(train[0], test[0])
     notes = (f"{name}: {shared_note(shared, len(test[0]))}",) if shared else ()
+    notes += absent_notes(name, class_names, parts[0][1], parts[1][1])
     return ImageData(
         name,
         num_classes,
@@ -205,14 +225,36 @@ def shared_note(shared: Sequence[tuple[int, int]], count: int) -> str:
     return f"{len(shared):,} of {count:,} test images are training images too: figures on them are too high"
 
 
-def limited(what: str, labels: Tensor, limit: int) -> Tensor:
+def absent_notes(name: str, class_names: Sequence[str], train: Tensor, test: Tensor) -> tuple[str, ...]:
+    """In words, of which classes there are no training images, and of which no test images, by their labels."""
+    found = []
+    for part, labels, so in (
+        ("training", train, "no network can learn it"),
+        ("test", test, "test accuracy says nothing about it"),
+    ):
+        absent = set(range(len(class_names))) - set(labels.unique().tolist())
+        if absent:
+            found.append(f"{name}: no {part} image of class {few([class_names[i] for i in sorted(absent)])}, so {so}")
+    return tuple(found)
+
+
+def few(names: Sequence[str]) -> str:
+    """`names` in a line, those behind the fifth only counted."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def limited(what: str, labels: Tensor, limit: int, names: Sequence[str] | None = None) -> Tensor:
     """Rows of a fixed stratified subset of `limit` images."""
     classes = len(labels.unique())
     if not classes <= limit <= len(labels):
         raise ValueError(f"{what}: a limit lies between {classes} (the classes) and {len(labels)}, got {limit}")
     if limit == len(labels):
         return torch.arange(len(labels))
-    return torch.from_numpy(stratified(labels.numpy(), limit / len(labels), 0)[0])
+    try:
+        return torch.from_numpy(stratified(labels.numpy(), limit / len(labels), 0, names)[0])
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
 
 
 def check_labels(what: str, labels: Tensor, count: int, num_classes: int) -> None:

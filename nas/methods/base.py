@@ -88,6 +88,11 @@ class SupernetMethod(ABC):
         """How a network is derived unless told otherwise (`thresholds`: it decides one itself); None: `budget`."""
         return None
 
+    @property
+    def divides_training(self) -> bool:
+        """Whether it learns weights and choices on different parts of the training images, each with all classes."""
+        return True
+
     def check(self, space: SearchSpace) -> None:
         """Raise `ValueError` where this method cannot search `space`. By default it can search any."""
         return

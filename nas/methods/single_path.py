@@ -35,6 +35,10 @@ class SinglePath(SuperkernelSettings):
         """How a network is derived unless told otherwise: as published, by the thresholds, in the mode as published."""
         return "thresholds" if self.mode == "paper" else "budget"
 
+    @property
+    def divides_training(self) -> bool:
+        return self.mode != "paper"
+
     def check(self, space: SearchSpace) -> None:
         """Raise `ValueError` for a space that is not layer-wise or whose candidates do not nest."""
         for position in layerwise(space).positions:

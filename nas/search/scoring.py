@@ -24,6 +24,8 @@ from search_spaces.pricing.additive import AdditiveCost
 
 FAR = 4.0  # times the budget, from where the largest network of a supernet is remarked on
 
+FEW_IMAGES = 100  # below, one image is more than a point of accuracy
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -38,6 +40,11 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
     """The scorer that `setup` asks for; an elastic one has its supernet trained first, or what is left of that."""
     problem, settings, seed = setup.problem, setup.candidates, setup.seed
     fingerprint, held_out = problem.data.fingerprint, settings.validation_fraction
+    if (images := round(len(problem.data.train) * held_out)) < FEW_IMAGES:
+        log(
+            f"search.validation_fraction={held_out:g} holds out {images} of {len(problem.data.train)} training images "
+            f"to judge candidates: one image is {100 / max(images, 1):.2g} points, so close ones are ranked by chance"
+        )
     if not setup.is_elastic:
         space, source, compute = setup.trained_space, problem.source, setup.compute
         job_of = JobMaker(space, source, fingerprint, held_out, seed, compute, setup.teacher)

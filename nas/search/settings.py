@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from nas.derive.settings import BUDGET_TYPES, Mode
 from nas.runs.keeping.settings import KEEPING_TYPES
 from nas.train.settings import COMPUTE_TYPES, TEACHER_TYPES
+from search_spaces.plain_data.annotations import Range
 
 Latency = Literal["auto", "on", "off"]  # see SearchSetup.is_timed
 BestOf = Literal["found", "all"]  # of these the network that is handed over
@@ -38,7 +39,7 @@ TYPES: dict[str, Any] = {
     "search.scorer": Scorer,
     "search.supernet": str | None,
     "search.statistics": (int, 1),
-    "search.validation_fraction": (float, 0, 1),
+    "search.validation_fraction": Annotated[float, Range(0, 1, above=True, below=True)],
     "search.attempts": (int, 1),
     "search.stop_correlation": (float | None, 0, 1),
     "tables": str,

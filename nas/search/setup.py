@@ -160,6 +160,8 @@ class SearchSetup:
         _ = self.counts
         if self.contestants:
             self.plan(self.contestants)
+        if self.contestants or not is_supernet(self.method) or self.method.divides_training:
+            self.problem.data.check_division()
 
     @functools.cached_property
     def is_timed(self) -> bool:

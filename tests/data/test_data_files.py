@@ -263,6 +263,25 @@ def test_npz_test_images_that_are_training_images_are_counted(tmp_path: Path) ->
     )
 
 
+def test_classes_without_images_are_said_and_those_with_one_are_not_divided(tmp_path: Path) -> None:
+    made = arrays((9, 9), classes=3)
+    made["y_train"][made["y_train"] == 2] = 0
+    made["y_train"][0] = 2
+    made["y_test"][made["y_test"] == 1] = 0
+    np.savez(tmp_path / "mine.npz", **made)
+    data = npz(str(tmp_path / "mine.npz"), class_names=["ant", "bee", "cow", "dog"])
+    assert data.notes == (
+        "mine: no training image of class dog, so no network can learn it",
+        "mine: no test image of class bee, dog, so test accuracy says nothing about it",
+    )
+    with pytest.raises(ValueError, match=r"mine has 1 training image of class cow, and a search holds out some"):
+        data.check_division()
+    with pytest.raises(ValueError, match=r"class 'cow' has 1 image; a split needs at least 2 .* leave the class out"):
+        data.held_out(0.8, 0)
+    with pytest.raises(ValueError, match=r"training images: class 'cow' has 1 image"):
+        npz(str(tmp_path / "mine.npz"), class_names=["ant", "bee", "cow", "dog"], train_limit=10)
+
+
 def test_gzip_left_over_is_not_mistaken_for_an_npz(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.npz", "wb") as file:
         file.write(b"x" * 100)

@@ -91,7 +91,7 @@ def test_refused_folders(tmp_path: Path) -> None:
     write_images(tmp_path, {"a": 4})
     refused("needs one folder of images per class and at least 2 classes; it has images of 'a' only")
     write_images(tmp_path, {"c": 1})
-    refused("class 1 has 1 image; a split needs at least 2 of each class")
+    refused("class 'c' has 1 image; a split needs at least 2 of each class: add images of it, or leave the class out")
     write_images(tmp_path, {"Test": 2})
     refused("has a folder 'Test' but none called train: is it a split or a class")
     write_images(tmp_path / "train", {"a": 2, "b": 2})
@@ -147,7 +147,7 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:
     said = "\n".join(data.notes)
     for part in ("image's, 1: ", "notes.txt", "without images, which are no classes: empty", "val is not used"):
         assert part in said
-    assert "has no image of c" in said
+    assert "no test image of class c, so test accuracy says nothing about it" in said
     assert len(imagefolder(str(tmp_path), resolution=16, train_limit=9).train) == 9
     (tmp_path / "validation").mkdir()  # empty: the next is taken
     for old, new in (("test", "t"), ("val", "valid")):

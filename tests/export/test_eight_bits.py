@@ -184,7 +184,10 @@ def test_what_cannot_be_written_in_eight_bits_says_why(folder: Path, capsys: pyt
     for more, message in (
         ([], "calibrated on training images and judged by test images: give data="),
         (["format=python", "data=digits"], "format=python writes floats: files in eight bits are ONNX's"),
-        (["data=digits", "data.resolution=8", "calibration=entropy"], "calibration must be one of min_max, mean_min_max, got 'entropy'"),
+        (
+            ["data=digits", "data.resolution=8", "calibration=entropy"],
+            "calibration must be one of min_max, mean_min_max, got 'entropy'",
+        ),
         (["data=digits", "calibration_images=0"], "calibration_images"),
     ):
         with pytest.raises(SystemExit) as caught:

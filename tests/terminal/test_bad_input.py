@@ -49,6 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "ragged" / "train" / "dog" / "1.png").write_bytes(b"no image")
     (path / "empty").mkdir()
     np.savez(path / "bad.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.zeros(3, np.int64))
+    pixels, labels = np.random.default_rng(0).integers(0, 255, (9, 8, 8), np.uint8), np.arange(9) % 2
+    labels[8] = 2
+    np.savez(path / "single.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     _finished_run(path / "run", space)
     return path
 
@@ -108,6 +111,14 @@ CASES = [
     ("search method=dnas method.beta=-1", ["beta must be >= 0, got -1"]),
     ("search method=random search.stop_correlation=2", ["search.stop_correlation must be at most 1, got 2"]),
     ("search method=random search.stop_correlation=0.9 search.epochs=1", ["search.stop_correlation", "got 1"]),
+    *(
+        (
+            f"search data=npz data.root=single.npz method={method}",
+            ["1 training image of class 2", "leave the class out"],
+        )
+        for method in ("dnas", "random")
+    ),
+    ("search data=npz data.root=single.npz data.train_limit=4", ["training images: class '2' has 1 image"]),
     ("train", ["arch has no value", "arch="]),
     ("train arch=nowhere.json", ["nowhere.json"]),
     ("train arch=half.json", ["half.json", "truncated"]),

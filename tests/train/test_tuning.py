@@ -86,7 +86,10 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "parameters are frozen (conv_stem, blocks.0); learning rates fall by 0.7 a layer" in said
     assert "rounded to int8 while it learns" in said
-    for wrong, message in (("freeze=body", "freeze=body: no weights"), ("quantize=int4", "quantize must be one of int8 or null, got 'int4'")):
+    for wrong, message in (
+        ("freeze=body", "freeze=body: no weights"),
+        ("quantize=int4", "quantize must be one of int8 or null, got 'int4'"),
+    ):
         with pytest.raises(SystemExit) as caught:
             command.main([*short, wrong])
         assert caught.value.code == 2 and message in (error := capsys.readouterr().err) and error.count("\n") == 1

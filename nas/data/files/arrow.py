@@ -47,7 +47,7 @@ def arrow_listing(root: Path, asked: tuple[str | None, str | None], test_fractio
     if (root / STATE).is_file():
         known, files = _split(root, asked)
         labels = np.array([label for _, label in files])
-        first, second = stratified(labels, 1 - test_fraction, split_seed)
+        first, second = stratified(labels, 1 - test_fraction, split_seed, known.names)
         return Listing([files[i] for i in first], [files[i] for i in second], known.names, ())
     if not (root / SPLITS).is_file():
         raise ValueError(

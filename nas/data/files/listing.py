@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.data.files.decode import EXTENSIONS
 from nas.data.files.stored import Stored
-from nas.data.images import stratified
+from nas.data.images import few, stratified
 from nas.runs.seeding import numpy_generator
 
 Labelled = list[tuple[Stored, int]]  # image and label
@@ -42,14 +42,14 @@ class Listing:
         else:
             unknown = [name for name in classes if name not in self.names]
             if unknown:
-                raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {_few(self.names)}")
+                raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {few(self.names)}")
             if len(set(classes)) < 2:
                 raise ValueError(f"data.classes must name 2 or more classes, got {list(classes)}")
             chosen = sorted({self.names.index(name) for name in classes})
         label = {old: new for new, old in enumerate(chosen)}
         train, test = ([(f, label[i]) for f, i in files if i in label] for files in (self.train, self.test))
         names = tuple(self.names[old] for old in chosen)
-        note = f"{len(names)} of {len(self.names)} classes: {_few(names)}"
+        note = f"{len(names)} of {len(self.names)} classes: {few(names)}"
         return Listing(train, test, names, (*self.notes, note))
 
 
@@ -84,15 +84,12 @@ def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
     if unknown:
         raise ValueError(
             f"{root / used} has images of {unknown[0]!r}, {root / 'train'} has none (its classes: "
-            f"{_few(names)}); add some, or remove that folder"
+            f"{few(names)}); add some, or remove that folder"
         )
     notes = [*train.notes, *test.notes]
     if len(held_out) > 1:
         others = " and ".join(f"{root / name}" for name in held_out if name != used)
         notes.append(f"the test split is {root / used}; {others} is not used")
-    missing = [name for name in names if name not in test.files]
-    if missing:
-        notes.append(f"{root / used} has no image of {_few(missing)}")
     return Listing(train.labelled(names), test.labelled(names), names, tuple(notes))
 
 
@@ -107,7 +104,7 @@ def _divided(root: Path, test_fraction: float, split_seed: int) -> Listing:
         )
     _check_count(root, found.names)
     files = found.labelled(found.names)
-    first, second = stratified(np.array([label for _, label in files]), 1 - test_fraction, split_seed)
+    first, second = stratified(np.array([label for _, label in files]), 1 - test_fraction, split_seed, found.names)
     return Listing([files[i] for i in first], [files[i] for i in second], found.names, tuple(found.notes))
 
 
@@ -138,9 +135,9 @@ def _classes(folder: Path, root: Path) -> _Classes:
             empty.append(name)
     notes = []
     if empty:
-        notes.append(f"folders of {folder} without images, which are no classes: {_few(empty)}")
+        notes.append(f"folders of {folder} without images, which are no classes: {few(empty)}")
     if others:
-        notes.append(f"files in {folder} whose names do not end like an image's, {len(others):,}: {_few(others)}")
+        notes.append(f"files in {folder} whose names do not end like an image's, {len(others):,}: {few(others)}")
     return _Classes(files, notes)
 
 
@@ -183,8 +180,3 @@ def _check_count(folder: Path, names: tuple[str, ...]) -> None:
     if len(names) < 2:
         has = f"images of {names[0]!r} only" if names else "no folder with images"
         raise ValueError(f"{folder} needs one folder of images per class and at least 2 classes; it has {has}")
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

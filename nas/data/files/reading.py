@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nas.data.files.duplicates import shared_files, shared_pixels
 from nas.data.files.listing import Labelled, Listing
 from nas.data.files.remembered import remembered
 from nas.data.files.source import Failures, FileSource
-from nas.data.images import ImageData, check_labels, limited, shared_note, statistics
+from nas.data.images import ImageData, absent_notes, check_labels, limited, shared_note, statistics
 from nas.data.preprocessing import MODES, Preprocessing
 from nas.data.split import MemorySource, Source, Split
 from nas.runs.seeding import numpy_generator
@@ -47,8 +48,8 @@ class Reading:
 
 def read_images(root: str, listed: Listing, how: Reading, train_limit: int | None, test_limit: int | None) -> ImageData:
     """The images `listed` below `root`; see `nas.data.folder.imagefolder`."""
-    train = _limit(f"{root}, training images", listed.train, train_limit)
-    test = _limit(f"{root}, test images", listed.test, test_limit)
+    train = _limit(f"{root}, training images", listed.train, train_limit, listed.names)
+    test = _limit(f"{root}, test images", listed.test, test_limit, listed.names)
     files = FileSource(
         [path for path, _ in train + test], how.resolution, how.in_channels, how.crop_percent, how.workers
     )
@@ -69,7 +70,7 @@ def read_images(root: str, listed: Listing, how: Reading, train_limit: int | Non
         splits[0],
         splits[1],
         Preprocessing("center", how.crop_percent),
-        (*listed.notes, *seen.notes),
+        (*listed.notes, *seen.notes, *absent_notes(str(root), listed.names, *(split.labels for split in splits))),
     )
 
 
@@ -152,10 +153,10 @@ def _unreadable_note(failures: Failures) -> list[str]:
     return [said]
 
 
-def _limit(what: str, files: Labelled, limit: int | None) -> Labelled:
+def _limit(what: str, files: Labelled, limit: int | None, names: Sequence[str]) -> Labelled:
     if limit is None:
         return files
-    return [files[row] for row in limited(what, torch.tensor([label for _, label in files]), limit).tolist()]
+    return [files[row] for row in limited(what, torch.tensor([label for _, label in files]), limit, names).tolist()]
 
 
 def _of_training(images: Tensor, rows: Tensor) -> Tensor:
