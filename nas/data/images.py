@@ -193,8 +193,8 @@ def in_memory(
         for images, labels in parts
     ]
     shared = shared_pixels(train[0], test[0])
-    notes = (f"{name}: {shared_note(shared, len(test[0]))}",) if shared else ()
-    notes += absent_notes(name, class_names, parts[0][1], parts[1][1])
+    notes = [f"{name}: {shared_note(shared, len(test[0]))}"] if shared else []
+    absent = absent_notes(name, class_names, parts[0][1], parts[1][1])
     return ImageData(
         name,
         num_classes,
@@ -204,7 +204,7 @@ def in_memory(
         splits[0],
         splits[1],
         _preprocessing(train[0]),
-        notes,
+        (*notes, *absent),
     )
 
 
