@@ -1,12 +1,20 @@
-"""Types and ranges of the settings in `conf/search.yaml` that stand beside its cards."""
+"""Types and ranges of the settings in `conf/search.yaml` that stand beside its cards, and what a search is refused for
+before torch and data, which take seconds, are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from nas.derive.settings import BUDGET_TYPES, Mode
+from nas.data.card import check_root, known_resolution
+from nas.data.space import check_card as check_space
+from nas.derive.settings import BUDGET_TYPES, Mode, check_budgets
+from nas.latency.devices import check_card as check_device
+from nas.methods.base import is_supernet
+from nas.networks.location import check_teacher, locate
 from nas.runs.keeping.settings import KEEPING_TYPES
+from nas.search.references.request import check_names
+from nas.terminal.configuration import cards
 from nas.train.settings import COMPUTE_TYPES, TEACHER_TYPES
 from search_spaces.plain_data.annotations import Range
 
@@ -61,3 +69,27 @@ def check_latency(latency: Latency, budget: Mapping[str, Any], is_steered: bool)
             raise ValueError(f"latency=off leaves nothing to hold budget.{name} by; leave one of the two out")
     if is_steered:
         raise ValueError("latency=off: this method is steered by the latency table; use method=predictor or random")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse budgets, files, and of a new search cards, that cannot be. Raises `ValueError` with the fix."""
+    check_budgets(settings.get("budget"))
+    check_root(settings.get("data"))
+    check_teacher(settings.get("teacher"), settings.get("teacher_weights"))
+    if not settings["resume"]:  # a run holds its own
+        _check_cards(settings)
+
+
+def _check_cards(settings: Mapping[str, Any]) -> None:
+    """Refuse a device, references or a space that cannot be, and a space that the method cannot search."""
+    check_device(settings["device"], measured=settings["latency"] != "off")
+    check_names(settings["references"]["names"] or ())
+    if settings["arch"]:
+        locate(settings["arch"])
+        return
+    accept = None
+    if str(settings["method"]["_target_"]).startswith("nas."):
+        method = cards.build(settings["method"], "method", {})
+        check_latency(settings["latency"], settings["budget"], is_supernet(method))
+        accept = method.check if is_supernet(method) else None
+    check_space(settings["space"], known_resolution(settings["data"]), accept)
