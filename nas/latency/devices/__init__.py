@@ -10,7 +10,7 @@ from nas.latency.devices.base import TargetDevice
 from nas.latency.devices.local import LocalDevice
 from nas.terminal.configuration import cards
 
-__all__ = ["TargetDevice", "check_card", "device_of", "given"]
+__all__ = ["TargetDevice", "device_of", "given"]
 
 
 def device_of(found: Device | TargetDevice) -> TargetDevice:
