@@ -51,6 +51,7 @@ TYPICAL = [
     ("search space.geometry=tiny", ["space.geometry must be one of auto, paper, small, got 'tiny'"]),
     ("search space.candidates=[k3_e2]", ["'k3_e2'", "k3_e1"]),
     ("search space=mobile method=dnas", ["one set of weights needs one size", "method=predictor"]),
+    ("search space.method=dnas", ["space.method=dnas changes nothing", "method=..."]),
     ("search space=fbnetv3 method=single_path", ["needs a layer-wise space", "fbnetv3 is not one"]),
     ("search references.names=[mobilenet_v9]", ["'mobilenet_v9'"]),
     ("search distill_alpha=2", ["distill_alpha must be a number > 0 and <= 1 or null, got 2"]),

@@ -32,9 +32,14 @@ def own_method(config_name: str, arguments: list[str]) -> list[str]:
 
     `arch=` leaves only recipes to search, which is the predictor's. An experiment knows its own, and so does a run that
     is continued or derived from, apart from code of the user's own, which is named again with its space. Raises
-    `ValueError` where several spaces of different methods are given at once.
+    `ValueError` where several spaces of different methods are given at once, and for `space.method`: only cards say it.
     """
     given = {split(text)[0]: text.partition("=")[2].strip() for text in settings(arguments)}
+    if "space.method" in given:
+        raise ValueError(
+            f"space.method={given['space.method']} changes nothing: it is what the card of a space names; the method "
+            "of a search is method=..."
+        )
     is_known = config_name == "derive" or "resume" in given
     if config_name not in ("search", "derive") or {"method", "experiment"} & set(given):
         return arguments
