@@ -21,6 +21,7 @@ from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
 from nas.methods.elastic.stored import SUPERNET
+from nas.networks.location import NO_TEACHER
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log
@@ -33,7 +34,6 @@ from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", *OTHERS)
 TABLE = "table.json"  # of a run directory
-NO_TEACHER = "none"
 CANDIDATES = "nas.methods.candidates.loop.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
@@ -128,7 +128,9 @@ class FinishedSearch:
         else:
             recipe = cards.given(config["recipe"], "recipe")
             space = Problem.from_config(config, recipe).space
-            asked = cards.build({"_target_": CANDIDATES, **config.get("search", {})}, "search", {})
+            known = dict(config.get("search", {}))
+            known["batch"] = known.get("batch") or 1  # null where no search resolved it; nothing is proposed
+            asked = cards.build({"_target_": CANDIDATES, **known}, "search", {})
             elastic = ElasticRun.of(folder, asked)
         device = devices.given(config["device"])
         timed = (folder / TABLE).exists()

@@ -79,7 +79,7 @@ def test_import_of_a_public_table(capsys: pytest.CaptureFixture[str]) -> None:
         (["device.runtime=tflite"], "unknown runtime 'tflite'; one of"),
         (["device.thread=2"], "device.thread"),
         (["effort.rounds=0"], "effort.rounds must be >= 2"),
-        (["space.width=-1"], "width must be a finite number > 0"),
+        (["space.width=-1"], "space.width must be a number > 0 or null, got -1"),
         (["unit=hours"], "unit must be one of"),
     ],
 )

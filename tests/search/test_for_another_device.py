@@ -26,9 +26,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         "nas.methods.candidates.executors.local.LocalExecutor.open", lambda self, work: Scored().open(work)
     )
-    images = np.random.default_rng(0).integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(200) % 100
-    np.savez("hundred.npz", x_train=images[:100], y_train=labels[:100], x_test=images[100:], y_test=labels[100:])
+    images = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(300) % 100
+    np.savez("hundred.npz", x_train=images[:200], y_train=labels[:200], x_test=images[200:], y_test=labels[200:])
     named = ["device.name=pixel3", f"device.runtime={RUNTIME}", "space.num_classes=100"]
     latency([*SPACE, *named, "action=import", "format=hwnasbench", f"file={LUT}", "source=pixel3"])
     (path,) = Path("latency_tables").glob("*-pixel3-tflite-*.json")

@@ -154,7 +154,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         (["arch=arch.json", "accelerator=tpu"], "accelerator must be one of auto, cpu, cuda, got 'tpu'"),
         (["arch=arch.json", "evaluate_every=-1"], "evaluate_every must be at least 0"),
         (["arch=arch.json", "seed=one"], "seed"),
-        (["arch=arch.json", "initial_weights=none.pt"], "no checkpoint at none.pt"),
+        (["arch=arch.json", "initial_weights=none.pt"], "no weights file at none.pt"),
         (["resume=none"], "none is not a run directory"),
         ([], "arch"),
     ):
@@ -163,7 +163,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         )
     for arguments, message in (
         (["arch=arch.json"], "no weights for arch.json: give checkpoint=<file>"),
-        (["arch=arch.json", "checkpoint=none.pt"], "no checkpoint at none.pt"),
+        (["arch=arch.json", "checkpoint=none.pt"], "no weights file at none.pt"),
         (["arch=arch.json", "checkpoint=arch.json"], "arch.json"),
         (["arch=arch.json", "batch_size=0"], "batch_size must be at least 1"),
         (["arch=arch.json", "device.threads=0"], "threads must be"),
