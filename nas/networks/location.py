@@ -49,9 +49,14 @@ NO_TEACHER = "none"  # of a derivation, whose run may have one
 
 
 def check_teacher(name: str | None, weights: str | None) -> None:
-    """As `check_weights`, of a teacher that is given by a path; names are known by timm too, which takes seconds."""
+    """As `check_weights`, of a teacher that is given by a path; names are known by timm too, which takes seconds.
+
+    Raises `ValueError` too for weights of no teacher.
+    """
     if name is None or name == NO_TEACHER:
-        return  # weights of no teacher are refused where it is set up
+        if weights is not None:
+            raise ValueError(f"teacher_weights={weights} are of no network: give teacher=, a published or timm's name")
+        return
     check_weights(weights)
     if "/" in name or name.endswith(".json"):
         locate(name)

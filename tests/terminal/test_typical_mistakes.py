@@ -57,7 +57,7 @@ TYPICAL = [
     ("search distill_alpha=2", ["distill_alpha must be a number > 0 and <= 1 or null, got 2"]),
     ("search predictor.iterations=-1", ["predictor.iterations must be a whole number >= 0, got -1"]),
     ("search method=random latency=off budget.latency_ms=2", ["latency=off", "budget.latency_ms", "leave one"]),
-    ("search teacher_weights=best.pt", ["no weights file at best.pt"]),
+    ("search teacher_weights=best.pt", ["teacher_weights=best.pt are of no network", "teacher="]),
     ("search data=npz data.root=/dev/null data.num_classes=1", ["data.num_classes", "from 2 to", "got 1"]),
     ("search device=ssh", ["device=ssh needs the machine", "device.host=pi@board"]),
     ("search space.resolution=32x32", ["space.resolution must be a whole number or [height, width]", "'32x32'"]),

@@ -14,7 +14,7 @@ from torch import nn
 from nas.data import ImageData
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model, resolve
-from nas.networks.location import locate
+from nas.networks.location import check_teacher, locate
 from nas.networks.trained_data import are_others
 from nas.train.distillation import ALPHA, TEMPERATURE, Distillation
 from search_spaces import zoo
@@ -45,8 +45,7 @@ class Teacher:
         """
         name, file, temperature, alpha = (config.get(setting) for setting in SETTINGS)
         if name is None:
-            if file is not None:
-                raise ValueError(f"teacher_weights={file} are of no network: give teacher=, a published or timm's name")
+            check_teacher(None, file)
             for setting, usual in (("distill_temperature", TEMPERATURE), ("distill_alpha", ALPHA)):
                 if config.get(setting) not in (None, usual):
                     raise ValueError(f"{setting}={config[setting]} is of no teacher: give teacher=, or leave it out")
