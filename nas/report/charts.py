@@ -66,12 +66,15 @@ class _Frame:
         ys: Sequence[float],
         size: tuple[int, int] = (WIDTH, HEIGHT),
         x_padding: float = 0.0,
+        y_most: float = math.inf,
     ) -> None:
+        """`y_most`: what no y can exceed, such as 100 percent; the axis ends there too."""
         self.width, self.height = size
         self.wide = self.width == WIDE
         self.bottom = self.height - BOTTOM - (12 if self.wide else 0)  # phones show the text of wide charts larger
         self.x_low, self.x_high = padded(xs, x_padding)
-        self.y_low, self.y_high = padded(ys, 0.06)
+        self.y_low, high = padded(ys, 0.06)
+        self.y_high = min(high, y_most)
 
     def x(self, value: float) -> float:
         share = (value - self.x_low) / (self.x_high - self.x_low)
@@ -225,7 +228,8 @@ def front_chart(
     if not points:
         return None
     xs = [x for x, _ in points] + ([limit[1]] if limit else [])
-    frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03)
+    most = 100.0 if y_label.endswith("%") else math.inf
+    frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03, y_most=most)
     parts = [frame.axes(x_label)]
     if limit:
         x = frame.x(limit[1])

@@ -114,3 +114,11 @@ def test_a_budget_is_a_line_across_the_chart() -> None:
     assert "budget 2 ms" in page and page.count('class="reference"') == 1 and "<polyline" not in page
     assert "&lt;a&gt;" in page and "<a>" not in page and "<x>" not in page
     assert 'class="sure"' in interval(2.0, 1.0, 3.0, 3.0) and 'class="unsure"' in interval(2.0, -1.0, 3.0, 3.0)
+
+
+def test_no_axis_of_percent_goes_beyond_100() -> None:
+    """A single network of 99.8% would else have half of its chart above what can be."""
+    for found, beyond in (([(1.0, 99.8)], "110"), ([(1.0, 100.0)], "110"), ([(1.0, 97.0), (2.0, 99.9)], "100.5")):
+        page = shown(front_chart("x", [Group("a", found)], "ms", "top-1 %"))
+        assert f">{beyond}</text>" not in page and ">100</text>" in page
+    assert ">110</text>" in shown(front_chart("x", [Group("a", [(1.0, 99.8)])], "ms", "images"))
