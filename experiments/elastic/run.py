@@ -201,12 +201,13 @@ def main() -> None:
     parser = data_parser(__doc__, "runs/elastic_experiment")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first of them: a process for every seed has its own --out")
     parser.add_argument("--ranked", type=int, default=RANKED, help="networks that are ranked, of the first seed")
     options = data_options(parser)
     if options.report:
         return report(options.report)
     experiment = Experiment(options.data, options.out, options.size)
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         experiment.budgets(seed)
         if not seed:
             experiment.ranking(seed, options.ranked)

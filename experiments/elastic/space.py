@@ -59,5 +59,5 @@ class Size:
 SIZES = {
     "tiny": Size(4000, 16, 8, 64),  # minutes; shows that it runs, and the sign of things at best
     "small": Size(10_000, 32, 10, 64),
-    "full": Size(0, 32, 30, 128),
+    "full": Size(0, 32, 10, 128),
 }
