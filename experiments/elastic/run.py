@@ -201,7 +201,7 @@ def main() -> None:
     parser = data_parser(__doc__, "runs/elastic_experiment")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="the first of them: a process for every seed has its own --out")
+    parser.add_argument("--first", type=int, default=0, help="the first; a process for every seed has its own --out")
     parser.add_argument("--ranked", type=int, default=RANKED, help="networks that are ranked, of the first seed")
     options = data_options(parser)
     if options.report:
