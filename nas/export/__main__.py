@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nas.data.card import check_root
 from nas.export.formats import format_named
-from nas.export.settings import OTHER_WEIGHTS, RANDOM, TYPES
+from nas.export.settings import EIGHT_BITS, OTHER_WEIGHTS, RANDOM, TYPES, check_calibrated
 from nas.latency.devices import check_card
 from nas.networks.location import check_has_weights, check_weights, locate
 from nas.terminal.entry import DictConfig, check_types, entry, plain
@@ -27,6 +27,8 @@ def main(cfg: DictConfig) -> None:
     settings = plain(cfg)
     check_root(settings.get("data"))
     check_card(settings["device"], measured=settings["measure"])
+    if settings["device"].get("dtype") == EIGHT_BITS:
+        check_calibrated(settings.get("data"))
     from nas.export.run import ExportSetup, run_export  # here: torch takes seconds
 
     run_export(ExportSetup.from_config(with_device_of_run(settings, given_keys())))

@@ -12,6 +12,7 @@ import torch
 
 from nas.data import ImageData
 from nas.export.formats.base import Format
+from nas.export.settings import EIGHT_BITS
 from nas.latency.device import version
 from nas.latency.placement import Placement
 from nas.runs.seeding import generator
@@ -19,7 +20,6 @@ from nas.runs.seeding import generator
 if TYPE_CHECKING:
     from torch import nn
 
-DTYPE = "int8"
 RANGES = ("min_max", "mean_min_max")
 BATCH = 32  # images of which the extremes are looked at together
 
@@ -85,7 +85,7 @@ def eight_bits(floats: Format, calibration: Calibration) -> Format:
         onnx.save(quantized(onnx.load(path), calibration.batches(), averages), path)
 
     return replace(
-        floats, write=write, dtype=DTYPE, floats=floats, placement=placement, calibrated=calibration.record()
+        floats, write=write, dtype=EIGHT_BITS, floats=floats, placement=placement, calibrated=calibration.record()
     )
 
 
@@ -96,4 +96,4 @@ def placement(path: Path) -> Placement:
     from nas.latency.onnx_placement import onnx_placement
 
     (source,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).get_inputs()
-    return onnx_placement(path.read_bytes(), (1, *source.shape[1:]), 1, "cpu", DTYPE)
+    return onnx_placement(path.read_bytes(), (1, *source.shape[1:]), 1, "cpu", EIGHT_BITS)

@@ -9,11 +9,11 @@ from typing import Any
 
 from nas.data.card import DataSource
 from nas.export.comparing import LARGEST_DROP, Comparison
-from nas.export.eight_bits import DTYPE, RANGES, Calibration, check_floats, eight_bits
+from nas.export.eight_bits import RANGES, Calibration, check_floats, eight_bits
 from nas.export.exporting import default_output, export, summary
 from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
-from nas.export.settings import OTHER_WEIGHTS, RANDOM
+from nas.export.settings import EIGHT_BITS, OTHER_WEIGHTS, RANDOM, check_calibrated
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.networks import model_folder
@@ -56,11 +56,7 @@ class ExportSetup:
         if not self.in_eight_bits:
             return
         check_floats(self.format)
-        if self.data is None:
-            raise ValueError(
-                "device.dtype=int8 writes a file in eight bits, which is calibrated on training images and judged by "
-                "test images: give data=, or device.dtype=fp32"
-            )
+        check_calibrated(self.data)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ExportSetup:
@@ -83,7 +79,7 @@ class ExportSetup:
             output=config["output"],
             data=DataSource(config["data"]) if config.get("data") is not None else None,
             device=device if config["measure"] else None,
-            in_eight_bits=device.key.dtype == DTYPE,
+            in_eight_bits=device.key.dtype == EIGHT_BITS,
             calibration_images=config["calibration_images"],
             calibration=config["calibration"],
             largest_drop=config["largest_drop"],

@@ -8,6 +8,7 @@ from search_spaces.plain_data.annotations import Range
 
 OTHER_WEIGHTS = "a model folder as arch=, or checkpoint=random to export untrained weights (for timing only)"
 RANDOM = "random"  # as a checkpoint: untrained weights
+EIGHT_BITS = "int8"  # as device.dtype
 TYPES: dict[str, Any] = {
     "arch": str,
     "checkpoint": str | None,
@@ -22,3 +23,12 @@ TYPES: dict[str, Any] = {
     "measure": bool,
     "seed": int,
 }
+
+
+def check_calibrated(data: Any) -> None:
+    """Raise `ValueError` for a file in eight bits without `data`, a card, to calibrate it on."""
+    if data is None:
+        raise ValueError(
+            "device.dtype=int8 writes a file in eight bits, which is calibrated on training images and judged by "
+            "test images: give data=, or device.dtype=fp32"
+        )

@@ -13,7 +13,7 @@ from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config
 @entry("latency")
 def main(cfg: DictConfig) -> int:
     check_types(cfg, TYPES)
-    check_card(plain(cfg)["device"], measured=cfg.action == "build")
+    check_card(plain(cfg)["device"], measured=cfg.action == "build", pin=cfg.pin)
     compares = cfg.action == "compare"  # that reads archs alone
     of_run = None if cfg.run is None or compares else plain(run_config(cfg.run, known=targets(cfg)))
     return 1 if run_latency(LatencySetup.from_config(plain(cfg), of_run)) else 0

@@ -92,14 +92,20 @@ def version(package: str) -> str | None:
         return None
 
 
+def check_pin(threads: int) -> None:
+    """Raise `ValueError` for more than one thread of a runtime that is to be bound to one core."""
+    if threads > 1:
+        raise ValueError(f"pin=true binds measuring to one core, which device.threads={threads} would share; use one")
+
+
 @contextlib.contextmanager
 def pinned(wanted: bool, threads: int) -> Iterator[bool]:
     """Bind the calling thread to one CPU core meanwhile, where wanted and allowed; yields whether it is bound.
 
     Raises `ValueError` for more than one of the runtime's `threads`: they would share the core.
     """
-    if wanted and threads > 1:
-        raise ValueError(f"pin=true binds measuring to one core, which device.threads={threads} would share; use one")
+    if wanted:
+        check_pin(threads)
     if not wanted or not hasattr(os, "sched_setaffinity"):
         yield False
         return

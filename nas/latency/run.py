@@ -17,6 +17,7 @@ from nas.latency.setup import TableSetup
 from nas.latency.show import show
 from nas.latency.tables.reuse import check_may_replace
 from nas.latency.tables.table import LatencyTable
+from nas.runs.files import read_json
 from nas.terminal import progress
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class LatencySetup:
             if getattr(setup, name) is None:
                 choices = "|".join(FORMATS) if name == "format" else "..."
                 raise ValueError(f"action={setup.action} needs {name}={choices}")
+        if setup.action == "import" and setup.kit is not None:
+            read_json(Path(setup.kit) / "kit.json", "latency kit")
         if of_run is None:
             return setup
         if setup.kit is None:

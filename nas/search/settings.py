@@ -13,6 +13,7 @@ from nas.latency.devices import check_card as check_device
 from nas.methods.base import is_supernet
 from nas.networks.location import check_teacher, locate
 from nas.runs.keeping.settings import KEEPING_TYPES
+from nas.runs.watching.trackers import check_trackers
 from nas.search.references.request import check_names
 from nas.terminal.configuration import cards
 from nas.train.settings import COMPUTE_TYPES, TEACHER_TYPES
@@ -76,14 +77,35 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     check_budgets(settings.get("budget"))
     check_root(settings.get("data"))
     check_teacher(settings.get("teacher"), settings.get("teacher_weights"))
+    check_trackers(settings.get("trackers"))
+    _check_storage(settings["search"]["storage"])
     if not settings["resume"]:  # a run holds its own
         _check_cards(settings)
+
+
+def _check_storage(url: str | None) -> None:
+    """Refuse what is no URL of a database; `nas.methods.candidates.storage` sees later whether it can be opened."""
+    if url is None:
+        return
+    import sqlalchemy  # here: a quarter of a second
+
+    try:
+        sqlalchemy.engine.make_url(url).get_dialect()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"search.storage={url!r}: {reason}; give for instance sqlite:///trials.db") from None
 
 
 def _check_cards(settings: Mapping[str, Any]) -> None:
     """Refuse a device, references or a space that cannot be, and a space that the method cannot search."""
     check_device(settings["device"], measured=settings["latency"] != "off")
     check_names(settings["references"]["names"] or ())
+    trials, finalists = settings["search"]["trials"], settings["search"]["finalists"]
+    if finalists is not None and finalists > trials // 2:
+        raise ValueError(
+            f"search.finalists={finalists} is more than half of search.trials={trials}, whose others teach "
+            f"the predictor; at most {trials // 2}"
+        )
     if settings["arch"]:
         locate(settings["arch"])
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.data.card import check_root
 from nas.networks.location import check_teacher, check_weights, locate
+from nas.runs.watching.trackers import check_trackers
 from nas.terminal.entry import DictConfig, check_types, entry, plain
 from nas.terminal.progress import log
 from nas.train.settings import TYPES
@@ -17,6 +18,7 @@ def main(cfg: DictConfig) -> None:
         check_root(plain(cfg).get("data"))
         check_weights(cfg.initial_weights)
     check_teacher(cfg.teacher, cfg.teacher_weights)
+    check_trackers(plain(cfg).get("trackers"))
     from nas.report.run_page import write_report
     from nas.train.run import run_training  # here: torch takes seconds, and mistakes are found before
     from nas.train.setup import TrainSetup

@@ -18,13 +18,17 @@ def device_of(found: Device | TargetDevice) -> TargetDevice:
     return LocalDevice(**found.to_request()) if isinstance(found, Device) else found
 
 
-def check_card(card: Any, measured: bool = True) -> None:
-    """Refuse a card of ours that its device can refuse before anything heavy is imported (`TargetDevice.check_asked`).
+def check_card(card: Any, measured: bool = True, pin: bool = False) -> None:
+    """Refuse a card of ours that its device can refuse before anything heavy is imported (`TargetDevice.check_asked`,
+    and `check_pin` where its thread is to be bound).
 
     Objects that a program gave and cards of the user's own are left alone: their modules may register a runtime first.
     """
     if isinstance(card, Mapping) and str(card.get("_target_")).startswith(f"{__name__}."):
-        given(card).check_asked(measured)
+        device = given(card)
+        device.check_asked(measured)
+        if pin:
+            device.check_pin()
 
 
 def given(value: Any) -> TargetDevice:

@@ -44,6 +44,12 @@ class TargetDevice(ABC):
         """
         return
 
+    def check_pin(self) -> None:
+        """Raise `ValueError` where a thread that measures for this device cannot be bound to one core here."""
+        raise ValueError(
+            "pin=true binds measuring to a core of this machine, which this device has no use for; leave it out"
+        )
+
     @abstractmethod
     def about(self) -> Mapping[str, Any]:
         """What the device is, as its tables state it in their `environment`."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.latency.device import LOCAL, Device
+from nas.latency.device import LOCAL, Device, check_pin
 from nas.latency.devices.base import TargetDevice
 from nas.terminal.progress import log
 
@@ -60,6 +60,9 @@ class LocalDevice(TargetDevice):
         if measured and self.processor == "cpu" and self.python is None:  # GPUs are seen by torch alone
             check_local(self.key)
 
+    def check_pin(self) -> None:
+        check_pin(self.threads)
+
     def about(self) -> Mapping[str, Any]:
         from nas.latency.tables.origin import here
 
@@ -74,6 +77,8 @@ class LocalDevice(TargetDevice):
         visiting: Visiting | None = None,
         refresh: bool = False,
     ) -> LatencyTable:
+        if visiting is not None and visiting.pin:
+            self.check_pin()
         from nas.latency.build import build_table  # here: torch takes seconds
 
         return build_table(space, self.key, folder, effort=effort, visiting=visiting, refresh=refresh)

@@ -116,7 +116,7 @@ class SshDevice(TargetDevice):
 
         effort, visiting = effort or Effort(), visiting or Visiting()
         if visiting.pin:
-            raise ValueError("pin=true binds measuring to a core of this machine, and the board measures; leave it out")
+            self.check_pin()
         path = self.table_path(space, folder)
         self.check()
         if not refresh and (known := self._known(path, space, effort)) is not None:

@@ -6,6 +6,8 @@ always written (`nas.runs.metrics`).
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +15,25 @@ from typing import Any
 from nas.terminal.progress import log
 
 PROJECT = "nas"  # of trackers that group runs by project
-CALLED_OTHERWISE = {"comet_ml": "comet-ml"}  # packages whose names are not those of their trackers
-RUN_NAMED = {"wandb": ("name",), "trackio": ("name",), "mlflow": ("run_name",), "swanlab": ("experiment_name",)}
 ALWAYS = "tensorboard"
+# Accelerate's, and what is installed for each; listed here since Accelerate's own list takes torch to read.
+PACKAGES = {
+    **{name: name for name in ("aim", "clearml", "dvclive", "mlflow", "swanlab", "trackio", "wandb", ALWAYS)},
+    "comet_ml": "comet-ml",
+}
+RUN_NAMED = {"wandb": ("name",), "trackio": ("name",), "mlflow": ("run_name",), "swanlab": ("experiment_name",)}
 
 
 def check_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
     """`names` without doubles; none for None. Raises `ValueError` for one that is unknown or not installed."""
-    if not names:
-        return ()
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    installed = {str(getattr(known, "value", known)) for known in get_available_trackers()}
-    built_in = {str(getattr(known, "value", known)) for known in LOGGER_TYPE_TO_CLASS}
-    for name in names:
-        if name not in built_in:
-            raise ValueError(f"trackers: there is none called {name!r}; there are {', '.join(sorted(built_in))}")
-        if _class_of(name).__module__ == "accelerate.tracking" and name not in installed:
-            package = CALLED_OTHERWISE.get(name, name)
-            raise ValueError(f"trackers: {name} is not installed; pip install {package}, or leave it out")
-    return tuple(dict.fromkeys(name for name in names if name != ALWAYS))
+    for name in names or ():
+        if name in _registered():
+            continue
+        if name not in PACKAGES:
+            raise ValueError(f"trackers: there is none called {name!r}; there are {', '.join(sorted(PACKAGES))}")
+        if name != ALWAYS and importlib.util.find_spec(name) is None:
+            raise ValueError(f"trackers: {name} is not installed; pip install {PACKAGES[name]}, or leave it out")
+    return tuple(dict.fromkeys(name for name in names or () if name != ALWAYS))
 
 
 class Trackers:
@@ -90,6 +91,14 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
                 value if value is None or isinstance(value, bool | int | float | str) else str(value)
             )
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _registered() -> set[str]:
+    """The trackers that a program has added to Accelerate's, for which it has imported that."""
+    if "accelerate.tracking" not in sys.modules:
+        return set()
+    known = sys.modules["accelerate.tracking"].LOGGER_TYPE_TO_CLASS
+    return {str(getattr(name, "value", name)) for name in known} - PACKAGES.keys()
 
 
 def _class_of(name: str) -> Any:
