@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,13 +27,14 @@ class PredictorSearch(CandidateMethod):
     """Stage 1, constrained iterative optimisation: `initial` candidates from a quasi-random pool within the budgets,
     then again and again a predictor is fitted to all scores and the candidates of largest
 
-        EI * d / (d + diversity),   d = genes changed to the nearest one of the same batch,
+        EI * d / (d + diversity),   d = genes changed to the nearest one that is chosen and not trained,
 
     are trained, the improvement being that over the highest mean predicted for a trained candidate (training is noisy:
     the highest score is luck); with `acquisition="upper_bound"` those of largest
     mean + exploration * std * d / (d + diversity).
     A batch is chosen one by one: the predictor is fitted anew as if those chosen had scored what it predicted of them
-    (the "Kriging believer" of Ginsbourger, Le Riche and Carraro, 2010). Candidates come from the pool of `pool_size`,
+    (the "Kriging believer" of Ginsbourger, Le Riche and Carraro, 2010), and as if those had that are still in
+    training. Candidates come from the pool of `pool_size`,
     from the neighbourhood of the best and from evolution on that score; a space small enough is scored whole. Stage 2:
     evolution on the predicted mean alone (`finalists`, `front`).
 
@@ -73,6 +74,21 @@ class PredictorSearch(CandidateMethod):
         return PredictorProposal(feasible, seed, self, free_statistics(feasible.space))
 
 
+class _Trained(NamedTuple):
+    """What a predictor is fitted to: genotypes (n, genes) and their scores (n,)."""
+
+    genotypes: Population
+    scores: Floats
+
+    def believing(self, predictor: Predictor, others: Population) -> _Trained:
+        """With `others` as if they had scored what `predictor` says of them, which is fitted to that."""
+        found = _Trained(
+            np.concatenate([self.genotypes, others]), np.concatenate([self.scores, predictor.predict(others)[0]])
+        )
+        predictor.fit(*found)
+        return found
+
+
 class PredictorProposal(Proposal):
     """`PredictorSearch` in progress."""
 
@@ -88,12 +104,16 @@ class PredictorProposal(Proposal):
 
     def _propose(self, count: int, rng: np.random.Generator) -> Population:
         scored = np.isfinite(self.scores)
-        if scored.sum() < self.card.initial or len(np.unique(self.scores[scored])) < 2:
+        begun = scored.sum() + len(self.pending)  # each of them a point of the start, whatever came of it so far
+        if begun < self.card.initial or len(np.unique(self.scores[scored])) < 2:
             return self.pool
         predictor = self.fitted()
+        trained = _Trained(self.told[scored], self.scores[scored])
+        if len(self.pending):
+            trained = trained.believing(predictor, self.pending)
         pool = self.unknown()
         if pool is None:
-            promise = self._promise(predictor, self.told[scored])
+            promise = self._promise(predictor, trained.genotypes)
             good = self.best(self.card.initial)
             front = evolve(
                 self.feasible, lambda p: promise(*predictor.predict(p)), good, rng, self.card.acquisition_evolution
@@ -103,7 +123,7 @@ class PredictorProposal(Proposal):
             )
             pool = np.concatenate([self.pool, near, *front.genotypes])
             pool = self._unseen(pool)
-        return self._batch(pool, predictor, count)
+        return self._batch(pool, predictor, trained, count)
 
     def _promise(self, predictor: Predictor, trained: Population) -> UpperBound | ExpectedImprovement:
         """How promising candidates are; improvement is that over the highest mean of those that were `trained`."""
@@ -111,23 +131,29 @@ class PredictorProposal(Proposal):
             return UpperBound(self.card.exploration)
         return ExpectedImprovement(float(predictor.predict(trained)[0].max()))
 
-    def _batch(self, pool: Population, predictor: Predictor, count: int) -> Population:
+    def _batch(self, pool: Population, predictor: Predictor, trained: _Trained, count: int) -> Population:
         """The most promising `count` of `pool`, each chosen as if those before it had scored what was predicted."""
-        scored = np.isfinite(self.scores)
-        trained, scores, chosen = self.told[scored], self.scores[scored], self.told[:0]
-        genes, nearest = self.silent.blank(pool), np.full(len(pool), np.inf)
+        chosen = self.told[:0]
+        genes = self.silent.blank(pool)
+        nearest = self._apart(genes, self.pending)
         while len(pool):
             mean, std = predictor.predict(pool)
-            spread = nearest / (nearest + self.card.diversity) if len(chosen) else 1.0
-            value = self._promise(predictor, trained)(mean, std, spread)
+            spread = 1.0 if np.isinf(nearest).all() else nearest / (nearest + self.card.diversity)
+            value = self._promise(predictor, trained.genotypes)(mean, std, spread)
             best = self._new(pool[np.argsort(-value, kind="stable")], 1, chosen)
             chosen = np.concatenate([chosen, best])
             if not len(best) or len(chosen) == count:
                 break
-            trained, scores = np.concatenate([trained, best]), np.append(scores, predictor.predict(best)[0])
-            predictor.fit(trained, scores)
-            nearest = np.minimum(nearest, np.maximum((genes != self.silent.blank(best)).sum(axis=1), 1e-9))
+            trained = trained.believing(predictor, best)
+            nearest = np.minimum(nearest, self._apart(genes, best))
         return chosen
+
+    def _apart(self, genes: Population, others: Population) -> Floats:
+        """How many `genes` (n, genes), blanked, differ from the nearest of `others`; infinite where there are none."""
+        apart = np.full(len(genes), np.inf)
+        for row in self.silent.blank(others) if len(others) else ():
+            apart = np.minimum(apart, np.maximum((genes != row).sum(axis=1), 1e-9))
+        return apart
 
     def fitted(self) -> Predictor:
         """The predictor of all scores told so far, until it is fitted again; built (an encoder pre-trained) once.
@@ -151,7 +177,7 @@ class PredictorProposal(Proposal):
         """The `count` candidates of highest predicted score within the budgets that were not trained yet."""
         front = self.front(self.feasible.maxima[None])
         chosen = self._new(front.genotypes[0], count)
-        self._remember(chosen)
+        self.expect(chosen)
         return chosen
 
     def front(self, maxima: Floats) -> Front:

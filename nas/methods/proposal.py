@@ -26,8 +26,10 @@ class Proposal(ABC):
 
     `ask` gives distinct candidates within the budgets that were never asked or told before, fewer than wanted only
     where no more are found. A candidate that several genotypes describe (genes of blocks that a depth leaves out,
-    widths that round alike) counts once. What it draws is a function of the seed and of what was told, so a search is
-    continued by telling a new object what the old one was told, in that order.
+    widths that round alike) counts once. What it draws is a function of the seed, of what was told and of what is
+    `pending`: asked and not told. So a search is
+    continued by telling a new object what the old one was told, in that order; what was asked and not told yet, it
+    `expect`s.
 
     A proposal that predicts scores says so: with `has_finalists`, `finalists` ranks candidates that were not trained;
     with `has_front`, `front` gives the best ones under other budgets.
@@ -39,6 +41,7 @@ class Proposal(ABC):
     def __init__(self, feasible: Feasible, seed: int) -> None:
         self.feasible, self.space, self.seed = feasible, feasible.space, seed
         self.told: Population = np.zeros((0, len(self.space.variables)), dtype=np.int64)
+        self.pending: Population = self.told
         self.scores: Floats = np.zeros(0)
         self._known: set[bytes] = set()  # genotypes
         self._candidates: set[str] = set()  # what they describe
@@ -61,8 +64,13 @@ class Proposal(ABC):
             chosen = np.concatenate([chosen, more])
         if len(chosen) < count:
             chosen = np.concatenate([chosen, self._fill(count - len(chosen), chosen, rng)])
-        self._remember(chosen)
+        self.expect(chosen)
         return chosen
+
+    def expect(self, population: Population) -> None:
+        """`population` (n, genes) was asked, here or by an earlier piece of the search, and is not told yet."""
+        self.pending = np.concatenate([self.pending, population])
+        self._remember(population)
 
     def tell(self, population: Population, scores: Sequence[float] | Floats) -> None:
         """Report the scores of candidates: (n, genes), (n,)."""
@@ -73,6 +81,8 @@ class Proposal(ABC):
         self.told = np.concatenate([self.told, population])
         self.scores = np.concatenate([self.scores, values])
         self._remember(population)
+        told = {row.tobytes() for row in population}
+        self.pending = self.pending[[row.tobytes() not in told for row in self.pending]]
 
     @abstractmethod
     def _propose(self, count: int, rng: np.random.Generator) -> Population:

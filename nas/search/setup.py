@@ -19,7 +19,7 @@ from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.early_stopping import check_equal_lengths
 from nas.methods.candidates.executors.base import Executor, at_a_time
-from nas.methods.candidates.loop import CandidateSettings
+from nas.methods.candidates.loop import CandidateSettings, usual_batch
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
@@ -108,8 +108,10 @@ class SearchSetup:
         problem = Problem.from_config(config, recipe)
         device, method = devices.given(config["device"]), cards.given(config["method"], "method")
         executor, asked = cards.given(config["executor"], "executor"), config["derive"]
-        if config["search"]["batch"] is None:  # kept with the run: other workers that resume it change nothing
-            config = {**config, "search": {**config["search"], "batch": at_a_time(executor)}}
+        search = config["search"]
+        if search["batch"] is None:  # kept with the run: other workers that resume it change nothing
+            batch = usual_batch(at_a_time(executor), search["scorer"], search["stop_correlation"])
+            config = {**config, "search": {**search, "batch": batch}}
         mode = most_probable.own_mode(method, asked["mode"])
         return cls(
             problem=problem,

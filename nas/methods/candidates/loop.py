@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,32 +10,42 @@ import numpy as np
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates import early_stopping
 from nas.methods.candidates.early_stopping import Stop
-from nas.methods.candidates.executors.base import Executor, Workers
+from nas.methods.candidates.executors.base import Executor
+from nas.methods.candidates.executors.crew import Crew
 from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.storage import file_url
 from nas.methods.candidates.study import check_candidates, study_identity
-from nas.methods.candidates.trials import Claim, TrialStore, own_study
+from nas.methods.candidates.trials import TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
 from nas.runs.run import Run
-from nas.terminal.progress import Advance, log, phase
+from nas.terminal.progress import log, phase
 from predictors.early_stopping import FEWEST
 from search_spaces.pricing.additive import Floats
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, Population
 from search_spaces.wrappers.joint import JointSpace
 
-WAIT_SECONDS = 5.0  # between two signs of life of what is under way
-POLL_SECONDS = 1.0  # while only other processes train
 FINALISTS = 4  # at most, where nothing is said
+
+
+def in_rounds(scorer: str, stop_correlation: float | None) -> bool:
+    """Whether candidates are proposed a whole batch at a time (see `CandidateSettings.stride`)."""
+    return scorer == "elastic" or stop_correlation is not None
+
+
+def usual_batch(workers: int, scorer: str, stop_correlation: float | None) -> int:
+    """As many candidates as `workers` train at a time; proposed one by one half as many more, which those train that
+    would wait for the slowest (experiments/search_small_budgets)."""
+    return workers if in_rounds(scorer, stop_correlation) else workers + workers // 2
 
 
 @dataclass(frozen=True)
 class CandidateSettings:
-    """`trials` candidates are trained, `batch` a round; where the method has a predictor, the last `finalists` of them
-    are those that it ranks first (None: an eighth of the trials, `FINALISTS` at most; never more than half of the
-    trials). `epochs`: of a candidate's training (None: the recipe's).
+    """`trials` candidates are trained, of which `batch` at a time are proposed and not told; where the method has a
+    predictor, the last `finalists` of them are those that it ranks first (None: an eighth of the trials, `FINALISTS` at
+    most; never more than half of the trials). `epochs`: of a candidate's training (None: the recipe's).
     `validation_fraction` of the training images score it. A failed one is tried `attempts` times in all. `storage`: an
     Optuna storage URL (None: `trials.db` in the run directory); `study`: its name there (None: one of its own).
     `stop_correlation`: see `early_stopping` (None: all train in full). `scorer`: see `scorers`; `supernet`: the run
@@ -82,6 +89,12 @@ class CandidateSettings:
                     f"search.trials must be > {FEWEST}, got {self.trials}"
                 )
 
+    @property
+    def stride(self) -> int:
+        """How many are proposed at a time: one whenever one is told, as trainings differ in length. Where they do not
+        (a supernet scores) or are cut short together, a whole batch when all before it are told."""
+        return self.batch if in_rounds(self.scorer, self.stop_correlation) else 1
+
     def last(self, total: int) -> int:
         """How many finalists are among `total` trials of a method that has some."""
         asked = min(FINALISTS, total // 8) if self.finalists is None else self.finalists
@@ -123,19 +136,17 @@ class CandidateSearch:
 def search_candidates(run: Run, search: CandidateSearch) -> Found:
     """Run the search, or what is left of it. Raises `ValueError` where no candidate could be trained.
 
-    A round is proposed from the rounds before alone and told in its own order, whenever its trainings ended: executor,
-    number of workers and interruptions do not change what is found.
+    A round, of one candidate or several (`CandidateSettings.stride`), is proposed as soon as no more than `batch` are
+    not told with it, and rounds are told in their order, whenever their trainings ended: executor, number of workers
+    and interruptions do not change what is found.
     """
     feasible, settings = search.feasible, search.settings
-    space = feasible.space
-    assert isinstance(space, JointSpace)
     store = _store(run, search)
     stop = _noted(store, settings)
     store.recover(restarted=True)
     proposal, rows = search.start(), CandidateLog(run, feasible)
     clock = Clock(run.checkpoints / "search.json")
-    total = _total(store, settings)
-    before_finalists = total - (settings.last(total) if proposal.has_finalists else 0)
+    plan = _Plan(settings, _total(store, settings))
     settled = len(store.outcomes())
 
     def checked_job(candidate: str, genotype: Genotype) -> Any:
@@ -143,32 +154,26 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
         return search.scorer.job(candidate, genotype)
 
     with (
-        phase("training candidates", total, "candidate", completed=settled) as advance,
+        phase("training candidates", plan.total, "candidate", completed=settled) as advance,
         search.executor.open(type(search.scorer).work) as workers,
     ):
-        number = 0
-        while len(proposal.told) < total:
-            final = len(proposal.told) >= before_finalists
-            candidates = store.round(number)
-            if candidates is None:
-                left = (total if final else before_finalists) - len(proposal.told)
-                drawn_rows = _propose(proposal, final, left if final else min(settings.batch, left))
-                if not len(drawn_rows):
-                    break
-                drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in drawn_rows]
-                store.add(number, drawn)
-                candidates = store.round(number) or drawn
-            check_candidates(feasible, store.study.study_name, candidates)
-            stopping = settings.stop_correlation is not None
-            round_ = _Round(store, workers, checked_job, advance, stopping, clock)
-            round_.run(number, len(candidates))
+        crew = Crew(store, workers, checked_job, advance, settings.stop_correlation is not None, clock)
+        number, waiting = 0, list[int]()  # rounds told; how many candidates the next ones hold
+        while len(proposal.told) < plan.total:
+            while candidates := _next_round(store, proposal, plan, number + len(waiting)):
+                check_candidates(feasible, store.study.study_name, candidates)
+                waiting.append(len(candidates))
+            if not waiting:
+                break
+            count = waiting.pop(0)
+            crew.train(number, count)
             outcomes = store.outcomes()
             if settings.stop_correlation is not None and stop is None:
                 stop = _decide(store, number + 1, settings.stop_correlation)
                 if stop is not None and number > 0:  # what was told so far counts at the chosen epoch too
                     proposal, number, rows = search.start(), 0, CandidateLog(run, feasible)
                     continue
-            told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(len(candidates))]
+            told = [early_stopping.comparable(outcomes[number, place], stop) for place in range(count)]
             begin = len(proposal.told)
             proposal.tell(np.array([outcome.genotype for outcome in told]), [outcome.score for outcome in told])
             rows.add(begin, told, proposal.scores)
@@ -187,6 +192,53 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
         raise ValueError(f"none of {len(proposal.told)} candidates could be trained; the last reason: {reason}")
     scores = np.sort(proposal.scores[np.isfinite(proposal.scores)])[::-1]
     return Found(best, scores, clock.save())
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How many candidates are asked for at a time, `total` in all."""
+
+    settings: CandidateSettings
+    total: int
+
+    def size(self, proposal: Proposal) -> int:
+        """Of the next round; 0 where those under way come first."""
+        asked = len(proposal.told) + len(proposal.pending)
+        last = asked >= self._before(proposal)
+        size = min(self.settings.stride, self._before(proposal) - asked) if not last else self.total - asked
+        return size if self.has_room(proposal, size) else 0
+
+    def is_last(self, proposal: Proposal) -> bool:
+        """Whether finalists are what comes next."""
+        return len(proposal.told) + len(proposal.pending) >= self._before(proposal)
+
+    def has_room(self, proposal: Proposal, size: int) -> bool:
+        """Whether `size` more may be asked for beside those that are not told: finalists wait for all of them."""
+        if not len(proposal.pending):
+            return True
+        return not self.is_last(proposal) and len(proposal.pending) + size <= self.settings.batch
+
+    def _before(self, proposal: Proposal) -> int:
+        return self.total - (self.settings.last(self.total) if proposal.has_finalists else 0)
+
+
+def _next_round(store: TrialStore, proposal: Proposal, plan: _Plan, number: int) -> list[tuple[str, Genotype]] | None:
+    """The candidates of round `number`, kept there or proposed now; None where there is none yet, or none any more."""
+    candidates = store.round(number)
+    if candidates is not None:
+        if not plan.has_room(proposal, len(candidates)):
+            return None
+        proposal.expect(np.array([genotype for _, genotype in candidates]))
+        return candidates
+    size = plan.size(proposal)
+    rows = _propose(proposal, plan.is_last(proposal), size) if size > 0 else ()
+    if not len(rows):
+        return None
+    space = proposal.space
+    assert isinstance(space, JointSpace)
+    drawn = [(space.candidate_id(row), tuple(int(g) for g in row)) for row in rows]
+    store.add(number, drawn)
+    return store.round(number) or drawn
 
 
 def _store(run: Run, search: CandidateSearch) -> TrialStore:
@@ -242,50 +294,3 @@ def _decide(store: TrialStore, rounds: int, threshold: float) -> Stop | None:
     if stop is not None:
         log(stop.sentence())
     return stop
-
-
-@dataclass(frozen=True)
-class _Round:
-    """What it takes to train a round; with `stopping` an early stop may be decided meanwhile."""
-
-    store: TrialStore
-    workers: Workers
-    job_of: Callable[[str, Genotype], Any]
-    advance: Advance
-    stopping: bool
-    clock: Clock
-
-    def run(self, number: int, count: int) -> None:
-        """Train, together with other processes, until each of the `count` candidates of round `number` is settled."""
-        under_way: dict[int, Claim] = {}
-        best = max((o.score for o in self.store.outcomes().values() if not math.isnan(o.score)), default=-math.inf)
-        while True:
-            while len(under_way) < self.workers.capacity and (claim := self.store.claim()) is not None:
-                job = self.job_of(claim.candidate, claim.genotype)
-                if self.stopping:  # asked anew each time: another process may have decided, and begun the next round
-                    stop = early_stopping.from_dict(self.store.noted(early_stopping.NOTE))
-                    job = early_stopping.with_stop(job, stop, claim.round)
-                self.workers.submit(claim.trial_id, job)
-                under_way[claim.trial_id] = claim
-            if not under_way:
-                outcomes = self.store.outcomes()
-                if all((number, place) in outcomes for place in range(count)):
-                    return
-                self.store.recover()
-                time.sleep(POLL_SECONDS)
-                continue
-            self.store.alive(list(under_way.values()))
-            self.clock.save()
-            for done in self.workers.wait(WAIT_SECONDS):
-                claim = under_way.pop(done.key)
-                if done.error is None:
-                    score = float(done.result["top1_percent"])
-                    self.store.finish(claim, score, done.result)
-                    best = max(best, score)
-                    so_far = "" if self.stopping else f", best so far {best:.2f}%"  # scores of equal epochs alone
-                    self.advance(1, f"{score:.2f}% of the validation images{so_far}")
-                else:
-                    self.store.fail(claim, done.error)
-                    log(f"candidate {claim.candidate}, attempt {claim.attempt}, failed: {done.error}")
-                    if claim.attempt >= self.store.attempts:
-                        self.advance(1)

@@ -56,7 +56,8 @@ def search_scores(
     batch: int = 1,
     seed: int = 0,
 ) -> LookedUp:
-    """`evaluations` trials of `method` over `table`, proposed `batch` at a time, within `limits` on its costs.
+    """`evaluations` trials of `method` over `table` within `limits` on its costs, one proposed whenever fewer than
+    `batch` are not told, as in a search that trains so many at a time.
 
     It ends earlier where all points within the limits were tried. Raises `ValueError` where a limit names no cost,
     where no point is within, and for a method that trains a supernet: a table has nothing to train.
@@ -75,8 +76,10 @@ def search_scores(
     if np.isnan(within).all():
         raise ValueError(f"every point of {table.space.name} within the limits failed")
     while len(proposal.told) < evaluations:
-        asked = proposal.ask(min(batch, evaluations - len(proposal.told)))
-        if not len(asked):
+        while len(proposal.pending) < min(batch, evaluations - len(proposal.told)) and len(proposal.ask(1)):
+            pass
+        if not len(proposal.pending):
             break
-        proposal.tell(asked, table.scores[table.space.index(asked)])
+        oldest = proposal.pending[:1]
+        proposal.tell(oldest, table.scores[table.space.index(oldest)])
     return LookedUp(table, proposal.told, proposal.scores, float(np.nanmax(within)))

@@ -65,14 +65,18 @@ def test_candidates_that_train_for_less_than_half_are_told(tmp_path: Path) -> No
         assert [note.rpartition("; ")[2] for note in notes] == ([fix] if fix else [])
 
 
-def test_as_many_are_proposed_as_workers_train() -> None:
-    """Executors given as objects, too; the run keeps the number, so that a resumed one proposes as before."""
-    for executor, batch, together in (
-        ({"workers": 3}, None, 3),
-        (LocalExecutor(workers=2), None, 2),
-        ({"workers": 3}, 5, 5),
+def test_half_as_many_again_are_proposed_as_workers_train() -> None:
+    """Executors given as objects, too; the run keeps the number, so that a resumed one proposes as before. Where a
+    whole batch is proposed at a time, as many as are trained."""
+    for executor, given, together in (
+        ({"workers": 1}, {}, 1),
+        ({"workers": 3}, {}, 4),
+        (LocalExecutor(workers=2), {}, 3),
+        ({"workers": 3}, {"batch": 5}, 5),
+        ({"workers": 3}, {"stop_correlation": 0.9}, 3),
     ):
-        found = setup(method="random", budget={"macs": 10**6}, executor=executor, search={"batch": batch})
+        search = {"batch": None, "epochs": 4, **given}
+        found = setup(method="random", budget={"macs": 10**6}, executor=executor, search=search)
         assert found.candidates.batch == found.stored["search"]["batch"] == together
 
 
