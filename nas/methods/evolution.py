@@ -65,11 +65,14 @@ def evolve(
     rng: np.random.Generator,
     settings: Evolution,
     maxima: Floats | None = None,
+    *,
+    canonical: Callable[[Population], Population] = lambda population: population,
 ) -> Front:
     """The genotypes of highest `score` under each row of `maxima` (budgets, limits); None: `feasible`'s own limits.
 
-    `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. Raises `ValueError` where one of
-    `maxima` is out of reach.
+    `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. `canonical`: one genotype for all
+    that describe the same candidate, which otherwise crowd out the others, as they all score alike. Raises
+    `ValueError` where one of `maxima` is out of reach.
     """
     from search_spaces.pricing.budgets import repair
 
@@ -84,7 +87,7 @@ def evolve(
     owner = np.concatenate([owner, rng.integers(budgets, size=len(start))])
     weights = rng.integers(1, 2**63, size=len(space.variables), dtype=np.int64)
     pool = repair(first, feasible, maxima[owner], rng, anchors[owner])
-    pool = np.concatenate([pool, anchors, np.asarray(start, dtype=np.int64)])
+    pool = canonical(np.concatenate([pool, anchors, np.asarray(start, dtype=np.int64)]))
     pool = pool[np.unique(pool @ weights, return_index=True)[1]]
     scores, costs = score(pool), feasible.costs(pool)
     used, idle = len(pool), 0
@@ -94,7 +97,7 @@ def evolve(
         count = min(settings.children, -(-(settings.evaluations - used) // budgets))
         owner = np.repeat(np.arange(budgets), count)
         children = _breed(space, _Parents(pool, scores, elite, valid), owner, rng, settings.mutations)
-        children = repair(children, feasible, maxima[owner], rng, anchors[owner])
+        children = canonical(repair(children, feasible, maxima[owner], rng, anchors[owner]))
         keys = children @ weights
         fresh = np.unique(keys, return_index=True)[1]
         fresh = fresh[~np.isin(keys[fresh], pool @ weights)][: settings.evaluations - used]

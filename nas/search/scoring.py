@@ -80,7 +80,7 @@ def far_beyond(settings: Pretraining, cost: AdditiveCost, limit: float) -> str |
     most = min((2 * limit - low) / (high - low), 1.0)
     return (
         f"every step trains a network of about {largest / limit:.3g} times the budget; for this budget alone, "
-        f"pretraining.most={most:.2g} ends at twice that, for a fraction of the time"
+        f"pretraining.most={most:.2g} ends at twice that and takes less time"
     )
 
 

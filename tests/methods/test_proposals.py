@@ -125,6 +125,19 @@ def test_a_network_that_several_genotypes_describe_is_asked_once(name: str) -> N
     assert len({space.candidate_id(row) for row in told}) == len(told) >= 16
 
 
+def test_copies_of_one_network_do_not_crowd_out_the_others() -> None:
+    """Genotypes that differ in genes of absent blocks alone score alike; a front of them would be one network."""
+    space = SPACES["narrow"]
+    assert isinstance(space, JointSpace)
+    proposal = start("predictor", space, (0.2,))
+    assert isinstance(proposal, PredictorProposal)
+    rounds(proposal, 4, 4)
+    ranked = proposal.front(proposal.feasible.maxima[None]).genotypes[0]
+    blanked = {row.tobytes() for row in proposal.silent.blank(ranked)}
+    assert proposal.silent.possible and len(blanked) == len(ranked) >= 16
+    assert len(proposal.finalists(6)) == 6
+
+
 @pytest.mark.parametrize("name", [*SMALL, "predictor by expected improvement"])
 def test_the_seed_decides(name: str) -> None:
     space, (name, _, kind) = SPACES["joint"], name.partition(" by ")

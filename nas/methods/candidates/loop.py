@@ -280,7 +280,10 @@ def _propose(proposal: Proposal, final: bool, count: int) -> Population:
     if final:
         if len(np.unique(proposal.scores[np.isfinite(proposal.scores)])) < 2:
             return proposal.ask(count)
-        return proposal.finalists(count)
+        ranked = proposal.finalists(count)
+        if len(ranked) == count:
+            return ranked
+        return np.concatenate([ranked, proposal.ask(count - len(ranked))])
     return proposal.ask(count)
 
 

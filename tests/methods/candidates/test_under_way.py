@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.methods.predictor import PredictorProposal
 from nas.methods.random import RandomSearch
 from nas.methods.regularized_evolution import RegularizedEvolution
 from nas.runs.run import read_metrics
@@ -56,3 +57,10 @@ def test_a_predictor_learns_from_what_is_under_way(tmp_path: Path, monkeypatch: 
     start, last = pretended.METHOD.initial, 10 - 2
     expected = [size for asked in range(start, last) for size in (asked - 2, asked)]  # without and with the two pending
     assert fitted == [*expected, last]
+
+
+def test_as_many_are_trained_where_a_predictor_names_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finalists = PredictorProposal.finalists
+    monkeypatch.setattr(PredictorProposal, "finalists", lambda proposal, count: finalists(proposal, count)[:1])
+    executor = Pretended()
+    assert len(search(tmp_path / "run", executor, finalists=3).genotypes) == len(executor.seen) == 10
