@@ -58,24 +58,33 @@ class Front:
     evaluations: int
 
 
+@dataclass(frozen=True)
+class Landscape:
+    """What an evolution climbs: the `score` of populations within the limits of `feasible`.
+
+    `canonical`: one genotype for all that describe the same candidate; they score alike and would crowd out the others.
+    """
+
+    feasible: Feasible
+    score: Score
+    canonical: Callable[[Population], Population] = lambda population: population
+
+
 def evolve(
-    feasible: Feasible,
-    score: Score,
+    landscape: Landscape,
     start: Population,
     rng: np.random.Generator,
     settings: Evolution,
     maxima: Floats | None = None,
-    *,
-    canonical: Callable[[Population], Population] = lambda population: population,
 ) -> Front:
-    """The genotypes of highest `score` under each row of `maxima` (budgets, limits); None: `feasible`'s own limits.
+    """The genotypes of highest score under each row of `maxima` (budgets, limits); None: the landscape's own limits.
 
-    `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. `canonical`: one genotype for all
-    that describe the same candidate, which otherwise crowd out the others, as they all score alike. Raises
-    `ValueError` where one of `maxima` is out of reach.
+    `start`: (n, genes) genotypes to begin with, of any cost; random ones join them. Raises `ValueError` where one of
+    `maxima` is out of reach.
     """
     from search_spaces.pricing.budgets import repair
 
+    feasible, score, canonical = landscape.feasible, landscape.score, landscape.canonical
     space = feasible.space
     maxima = feasible.maxima[None] if maxima is None else np.atleast_2d(np.asarray(maxima, dtype=np.float64))
     if maxima.shape[1] != len(feasible.limits):

@@ -9,7 +9,7 @@ import numpy as np
 
 from nas.methods.acquisition import Acquisition, ExpectedImprovement, UpperBound
 from nas.methods.base import CandidateMethod
-from nas.methods.evolution import Evolution, Front, Score, evolve
+from nas.methods.evolution import Evolution, Front, Landscape, Score, evolve
 from nas.methods.proposal import Proposal
 from nas.runs.seeding import derive_seed, numpy_generator
 from predictors.base import Predictor, PredictorCard, Statistics
@@ -115,7 +115,9 @@ class PredictorProposal(Proposal):
         if pool is None:
             promise = self._promise(predictor, trained.genotypes)
             good = self.best(self.card.initial)
-            front = self._evolved(lambda p: promise(*predictor.predict(p)), good, rng, self.card.acquisition_evolution)
+            front = evolve(
+                self._landscape(lambda p: promise(*predictor.predict(p))), good, rng, self.card.acquisition_evolution
+            )
             near = self.feasible.repair(
                 self.space.mutate(np.repeat(good, 16, axis=0), rng, 2 / max(good.shape[1], 1)), rng
             )
@@ -185,18 +187,11 @@ class PredictorProposal(Proposal):
             return _front_of_list(self.feasible, self._all, predictor.predict(self._all)[0], maxima)
         rng = numpy_generator(self.seed, "front", len(self.told))
         start = self.best(self.card.evolution.population_size)
-        return self._evolved(lambda p: predictor.predict(p)[0], start, rng, self.card.evolution, maxima)
+        return evolve(self._landscape(lambda p: predictor.predict(p)[0]), start, rng, self.card.evolution, maxima)
 
-    def _evolved(
-        self,
-        score: Score,
-        start: Population,
-        rng: np.random.Generator,
-        settings: Evolution,
-        maxima: Floats | None = None,
-    ) -> Front:
-        """`evolve` on `score`, which sees a network once, whatever the genes of blocks say that it leaves out."""
-        return evolve(self.feasible, score, start, rng, settings, maxima, canonical=self.silent.blank)
+    def _landscape(self, score: Score) -> Landscape:
+        """Of `score`, which sees a network once, whatever the genes of blocks say that it leaves out."""
+        return Landscape(self.feasible, score, self.silent.blank)
 
 
 def _front_of_list(feasible: Feasible, points: Population, predicted: Floats, maxima: Floats) -> Front:
