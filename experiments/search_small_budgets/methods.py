@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.search_small_budgets.smac_sampler import Smac
 from nas.methods.base import CandidateMethod, Method
 from nas.methods.optuna_proposal import OptunaProposal
 from nas.methods.proposal import Proposal
@@ -34,6 +36,10 @@ CARDS = {
     "predictor, upper bound after 16": (["method=predictor", "method.initial=16", UPPER], 1),
     "predictor, upper bound after 6": (["method=predictor", "method.initial=6", UPPER], 1),
     "predictor, expected improvement after 16": (["method=predictor", "method.initial=16", IMPROVEMENT], 1),
+    "predictor, blend, expected improvement after 6": (
+        ["method=predictor", "predictor=blend", "method.initial=6", IMPROVEMENT],
+        1,
+    ),
     "predictor, expected improvement after 6": (["method=predictor", "method.initial=6", IMPROVEMENT], 1),
     **{
         f"predictor, expected improvement after 6, {count} under way": (
@@ -115,6 +121,8 @@ def methods(is_limited: bool) -> dict[str, tuple[Method, int]]:
         for name, (words, batch) in CARDS.items()
     }
     found["Optuna's Gaussian process"] = (GaussianProcessSampler(), 1)
+    if importlib.util.find_spec("smac") is not None:
+        found["SMAC3"] = (Smac(), 1)
     if is_limited:
         found["tpe with constraints"] = (ConstrainedTPE(startup_candidates=STARTUP), 1)
     return found

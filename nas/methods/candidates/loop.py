@@ -203,14 +203,13 @@ class _Plan:
 
     def size(self, proposal: Proposal) -> int:
         """Of the next round; 0 where those under way come first."""
-        asked = len(proposal.told) + len(proposal.pending)
-        last = asked >= self._before(proposal)
-        size = min(self.settings.stride, self._before(proposal) - asked) if not last else self.total - asked
+        left = self._left(proposal)
+        size = min(self.settings.stride, left) if left > 0 else left + self._finalists(proposal)
         return size if self.has_room(proposal, size) else 0
 
     def is_last(self, proposal: Proposal) -> bool:
         """Whether finalists are what comes next."""
-        return len(proposal.told) + len(proposal.pending) >= self._before(proposal)
+        return self._left(proposal) <= 0
 
     def has_room(self, proposal: Proposal, size: int) -> bool:
         """Whether `size` more may be asked for beside those that are not told: finalists wait for all of them."""
@@ -218,8 +217,12 @@ class _Plan:
             return True
         return not self.is_last(proposal) and len(proposal.pending) + size <= self.settings.batch
 
-    def _before(self, proposal: Proposal) -> int:
-        return self.total - (self.settings.last(self.total) if proposal.has_finalists else 0)
+    def _left(self, proposal: Proposal) -> int:
+        """How many are to be asked for before the finalists."""
+        return self.total - self._finalists(proposal) - len(proposal.told) - len(proposal.pending)
+
+    def _finalists(self, proposal: Proposal) -> int:
+        return self.settings.last(self.total) if proposal.has_finalists else 0
 
 
 def _next_round(store: TrialStore, proposal: Proposal, plan: _Plan, number: int) -> list[tuple[str, Genotype]] | None:
