@@ -115,6 +115,8 @@ def test_the_candidates_of_a_search_and_their_front(run: Path, tmp_path: Path) -
     table = text.split("All that was scored</h2>")[1].split("</table>")[0]
     assert "3 candidates were trained, 1 failed" in Page(text).text
     assert [name in table for name in (">a<", ">b<", ">c<", ">d<")] == [True, False, False, True]
+    halves = [text.count(f"{which} half of the candidates: ") for which in ("earlier", "later")]
+    assert halves == [1, 2]
 
 
 @pytest.mark.parametrize(

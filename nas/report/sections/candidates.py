@@ -86,16 +86,14 @@ def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> Ch
 
 
 def _candidates(name: str, trained: Sequence[Trial]) -> list[Group]:
-    """Those the search began with, and those it proposed when it had seen some."""
-    parts: dict[bool, list[Trial]] = {False: [], True: []}
-    for trial in trained:
-        if name in trial["costs"]:
-            parts[bool(trial["round"])].append(trial)
-    later = bool(parts[True])
-    words = {False: "candidates of the first round" if later else "candidates", True: "candidates of later rounds"}
+    """The earlier half of them and the later one, in the order in which the search proposed them."""
+    half = len(trained) // 2
+    parts = {"earlier half of the candidates": trained[:half], "later half of the candidates": trained[half:]}
     return [
-        Group(words[late], [(t["costs"][name], t["validation_top1_percent"]) for t in part], joined=False)
-        for late, part in parts.items()
+        Group(
+            words, [(t["costs"][name], t["validation_top1_percent"]) for t in part if name in t["costs"]], joined=False
+        )
+        for words, part in (parts if half else {"candidates": trained}).items()
     ]
 
 
