@@ -145,16 +145,24 @@ class Experiment:
             )
 
     def ranking(self, seed: int, count: int) -> None:
-        """Networks of equal latency, trained alone, beside their scores."""
+        """Networks of equal latency: first the scores of all of them, then each trained alone."""
+        archs = list(self.near(0.5, count, 1000 + seed))
         supernet: ElasticNetwork | None = None
-        for i, (arch, ms) in enumerate(self.near(0.5, count, 1000 + seed)):
-            if not self.once({"kind": "ranked", "seed": seed, "number": i}):
+        for i, (arch, ms) in enumerate(archs):
+            if not self.once({"kind": "scored", "seed": seed, "number": i}):
                 continue
             supernet = supernet or self.supernet(seed)
-            score, alone = self.score(supernet, arch, seed), self.alone(arch, seed)
-            record = {"kind": "ranked", "seed": seed, "number": i, "arch": arch.id, "latency_ms": ms}
+            score = self.score(supernet, arch, seed)
+            record = {"kind": "scored", "seed": seed, "number": i, "arch": arch.id, "latency_ms": ms}
             scored = {"score": score["top1_percent"], "score_loss": score["loss"]}
-            self.add({**record, "macs": arch.macs, "params": arch.params, **scored, **alone})
+            self.add(
+                {**record, "genotype": self.space.encode(arch), "macs": arch.macs, "params": arch.params, **scored}
+            )
+        for scored in [r for r in self.found if r["kind"] == "scored" and r["seed"] == seed]:
+            key = {"kind": "ranked", "seed": seed, "number": scored["number"]}
+            if self.once(key):
+                arch = self.space.decode(scored["genotype"])
+                self.add({**scored, **key, **self.alone(arch, seed)})
 
 
 def _shorter(recipe: Recipe, epochs: int) -> Recipe:
@@ -191,7 +199,8 @@ def report(file: Path) -> None:
     ranked = [r for r in found if r["kind"] == "ranked"]
     if len(ranked) > 2:
         alone = [r["top1_percent"] for r in ranked]
-        taus = {key: kendalltau([r[key] for r in ranked], alone).statistic for key in ("score", "macs", "params")}
+        what = [key for key in ("score", "score_loss", "macs", "params", "latency_ms") if key in ranked[0]]
+        taus = {key: round(float(kendalltau([r[key] for r in ranked], alone).statistic), 3) for key in what}
         print(f"{len(ranked)} networks of equal latency: Kendall's tau with training alone: " + str(taus))
     minutes = sum(r["cpu_minutes"] for r in found if r["kind"] == "pretraining")
     print(f"pretraining: {minutes:.1f} processor minutes in all")
