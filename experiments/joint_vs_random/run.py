@@ -18,8 +18,9 @@ from nas.latency.device import Device
 from nas.latency.measuring.networks import measure_networks
 from nas.latency.tables.table import LatencyTable
 from nas.methods.candidates.executors.local import LocalExecutor
-from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
+from nas.methods.candidates.loop import CandidateSearch, search_candidates
 from nas.methods.candidates.scorers.training import TrainingScorer
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob
 from nas.runs.run import Run
 from nas.terminal.configuration import cards

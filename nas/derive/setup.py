@@ -18,8 +18,8 @@ from nas.latency.device import LOCAL
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Method, is_supernet
-from nas.methods.candidates.loop import CandidateSettings
 from nas.methods.candidates.problem import Problem
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.elastic.stored import SUPERNET
 from nas.networks.location import NO_TEACHER
 from nas.runs.stored import Count, Schema, record
@@ -34,7 +34,7 @@ from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", *OTHERS)
 TABLE = "table.json"  # of a run directory
-CANDIDATES = "nas.methods.candidates.loop.CandidateSettings"
+CANDIDATES = "nas.methods.candidates.settings.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {
     **dict.fromkeys(("latency_ms", "fraction"), float | None),

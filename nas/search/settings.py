@@ -93,7 +93,9 @@ def _check_storage(url: str | None) -> None:
         sqlalchemy.engine.make_url(url).get_dialect()
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"search.storage={url!r}: {reason}; give for instance sqlite:///trials.db") from None
+        raise ValueError(
+            f"search.storage={url!r} cannot be opened: {reason}; give for instance sqlite:///trials.db"
+        ) from None
 
 
 def _check_cards(settings: Mapping[str, Any]) -> None:

@@ -19,8 +19,8 @@ from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.early_stopping import check_equal_lengths
 from nas.methods.candidates.executors.base import Executor, at_a_time
-from nas.methods.candidates.loop import CandidateSettings, usual_batch
 from nas.methods.candidates.problem import Problem
+from nas.methods.candidates.settings import CandidateSettings, usual_batch
 from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
@@ -39,7 +39,7 @@ from search_spaces.pricing.budgets import Limit
 from search_spaces.recipe import Recipe
 from search_spaces.wrappers.joint import JointSpace
 
-SETTINGS = "nas.methods.candidates.loop.CandidateSettings"
+SETTINGS = "nas.methods.candidates.settings.CandidateSettings"
 
 
 @dataclass(frozen=True)

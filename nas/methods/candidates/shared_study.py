@@ -11,7 +11,6 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from nas.methods.candidates.lock_waits import exclusive, said
 from nas.methods.candidates.storage import (
     BUSY_SECONDS,
     FAILURES,
@@ -21,6 +20,7 @@ from nas.methods.candidates.storage import (
     sqlite_file,
     unusable,
 )
+from nas.runs.locks import exclusive, said
 from search_spaces.plain_data import identity as identities
 from search_spaces.plain_data.identity import Identity
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
-from nas.methods.candidates.lock_waits import holders
 from nas.runs.files import FULL_BYTES
+from nas.runs.locks import holders
 
 BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked
 LOCK_SUFFIX = ".lock"

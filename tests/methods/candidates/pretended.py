@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.methods.candidates.executors.base import Done, Work
-from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.loop import CandidateSearch, Found, search_candidates
 from nas.methods.candidates.scorers.training import TrainingScorer
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.evolution import Evolution
 from nas.methods.predictor import PredictorSearch

@@ -22,7 +22,8 @@ from nas.derive.budget import BudgetRequest, count_limits
 from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.image_job import KeptData, image_bytes
-from nas.methods.candidates.loop import CandidateSettings, Found
+from nas.methods.candidates.loop import Found
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob, search_recipe, train_candidate
 from nas.methods.candidates.trials_file import read_trials
 from nas.methods.predictor import PredictorProposal

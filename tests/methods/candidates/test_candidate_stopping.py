@@ -19,7 +19,8 @@ from nas.methods.candidates.early_stopping import (
     to_dict,
     with_stop,
 )
-from nas.methods.candidates.loop import CandidateSettings, Found
+from nas.methods.candidates.loop import Found
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.candidates.trials import Outcome
 from nas.methods.candidates.trials_file import read_trials

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import sqlalchemy
 
-from nas.methods.candidates import early_stopping, lock_waits, shared_study
+from nas.methods.candidates import early_stopping, shared_study
 from nas.methods.candidates.log import Clock
 from nas.methods.candidates.trials_file import read_trials, write_trials
+from nas.runs import locks
 from nas.terminal.error_lines import report
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.recipe import Recipe
@@ -119,8 +120,8 @@ def test_a_wait_for_another_process_is_said_and_ends(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Both locks: the database's own, and ours beside it."""
-    monkeypatch.setattr(lock_waits, "SAY_SECONDS", 0.1)
-    monkeypatch.setattr(lock_waits, "GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(locks, "SAY_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "GIVE_UP_SECONDS", 0.3)
     monkeypatch.setattr(shared_study, "BUSY_SECONDS", 0.3)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("begin exclusive")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from nas.derive.budget import BudgetRequest, count_limits
-from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, Found, search_candidates
+from nas.methods.candidates.loop import CandidateSearch, Found, search_candidates
 from nas.methods.candidates.scorers.training import TrainingScorer
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob
 from nas.methods.random import RandomSearch
 from nas.methods.tpe import TPE

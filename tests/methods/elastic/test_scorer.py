@@ -17,10 +17,11 @@ import torch
 from nas.data.card import DataSource
 from nas.data.digits import digits
 from nas.methods.candidates.executors.base import Done, Work
-from nas.methods.candidates.loop import CandidateSearch, CandidateSettings, search_candidates
+from nas.methods.candidates.loop import CandidateSearch, search_candidates
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.scorers.elastic import ElasticScorer, score_inherited
 from nas.methods.candidates.scorers.training import TrainingScorer
+from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import JobMaker
 from nas.methods.elastic.network import ElasticNetwork
 from nas.runs.run import Run
