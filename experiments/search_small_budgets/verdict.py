@@ -54,14 +54,16 @@ def cells(found: Sequence[records.Record]) -> list[Cell]:
 
 
 def report(file: Path) -> None:
-    """A line a cell, and how many there are of each verdict."""
+    """A line a cell, and how many there are of each verdict after so many evaluations."""
     made = cells(records.read(file))
     print("| problem | after | best rival | seeds | default less it | |\n| --- | --- | --- | --- | --- | --- |")
     for c in made:
         gap = f"{c.mean:+.3f} [{c.low:+.3f}, {c.high:+.3f}]"
         print(f"| {c.problem} | {c.evaluations} | {c.rival} | {c.seeds} | {gap} | {c.verdict} |")
-    for verdict in ("ahead", "level", "behind"):
-        print(f"{verdict}: {sum(c.verdict == verdict for c in made)} of {len(made)}")
+    for count in sorted({c.evaluations for c in made}):
+        of = [c.verdict for c in made if c.evaluations == count]
+        said = ", ".join(f"{verdict} {of.count(verdict)}" for verdict in ("ahead", "level", "behind"))
+        print(f"after {count}, of {len(of)}: {said}")
 
 
 if __name__ == "__main__":
