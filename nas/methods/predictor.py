@@ -32,11 +32,10 @@ class PredictorSearch(CandidateMethod):
     are trained, the improvement being that over the highest mean predicted for a trained candidate (training is noisy:
     the highest score is luck); with `acquisition="upper_bound"` those of largest
     mean + exploration * std * d / (d + diversity).
-    A batch is chosen one by one: the predictor is fitted anew as if those chosen had scored what it predicted of them
-    (the "Kriging believer" of Ginsbourger, Le Riche and Carraro, 2010), and as if those had that are still in
-    training. Candidates come from the pool of `pool_size`,
-    from the neighbourhood of the best and from evolution on that score; a space small enough is scored whole. Stage 2:
-    evolution on the predicted mean alone (`finalists`, `front`).
+    Candidates are chosen one by one, the predictor fitted anew as if those chosen before, and those still in training,
+    had scored what it predicts of them (the "Kriging believer" of Ginsbourger, Le Riche and Carraro, 2010). They come
+    from the pool of `pool_size`, from the neighbourhood of the best and from evolution on that score; a space small
+    enough is scored whole. Stage 2: evolution on the predicted mean alone (`finalists`, `front`).
 
     Departures: the paper takes the top predictions of one predictor without an exploration term and keeps shrinking
     the pool; `exploration=0, diversity=0` leaves out that term.
@@ -174,11 +173,13 @@ class PredictorProposal(Proposal):
         return self._predictor
 
     def finalists(self, count: int) -> Population:
-        """The `count` candidates of highest predicted score within the budgets that were not trained yet."""
+        """The `count` candidates of highest predicted score within the budgets that were not trained yet; where
+        evolution ends with fewer new ones, what `ask` gives besides."""
         front = self.front(self.feasible.maxima[None])
         chosen = self._new(front.genotypes[0], count)
         self.expect(chosen)
-        return chosen
+        left = count - len(chosen)
+        return np.concatenate([chosen, self.ask(left)]) if left else chosen
 
     def front(self, maxima: Floats) -> Front:
         """Evolution on the predicted mean under each row of `maxima` (budgets, limits)."""

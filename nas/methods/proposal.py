@@ -27,9 +27,8 @@ class Proposal(ABC):
     `ask` gives distinct candidates within the budgets that were never asked or told before, fewer than wanted only
     where no more are found. A candidate that several genotypes describe (genes of blocks that a depth leaves out,
     widths that round alike) counts once. What it draws is a function of the seed, of what was told and of what is
-    `pending`: asked and not told. So a search is
-    continued by telling a new object what the old one was told, in that order; what was asked and not told yet, it
-    `expect`s.
+    `pending`: asked and not told. So a search is continued by telling a new object what the old one was told, in that
+    order, and what to `expect` besides.
 
     A proposal that predicts scores says so: with `has_finalists`, `finalists` ranks candidates that were not trained;
     with `has_front`, `front` gives the best ones under other budgets.

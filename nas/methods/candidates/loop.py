@@ -211,10 +211,7 @@ def _propose(proposal: Proposal, final: bool, count: int) -> Population:
     if final:
         if len(np.unique(proposal.scores[np.isfinite(proposal.scores)])) < 2:
             return proposal.ask(count)
-        ranked = proposal.finalists(count)
-        if len(ranked) == count:
-            return ranked
-        return np.concatenate([ranked, proposal.ask(count - len(ranked))])
+        return proposal.finalists(count)
     return proposal.ask(count)
 
 

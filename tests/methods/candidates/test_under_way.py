@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.methods.evolution import Front
 from nas.methods.predictor import PredictorProposal
 from nas.methods.random import RandomSearch
 from nas.methods.regularized_evolution import RegularizedEvolution
@@ -59,8 +60,13 @@ def test_a_predictor_learns_from_what_is_under_way(tmp_path: Path, monkeypatch: 
     assert fitted == [*expected, last]
 
 
-def test_as_many_are_trained_where_a_predictor_names_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finalists = PredictorProposal.finalists
-    monkeypatch.setattr(PredictorProposal, "finalists", lambda proposal, count: finalists(proposal, count)[:1])
+def test_as_many_are_trained_where_evolution_names_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    front = PredictorProposal.front
+
+    def of_one(proposal: PredictorProposal, maxima: Any) -> Front:
+        found = front(proposal, maxima)
+        return Front((found.genotypes[0][:1],), (found.scores[0][:1],), found.evaluations)
+
+    monkeypatch.setattr(PredictorProposal, "front", of_one)
     executor = Pretended()
     assert len(search(tmp_path / "run", executor, finalists=3).genotypes) == len(executor.seen) == 10
