@@ -47,6 +47,11 @@ class ImageData:
         """Channels, height and width of one image."""
         return Shape(self.in_channels, *size(self.resolution))
 
+    @functools.cached_property
+    def guessing_percent(self) -> float:
+        """Top-1 accuracy on the test images of always answering their most frequent class."""
+        return 100 * float(torch.bincount(self.test.labels.cpu()).max()) / len(self.test)
+
     def pretrained_cfg(self) -> dict[str, Any]:
         """How a network trained on this data wants its images, and what its outputs are called, in timm's words."""
         return {
@@ -80,8 +85,9 @@ class ImageData:
         counts = torch.bincount(self.train.labels, minlength=self.num_classes)
         single = [self.class_names[label] for label in (counts == 1).nonzero().flatten().tolist()]
         if single:
+            which = "class" if len(single) == 1 else "each of the classes"
             raise ValueError(
-                f"{self.name} has 1 training image of class {few(single)}, and a search holds out some of each class "
+                f"{self.name} has 1 training image of {which} {few(single)}, and a search holds out some of each class "
                 "to judge by: add images (2 of a class at least, 50 to judge well), or leave the class out"
             )
 

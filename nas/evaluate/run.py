@@ -24,6 +24,7 @@ from nas.terminal.progress import log, table
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.answers.by_class import Answers, hardest
+from nas.train.answers.guessing import accuracy_words
 from nas.train.setup import short_name
 from nas.train.several.shared_run import shared_run
 from search_spaces.memory.counted import Counted
@@ -129,6 +130,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "checkpoint": checkpoint,
             "data": data.name,
             "test_images": len(data.test),
+            "guessing_percent": data.guessing_percent,
             "resolution": data.resolution,
             "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
             **figures,
@@ -175,7 +177,7 @@ def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
 def receipt(path: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The rows of what was found of a network, from `metrics.json` in `path`."""
     rows = [
-        ("test accuracy", f"{record['top1_percent']:.2f}% top-1, {record['top5_percent']:.2f}% top-5"),
+        ("test accuracy", f"{accuracy_words(record)}, {record['top5_percent']:.2f}% top-5"),
         ("loss", f"{record['loss']:.4f}"),
     ]
     if "class_percent" in record:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from nas.report.names import Named, placed
+from nas.report import names
+from nas.report.names import Named
 from nas.report.parts import Chart
 
 Points = Sequence[tuple[float, float]]
@@ -230,29 +231,26 @@ def front_chart(
     xs = [x for x, _ in points] + ([limit[1]] if limit else [])
     most = 100.0 if y_label.endswith("%") else math.inf
     frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03, y_most=most)
-    parts = [frame.axes(x_label)]
-    if limit:
-        x = frame.x(limit[1])
-        parts.append(f'<line class="reference" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{frame.bottom}"/>')
-        left = x > frame.width / 2
-        anchor, shift = ("end", -6) if left else ("start", 6)
-        parts.append(
-            f'<text class="note" x="{x + shift:.1f}" y="{frame.bottom - 8}" text-anchor="{anchor}">'
-            f"{escape(limit[0])}</text>"
-        )
-    places: list[Named] = []
-    line = frame.x(limit[1]) if limit else None
+    places, drawn = list[Named](), list[str]()
     for index, group in enumerate(groups):
         if group.joined:
-            parts.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
-        names = group.names or [""] * len(group.points)
-        for (x, y), who in zip(group.points, names, strict=True):
+            drawn.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
+        for (x, y), who in zip(group.points, group.names or [""] * len(group.points), strict=True):
             tip = f"{who or group.label}: {y_label} {number(y)} at {x_label} {number(x)}"
-            parts.append(frame.dot(x, y, f"dot {_hue(index)} {group.mark}".rstrip(), 4, tip))
+            drawn.append(frame.dot(x, y, f"dot {_hue(index)} {group.mark}".rstrip(), 4, tip))
             places.append(Named(who, frame.x(x), frame.y(y), group.mark))
-    parts += [
+    sides = (LEFT, frame.width - RIGHT)
+    line = names.limit(limit[0], frame.x(limit[1]), places, sides, (TOP, frame.bottom)) if limit else None
+    parts = [frame.axes(x_label)]
+    if line:  # under the dots
+        parts += [
+            f'<line class="reference" x1="{line.x:.1f}" x2="{line.x:.1f}" y1="{TOP}" y2="{frame.bottom}"/>',
+            f'<text class="note" x="{line.words_x:.1f}" y="{line.y:.1f}" text-anchor="{line.anchor}">'
+            f"{escape(line.words)}</text>",
+        ]
+    parts += drawn + [
         f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(who)}</text>'
-        for who, x, y, anchor, mark in placed(places, (LEFT, frame.width - RIGHT), line)
+        for who, x, y, anchor, mark in names.placed(places, sides, line)
     ]
     return frame.chart(parts, title, [(_hue(i), group.label) for i, group in enumerate(groups)], name)
 

@@ -16,20 +16,51 @@ class Named(NamedTuple):
     mark: str = ""
 
 
+Box = tuple[float, float, float, float]  # left, right, top, bottom
 CHARACTER, LINE = 6.6, 13.0  # pixels of a name
 
 
+class Limit(NamedTuple):
+    """A vertical line at `x` pixels and its words, which stand at (`words_x`, `y`) beside it and fill `box`."""
+
+    words: str
+    x: float
+    words_x: float
+    y: float
+    anchor: str
+    box: Box
+
+
+def limit(words: str, x: float, dots: Sequence[Named], sides: tuple[float, float], ends: tuple[float, float]) -> Limit:
+    """The vertical line at `x` with its `words` where they cover no dot, as near to its foot as there is room.
+
+    `sides`, `ends`: left and right, top and bottom of the chart. On the roomier side of the line where both have room;
+    where neither has, at the foot.
+    """
+    width, (top, foot), taken = CHARACTER * len(words), ends, _dots(dots)
+    roomier = "end" if x > sum(sides) / 2 else "start"
+    heights = [foot - 8 - LINE * step for step in range(max(int((foot - top) / LINE), 1))]
+    found = []
+    for y in heights:
+        for anchor in (roomier, "start" if roomier == "end" else "end"):
+            left = x + 6 if anchor == "start" else x - 6 - width
+            box = (left, left + width, y - LINE + 3, y + 3)
+            found.append(Limit(words, x, x + 6 if anchor == "start" else x - 6, y, anchor, box))
+    inside = [one for one in found if sides[0] <= one.box[0] and one.box[1] <= sides[1]]
+    return next((one for one in inside if not any(_overlap(one.box, other) for other in taken)), found[0])
+
+
 def placed(
-    dots: Sequence[Named], sides: tuple[float, float], line: float | None = None
+    dots: Sequence[Named], sides: tuple[float, float], line: Limit | None = None
 ) -> list[tuple[str, float, float, str, str]]:
     """The names that have room beside their dots: each with x, y, its anchor and mark.
 
-    A name covers no dot, no other name and not the vertical `line`, and stays between the `sides`; one that has no room
-    is left to the pointer.
+    A name covers no dot, no other name and neither the `line` nor its words, and stays between the `sides`; one that
+    has no room is left to the pointer.
     """
-    taken = [(dot.x - 4, dot.x + 4, dot.y - 4, dot.y + 4) for dot in dots]
+    taken = _dots(dots)
     if line is not None:
-        taken.append((line - 1, line + 1, -math.inf, math.inf))
+        taken += [(line.x - 1, line.x + 1, -math.inf, math.inf), line.box]
     found = []
     for dot in dots:
         width = CHARACTER * len(dot.name)
@@ -48,6 +79,10 @@ def placed(
     return found
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+def _dots(dots: Sequence[Named]) -> list[Box]:
+    return [(dot.x - 4, dot.x + 4, dot.y - 4, dot.y + 4) for dot in dots]
+
+
+def _overlap(one: Box, other: Box) -> bool:
     """Whether two boxes (left, right, top, bottom) share a point inside."""
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

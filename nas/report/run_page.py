@@ -28,6 +28,7 @@ from nas.report.sections.usage import repeat, usage
 from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
+from nas.train.answers.guessing import is_near_guessing
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def _marks(result: dict[str, Any], table: LatencyTable | None) -> list[tuple[str
         marks.append(
             ("good", f"search decided, {left}") if result["decided"] else ("poor", f"search undecided: {left}")
         )
+    if is_near_guessing(result):
+        marks.append(("poor", f"near guessing, which has {number(result['guessing_percent'])}%"))
     compared = [row for row in result["references"] or [] if row.get("top1_percent") is not None]
     if compared:
         leading = any(row.get("ahead") for row in compared)

@@ -12,7 +12,7 @@ RESULT: Schema = {
     **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by", "scorer"), str | None),
     **dict.fromkeys(("asked_latency_ms", "measured_latency_ms", "limit_latency_ms"), Milliseconds | None),
     "estimated_latency_ms": float | None,
-    **dict.fromkeys(("top1_percent", "validation_top1_percent"), Percent | None),
+    **dict.fromkeys(("top1_percent", "validation_top1_percent", "guessing_percent"), Percent | None),
     **dict.fromkeys(("search_seconds", "train_seconds", "pretrain_seconds"), NonNegative | None),
     **dict.fromkeys(("asked_macs", "asked_params", "trials"), Count | None),
     **dict.fromkeys(("params", "macs"), Count),

@@ -28,6 +28,7 @@ from nas.search.setup import SearchSetup
 from nas.terminal.next_command import derive_command
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, table
+from nas.train.answers.guessing import accuracy_words
 from nas.train.start.teacher import SETTINGS as TEACHING
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -136,6 +137,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "activations": arch.activations,
         "top1_percent": figures.get("top1_percent"),
         "top5_percent": figures.get("top5_percent"),
+        "guessing_percent": outcome.data.guessing_percent,
         "weights": figures.get("weights", "inherited from the supernet" if inherited else "from scratch")
         if figures
         else None,
@@ -216,7 +218,7 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
     if found["validation_top1_percent"] is not None:
         rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
     if found["top1_percent"] is not None:
-        rows.append(("test accuracy", f"{found['top1_percent']:.2f}% top-1 on {found['data']}"))
+        rows.append(("test accuracy", f"{accuracy_words(found)} on {found['data']}"))
         rows.append(("weights are", found["weights"]))
         rows.append(("training took", format_seconds(found["train_seconds"])))
     if found.get("pretrain_seconds") is not None:

@@ -20,6 +20,7 @@ from nas.terminal.next_command import data_settings
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
+from nas.train.answers.guessing import accuracy_words
 from nas.train.answers.of_run import write_answers
 from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, short_name
@@ -75,6 +76,7 @@ class TrainOutcome:
             "counted": dataclasses.asdict(COUNTED),
             "top1_percent": figures["top1_percent"],
             "top5_percent": figures["top5_percent"],
+            "guessing_percent": setup.data.guessing_percent,
             "loss": figures["loss"],
             "kept_average": figures.get("kept_average"),
             "taken_over": read_json(taken, "weights taken over") if taken.exists() else None,
@@ -207,7 +209,7 @@ def receipt(outcome: TrainOutcome) -> list[tuple[str, str]]:
     """The rows of what came of it."""
     path, arch, figures = outcome.run_dir, outcome.arch, outcome.figures
     return [
-        ("test accuracy", f"{figures['top1_percent']:.2f}% top-1, {figures['top5_percent']:.2f}% top-5"),
+        ("test accuracy", f"{accuracy_words(outcome.result)}, {figures['top5_percent']:.2f}% top-5"),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
         ("peak memory", f"{arch.memory_kib(COUNTED):,.4g} KiB of activations ({COUNTED.dtype})"),

@@ -21,7 +21,7 @@ from nas.report.charts import (
     scatter_chart,
     ticks,
 )
-from nas.report.names import CHARACTER, LINE, Named, placed
+from nas.report.names import CHARACTER, LINE, Named, limit, placed
 
 from .pages import shown
 
@@ -89,16 +89,31 @@ def test_names_of_dots_have_room(seed: int) -> None:
     rng = np.random.default_rng(seed)
     dots = [Named(f"run/{'x' * rng.integers(1, 12)}", *rng.uniform(60, 800, 2).tolist()) for _ in range(40)]
     boxes = []
-    for name, x, y, anchor, _ in placed(dots, (52, 868), 400.0):
+    line = limit("budget 1,000,000", 400.0, dots, (52, 868), (12, 800))
+    for name, x, y, anchor, _ in placed(dots, (52, 868), line):
         width = CHARACTER * len(name)
         left = {"start": x, "end": x - width, "middle": x - width / 2}[anchor]
         assert left >= 52 and left + width <= 868
         assert not left < 400 < left + width
         boxes.append((left, left + width, y - LINE + 3, y + 3))
     assert 10 < len(boxes) <= 40
+    boxes.append(line.box)
     for i, a in enumerate(boxes):
         assert not any(a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3] for b in boxes[:i])
         assert not any(a[0] < dot.x < a[1] and a[2] < dot.y < a[3] for dot in dots)
+
+
+def test_words_of_a_limit_move_away_from_dots() -> None:
+    """To the other side of the line, then up; at its foot where there is no room at all."""
+    sides, ends = (52.0, 868.0), (12.0, 300.0)
+    assert limit("budget 5 ms", 600.0, [], sides, ends)[3:5] == (292.0, "end")
+    beside = [Named("", 550.0, 290.0)]
+    assert limit("budget 5 ms", 600.0, beside, sides, ends)[3:5] == (292.0, "start")
+    both = [*beside, Named("", 650.0, 290.0)]
+    assert limit("budget 5 ms", 600.0, both, sides, ends)[3:5] == (279.0, "end")
+    assert limit("budget 5 ms", 840.0, both, sides, ends)[3:5] == (292.0, "end")  # the other side is too narrow
+    everywhere = [Named("", float(x), float(y)) for x in range(400, 800, 6) for y in range(0, 310, 6)]
+    assert limit("budget 5 ms", 600.0, everywhere, sides, ends)[3:5] == (292.0, "end")
 
 
 def test_what_has_nothing_to_do_with_its_neighbours_is_dots() -> None:

@@ -40,6 +40,15 @@ def test_all_of_the_run_is_on_the_page(run: Path) -> None:
     assert re.search(r"seed 0, \d{4}-\d\d-\d\d \d\d:\d\d UTC", page.text)
 
 
+def test_an_accuracy_near_guessing_is_marked(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "r")
+    result = json.loads((run / "result.json").read_text())
+    for top1, marked in ((16.2, True), (60.0, False)):
+        told = {**result, "top1_percent": top1, "guessing_percent": 10.0}
+        (tmp_path / "r" / "result.json").write_text(json.dumps(told))
+        assert ("near guessing, which has 10%" in Page(report_html(tmp_path / "r")).text) is marked
+
+
 def test_nothing_is_loaded_or_run(run: Path) -> None:
     text = report_html(run)
     page = Page(text)

@@ -70,7 +70,8 @@ class Curves(Section):
 
 def curves(run: Path, metrics: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Curves | None:
     """The charts of all figures in `metrics`. None where there are none."""
-    chance = 100 / Arch.load(run / "arch.json").num_classes
+    guessing = result.get("guessing_percent")
+    chance = 100 / Arch.load(run / "arch.json").num_classes if guessing is None else guessing
     known = {**result, "chance_percent": chance}
     drawn = [_chart(curve, metrics, known) for curve in CURVES]
     shown = [chart for chart in drawn if chart is not None]
