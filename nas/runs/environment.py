@@ -31,6 +31,7 @@ def describe_environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "usable_cpus": usable_cores(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+        "gomp_spincount": os.environ.get("GOMP_SPINCOUNT"),
         "gpu": _gpu_name(),
     }
 

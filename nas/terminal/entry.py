@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import conf
 from nas.runs.keeping import stopping
-from nas.terminal import launch
+from nas.terminal import launch, thread_waits
 from nas.terminal.command_help import show_help
 from nas.terminal.configuration import cards
 from nas.terminal.configuration.arguments import PATHS, card_folders, check_cards, ordered, split
@@ -78,6 +78,7 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
             arguments = sys.argv[1:] if overrides is None else list(overrides)
             debug = any(argument.replace(" ", "").lower() == "debug=true" for argument in arguments)
             _check_launch(config_name)
+            thread_waits.spin_shortly()
             rank = launch.rank()
             if rank > 0:
                 silence()

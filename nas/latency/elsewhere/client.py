@@ -22,6 +22,7 @@ from nas.latency.device import Device
 from nas.latency.measuring.processes.ended import Ended, signal_of
 from nas.latency.measuring.timing import Copies
 from nas.latency.placement import Placement
+from nas.terminal.thread_waits import as_deployed
 
 START = """
 import json, sys, types
@@ -49,7 +50,8 @@ class Worker:
     def __init__(self, python: str) -> None:
         self.python = python
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115  (what libraries print: shown where the process ends of itself)
-        found = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        kept = as_deployed(os.environ).items()
+        found = {name: value for name, value in kept if name not in ("PYTHONPATH", "PYTHONHOME")}
         ours = (Path(__file__).parents[2], Path(str(search_spaces.__file__)).parent)
         command = [os.path.expanduser(python), "-c", START, *(str(folder) for folder in ours)]
         try:

@@ -21,6 +21,7 @@ from nas.latency.measuring.processes.module_script import FORKS
 from nas.latency.measuring.processes.sampling import Record, Request, ask
 from nas.latency.runtimes import check_local, runtime_named
 from nas.networks.network import build_network
+from nas.terminal.thread_waits import as_deployed
 from search_spaces.arch import Arch, modules_of
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
@@ -102,7 +103,8 @@ class Bench:
         """
         if not requests:
             return False
-        found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this process can import
+        importable = os.pathsep.join(filter(None, sys.path))  # what this process can import
+        found = {**as_deployed(os.environ), "PYTHONPATH": importable}
         command = [sys.executable, "-m", "nas.latency.measuring.processes.module_script"]
         if self.command:
             command = [*self.command, str(self.folder)]
