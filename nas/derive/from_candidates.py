@@ -66,5 +66,5 @@ def ranked(
             f"none of the {len(genotypes)} candidates that {search.folder} trained is within the budget: they span "
             f"{spans}; search again under it, or with method=predictor, which can predict others"
         )
-    order = np.flatnonzero(within)[np.argsort(-scores[within], kind="stable")][:count]
+    order = np.flatnonzero(within)[feasible.best_first(genotypes[within], scores[within])][:count]
     return genotypes[order], scores[order], "observed validation accuracy"

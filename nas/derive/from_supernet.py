@@ -136,7 +136,7 @@ class _Scores:
                 wanted -= len(new)
         genotypes, scores = np.array(list(self.of), dtype=np.int64), np.array(list(self.of.values()))
         within = np.flatnonzero(self._within(feasible))
-        order = within[np.argsort(-scores[within], kind="stable")][:count]
+        order = within[feasible.best_first(genotypes[within], scores[within])][:count]
         return [tuple(genotype) for genotype in genotypes[order].tolist()]
 
     def _within(self, feasible: Feasible) -> np.ndarray:

@@ -96,9 +96,8 @@ class Proposal(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no front")
 
     def best(self, count: int = 1) -> Population:
-        """The `count` best genotypes told so far, best first; failed ones are left out."""
-        order = np.argsort(-self.scores, kind="stable")
-        return self.told[order[np.isfinite(self.scores[order])]][:count]
+        """The `count` best genotypes told so far, best first, of equal ones the cheapest; failed ones are left out."""
+        return self.told[self.feasible.best_first(self.told, self.scores)][:count]
 
     def unknown(self) -> Population | None:
         """All genotypes within the budgets not asked or told yet; None for a space too large to list."""

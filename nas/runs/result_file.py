@@ -14,7 +14,7 @@ RESULT: Schema = {
     "estimated_latency_ms": float | None,
     **dict.fromkeys(("top1_percent", "validation_top1_percent", "guessing_percent"), Percent | None),
     **dict.fromkeys(("search_seconds", "train_seconds", "pretrain_seconds"), NonNegative | None),
-    **dict.fromkeys(("asked_macs", "asked_params", "trials"), Count | None),
+    **dict.fromkeys(("asked_macs", "asked_params", "trials", "equal_candidates"), Count | None),
     **dict.fromkeys(("params", "macs"), Count),
     **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), NonNegative | None),
     **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),

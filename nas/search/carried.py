@@ -159,11 +159,12 @@ def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[
     """What the search found, now that more is known. `before`: its receipt; a training stays that of its network."""
     setup, space, genotype = run.setup, run.setup.problem.space, derived.first.genotype
     arch = space.decode(genotype)
-    score = None
+    score, equals = None, None
     if before["trials"] is not None:
         genotypes, scores = read_trials(run.folder, space)
         score = float(scores[(genotypes == genotype).all(axis=1)][0])
-    found = Found(derived, before["search_seconds"], before["derived_by"], None, before["trials"], score)
+        equals = int((scores == score).sum()) - 1
+    found = Found(derived, before["search_seconds"], before["derived_by"], None, before["trials"], score, equals)
     is_trained = arch.id == before.get("arch") and before["top1_percent"] is not None
     figures = {name: before.get(name) for name in TRAINED} if is_trained else {}
     archs = tuple(write_archs(run.folder, space, derived.genotypes))

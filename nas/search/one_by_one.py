@@ -30,6 +30,7 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     scores = {genotype: known[genotype] for genotype in derived.genotypes}
     inherit, trials = scoring.inherit if setup.training.inherit else None, len(found.genotypes)
     first = scores[derived.first.genotype]
-    all_found = Found(derived, found.seconds, "ranking", inherit, trials, first, scoring.pretrain_seconds)
+    equals = int((found.scores == first).sum()) - 1
+    all_found = Found(derived, found.seconds, "ranking", inherit, trials, first, equals, scoring.pretrain_seconds)
     how = "with inherited weights" if setup.is_elastic else "of its training as a candidate"
     return dataclasses.replace(all_found, scores=scores, score_is=f"validation accuracy {how}, %")

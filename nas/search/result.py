@@ -144,6 +144,7 @@ def record(outcome: SearchOutcome) -> dict[str, Any]:
         "recipe": outcome.recipe.to_dict(),
         "trials": found.trials,
         "validation_top1_percent": found.validation_top1_percent,
+        "equal_candidates": found.equals,
         "scorer": None if found.trials is None else setup.candidates.scorer,
         "pretrain_seconds": found.pretrain_seconds,
         **({"decided": None} if found.ending is None else found.ending.figures(first.genotype)),
@@ -216,7 +217,8 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         words = "candidates scored" if found.get("scorer") == "elastic" else "candidates trained"
         rows.append((words, f"{found['trials']}"))
     if found["validation_top1_percent"] is not None:
-        rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search"))
+        equals = f", as {found['equal_candidates']} others" if found.get("equal_candidates") else ""
+        rows.append(("validation accuracy", f"{found['validation_top1_percent']:.2f}% top-1 in the search{equals}"))
     if found["top1_percent"] is not None:
         rows.append(("test accuracy", f"{accuracy_words(found)} on {found['data']}"))
         rows.append(("weights are", found["weights"]))

@@ -37,8 +37,10 @@ SETTINGS = [
 ]
 
 
-def finished(folder: Path, method: str, *settings: str) -> tuple[Path, JointSpace, np.ndarray, np.ndarray]:
-    """A run of `method` whose candidates score the better the dearer they are, but for every fifth, which failed."""
+def finished(
+    folder: Path, method: str, *settings: str, alike: bool = False
+) -> tuple[Path, JointSpace, np.ndarray, np.ndarray]:
+    """A run of `method` whose candidates score the better the dearer they are, or `alike`; every fifth failed."""
     more = ["method.evolution.evaluations=2000"] if method == "predictor" else []
     config: dict[str, Any] = plain(compose("search", [*SETTINGS, *more, f"method={method}", *settings]))
     space = Problem.from_config(config, cards.build(config["recipe"], "recipe", {})).space
@@ -51,7 +53,7 @@ def finished(folder: Path, method: str, *settings: str) -> tuple[Path, JointSpac
     LatencyTable("fbnet", Device(), rows, 0.0, None).save(run / "table.json")
     genotypes = space.sample(COUNT, np.random.default_rng(0))
     macs = np.array([space.decode(genotype).macs for genotype in genotypes])
-    scores = np.where(np.arange(COUNT) % 5 == 0, np.nan, 90 * macs / macs.max())
+    scores = np.where(np.arange(COUNT) % 5 == 0, np.nan, 90.0 if alike else 90 * macs / macs.max())
     outcomes = [
         Outcome(space.candidate_id(genotype), tuple(genotype.tolist()), 0, i, scores[i], {}, None)
         for i, genotype in enumerate(genotypes)
@@ -64,6 +66,13 @@ def derived(run: Path, *settings: str, folder: str) -> list[dict[str, Any]]:
     main([f"run={run}", "measure=false", *settings])
     found: list[dict[str, Any]] = json.loads((run / folder / "derived.json").read_text())
     return found
+
+
+def test_of_equal_candidates_the_cheapest_is_offered(tmp_path: Path) -> None:
+    run, _, macs, _ = finished(tmp_path, "random", alike=True)
+    limit = int(np.median(macs))
+    records = derived(run, f"budget.macs={limit}", "count=3", folder=f"derived-{limit}macs")
+    assert [record["macs"] for record in records] == sorted(macs[np.arange(COUNT) % 5 > 0])[:3]
 
 
 def test_a_random_run_offers_the_best_it_trained_within_the_macs(

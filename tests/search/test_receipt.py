@@ -25,6 +25,8 @@ def test_budgets_on_counts_stand_in_the_receipt(missed: list[str]) -> None:
     assert rows["peak memory"] == "48 KiB of activations (int8)" and rows["weights"] == "76.9 KiB (int8)"
     assert rows["peak memory asked"] == "at most 64 KiB" and rows["energy"] == "0.5 mJ an image, by the table"
     assert rows["budget"] == ("MISSED" if missed else "met")
+    tied = found | {"trials": 12, "validation_top1_percent": 100.0, "equal_candidates": 11}
+    assert dict(receipt(tied, missed))["validation accuracy"] == "100.00% top-1 in the search, as 11 others"
 
 
 ENDED = {

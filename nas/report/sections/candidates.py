@@ -32,10 +32,12 @@ Trial = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Candidates(Section):
-    """So many `trials`, of which some were `trained`, or `inherited` weights; of each cost its chart and its front."""
+    """So many `trials`, of which some were `trained`, or `inherited` weights, and `best` have the best score; of each
+    cost its chart and its front."""
 
     trials: int
     trained: int
+    best: int
     inherited: bool
     costs: Sequence[tuple[Chart | None, Table | None]]
 
@@ -73,7 +75,9 @@ def candidates(run: Path, result: Mapping[str, Any]) -> Candidates | None:
     costs = [(_chart(name, trained, result), _front(name, trained)) for name in names]
     if not any(chart or front for chart, front in costs):
         return None
-    return Candidates(len(trials), len(trained), result.get("scorer") == "elastic", costs)
+    scores = [trial["validation_top1_percent"] for trial in trained]
+    best = scores.count(max(scores)) if scores else 0
+    return Candidates(len(trials), len(trained), best, result.get("scorer") == "elastic", costs)
 
 
 def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> Chart | None:

@@ -79,7 +79,12 @@ def write_levers(folder: Path, space: JointSpace) -> Path:
 
 
 def marginal_means(rows: Sequence[Mapping[str, Value]], scores: Sequence[float]) -> list[Lever]:
-    """The levers in which candidates differ, largest gain (of either sign) first. A share that is missing is 0."""
+    """The levers in which candidates differ, largest gain (of either sign) first. A share that is missing is 0.
+
+    None where all candidates score alike.
+    """
+    if len(set(scores)) < 2:
+        return []
     names = dict.fromkeys(name for row in rows for name in row)
     found = []
     for name in names:

@@ -88,3 +88,8 @@ def test_levers_are_ordered_by_their_gain_and_missing_shares_are_none() -> None:
     assert set(found[0].to_dict()) == {"name", "ordered", "gain", "low", "high", "levels"}
     assert dataclasses.asdict(found[0])["levels"][0] == {"label": "0", "count": 6, "mean": 50.5,
                                                         "half": found[0].levels[0].half}  # fmt: skip
+
+
+def test_equal_scores_have_no_levers() -> None:
+    rows = [{"depth": float(depth)} for depth in (1, 1, 2, 2)]
+    assert marginal_means(rows, [90.0] * 4) == [] and len(marginal_means(rows, [90.0, 91.0, 92.0, 93.0])) == 1

@@ -52,6 +52,22 @@ def test_a_monotone_space_under_two_budgets() -> None:
     assert (Feasible(space, limits).costs(np.array([_least_excess(limits)])) <= tight).all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_of_equal_scores_the_cheapest_is_first(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    costs, everything = random_costs(rng, 2)
+    feasible = Feasible(SPACE, [Limit(f"c{i}", cost, float(i + 5)) for i, cost in enumerate(costs)])
+    scores = rng.integers(0, 4, len(everything)).astype(float)
+    scores[rng.random(len(scores)) < 0.2] = np.nan
+    order = feasible.best_first(everything, scores)
+    assert sorted(order) == np.flatnonzero(np.isfinite(scores)).tolist()
+    used = (feasible.costs(everything) / feasible.maxima).sum(axis=1)
+    ranked = [(-scores[row], used[row]) for row in order]
+    assert ranked == sorted(ranked) and len(set(scores[order])) < len(order)
+    alike = Feasible(SPACE).best_first(everything, scores)  # without a limit equals stay in the order they were told
+    assert alike.tolist() == sorted(order.tolist(), key=lambda row: (-scores[row], row))
+
+
 def test_limits_that_exclude_each_other_are_refused_with_how_much_is_missing() -> None:
     rows = (np.array([1.0, 3.0]),)
     one, other = (AdditiveCost.of_rows(0.0, row) for row in (rows, (rows[0][::-1],)))
