@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.derive.settings import TYPES, check_budgets, check_searched
+from nas.derive.settings import TABLE, TYPES, check_budgets, check_searched, check_tabled
 from nas.latency.devices import check_card
 from nas.networks.location import check_teacher
 from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
@@ -17,6 +17,7 @@ def main(cfg: DictConfig) -> int:
     asked = plain(without_cards(cfg)) | {"device": plain(cfg.device) if "device" in cfg else None}
     check_budgets(asked["budget"])
     check_searched(Path(asked["run"]))
+    check_tabled(Path(asked["run"]), bool(asked["device"]) or (Path(asked["run"]) / TABLE).exists(), asked["budget"])
     check_card(asked["device"], measured=asked["measure"])
     check_teacher(asked["teacher"], asked["teacher_weights"])
     stored = plain(run_config(asked["run"], known=targets(cfg)))

@@ -21,8 +21,9 @@ from search_spaces.wrappers.joint import JointSpace
 def derive_candidates(setup: DeriveSetup, method: CandidateMethod) -> DerivedNetworks:
     """Write the best networks within the asked budgets, with their recipes, and show them.
 
-    A method that predicts scores gives its front under the new budgets, trained or not; another offers the candidates
-    it trained. Raises `ValueError` where the budget is out of reach, or where none of the trained candidates meets it.
+    A method that predicts scores gives its front under the new budgets, trained or not; another, and one whose
+    candidates all score alike, offers those that were trained. Raises `ValueError` where the budget is out of reach, or
+    where none of the trained candidates meets it.
     """
     request = Request.of(setup)
     space = setup.search.space
@@ -53,7 +54,8 @@ def ranked(
     genotypes, scores = read_trials(search.folder, feasible.space)
     proposal = method.start(feasible, search.seed)
     proposal.tell(genotypes, scores)
-    if proposal.has_front:
+    alike = len(np.unique(scores[np.isfinite(scores)])) < 2  # a predictor has nothing to learn from
+    if proposal.has_front and not alike:
         front = proposal.front(feasible.maxima[None])
         return front.genotypes[0][:count], front.scores[0][:count], "predicted validation accuracy"
     within = feasible.mask(genotypes) & np.isfinite(scores)
@@ -64,7 +66,12 @@ def ranked(
         )
         raise NothingWithin(
             f"none of the {len(genotypes)} candidates that {search.folder} trained is within the budget: they span "
-            f"{spans}; search again under it, or with method=predictor, which can predict others"
+            f"{spans}; search again under it"
+            + (", all of them score alike" if alike else ", or with method=predictor, which can predict others")
         )
     order = np.flatnonzero(within)[feasible.best_first(genotypes[within], scores[within])][:count]
-    return genotypes[order], scores[order], "observed validation accuracy"
+    return (
+        genotypes[order],
+        scores[order],
+        "observed validation accuracy" + (", that of all candidates" if alike else ""),
+    )

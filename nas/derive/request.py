@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.derive.budget import Budget, count_limits, energy_limit, resolve_budget
 from nas.derive.handover import clock_of, measure_of
+from nas.derive.settings import check_tabled
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
 from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed, why_not_measured
 from nas.derive.within_budget import Clock, Derived
@@ -72,8 +73,8 @@ class Request:
             # the run's own fraction holds only where no other cost has a budget
             fraction = None if own and others else wanted.fraction
             budget = resolve_budget(cost, replace(wanted, tolerance=asked.tolerance), fraction, margin, others)
-        elif not own and any(wanted.__dict__[name] is not None for name in ("latency_ms", "fraction", "energy_mj")):
-            raise ValueError(f"{folder} has no latency table: none was asked for; search again with latency=on")
+        elif not own:
+            check_tabled(folder, False, vars(wanted))
         clock = clock_of(space, cost, measure)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
         energy = table.energy(space) if table and table.has_energy else None

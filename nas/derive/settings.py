@@ -45,6 +45,7 @@ TYPES: dict[str, Any] = {
 }
 
 
+TABLE = "table.json"  # of a run directory
 SEARCHED = ("theta.json", "trials.json")  # of a run: what a search leaves when it ends
 
 
@@ -54,6 +55,20 @@ def check_searched(run: Path) -> None:
         raise ValueError(
             f"{run} holds no finished search (neither {' nor '.join(SEARCHED)}); where it stands says: "
             f"{command('status', {'run': str(run)})}"
+        )
+
+
+TABLED = ("latency_ms", "fraction", "energy_mj")  # budgets that a latency table holds
+
+
+def check_tabled(run: Path, has_table: bool, asked: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for budgets `asked` of `run` that its latency table holds, where it has none and no device is
+    named whose table is made now."""
+    named = [f"budget.{name}" for name in TABLED if asked.get(name) is not None]
+    if named and not has_table:
+        raise ValueError(
+            f"{run} has no latency table, which {named[0]} needs: none was asked for; name the device, whose table is "
+            "then measured (device=local), or search again with latency=on"
         )
 
 

@@ -12,7 +12,7 @@ from nas.data import ImageData
 from nas.data.card import DataSource
 from nas.data.space import build_space, resolution_of
 from nas.derive.budget import OTHERS, BudgetRequest
-from nas.derive.settings import check_budget
+from nas.derive.settings import TABLE, check_budget
 from nas.latency import devices
 from nas.latency.device import LOCAL
 from nas.latency.devices import TargetDevice
@@ -33,7 +33,6 @@ from search_spaces.space import SearchSpace
 from search_spaces.wrappers.joint import JointSpace
 
 BUDGETS = ("latency_ms", "fraction", *OTHERS)
-TABLE = "table.json"  # of a run directory
 CANDIDATES = "nas.methods.candidates.settings.CandidateSettings"
 SETTINGS: Schema = {"budget": dict, "seed": Count | None}  # of a run, as they are stored
 BUDGET: Schema = {

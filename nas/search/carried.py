@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.derive.handover import derived_again, write_archs
-from nas.derive.setup import TABLE
+from nas.derive.settings import TABLE
 from nas.derive.verdict import kit_command, say_missed
 from nas.derive.within_budget import Derived
 from nas.latency.devices import TargetDevice

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.derive.budget import Budget, energy_limit, resolve_budget
 from nas.derive.handover import clock_of, measure_of
-from nas.derive.setup import TABLE
+from nas.derive.settings import TABLE
 from nas.derive.verdict import NOT_ASKED, Asked, why_not_measured
 from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice

@@ -12,8 +12,7 @@ from typing import Any
 from nas.derive import most_probable
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.derive.most_probable import Derivation
-from nas.derive.settings import check_budget
-from nas.derive.setup import TABLE
+from nas.derive.settings import TABLE, check_budget
 from nas.latency import devices
 from nas.latency.devices import TargetDevice
 from nas.methods.base import Method, is_supernet

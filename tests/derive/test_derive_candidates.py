@@ -68,11 +68,14 @@ def derived(run: Path, *settings: str, folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_of_equal_candidates_the_cheapest_is_offered(tmp_path: Path) -> None:
-    run, _, macs, _ = finished(tmp_path, "random", alike=True)
+@pytest.mark.parametrize("method", ["random", "predictor"])
+def test_of_equal_candidates_the_cheapest_is_offered(method: str, tmp_path: Path) -> None:
+    """A predictor, too, which has nothing to learn from."""
+    run, _, macs, _ = finished(tmp_path, method, alike=True)
     limit = int(np.median(macs))
     records = derived(run, f"budget.macs={limit}", "count=3", folder=f"derived-{limit}macs")
     assert [record["macs"] for record in records] == sorted(macs[np.arange(COUNT) % 5 > 0])[:3]
+    assert {record["score_is"] for record in records} == {"observed validation accuracy, that of all candidates"}
 
 
 def test_a_random_run_offers_the_best_it_trained_within_the_macs(
