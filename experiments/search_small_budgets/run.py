@@ -33,7 +33,8 @@ def look(problem: Problem, method: Method, batch: int, seed: int, most: int) -> 
 
 
 def report(file: Path) -> None:
-    """A table a problem: regret after so many evaluations, mean and 95% bootstrap interval over seeds."""
+    """A table a problem: regret after so many evaluations, mean and 95% bootstrap interval over seeds, whose number
+    stands in brackets where not all went so far."""
     found = records.read(file)
     for problem in dict.fromkeys(r["problem"] for r in found):
         mine = [r for r in found if r["problem"] == problem]
@@ -48,6 +49,8 @@ def report(file: Path) -> None:
                 cells.append("{:.3f} [{:.3f}, {:.3f}]".format(*interval(values)) if values else "-")
                 if values and (told := [r["reported"][i] for r in of if len(r.get("reported", ())) > i]):
                     cells[-1] += f"; {np.mean(told):.2f}"
+                if values and len(values) < len(of):
+                    cells[-1] += f" ({len(values)})"
             seconds = np.mean([r["processor_seconds"] for r in of])
             print(f"| {name} | {len(of)} | {' | '.join(cells)} | {seconds:.1f} |")
 

@@ -63,7 +63,8 @@ class Budget:
     """A latency budget: what was asked, and the limit on the *estimate* that leaves room for the table's error.
 
     All in milliseconds. `limit_ms = asked_ms / (1 + margin)`, but never below the cheapest network. `tolerance`: the
-    share by which a measurement may exceed the budget and count as within it all the same.
+    share by which a measurement may exceed the budget and count as within it all the same. `nearby`: networks measured
+    near the budget whose margin it is; 0: it is the table's own, or was asked.
     """
 
     asked_ms: float
@@ -72,6 +73,7 @@ class Budget:
     low_ms: float
     high_ms: float
     tolerance: float = 0.0
+    nearby: int = 0
 
     @property
     def ceiling_ms(self) -> float:

@@ -33,7 +33,7 @@ from nas.search.contest.of_search import as_decided
 from nas.search.contest.record import outcome_of
 from nas.search.deriving import of_finished
 from nas.search.found import Found
-from nas.search.pricing import Prices, price
+from nas.search.pricing.prices import Prices, price
 from nas.search.references.pricing import of_finished as references_of
 from nas.search.result import SearchOutcome
 from nas.search.run import write_model

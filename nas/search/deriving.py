@@ -19,7 +19,7 @@ from nas.derive.most_probable import Rows
 from nas.derive.within_budget import Derived
 from nas.methods.base import CandidateMethod, is_supernet
 from nas.methods.candidates.trials_file import read_trials
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, Population

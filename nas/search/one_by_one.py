@@ -10,7 +10,7 @@ from nas.methods.candidates.loop import CandidateSearch, search_candidates
 from nas.runs.run import Run
 from nas.search.deriving import from_ranking
 from nas.search.found import Found
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.references.starting import starting_points
 from nas.search.scoring import scoring_of
 from nas.search.setup import SearchSetup

@@ -18,7 +18,7 @@ from nas.networks.network import FlatNetwork, Network
 from nas.report.sections.decided import sentence
 from nas.search.contest import standings
 from nas.search.found import Found
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.references.against import Against
 from nas.search.references.comparing import compared, show_references
 from nas.search.references.handing_over import handed_record

@@ -18,7 +18,7 @@ from nas.search.contest.of_search import compete
 from nas.search.diagnosis.marginal import write_levers
 from nas.search.forecast.phases import Told, forecast
 from nas.search.one_by_one import search_one_by_one
-from nas.search.pricing import intention, price
+from nas.search.pricing.prices import intention, price
 from nas.search.references.handing_over import write_handed
 from nas.search.references.pricing import price_references
 from nas.search.references.reference import Reference

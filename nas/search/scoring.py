@@ -15,7 +15,7 @@ from nas.methods.elastic.pretraining import Trained
 from nas.methods.elastic.settings import Pretraining
 from nas.methods.elastic.stored import SUPERNET
 from nas.runs.run import Run
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
 from nas.search.several import together
 from nas.terminal.progress import log, phase

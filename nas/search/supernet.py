@@ -13,7 +13,7 @@ from nas.search.deriving import from_probabilities
 from nas.search.ending import Ending
 from nas.search.forecast.phases import Told
 from nas.search.found import Found
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
 from nas.search.several import together
 from nas.terminal.progress import phase

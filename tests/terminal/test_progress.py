@@ -49,6 +49,9 @@ def test_unknown_total_and_failure(clock: Clock, capsys: pytest.CaptureFixture[s
         clock.now += 11
         advance(3)
     assert capsys.readouterr().out.splitlines() == ["reading: 3", "reading: 3 in 11 s"]
+    with phase("looking"):  # nothing is counted
+        clock.now += 4
+    assert capsys.readouterr().out == "looking: 4.0 s\n"
     with pytest.raises(ValueError, match="stop"), phase("reading", 5):
         raise ValueError("stop")
     assert capsys.readouterr().out == ""

@@ -10,7 +10,7 @@ import numpy as np
 from nas.methods.base import is_supernet
 from nas.methods.candidates.executors.base import at_a_time
 from nas.search.forecast.trial import seconds_an_image
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import format_seconds, log
 from search_spaces.pricing.budgets import Feasible

@@ -13,7 +13,7 @@ from nas.latency.measuring.network_time import NetworkTime
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_json
 from nas.runs.stored import Schema, read_record, record
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.references.choosing import Hunt, Times, Width, hunted, widths_of
 from nas.search.references.first_guess import FirstGuess
 from nas.search.references.known_times import TIME, keep_times, place, read_times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.search.pricing import Prices
+from nas.search.pricing.prices import Prices
 from nas.search.references.choosing import Width, widths_of
 from nas.search.references.first_guess import FirstGuess
 from nas.search.references.request import Family

@@ -155,7 +155,7 @@ def _below_cell(work: Work) -> Iterator[Advance]:
     finally:
         if is_outermost:
             _screen.cell = None
-            cell.draw([work.as_bar(f"{work.so_far()} in {format_seconds(work.seconds)}")])
+            cell.draw([work.as_bar(work.ended())])
         elif cell.is_due():
             cell.draw([one.as_bar() for one in _open if one is not work])
 
@@ -172,7 +172,7 @@ def _lines(work: Work) -> Iterator[Advance]:
         _screen.open_phases -= 1
     if _screen.open_phases and work.seconds < PLAIN_INTERVAL_SECONDS:
         return  # short, and inside another phase that reports
-    _print_plain(f"{work.description}: {work.so_far()} in {format_seconds(work.seconds)}")
+    _print_plain(f"{work.description}: {work.ended()}")
 
 
 class Work:
@@ -188,7 +188,15 @@ class Work:
     def seconds(self) -> float:
         return time.monotonic() - self.start
 
+    def ended(self) -> str:
+        """What was done in how long."""
+        done = self.so_far()
+        return f"{done} in {format_seconds(self.seconds)}" if done else format_seconds(self.seconds)
+
     def so_far(self) -> str:
+        """How many units are done; empty where nothing is counted."""
+        if self.total is None and not self.unit and not self.done:
+            return ""
         whole = int(self.done)
         of_total = f"/{self.total}" if self.total is not None else ""
         plural = "" if whole == 1 and self.total in (None, 1) else "s"
@@ -237,7 +245,8 @@ class _Lines:
 
     def say(self, left: str, more: str = "") -> None:
         self.last = time.monotonic()
-        _print_plain(f"{self.work.description}: {self.work.so_far()}{self.work.share()}{left}{more}")
+        words = f"{self.work.so_far()}{self.work.share()}{left}{more}".removeprefix(", ")
+        _print_plain(f"{self.work.description}: {words}")
 
     def still(self) -> None:
         """Say where it stands, though nothing was reported."""

@@ -12,7 +12,7 @@ from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.dnas import DNAS
 from nas.search.forecast.phases import Forecast, Told, forecast, phases
 from nas.search.forecast.trial import seconds_an_image
-from nas.search.pricing import intention, price
+from nas.search.pricing.prices import intention, price
 from nas.search.settings import TYPES
 from nas.search.setup import SearchSetup
 from nas.terminal.configuration import cards

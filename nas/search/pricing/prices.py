@@ -13,10 +13,14 @@ from nas.derive.within_budget import Clock
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import NO_ENERGY, LatencyTable
 from nas.methods.base import is_supernet
+from nas.runs.metrics import read_metrics
 from nas.search.contest.settings import LEAST_EPOCHS, LEAST_IMAGES, MOST
+from nas.search.pricing.nearby import FROM, begun, measure_nearby, with_margin_nearby
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.budgets import Limit
+
+BEGUN = ("trials.db", "trials.json")  # of a run: candidates that were proposed
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,29 @@ def price(folder: Path, setup: SearchSetup) -> Prices:
         margin = table.margin if asked.margin is None else asked.margin
         fraction = None if others else asked.fraction  # it holds only where no other cost has a budget
         budget = resolve_budget(cost, asked, fraction, margin, others)
+        if budget is not None:
+            _look_nearby(folder, setup, device, table, [Limit("latency_ms", cost, budget.asked_ms), *others])
+            budget = with_margin_nearby(folder, budget, cost) if begun(folder) else budget
         energy = table.energy(space) if table.has_energy else None
     measure = measure_of(device, table, folder, setup.seed) if device is not None and table is not None else None
     clock = clock_of(space, cost, measure)
     return Prices(table, cost, device, Asked(budget, tuple(others), setup.counted, energy), clock)
+
+
+def _look_nearby(
+    folder: Path, setup: SearchSetup, device: TargetDevice | None, table: LatencyTable, limits: list[Limit]
+) -> None:
+    """Measure networks near the budget of a search that begins and trains candidates, where its table is not near
+    enough to say which are within it: a supernet's derivation measures afterwards how far it may go."""
+    known = setup.budget.margin is not None or table.margin <= FROM or is_supernet(setup.method)
+    if known or begun(folder) or _has_begun(folder) or device is None or device.not_measured(table) is not None:
+        return
+    measure_nearby(folder, setup.problem.space, device, table, limits, setup.seed)
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether the search in `folder` has proposed candidates already, by the margin that its table has."""
+    return any((folder / name).exists() for name in BEGUN) or any(r["phase"] == "search" for r in read_metrics(folder))
 
 
 def _of_run(folder: Path, setup: SearchSetup) -> tuple[TargetDevice, LatencyTable]:
@@ -90,9 +113,11 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
     if table and prices.device and (why := prices.device.not_measured(table)):
         parts.append(f"NOTE: no network will be measured, estimates decide alone: {why}")
     if budget:
+        own = "" if table is None else f"; the table's own is {100 * table.margin:.1f}%"
+        near = f", of {budget.nearby} networks measured near it{own}" if budget.nearby else ""
         parts.append(
             f"budget {budget.asked_ms:.4g} ms of {budget.low_ms:.4g} to {budget.high_ms:.4g} ms reachable; "
-            f"estimates are kept below {budget.limit_ms:.4g} ms (margin {100 * budget.margin:.1f}%)"
+            f"estimates are kept below {budget.limit_ms:.4g} ms (margin {100 * budget.margin:.1f}%{near})"
         )
     if note := _short_trainings(setup):
         parts.append(note)

@@ -1,0 +1,101 @@
+"""Networks near the budget that are measured before candidates are trained, and the margin that they ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.derive.budget import Budget
+from nas.latency.device import Device
+from nas.latency.devices.local import LocalDevice
+from nas.latency.measuring.network_time import NetworkTime
+from nas.latency.tables.proof import Proof
+from nas.latency.tables.table import LatencyTable, Row, entries
+from nas.search.pricing.nearby import COUNT, NAME, with_margin_nearby
+from nas.search.pricing.prices import Prices, intention, price
+from nas.search.settings import TYPES
+from nas.search.setup import SearchSetup
+from nas.terminal.python_settings import resolved
+from search_spaces.arch import Arch
+from search_spaces.families.fbnet import fbnet
+
+SPACE = {"card": "fbnet", "width": 0.25, "head_channels": 32, "resolution": 8, "candidates": ["k3_e1", "k3_e3", "skip"]}
+SEARCHED = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
+ASKED_MS = 1.0
+OFF = np.linspace(0.85, 1.07, COUNT)  # measured over estimated, in the order in which they are measured
+
+
+@pytest.fixture()
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Arch]:
+    """The networks that were measured: each has its share of `OFF` of what `table` says."""
+    found: list[Arch] = []
+
+    def briefly(self: LocalDevice, archs: Sequence[Arch], table: LatencyTable, seed: int = 0) -> list[NetworkTime]:
+        found.extend(archs)
+        estimates = [table.estimate_ms(arch) for arch in archs]
+        return [NetworkTime(ms * off, ms * off, 0.0, processes=3) for ms, off in zip(estimates, OFF, strict=True)]
+
+    monkeypatch.setattr(LocalDevice, "measure_briefly", briefly)
+    monkeypatch.setattr(LocalDevice, "not_measured", lambda self, table: None)
+    return found
+
+
+def searched(folder: Path, margin: float = 0.35, method: str = "random", asked_margin: float | None = None) -> Prices:
+    """What a search in `folder` goes by, whose table has that `margin`."""
+    asked = {"space": SPACE, "references": {"names": []}, "accelerator": "cpu", "method": method}
+    budget = {"latency_ms": ASKED_MS, "margin": asked_margin}
+    setup = SearchSetup.from_config(resolved("search", asked | {"budget": budget}, TYPES))
+    priced = [(layer, shape, layer.cost(shape).macs / 4e5) for layer, shape in entries(SEARCHED)]
+    rows = tuple(Row(layer, shape, ms, 0.0, 10, ms) for layer, shape, ms in priced)
+    times = np.array([1.0, 2.0, 3.0])
+    proof = dataclasses.replace(Proof.of(times, times, (times, times), times, 2), margin=margin)
+    if not (folder / "table.json").exists():
+        LatencyTable("fbnet", Device(), rows, 0.0, proof).save(folder / "table.json")
+    prices = price(folder, setup)
+    assert ("networks measured near it" in intention(setup, prices)) is bool(prices.budget and prices.budget.nearby)
+    return prices
+
+
+def test_a_margin_of_networks_near_the_budget(measured: list[Arch], tmp_path: Path) -> None:
+    budget = searched(tmp_path).budget
+    assert budget is not None and budget.nearby == COUNT and budget.margin == pytest.approx(np.quantile(OFF - 1, 0.9))
+    assert budget.limit_ms == pytest.approx(ASKED_MS / (1 + budget.margin)) and budget.asked_ms == ASKED_MS
+    estimates = [LatencyTable.load(tmp_path / "table.json").estimate_ms(arch) for arch in measured]
+    assert (
+        len({arch.id for arch in measured}) == COUNT and max(estimates) <= ASKED_MS and min(estimates) > 0.7 * ASKED_MS
+    )
+    assert searched(tmp_path).budget == budget and len(measured) == COUNT  # a search that goes on measures none
+
+
+@pytest.mark.parametrize(
+    ("settings", "begun"),
+    [
+        ({"margin": 0.04}, ""),
+        ({"method": "dnas"}, ""),
+        ({"asked_margin": 0.2}, ""),
+        ({}, "trials.db"),
+        ({}, "metrics.jsonl"),
+    ],
+)
+def test_the_margin_is_the_tables_or_what_was_asked(
+    settings: dict[str, Any], begun: str, measured: list[Arch], tmp_path: Path
+) -> None:
+    """Near tables, supernets, a margin of the user's, and searches that began without."""
+    if begun:
+        (tmp_path / begun).write_text('{"phase": "search", "step": 0, "time": 0.0}\n')
+    budget = searched(tmp_path, **settings).budget
+    assert budget is not None and not measured and budget.nearby == 0
+    assert budget.margin == settings.get("asked_margin", settings.get("margin", 0.35))
+
+
+def test_a_damaged_file_is_named(measured: list[Arch], tmp_path: Path) -> None:
+    cost = searched(tmp_path).cost
+    assert cost is not None
+    (tmp_path / NAME).write_text('{"networks": [{"arch": "a", "estimated_ms": 0, "measured_ms": 1}]}')
+    with pytest.raises(ValueError, match="estimated_ms"):
+        with_margin_nearby(tmp_path, Budget(1.0, 0.8, 0.2, 0.1, 2.0), cost)
