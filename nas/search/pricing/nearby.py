@@ -21,7 +21,6 @@ from nas.runs.seeding import derive_seed
 from nas.runs.stored import Count, Milliseconds, Schema, record
 from nas.terminal.progress import phase
 from search_spaces.arch import Arch
-from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.wrappers.joint import JointSpace
 
@@ -60,7 +59,7 @@ def measure_nearby(
     write_json(folder / NAME, {"networks": networks})
 
 
-def with_margin_nearby(folder: Path, budget: Budget, cost: AdditiveCost) -> Budget:
+def with_margin_nearby(folder: Path, budget: Budget) -> Budget:
     """`budget` with the margin that the networks measured in `folder` ask for, as a table's own is found.
 
     Raises `ValueError` for a damaged file.
@@ -70,5 +69,5 @@ def with_margin_nearby(folder: Path, budget: Budget, cost: AdditiveCost) -> Budg
     networks = [record(each, NETWORK, f"{path}: a network") for each in stored["networks"]]
     off = [each["measured_ms"] / each["estimated_ms"] - 1 for each in networks]
     margin = max(0.0, float(np.quantile(off, MARGIN_QUANTILE)))
-    limit = max(cost.reachable()[0], budget.asked_ms / (1 + margin))
+    limit = max(budget.low_ms, budget.asked_ms / (1 + margin))
     return dataclasses.replace(budget, margin=margin, limit_ms=limit, nearby=len(networks))

@@ -65,7 +65,7 @@ def price(folder: Path, setup: SearchSetup) -> Prices:
         budget = resolve_budget(cost, asked, fraction, margin, others)
         if budget is not None:
             _look_nearby(folder, setup, device, table, [Limit("latency_ms", cost, budget.asked_ms), *others])
-            budget = with_margin_nearby(folder, budget, cost) if begun(folder) else budget
+            budget = with_margin_nearby(folder, budget) if begun(folder) else budget
         energy = table.energy(space) if table.has_energy else None
     measure = measure_of(device, table, folder, setup.seed) if device is not None and table is not None else None
     clock = clock_of(space, cost, measure)
