@@ -23,6 +23,7 @@ from nas.search.setup import SearchSetup
 from nas.terminal.python_settings import resolved
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
+from search_spaces.pricing.budgets import Limit
 
 SPACE = {"card": "fbnet", "width": 0.25, "head_channels": 32, "resolution": 8, "candidates": ["k3_e1", "k3_e3", "skip"]}
 SEARCHED = fbnet(8, 10, 1, width=0.25, head_channels=32, candidates=("k3_e1", "k3_e3", "skip"))
@@ -93,8 +94,19 @@ def test_the_margin_is_the_tables_or_what_was_asked(
     assert budget.margin == settings.get("asked_margin", settings.get("margin", 0.35))
 
 
-def test_a_damaged_file_is_named(measured: list[Arch], tmp_path: Path) -> None:
+def test_what_was_measured_belongs_to_a_table_and_budgets(measured: list[Arch], tmp_path: Path) -> None:
+    """The candidates that follow were drawn by it: another table, other budgets and damage are refused."""
     searched(tmp_path)
-    (tmp_path / NAME).write_text('{"networks": [{"arch": "a", "estimated_ms": 0, "measured_ms": 1}]}')
-    with pytest.raises(ValueError, match="estimated_ms"):
-        with_margin_nearby(tmp_path, Budget(1.0, 0.8, 0.2, 0.1, 2.0))
+    table = LatencyTable.load(tmp_path / "table.json")
+    asked = Limit("latency_ms", table.cost(SEARCHED), ASKED_MS)
+    budget = Budget(ASKED_MS, 0.8, 0.2, 0.1, 2.0)
+    assert with_margin_nearby(tmp_path, budget, table, [asked]).nearby == COUNT
+    with pytest.raises(ValueError, match=r"nearby.json belongs to something else: latency_ms is 1.0, asked is 2.0"):
+        with_margin_nearby(tmp_path, budget, table, [dataclasses.replace(asked, limit=2.0)])
+    other = dataclasses.replace(table, offset_ms=1.0)
+    with pytest.raises(ValueError, match=r"nearby.json belongs to something else: table"):
+        with_margin_nearby(tmp_path, budget, other, [asked])
+    file = tmp_path / NAME
+    file.write_text(file.read_text().replace('"measured_ms": ', '"measured_ms": 1'))
+    with pytest.raises(ValueError, match=r"nearby.json was changed since it was written"):
+        searched(tmp_path)

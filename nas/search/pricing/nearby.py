@@ -8,6 +8,7 @@ afterwards, by measuring; a search that trains candidates has only those that it
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,20 @@ from nas.derive.budget import Budget
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.proof import MARGIN_QUANTILE
 from nas.latency.tables.table import LatencyTable
-from nas.runs.files import read_json, write_json
+from nas.runs.files import write_json
 from nas.runs.seeding import derive_seed
-from nas.runs.stored import Count, Milliseconds, Schema, record
+from nas.runs.stored import Milliseconds, Schema, read_record, record
 from nas.terminal.progress import phase
 from search_spaces.arch import Arch
+from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.wrappers.joint import JointSpace
 
 NAME = "nearby.json"
 FROM = 0.05  # the margin of a table above which its error near the budget is measured
 COUNT, DRAWN = 12, 512  # networks that are measured, of so many that are drawn
-STORED: Schema = {"networks": list[dict]}
-NETWORK: Schema = {"arch": str, "estimated_ms": Milliseconds, "measured_ms": Milliseconds, "processes": Count}
+STORED: Schema = {"identity": dict, "networks": list[dict], "digest": str}
+NETWORK: Schema = {"arch": str, "estimated_ms": Milliseconds, "measured_ms": Milliseconds}
 
 
 def begun(folder: Path) -> bool:
@@ -37,7 +39,7 @@ def begun(folder: Path) -> bool:
 
 
 def measure_nearby(
-    folder: Path, space: JointSpace, device: TargetDevice, table: LatencyTable, limits: list[Limit], seed: int
+    folder: Path, space: JointSpace, device: TargetDevice, table: LatencyTable, limits: Sequence[Limit], seed: int
 ) -> None:
     """Measure `COUNT` networks within `limits`, that on latency first and as near to it as any drawn, into `folder`."""
     feasible, cost = Feasible(space, limits), limits[0].cost
@@ -53,21 +55,29 @@ def measure_nearby(
         times = device.measure_briefly([arch for arch, _ in archs.values()], table, seed)
         advance(len(archs))
     networks = [
-        {"arch": key, "estimated_ms": ms, "measured_ms": time.latency_ms, "processes": time.processes}
+        {"arch": key, "estimated_ms": ms, "measured_ms": time.latency_ms}
         for (key, (_, ms)), time in zip(archs.items(), times, strict=True)
     ]
-    write_json(folder / NAME, {"networks": networks})
+    content = {"identity": identity.plain(_depends(table, limits)), "networks": networks}
+    write_json(folder / NAME, {**content, "digest": identity.digest(content)})
 
 
-def with_margin_nearby(folder: Path, budget: Budget) -> Budget:
+def with_margin_nearby(folder: Path, budget: Budget, table: LatencyTable, limits: Sequence[Limit]) -> Budget:
     """`budget` with the margin that the networks measured in `folder` ask for, as a table's own is found.
 
-    Raises `ValueError` for a damaged file.
+    Raises `ValueError` for a damaged file, and where they were measured for another table or other limits.
     """
     path = folder / NAME
-    stored = record(read_json(path, "networks near the budget"), STORED, f"{path}: networks near the budget")
+    stored = read_record(path, "networks near the budget", STORED)
+    if stored.pop("digest") != identity.digest(stored):
+        raise ValueError(f"{path} was changed since it was written: begin another run")
+    identity.check(str(path), stored["identity"], _depends(table, limits), "begin another run")
     networks = [record(each, NETWORK, f"{path}: a network") for each in stored["networks"]]
     off = [each["measured_ms"] / each["estimated_ms"] - 1 for each in networks]
     margin = max(0.0, float(np.quantile(off, MARGIN_QUANTILE)))
     limit = max(budget.low_ms, budget.asked_ms / (1 + margin))
     return dataclasses.replace(budget, margin=margin, limit_ms=limit, nearby=len(networks))
+
+
+def _depends(table: LatencyTable, limits: Sequence[Limit]) -> identity.Identity:
+    return {"table": identity.digest(table.to_dict()), **{limit.name: limit.limit for limit in limits}}

@@ -64,8 +64,9 @@ def price(folder: Path, setup: SearchSetup) -> Prices:
         fraction = None if others else asked.fraction  # it holds only where no other cost has a budget
         budget = resolve_budget(cost, asked, fraction, margin, others)
         if budget is not None:
-            _look_nearby(folder, setup, device, table, [Limit("latency_ms", cost, budget.asked_ms), *others])
-            budget = with_margin_nearby(folder, budget) if begun(folder) else budget
+            asked_of_all = [Limit("latency_ms", cost, budget.asked_ms), *others]
+            _look_nearby(folder, setup, device, table, asked_of_all)
+            budget = with_margin_nearby(folder, budget, table, asked_of_all) if begun(folder) else budget
         energy = table.energy(space) if table.has_energy else None
     measure = measure_of(device, table, folder, setup.seed) if device is not None and table is not None else None
     clock = clock_of(space, cost, measure)

@@ -189,13 +189,10 @@ class Work:
         return time.monotonic() - self.start
 
     def ended(self) -> str:
-        """What was done in how long."""
-        done = self.so_far()
-        return f"{done} in {format_seconds(self.seconds)}" if done else format_seconds(self.seconds)
+        return " in ".join(filter(None, [self.so_far(), format_seconds(self.seconds)]))
 
     def so_far(self) -> str:
-        """How many units are done; empty where nothing is counted."""
-        if self.total is None and not self.unit and not self.done:
+        if self.total is None and not self.unit and not self.done:  # nothing is counted
             return ""
         whole = int(self.done)
         of_total = f"/{self.total}" if self.total is not None else ""
@@ -245,8 +242,8 @@ class _Lines:
 
     def say(self, left: str, more: str = "") -> None:
         self.last = time.monotonic()
-        words = f"{self.work.so_far()}{self.work.share()}{left}{more}".removeprefix(", ")
-        _print_plain(f"{self.work.description}: {words}")
+        done = f"{self.work.so_far()}{self.work.share()}"
+        _print_plain(f"{self.work.description}: {done}{left if done else left.removeprefix(', ')}{more}")
 
     def still(self) -> None:
         """Say where it stands, though nothing was reported."""
