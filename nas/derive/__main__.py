@@ -17,7 +17,8 @@ def main(cfg: DictConfig) -> int:
     asked = plain(without_cards(cfg)) | {"device": plain(cfg.device) if "device" in cfg else None}
     check_budgets(asked["budget"])
     check_searched(Path(asked["run"]))
-    check_tabled(Path(asked["run"]), bool(asked["device"]) or (Path(asked["run"]) / TABLE).exists(), asked["budget"])
+    if not asked["device"] and not (Path(asked["run"]) / TABLE).exists():
+        check_tabled(Path(asked["run"]), asked["budget"])
     check_card(asked["device"], measured=asked["measure"])
     check_teacher(asked["teacher"], asked["teacher_weights"])
     stored = plain(run_config(asked["run"], known=targets(cfg)))

@@ -70,8 +70,5 @@ def ranked(
             + (", all of them score alike" if alike else ", or with method=predictor, which can predict others")
         )
     order = np.flatnonzero(within)[feasible.best_first(genotypes[within], scores[within])][:count]
-    return (
-        genotypes[order],
-        scores[order],
-        "observed validation accuracy" + (", that of all candidates" if alike else ""),
-    )
+    origin = "observed validation accuracy" + (", that of all candidates" if alike else "")
+    return genotypes[order], scores[order], origin

@@ -74,7 +74,7 @@ class Request:
             fraction = None if own and others else wanted.fraction
             budget = resolve_budget(cost, replace(wanted, tolerance=asked.tolerance), fraction, margin, others)
         elif not own:
-            check_tabled(folder, False, vars(wanted))
+            check_tabled(folder, vars(wanted))
         clock = clock_of(space, cost, measure)
         limits = [Limit("latency_ms", cost, budget.limit_ms)] if cost and budget else []
         energy = table.energy(space) if table and table.has_energy else None

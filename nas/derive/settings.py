@@ -61,11 +61,11 @@ def check_searched(run: Path) -> None:
 TABLED = ("latency_ms", "fraction", "energy_mj")  # budgets that a latency table holds
 
 
-def check_tabled(run: Path, has_table: bool, asked: Mapping[str, Any]) -> None:
-    """Raise `ValueError` for budgets `asked` of `run` that its latency table holds, where it has none and no device is
-    named whose table is made now."""
+def check_tabled(run: Path, asked: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for budgets `asked` of the search in `run` that a latency table holds: it has none, and no
+    device is named whose table is made now."""
     named = [f"budget.{name}" for name in TABLED if asked.get(name) is not None]
-    if named and not has_table:
+    if named and (run / "config.yaml").exists():
         raise ValueError(
             f"{run} has no latency table, which {named[0]} needs: none was asked for; name the device, whose table is "
             "then measured (device=local), or search again with latency=on"
