@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments import records
+from experiments.neighbours import beside
 from experiments.noise import unpaired
 from nas.latency import build
 from nas.latency.device import Device
@@ -35,22 +36,10 @@ EFFORT = Effort(128, 40, rounds=15, network_rounds=15, visit_ms=3.0, network_vis
 RESOLUTIONS = (32, 16)
 INVOCATIONS, SEARCHES = 20, 10
 STATES = ("calm", "loaded", "crowded")
-BUSY = {
+BUSY = {  # beside us where the state is loaded
     "computing": "i = 0\nwhile True: i = (i * 48271 + 1) % 2147483647",
     "streaming": "import numpy\na, b = numpy.ones(16_000_000), numpy.ones(16_000_000)\nwhile True: numpy.add(a, b, a)",
 }
-
-
-@contextlib.contextmanager
-def load(wanted: bool) -> Iterator[None]:
-    """Two busy processes beside us, one computing and one streaming memory, where `wanted`."""
-    busy = [subprocess.Popen([sys.executable, "-c", text]) for text in BUSY.values()] if wanted else []
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
 
 
 def spaces() -> dict[int, SearchSpace]:
@@ -172,7 +161,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the load ends with us
-    with load(options.state == "loaded"):
+    with beside(list(BUSY.values()) if options.state == "loaded" else []):
         for part in options.parts:
             PARTS[part](options.state, options.out)
     for line in compared(options.out):

@@ -1,8 +1,9 @@
 """How the threads of one tensor operation wait for each other: awake for moments, so that neighbours cost their share.
 
 torch's threads (GNU OpenMP) meet several times an operation. Who arrives first spins, by default for milliseconds, on
-a core that the other threads need where the machine has other work: a training step of a small network beside one
-busy process a core then takes 30 to 50 times as long, instead of twice (`experiments/benchmarks/thread_waits`).
+a core that the other threads need where the machine has other work: on two cores, each with a busy process, a training
+step of a small network took 88 times as long as without them, and takes three times as long now
+(`experiments/benchmarks/thread_waits`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-SPINS = ("GOMP_SPINCOUNT", "2000")  # about the time of waking a thread: spinning for less saves nothing
+SPINS = ("GOMP_SPINCOUNT", "2000")  # instead of 300,000: as quick on a calm machine
 BY_USER = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _ours: list[str] = []  # what this process has set
 

@@ -91,6 +91,17 @@ def test_a_long_epoch_shows_what_is_done_of_it(clock: Clock, capsys: pytest.Capt
     ]
 
 
+@pytest.mark.parametrize("steps", [7, 22, 83, 997])
+def test_parts_of_an_epoch_add_up_to_it(steps: int, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with phase("searching", 6, "epoch") as advance:
+        for _ in range(4):
+            seen = 0.0
+            for step in range(1, steps + 1):
+                advance(step / steps - seen)
+                seen = step / steps
+    assert capsys.readouterr().out.splitlines() == ["searching: 4/6 epochs in 0.0 s"]
+
+
 def test_silence_is_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """By the innermost phase, with nothing reported; afterwards nothing speaks any more."""
     monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.1)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from torch import nn
 
 from experiments.benchmarks.stepping import circumstances
 from experiments.benchmarks.throughput.run import SUBJECTS, seconds_of
+from experiments.neighbours import beside
 from nas.networks.network import build_network
 from nas.runs.files import write_json
 from nas.runs.memory import keep_freed_memory
@@ -32,6 +31,7 @@ WAYS: dict[str, dict[str, str]] = {  # environment of the process; the first is 
     ONE: {"OMP_NUM_THREADS": "1"},
 }
 NETWORKS = ("found, 32 pixels", "mobilenetv2_050, 32 pixels", "fbnet's supernet, hard", "fbnetc_100, 224 pixels")
+BUSY = "while True: pass"
 PIECE = ("-m", "experiments.benchmarks.thread_waits.run", "--piece")
 
 
@@ -56,18 +56,6 @@ def step_ms(name: str, repeats: int) -> float:
     return 1e3 * statistics.median(seconds_of(step, torch.device("cpu"), repeats))
 
 
-@contextlib.contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """So many processes that never rest."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of all ways in turn, each in a process of its own")
@@ -84,7 +72,7 @@ def main() -> None:
     for name in options.only:
         for busy in (0, options.threads // 2, options.threads):
             taken: dict[str, list[float]] = {way: [] for way in WAYS}
-            with neighbours(busy):
+            with beside([BUSY] * busy):
                 for _ in range(options.rounds):
                     for way, more in WAYS.items():
                         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), **more}

@@ -81,7 +81,7 @@ def write_levers(folder: Path, space: JointSpace) -> Path:
 def marginal_means(rows: Sequence[Mapping[str, Value]], scores: Sequence[float]) -> list[Lever]:
     """The levers in which candidates differ, largest gain (of either sign) first. A share that is missing is 0.
 
-    None where all candidates score alike.
+    Empty where all candidates score alike.
     """
     if len(set(scores)) < 2:
         return []

@@ -205,7 +205,8 @@ class Work:
         return f" and {100 * part:.0f}% of the next" if part > 0.005 else ""
 
     def add(self, amount: float, note: str) -> None:
-        self.done = round(self.done + amount, 9)  # parts of a unit add up to one
+        done = self.done + amount  # parts of a unit add up to one
+        self.done = float(round(done)) if abs(done - round(done)) < 1e-6 else done
         self.note = note or self.note
 
     def left(self) -> str:
