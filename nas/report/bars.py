@@ -11,14 +11,17 @@ from nas.report.charts import figure, number, padded, ticks
 
 WIDTH, ROW = 760, 26
 LABELS = 268  # pixels that are left to the names of marks, which phones show larger
+FARTHEST = 4  # times the largest mark, where the bar of a wide range ends
 
 
 def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> Markup:
     """Named milliseconds, a row for each, over one axis with the reachable range as a bar.
 
     Names stand left of all that is drawn, so that no line crosses one. The first mark is a limit: its line runs through
-    all rows.
+    all rows. A range far above all marks is cut at `FARTHEST` times the largest, so that they can be told apart.
     """
+    if reach:
+        reach = (reach[0], min(reach[1], FARTHEST * max([reach[0], *(value for _, value in marks)])))
     values = [value for _, value in marks] + list(reach or ())
     low, high = padded(values, 0.05)
     low = max(low, 0.0)

@@ -71,6 +71,13 @@ def test_a_front_keeps_what_nothing_beats() -> None:
     assert front(points) == [(1.0, 2.0), (3.0, 5.0)]
 
 
+def test_marks_can_be_told_apart_in_a_wide_range() -> None:
+    page = ruler((0.008, 31.0), [("asked", 0.16), ("estimated", 0.128), ("measured", 0.121)])
+    asked, *_, measured = sorted((float(x) for x in re.findall(r'<circle[^>]* cx="([-\d.]+)"', page)), reverse=True)
+    assert asked - measured > 20
+    assert ruler((0.1, 0.3), [("asked", 0.16)]).count("0.3") > 0  # a range that is near is whole
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_that_is_drawn_crosses_a_name_of_the_ruler(seed: int) -> None:
     """Whatever is asked, estimated and measured: names end left of the leftmost mark, each in a row of its own."""

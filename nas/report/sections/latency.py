@@ -23,7 +23,7 @@ class Latency(Section):
     verdict: tuple[str, str] | None
     error: str | None
     not_measured: str | None
-    has_reach: bool
+    reach: str | None
     ruler: Markup
 
     heading, template = "Latency: asked, estimated, measured", "latency.html"
@@ -50,7 +50,7 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
         verdict=verdict,
         error=error,
         not_measured=result["not_measured"],
-        has_reach=bool(reach),
+        reach=f"{_ms(reach[0])} to {_ms(reach[1])}" if reach else None,
         ruler=bars.ruler(reach, [(name, value) for name, value in marks if value is not None]),
     )
 
