@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ class Experiment:
     """One size on one data file; `out` holds table, checkpoints and `results.jsonl`."""
 
     def __init__(self, root: str, out: Path, size: str) -> None:
+        self.arguments = (root, out, size)
         self.size: Size = SIZES[size]
         self.out = out / size
         self.out.mkdir(parents=True, exist_ok=True)
@@ -113,15 +116,15 @@ class Experiment:
                 if len(seen) == count:
                     return
 
-    def budgets(self, seed: int) -> None:
+    def budgets(self, seed: int, shares: tuple[float, ...] = BUDGETS) -> None:
         """At each budget the best-scored arch: inherited, fine-tuned, and trained alone."""
-        if all(not self.once({"kind": "budget", "seed": seed, "share": share}) for share in BUDGETS):
+        if all(not self.once({"kind": "budget", "seed": seed, "share": share}) for share in shares):
             return
         supernet = self.supernet(seed)
         inherit = Inheritance(
             lambda genes: self.space.decode(genes), supernet, self.source, self.size.batch_size, seed, Compute("cpu")
         )
-        for share in BUDGETS:
+        for share in shares:
             if not self.once({"kind": "budget", "seed": seed, "share": share}):
                 continue
             archs = [arch for arch, _ in self.near(share, SCORED, seed)]
@@ -144,7 +147,7 @@ class Experiment:
                 }
             )
 
-    def ranking(self, seed: int, count: int) -> None:
+    def ranking(self, seed: int, count: int, processes: int) -> None:
         """Networks of equal latency: first the scores of all of them, then each trained alone."""
         archs = list(self.near(0.5, count, 1000 + seed))
         supernet: ElasticNetwork | None = None
@@ -158,11 +161,20 @@ class Experiment:
             self.add(
                 {**record, "genotype": self.space.encode(arch), "macs": arch.macs, "params": arch.params, **scored}
             )
-        for scored in [r for r in self.found if r["kind"] == "scored" and r["seed"] == seed]:
-            key = {"kind": "ranked", "seed": seed, "number": scored["number"]}
-            if self.once(key):
-                arch = self.space.decode(scored["genotype"])
-                self.add({**scored, **key, **self.alone(arch, seed)})
+        left = [{**r, "kind": "ranked"} for r in self.found if r["kind"] == "scored" and r["seed"] == seed]
+        left = [r for r in left if self.once({key: r[key] for key in ("kind", "seed", "number")})]
+        if left:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(processes, len(left)), mp_context=context) as pool:
+                jobs = {pool.submit(_ranked_alone, self.arguments, r["genotype"], seed): r for r in left}
+                for job in as_completed(jobs):
+                    self.add({**jobs[job], **job.result()})
+
+
+def _ranked_alone(arguments: tuple[str, Path, str], genotype: list[int], seed: int) -> dict[str, float]:
+    """One training of the ranking, in a process of its own."""
+    experiment = Experiment(*arguments)
+    return experiment.alone(experiment.space.decode(genotype), seed)
 
 
 def _shorter(recipe: Recipe, epochs: int) -> Recipe:
@@ -212,14 +224,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first; a process for every seed has its own --out")
     parser.add_argument("--ranked", type=int, default=RANKED, help="networks that are ranked, of the first seed")
+    parser.add_argument("--budgets", type=int, default=len(BUDGETS), help="0: the ranking alone")
+    parser.add_argument("--processes", type=int, default=1, help="trainings of the ranking at a time")
     options = data_options(parser)
     if options.report:
         return report(options.report)
     experiment = Experiment(options.data, options.out, options.size)
     for seed in range(options.first, options.first + options.seeds):
-        experiment.budgets(seed)
+        experiment.budgets(seed, BUDGETS[: options.budgets])
         if not seed:
-            experiment.ranking(seed, options.ranked)
+            experiment.ranking(seed, options.ranked, options.processes)
     report(experiment.file)
 
 

@@ -59,5 +59,6 @@ class Size:
 SIZES = {
     "tiny": Size(4000, 16, 8, 64),  # minutes; shows that it runs, and the sign of things at best
     "small": Size(10_000, 32, 10, 64),
+    "whole16": Size(0, 16, 6, 128),  # all images at a quarter of the cost of a pass: forty networks can be ranked
     "full": Size(0, 32, 10, 128),
 }

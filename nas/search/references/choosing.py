@@ -2,7 +2,8 @@
 
 Latency is a matter of the table where its rows are those of the network; else of a measurement, and of few: a first
 guess says where to begin, each measured width corrects it for its family, and widths are tried until the largest one
-that fits is known, those of all families together in one job.
+that fits and the one above it are measured, those of all families together in one job. The guess saves measurements and
+decides nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from nas.latency.measuring.network_time import NetworkTime
 from nas.search.references.request import Family
 from search_spaces.arch import Arch
 
-ROUNDS = 6  # of measuring, at most
-NEAR = 1.1  # widths expected to exceed the ceiling by less than this are measured rather than believed to
+ROUNDS = 12  # of measuring, at most: a ladder of 64 widths is halved to the end, whatever the guess is worth
 
 Times = Mapping[str, NetworkTime]
 """By arch's id."""
@@ -56,47 +56,59 @@ def widths_of(family: Family, asked: Asked) -> list[Width]:
 class Hunt:
     """The search for the largest of `widths` whose time is within `ceiling_ms`.
 
-    `guesses`: milliseconds of each, right to a factor. `fits`, `over`: the largest known to fit, the smallest known not
-    to (-1 and their number at first).
+    `guesses`: milliseconds of each, right to a factor at best; `known`: those of the measured ones, by index.
     """
 
     widths: Sequence[Width]
     guesses: Sequence[float]
     ceiling_ms: float
-    factor: float = 1.0
-    fits: int = -1
-    over: int = field(default=-1)
-    is_told: bool = False
-    misses: int = 0
+    known: dict[int, float] = field(default_factory=dict)
+    left_before: int = 0
 
-    def __post_init__(self) -> None:
-        self.over = len(self.widths)
+    @property
+    def fits(self) -> int:
+        """The largest width known to fit; -1: none."""
+        return max((i for i, ms in self.known.items() if ms <= self.ceiling_ms), default=-1)
+
+    @property
+    def over(self) -> int:
+        """The smallest width known not to fit; their number: none."""
+        return min((i for i, ms in self.known.items() if ms > self.ceiling_ms), default=len(self.widths))
 
     def next(self) -> list[int]:
         """The widths to be measured next; none where the largest that fits is known, or that none does.
 
-        The widest that probably fits, and once something is known of the family the one above it, if it is near.
+        The widest that probably fits, and once one is known to the one above it; the middle of what is left where that
+        has not halved it.
         """
         left = range(self.fits + 1, self.over)
-        expected = {i: self.factor * self.guesses[i] for i in left}
-        likely = [i for i in left if expected[i] <= self.ceiling_ms]
-        above = [i for i in left if self.ceiling_ms < expected[i] <= NEAR * self.ceiling_ms][:1]
-        if (
-            self.fits < 0 and self.misses > 1 and left
-        ):  # the guess is too low the more so the narrower the network is: cut down
-            return [min(likely[-1] if likely else 0, self.over // 3)]
-        if self.is_told and (likely or self.fits >= 0):
-            return likely[-1:] + above
-        return likely[-1:] or list(left[:1])
+        slow, self.left_before = 2 * len(left) > self.left_before > 0, len(left)
+        if not left:
+            return []
+        expected = [self._expected(i) for i in left]
+        likely = [i for i, ms in zip(left, expected, strict=True) if ms <= self.ceiling_ms]
+        widest = likely[-1] if likely else left[0]
+        if self.fits < 0:
+            misses = len(self.known)
+            return [min(widest, self.over // 3) if misses > 1 else widest]
+        if slow:
+            return [left[len(left) // 2]]
+        return likely[-1:] + [i for i in left if not likely or i > likely[-1]][:1]
+
+    def _expected(self, index: int) -> float:
+        """Milliseconds of the width `index`: the guess, corrected by what is known on either side of the ceiling."""
+        ends = [i for i in (self.fits, self.over) if i in self.known]
+        if not ends:
+            return self.guesses[index]
+        factors = [self.known[i] / self.guesses[i] for i in ends]
+        if len(ends) == 1:
+            return self.guesses[index] * factors[0]
+        share = (index - ends[0]) / (ends[1] - ends[0])
+        return float(self.guesses[index] * factors[0] ** (1 - share) * factors[1] ** share)
 
     def tell(self, index: int, ms: float) -> None:
         """The width `index` takes `ms`."""
-        self.factor, self.is_told = ms / self.guesses[index], True
-        if ms <= self.ceiling_ms:
-            self.fits = max(self.fits, index)
-        else:
-            self.over = min(self.over, index)
-            self.misses += 1
+        self.known[index] = ms
 
 
 def hunted(

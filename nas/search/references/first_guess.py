@@ -34,21 +34,27 @@ class FirstGuess:
         times = np.array([row.calibrated_ms for row in rows])
         scale = np.maximum(design.max(axis=0), 1.0)
         found = nnls(design / scale / times[:, None], np.ones(len(rows)))[0] / scale
-        return cls(found if found.any() else np.array([0.0, 1e-7, 1e-7, 0.0]))
+        return cls(found if found.any() else np.array([0.0, 1e-7, 1e-7, 0.0, 0.0]))
 
     def __call__(self, arch: Arch) -> float:
         return float(sum(self.coefficients @ features(layer, shape) for layer, shape in arch.walk()))
 
 
 def features(layer: Layer, shape: Shape) -> Floats:
-    """Convolutions, multiply-adds of dense and of depthwise ones, output elements; channels in whole blocks."""
-    found = np.zeros(4)
+    """Convolutions, multiply-adds of dense and of depthwise ones, output elements, weights; channels in whole blocks.
+
+    Weights are read once an image, from memory where a network has many: on small images wide networks take longer by
+    that than by their multiply-adds.
+    """
+    found = np.zeros(5)
     for conv in layer.convs(shape):
         seen = conv.in_channels // conv.groups
-        elements = _filled(conv.out_channels) * conv.height * conv.width
+        places = conv.height * conv.width
         depthwise = conv.groups > 1 and seen == 1
-        macs = elements * conv.taps * (1 if depthwise else _filled(seen))
-        found += (1.0, 0.0 if depthwise else macs, macs if depthwise else 0.0, elements)
+        weights = _filled(conv.out_channels) * conv.taps * (1 if depthwise else _filled(seen))
+        macs = weights * places
+        elements = _filled(conv.out_channels) * places
+        found += (1.0, 0.0 if depthwise else macs, macs if depthwise else 0.0, elements, weights)
     return found
 
 

@@ -66,7 +66,30 @@ def test_a_guess_that_is_worse_the_narrower_the_network_is_found_out() -> None:
         return {arch.id: NetworkTime(times[arch.id], 1.0, 0.0) for arch in archs}
 
     found = hunted({"one": Hunt(widths, guesses, 1.0 + guesses[12])}, times_of)
-    assert found and found["one"][1].latency_ms <= 1.0 + guesses[12]
+    assert found and found["one"][1].latency_ms == 1.0 + guesses[12]
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.6, 1.5, 2.5])
+@pytest.mark.parametrize("factor", [0.03, 0.2, 1.0, 5.0, 30.0])
+@pytest.mark.parametrize("fitting", [0, 1, 20, 45, 62, 63])
+def test_a_guess_that_is_wrong_by_a_factor_that_grows_with_width_costs_measurements_alone(
+    exponent: float, factor: float, fitting: int
+) -> None:
+    """Weights that come from memory take ten times what isolated rows say: the narrowest network fits, the one guessed
+    to fit takes ten times the budget, and what fits lies between."""
+    widths = [Width(multiplier, arch) for multiplier, arch in FAMILY.ladder]
+    times = [arch.macs / 1e9 for _, arch in FAMILY.ladder]
+    guesses = [factor * ms**exponent for ms in times]
+    known = {width.arch.id: NetworkTime(ms, ms, 0.0) for width, ms in zip(widths, times, strict=True)}
+    measured: list[Arch] = []
+
+    def times_of(archs: Sequence[Arch]) -> dict[str, NetworkTime]:
+        measured.extend(archs)
+        return {arch.id: known[arch.id] for arch in archs}
+
+    found = hunted({"one": Hunt(widths, guesses, times[fitting] * 1.0001)}, times_of)
+    assert found["one"][0] is widths[fitting]
+    assert len(measured) <= 12 and len({arch.id for arch in measured}) == len(measured)
 
 
 def test_all_families_are_measured_together() -> None:
