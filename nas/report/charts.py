@@ -164,9 +164,14 @@ def line_chart(
     if reference:
         y = frame.y(reference[1])
         parts.append(f'<line class="reference" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="note" x="{WIDTH - RIGHT}" y="{y - 5:.1f}" text-anchor="end">{escape(reference[0])}</text>'
-        )
+        lines = list[names.Line]()
+        for label, points in series:
+            corners = [(frame.x(step), frame.y(value)) for step, value in points]
+            lines += [[corner] for corner in corners] if label in loose else [corners]
+        sides, ends = (LEFT, WIDTH - RIGHT), (TOP, frame.bottom)
+        words_x, words_y, anchor = names.across(reference[0], y, lines, sides, ends)
+        at = f'x="{words_x:.1f}" y="{words_y:.1f}" text-anchor="{anchor}"'
+        parts.append(f'<text class="note" {at}>{escape(reference[0])}</text>')
     for index, (label, points) in enumerate(series):
         if label not in loose:
             parts.append(frame.line(points, f"line s{index}"))

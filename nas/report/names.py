@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +18,9 @@ class Named(NamedTuple):
 
 
 Box = tuple[float, float, float, float]  # left, right, top, bottom
+Line = Sequence[tuple[float, float]]  # corners in pixels; a dot has one
 CHARACTER, LINE = 6.6, 13.0  # pixels of a name
+STEP = 6.0  # pixels between two places that are looked at
 
 
 class Limit(NamedTuple):
@@ -48,6 +51,34 @@ def limit(words: str, x: float, dots: Sequence[Named], sides: tuple[float, float
             found.append(Limit(words, x, x + 6 if anchor == "start" else x - 6, y, anchor, box))
     inside = [one for one in found if sides[0] <= one.box[0] and one.box[1] <= sides[1]]
     return next((one for one in inside if not any(_overlap(one.box, other) for other in taken)), found[0])
+
+
+def across(
+    words: str, y: float, lines: Sequence[Line], sides: tuple[float, float], ends: tuple[float, float]
+) -> tuple[float, float, str]:
+    """Where the `words` of a horizontal line at `y` pixels cover none of the `lines`: x, y, anchor.
+
+    `sides`, `ends`: left and right, top and bottom of the chart. Above it, at its right end, further left where that is
+    taken, or below it; above its right end where all is taken.
+    """
+    width, taken = CHARACTER * len(words), _dots([Named("", *at) for line in lines for at in _along(line)])
+    steps = range(max(int((sides[1] - sides[0] - width) / STEP), 0) + 1)
+    rights = [sides[1] - STEP * step for step in steps]
+    for words_y in (y - 5, y + LINE):
+        for right in rights:
+            box = (right - width, right, words_y - LINE + 3, words_y + 3)
+            if ends[0] <= box[2] and box[3] <= ends[1] and not any(_overlap(box, other) for other in taken):
+                return right, words_y, "end"
+    return sides[1], y - 5, "end"
+
+
+def _along(line: Line) -> list[tuple[float, float]]:
+    """Points of a line through these corners, `STEP` pixels from one another at most."""
+    found = list(line[:1])
+    for (x, y), (to_x, to_y) in itertools.pairwise(line):
+        count = max(math.ceil(math.hypot(to_x - x, to_y - y) / STEP), 1)
+        found += [(x + (to_x - x) * i / count, y + (to_y - y) * i / count) for i in range(1, count + 1)]
+    return found
 
 
 def placed(

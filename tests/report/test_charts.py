@@ -21,7 +21,7 @@ from nas.report.charts import (
     scatter_chart,
     ticks,
 )
-from nas.report.names import CHARACTER, LINE, Named, limit, placed
+from nas.report.names import CHARACTER, LINE, Named, across, limit, placed
 
 from .pages import shown
 
@@ -144,3 +144,28 @@ def test_no_axis_of_percent_goes_beyond_100() -> None:
         page = shown(front_chart("x", [Group("a", found)], "ms", "top-1 %"))
         assert f">{beyond}</text>" not in page and ">100</text>" in page
     assert ">110</text>" in shown(front_chart("x", [Group("a", [(1.0, 99.8)])], "ms", "images"))
+
+
+def test_words_of_a_horizontal_line_move_away_from_lines() -> None:
+    sides, ends = (52.0, 368.0), (12.0, 186.0)
+    width = CHARACTER * len("decided")
+    assert across("decided", 60.0, [], sides, ends) == (368.0, 55.0, "end")
+    rising = [(52.0, 180.0), (210.0, 100.0), (290.0, 60.0), (368.0, 40.0)]  # through the words at the right end
+    x, y, _ = across("decided", 60.0, [rising], sides, ends)
+    assert (y == 55.0 and x < 290.0) or y == 60.0 + LINE
+    level = [(52.0, 52.0), (368.0, 52.0)]  # along them: below the line
+    assert across("decided", 60.0, [level], sides, ends) == (368.0, 60.0 + LINE, "end")
+    assert (
+        across("decided", 180.0, [[(52.0, 172.0), (368.0, 172.0)]], sides, ends)[1] == 175.0
+    )  # no room below: as ever
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        line = list(zip(np.linspace(52, 368, 9).tolist(), rng.uniform(20, 180, 9).tolist(), strict=True))
+        at = float(rng.uniform(40, 160))
+        x, y, _ = across("decided", at, [line], sides, ends)
+        assert sides[0] <= x - width and x <= sides[1]
+        xs = np.linspace(x - width, x, 50)
+        ys = np.interp(xs, *zip(*line, strict=True))
+        covered += bool(((y - LINE + 3 < ys) & (ys < y + 3)).any())
+    assert covered <= 10  # of lines that leave no room
