@@ -222,7 +222,8 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
     if found["top1_percent"] is not None:
         rows.append(("test accuracy", f"{accuracy_words(found)} on {found['data']}"))
         rows.append(("weights are", found["weights"]))
-        rows.append(("training took", format_seconds(found["train_seconds"])))
+        if found["train_seconds"]:  # a network that inherits its weights had no training of its own
+            rows.append(("training took", format_seconds(found["train_seconds"])))
     if found.get("pretrain_seconds") is not None:
         rows.append(("pretraining took", format_seconds(found["pretrain_seconds"])))
     if said := sentence(found):

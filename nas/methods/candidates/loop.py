@@ -82,7 +82,7 @@ def search_candidates(run: Run, search: CandidateSearch) -> Found:
         return search.scorer.job(candidate, genotype)
 
     with (
-        phase("training candidates", plan.total, "candidate", completed=settled) as advance,
+        phase(search.scorer.doing, plan.total, "candidate", completed=settled) as advance,
         search.executor.open(type(search.scorer).work) as workers,
     ):
         crew = Crew(store, workers, checked_job, advance, settings.stop_correlation is not None, clock)

@@ -16,6 +16,7 @@ from nas.train.answers.stored import read_answers
 LISTED = 20  # classes in the table, the worst first
 NUMBERED = 20  # classes up to which the cells of a confusion hold their numbers
 SIDE = 380  # pixels of a confusion
+FAINT, FULL = 0.12, 0.54  # how much of its colour a cell has, from none to all of its row: numbers stay legible on it
 LETTER, LONGEST = 6.5, 10  # pixels of a letter of a class's name; letters shown at most
 
 
@@ -107,7 +108,7 @@ def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> Chart:
             tip = f"<title>{escape(names[row])}, said {escape(names[column])}: {number} of {total}</title>"
             parts.append(
                 f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{cell:.2f}" height="{cell:.2f}" '
-                f'fill-opacity="{0.12 + 0.68 * share:.2f}">{tip if count <= NUMBERED else ""}</rect>'
+                f'fill-opacity="{FAINT + (FULL - FAINT) * share:.2f}">{tip if count <= NUMBERED else ""}</rect>'
             )
             if count <= NUMBERED:
                 parts.append(

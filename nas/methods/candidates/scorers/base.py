@@ -14,10 +14,11 @@ class Scorer(Protocol):
     """A way to score candidates.
 
     `work`: a module-level function from one of its jobs, wherever an executor has its workers, to figures; of these
-    `top1_percent`, on the validation images, is the score.
+    `top1_percent`, on the validation images, is the score. `doing`: what that is called while it goes on.
     """
 
     work: ClassVar[Work]
+    doing: ClassVar[str]
 
     def job(self, candidate: str, genotype: Genotype) -> Any:
         """The picklable job of the candidate of that id and genotype."""

@@ -62,6 +62,7 @@ class ElasticScorer:
     """
 
     work: ClassVar[Work] = staticmethod(score_inherited)
+    doing: ClassVar[str] = "scoring candidates"
     space: JointSpace
     supernet: ElasticNetwork
     trained: Identity

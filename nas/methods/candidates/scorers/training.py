@@ -22,6 +22,7 @@ class TrainingScorer:
     """`job_of(id, genotype)` is the training of a candidate; what is the same in all of them counts for identity."""
 
     work: ClassVar[Work] = staticmethod(train_candidate)
+    doing: ClassVar[str] = "training candidates"
     job_of: Callable[[str, Genotype], TrainingJob]
 
     def job(self, candidate: str, genotype: Genotype) -> TrainingJob:
