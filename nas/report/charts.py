@@ -211,13 +211,15 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
 
 class Group(NamedTuple):
     """Points of one colour called `label`. `names`: one for each point, or none. `joined`: a line joins those that no
-    other of the group beats. `mark`: a class of their own, by which a style sheet finds them."""
+    other of the group beats. `mark`: a class of their own, by which a style sheet finds them. `hue`: the number of their
+    colour; None: their place in the chart."""
 
     label: str
     points: Points
     names: Sequence[str] = ()
     joined: bool = True
     mark: str = ""
+    hue: int | None = None
 
 
 def front_chart(
@@ -237,12 +239,13 @@ def front_chart(
     most = 100.0 if y_label.endswith("%") else math.inf
     frame = _Frame(xs, [y for _, y in points], size=(WIDE, TALL), x_padding=0.03, y_most=most)
     places, drawn = list[Named](), list[str]()
-    for index, group in enumerate(groups):
+    hues = [_hue(index if group.hue is None else group.hue) for index, group in enumerate(groups)]
+    for group, hue in zip(groups, hues, strict=True):
         if group.joined:
-            drawn.append(frame.line(front(group.points), f"line {_hue(index)} {group.mark}".rstrip()))
+            drawn.append(frame.line(front(group.points), f"line {hue} {group.mark}".rstrip()))
         for (x, y), who in zip(group.points, group.names or [""] * len(group.points), strict=True):
             tip = f"{who or group.label}: {y_label} {number(y)} at {x_label} {number(x)}"
-            drawn.append(frame.dot(x, y, f"dot {_hue(index)} {group.mark}".rstrip(), 4, tip))
+            drawn.append(frame.dot(x, y, f"dot {hue} {group.mark}".rstrip(), 4, tip))
             places.append(Named(who, frame.x(x), frame.y(y), group.mark))
     sides = (LEFT, frame.width - RIGHT)
     line = names.limit(limit[0], frame.x(limit[1]), places, sides, (TOP, frame.bottom)) if limit else None
@@ -257,7 +260,7 @@ def front_chart(
         f'<text class="name {mark}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(who)}</text>'
         for who, x, y, anchor, mark in names.placed(places, sides, line)
     ]
-    return frame.chart(parts, title, [(_hue(i), group.label) for i, group in enumerate(groups)], name)
+    return frame.chart(parts, title, [(hue, group.label) for hue, group in zip(hues, groups, strict=True)], name)
 
 
 def _hue(index: int) -> str:

@@ -112,17 +112,19 @@ def _axis(rows: list[Row]) -> tuple[str, str]:
 
 
 def _chart(rows: list[Row], kinds: Mapping[str, str], name: str) -> Chart | None:
-    """Accuracy over cost, a colour for each space and method; `name`: of its file. None where no row has both."""
+    """Accuracy over cost, a colour for each space and method, the same in every chart; `name`: of its file. None where no
+    row has both."""
     key, label = _axis(rows)
     groups: dict[str, list[tuple[float, float, str]]] = {}
     for row in rows:
         if row[key] is not None and row["top1_percent"] is not None:
             groups.setdefault(_kind(row), []).append((row[key], row["top1_percent"], row["run"]))
     named = sum(map(len, groups.values())) <= NAMED
-    shown = [
-        Group(kind, [(x, y) for x, y, _ in dots], [name if named else "" for *_, name in dots], mark=kinds[kind])
-        for kind, dots in groups.items()
-    ]
+    shown = list[Group]()
+    for hue, (kind, mark) in enumerate(kinds.items()):
+        if dots := groups.get(kind):
+            said = [name if named else "" for *_, name in dots]
+            shown.append(Group(kind, [(x, y) for x, y, _ in dots], said, mark=mark, hue=hue))
     return charts.front_chart("top-1 %", shown, label, "top-1 %", name=name)
 
 

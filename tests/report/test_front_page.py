@@ -124,6 +124,26 @@ def test_a_front_links_to_reports_and_says_why_a_run_failed(run: Path, tmp_path:
     assert [(row["run"], row["top1_percent"]) for row in rows] == [("a b", "90.0"), ("c", "91.0")]
 
 
+def test_spaces_and_methods_keep_their_colour_from_device_to_device(run: Path, tmp_path: Path) -> None:
+    """Those that are to be ticked, in that order: a chart that lacks one leaves its colour out."""
+    record = json.loads((run / "result.json").read_text())
+    found = (("a", "here", "dnas", 1.0), ("b", "here", "random", 0.5), ("c", "there", "random", 2.0))
+    for name, device, method, ms in found:
+        (tmp_path / name).mkdir()
+        own = {"device": device, "method": method, "measured_latency_ms": ms, "top1_percent": 90.0}
+        (tmp_path / name / "result.json").write_text(json.dumps({**record, **own}))
+    text = write_front(tmp_path).read_text()
+    boxes = re.findall(r'<input type="checkbox"[^>]*> ([^<]*)</label>', text)
+    legends = [
+        re.findall(r'class="key ([\w ]+)">([^<]*)</span>', figure)
+        for figure in re.findall(r"<figcaption>.*?</figcaption>", text)
+    ]
+    hues = {label: f"s{number}" for number, label in enumerate(boxes)}
+    assert len(boxes) == 2 and [len(legend) for legend in legends] == [2, 1]
+    for legend in legends:
+        assert legend == [(hues[label], label) for label in boxes if (hues[label], label) in legend]
+
+
 def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Path) -> None:
     """A network that a device did not measure has the estimate of its table, which is ten times that of the other."""
     record = json.loads((run / "result.json").read_text())

@@ -126,7 +126,8 @@ def _confusion(table: Sequence[Sequence[int]], names: Sequence[str]) -> Chart:
                 f'rotate(-60)">{shown}</text>'
             )
     wrong = sum(sum(row) for row in table) - sum(table[i][i] for i in range(count))
-    title = f"confusion of {count} classes: right class downwards, answer to the right; {wrong} answers are wrong"
+    said = "1 answer is wrong" if wrong == 1 else f"{wrong} answers are wrong"
+    title = f"confusion of {count} classes: right class downwards, answer to the right; {said}"
     return Chart(title, figure(title, (SIDE, SIDE), "".join(parts), "plot", "confusion"))
 
 
