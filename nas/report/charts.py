@@ -211,8 +211,8 @@ def scatter_chart(title: str, groups: Sequence[tuple[str, Points]], x_label: str
 
 class Group(NamedTuple):
     """Points of one colour called `label`. `names`: one for each point, or none. `joined`: a line joins those that no
-    other of the group beats. `mark`: a class of their own, by which a style sheet finds them. `hue`: the number of their
-    colour; None: their place in the chart."""
+    other of the group beats. `mark`: a class of their own, by which a style sheet finds them. `hue`: the number of
+    their colour; None: their place in the chart."""
 
     label: str
     points: Points

@@ -112,8 +112,8 @@ def _axis(rows: list[Row]) -> tuple[str, str]:
 
 
 def _chart(rows: list[Row], kinds: Mapping[str, str], name: str) -> Chart | None:
-    """Accuracy over cost, a colour for each space and method, the same in every chart; `name`: of its file. None where no
-    row has both."""
+    """Accuracy over cost, a colour for each space and method, the same in every chart; `name`: of its file. None where
+    no row has both."""
     key, label = _axis(rows)
     groups: dict[str, list[tuple[float, float, str]]] = {}
     for row in rows:

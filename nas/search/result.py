@@ -191,19 +191,18 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
     def ms(key: str) -> str:
         return "–" if found[key] is None else f"{found[key]:.4g} ms"
 
+    latency = [(f"latency {word}", ms(f"{word}_latency_ms")) for word in ("asked", "estimated", "measured")]
+    if found["estimated_latency_ms"] is not None and found["not_measured"]:
+        latency[2] = ("latency measured", f"not measured: {found['not_measured']}")
+    if found.get("latency_note"):
+        latency.append(("", found["latency_note"]))
     rows = [
-        ("latency asked", ms("asked_latency_ms")),
-        ("latency estimated", ms("estimated_latency_ms")),
-        ("latency measured", ms("measured_latency_ms")),
+        *(latency if any(value != "–" for _, value in latency) else ()),  # none where latency is off
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
         ("peak memory", f"{found['memory_kib']:,.4g} KiB of activations ({found['counted']['dtype']})"),
         ("weights", f"{found['weights_kib']:,.4g} KiB ({found['counted']['dtype']})"),
     ]
-    if found.get("latency_note"):
-        rows.insert(3, ("", found["latency_note"]))
-    if found["estimated_latency_ms"] is not None and found["not_measured"]:
-        rows[2] = ("latency measured", f"not measured: {found['not_measured']}")
     if found["energy_mj"] is not None:
         rows.append(("energy", f"{found['energy_mj']:.4g} mJ an image, by the table"))
     rows += [

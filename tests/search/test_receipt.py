@@ -25,8 +25,14 @@ def test_budgets_on_counts_stand_in_the_receipt(missed: list[str]) -> None:
     assert rows["peak memory"] == "48 KiB of activations (int8)" and rows["weights"] == "76.9 KiB (int8)"
     assert rows["peak memory asked"] == "at most 64 KiB" and rows["energy"] == "0.5 mJ an image, by the table"
     assert rows["budget"] == ("MISSED" if missed else "met")
+    assert rows["latency asked"] == "–" and rows["latency measured"] == "1.1 ms"
+    off = receipt(found | {"estimated_latency_ms": None, "measured_latency_ms": None}, missed)
+    assert not any(name.startswith("latency") for name, _ in off)
     tied = found | {"trials": 12, "validation_top1_percent": 100.0, "equal_candidates": 11}
     assert dict(receipt(tied, missed))["validation accuracy"] == "100.00% top-1 in the search, as 11 others"
+    trained = found | {"top1_percent": 90.0, "guessing_percent": 10.0, "data": "digits", "weights": "from scratch"}
+    assert dict(receipt(trained | {"train_seconds": 21.2}, missed))["training took"] == "21 s"
+    assert "training took" not in dict(receipt(trained | {"train_seconds": 0.0}, missed))
 
 
 ENDED = {
