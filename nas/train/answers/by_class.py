@@ -68,14 +68,14 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = BINS) -> fl
 
 
 def hardest(record: Mapping[str, Any], most: int = 3) -> str:
-    """The classes that are answered worst, and what they are taken for, in a phrase."""
-    shares = {name: share for name, share in record["class_percent"].items() if share is not None}
+    """The classes that are answered worst, and what they are taken for, in a phrase; of those that are not all right."""
+    shares = {name: share for name, share in record["class_percent"].items() if share is not None and share < 100}
     names, phrases = list(record["class_percent"]), []
     for name in sorted(shares, key=lambda name: shares[name])[:most]:
         phrase = f"{name} {shares[name]:.1f}%"
-        if record["confusion"] is not None and shares[name] < 100:
+        if record["confusion"] is not None:
             row = list(record["confusion"][names.index(name)])
             row[names.index(name)] = -1
             phrase += f" (taken for {names[row.index(max(row))]})"
         phrases.append(phrase)
-    return ", ".join(phrases)
+    return ", ".join(phrases) or "none: all images are answered rightly"

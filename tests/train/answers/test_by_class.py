@@ -30,6 +30,9 @@ def test_classes_by_hand() -> None:
     assert record["confusion"] == [[1, 1, 0, 1], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     confidence = float(logits[0].softmax(0)[0])
     assert record["calibration_error_percent"] == pytest.approx(100 * abs(3 / 5 - confidence), rel=1e-5)
-    assert hardest(record) == "a 33.3% (taken for b), b 100.0%"
-    many = Answers([torch.tensor([0])], [torch.tensor([1.0])]).record(torch.tensor([0]), [str(i) for i in range(101)])
-    assert many["confusion"] is None and hardest(many, 1) == "0 100.0%"
+    assert hardest(record) == "a 33.3% (taken for b)"
+    names = [str(i) for i in range(101)]
+    many = Answers([torch.tensor([0])], [torch.tensor([1.0])]).record(torch.tensor([0]), names)
+    assert many["confusion"] is None and hardest(many) == "none: all images are answered rightly"
+    wrong = Answers([torch.tensor([1])], [torch.tensor([1.0])]).record(torch.tensor([0]), names)
+    assert hardest(wrong) == "0 0.0%"
