@@ -53,3 +53,13 @@ def test_words_stand_out_from_what_is_behind_them(scheme: str) -> None:
         pairs["cell", kind] = (named["ink"], ground)
     found = {pair: round(contrast(*two), 2) for pair, two in pairs.items()}
     assert not {pair: ratio for pair, ratio in found.items() if ratio < LEAST}
+
+
+def test_colours_that_a_legend_names_are_printed() -> None:
+    """Browsers leave backgrounds out on paper, where nothing asks for them."""
+    asked = re.search(r"([^{}]*)\{[^}]*print-color-adjust: exact", STYLE)
+    assert asked is not None
+    drawn_as_backgrounds = {
+        name for name in (".key::before", ".bar") if re.search(rf"{re.escape(name)} \{{[^}}]*background", STYLE)
+    }
+    assert drawn_as_backgrounds == {part.strip() for part in asked[1].split(",")}
