@@ -49,9 +49,9 @@ NO_TEACHER = "none"  # of a derivation, whose run may have one
 
 
 def check_teacher(name: str | None, weights: str | None) -> None:
-    """As `check_weights`, of a teacher that is given by a path; names are known by timm too, which takes seconds.
+    """Raise `ValueError` for a teacher without weights, for weights of none, and where there is nothing at a path.
 
-    Raises `ValueError` too for weights of no teacher.
+    Names are known by timm too, which takes seconds: whether there is a network of that name is not looked at.
     """
     if name is None or name == NO_TEACHER:
         if weights is not None:
@@ -60,6 +60,13 @@ def check_teacher(name: str | None, weights: str | None) -> None:
     check_weights(weights)
     if "/" in name or name.endswith(".json"):
         locate(name)
+    elif weights is None and not Path(name.removeprefix(LOCAL)).exists():
+        raise no_weights(name)
+
+
+def no_weights(teacher: str) -> ValueError:
+    """That `teacher` has none."""
+    return ValueError(f"the teacher {teacher} has no weights: give teacher_weights=<file>, or a model folder or run")
 
 
 def check_has_weights(name: str, checkpoint: str | None, others: str) -> None:

@@ -29,6 +29,7 @@ from nas.runs.keeping import stopping
 from nas.terminal import launch, thread_waits
 from nas.terminal.command_help import show_help
 from nas.terminal.configuration import cards
+from nas.terminal.configuration.alternatives import check_alternatives
 from nas.terminal.configuration.arguments import PATHS, card_folders, check_cards, ordered, split
 from nas.terminal.configuration.card_roles import check_places
 from nas.terminal.configuration.composition import CONF, keys, nearest, own_method, settings, targets
@@ -211,6 +212,7 @@ def checked(
     whole = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(whole, dict)
     check_places({str(key): value for key, value in whole.items()})
+    check_alternatives(config_name, {key: OmegaConf.select(cfg, key) for key, _ in overrides if key not in choices})
     if cfg.get("resume"):
         return resumed(cfg, [key for key, _ in overrides], choices, config_name)
     return cfg

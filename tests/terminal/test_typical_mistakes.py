@@ -57,6 +57,17 @@ TYPICAL = [
     ("search distill_alpha=2", ["distill_alpha must be a number > 0 and <= 1 or null, got 2"]),
     ("search predictor.iterations=-1", ["predictor.iterations must be a whole number >= 0, got -1"]),
     ("search method=random latency=off budget.latency_ms=2", ["latency=off", "budget.latency_ms", "leave one"]),
+    (
+        "search budget.latency_ms=2 budget.fraction=0.5",
+        ["budget.fraction=0.5", "beside budget.latency_ms=2", "leave one"],
+    ),
+    (
+        "search budget.macs=1e6 budget.fraction=0.5",
+        ["budget.fraction=0.5", "beside budget.macs", "budget.latency_ms=..."],
+    ),
+    ("derive run=r budget.latency_ms=2 budget.fraction=0.5", ["budget.fraction=0.5", "beside budget.latency_ms=2"]),
+    ("search teacher=resnet18", ["the teacher resnet18 has no weights", "teacher_weights=<file>"]),
+    ("train arch=fbnetc_100 teacher=resnet18", ["the teacher resnet18 has no weights", "teacher_weights=<file>"]),
     ("search teacher_weights=best.pt", ["teacher_weights=best.pt are of no network", "teacher="]),
     ("search data=npz data.root=/dev/null data.num_classes=1", ["data.num_classes", "from 2 to", "got 1"]),
     ("search device=ssh", ["device=ssh needs the machine", "device.host=pi@board"]),

@@ -68,7 +68,7 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = BINS) -> fl
 
 
 def hardest(record: Mapping[str, Any], most: int = 3) -> str:
-    """The classes that are answered worst, and what they are taken for, in a phrase; of those that are not all right."""
+    """The classes that are answered worst of those that are not all right, and what they are taken for, in a phrase."""
     shares = {name: share for name, share in record["class_percent"].items() if share is not None and share < 100}
     names, phrases = list(record["class_percent"]), []
     for name in sorted(shares, key=lambda name: shares[name])[:most]:

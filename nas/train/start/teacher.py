@@ -14,7 +14,7 @@ from torch import nn
 from nas.data import ImageData
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model, resolve
-from nas.networks.location import check_teacher, locate
+from nas.networks.location import check_teacher, locate, no_weights
 from nas.networks.trained_data import are_others
 from nas.train.distillation import ALPHA, TEMPERATURE, Distillation
 from search_spaces import zoo
@@ -129,4 +129,4 @@ def _images_of(folder: Path, name: str, data: ImageData) -> Mapping[str, Any]:
 
 def _need(file: str | None, name: str) -> None:
     if file is None:
-        raise ValueError(f"the teacher {name} has no weights: give teacher_weights=<file>, or a model folder or run")
+        raise no_weights(name)
