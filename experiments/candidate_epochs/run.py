@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments import records
 from experiments.collecting import collect_or_report
+from experiments.ranking import tau_with_interval
 from experiments.wins.setting import Setting
 from nas.runs.files import read_json
 from nas.train import training
@@ -82,7 +83,7 @@ def report(file: Path) -> None:
             continue
         rows = [rows[0] for rows in mine]
         scores, losses = [r["validation"] for r in rows], [-r["validation_loss"] for r in rows]
-        taus = [_with_interval(values, truth) for values in (scores, losses)]
+        taus = [tau_with_interval(values, truth) for values in (scores, losses)]
         behind = max(truth) - truth[int(np.argmax(scores))]
         print(f"| {length} | {length / full:.2f} | {taus[0]} | {taus[1]} | {behind:.2f} |")
     between = [
@@ -94,14 +95,6 @@ def report(file: Path) -> None:
 
 def _of(found: Sequence[Record], arch: str, epochs: int, seed: int) -> list[Record]:
     return [r for r in found if (r["arch"], r["epochs"], r["seed"]) == (arch, epochs, seed)]
-
-
-def _with_interval(scores: Sequence[float], truth: Sequence[float], draws: int = 2000) -> str:
-    """Tau, and its 95% bootstrap interval over networks."""
-    rng, a, b = np.random.default_rng(0), np.array(scores), np.array(truth)
-    drawn = [kendall_tau(a[rows], b[rows]) for rows in rng.integers(len(a), size=(draws, len(a)))]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return f"{kendall_tau(a, b):.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

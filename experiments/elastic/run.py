@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from experiments import records
 from experiments.collecting import data_options, data_parser, measured_table
 from experiments.elastic.space import SIZES, Size, space
 from experiments.equal_latency import mean_interval
+from experiments.ranking import tau_with_interval
 from nas.data.card import DataSource
 from nas.data.images import ImageData
 from nas.latency.device import Device
@@ -147,8 +147,9 @@ class Experiment:
                 }
             )
 
-    def ranking(self, seed: int, count: int, processes: int) -> None:
-        """Networks of equal latency: first the scores of all of them, then each trained alone."""
+    def ranking(self, seed: int, count: int, again: int, processes: int) -> None:
+        """Networks of equal latency: the scores of all of them, each trained alone, and the first `again` of them alone
+        with another seed: what one training says of another is the most that a score can say."""
         archs = list(self.near(0.5, count, 1000 + seed))
         supernet: ElasticNetwork | None = None
         for i, (arch, ms) in enumerate(archs):
@@ -161,17 +162,20 @@ class Experiment:
             self.add(
                 {**record, "genotype": self.space.encode(arch), "macs": arch.macs, "params": arch.params, **scored}
             )
-        left = [{**r, "kind": "ranked"} for r in self.found if r["kind"] == "scored" and r["seed"] == seed]
-        left = [r for r in left if self.once({key: r[key] for key in ("kind", "seed", "number")})]
-        if left:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(processes, len(left)), mp_context=context) as pool:
-                jobs = {pool.submit(_ranked_alone, self.arguments, r["genotype"], seed): r for r in left}
-                for job in as_completed(jobs):
-                    self.add({**jobs[job], **job.result()})
+        scored_ones = [r for r in self.found if r["kind"] == "scored" and r["seed"] == seed]
+        jobs = [({**r, "kind": "ranked"}, seed) for r in scored_ones]
+        jobs += [({**r, "kind": "again"}, seed + 1) for r in scored_ones[:again]]
+        left = [job for job in jobs if self.once({key: job[0][key] for key in ("kind", "seed", "number")})]
+        if not left:
+            return
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(processes, len(left)), mp_context=context) as pool:
+            under_way = {pool.submit(_alone, self.arguments, r["genotype"], of_seed): r for r, of_seed in left}
+            for job in as_completed(under_way):
+                self.add({**under_way[job], **job.result()})
 
 
-def _ranked_alone(arguments: tuple[str, Path, str], genotype: list[int], seed: int) -> dict[str, float]:
+def _alone(arguments: tuple[str, Path, str], genotype: list[int], seed: int) -> dict[str, float]:
     """One training of the ranking, in a process of its own."""
     experiment = Experiment(*arguments)
     return experiment.alone(experiment.space.decode(genotype), seed)
@@ -211,9 +215,17 @@ def report(file: Path) -> None:
     ranked = [r for r in found if r["kind"] == "ranked"]
     if len(ranked) > 2:
         alone = [r["top1_percent"] for r in ranked]
-        what = [key for key in ("score", "score_loss", "macs", "params", "latency_ms") if key in ranked[0]]
-        taus = {key: round(float(kendalltau([r[key] for r in ranked], alone).statistic), 3) for key in what}
-        print(f"{len(ranked)} networks of equal latency: Kendall's tau with training alone: " + str(taus))
+        print(
+            f"{len(ranked)} networks of equal latency, {min(alone):.2f} to {max(alone):.2f}% alone (deviation ", end=""
+        )
+        print(f"{np.std(alone, ddof=1):.2f}). Kendall's tau with that, and its 95% interval over networks:")
+        for key, sign in (("score", 1), ("score_loss", -1), ("macs", 1), ("params", 1), ("latency_ms", 1)):
+            if key in ranked[0]:
+                print(f"  {key}: {tau_with_interval([sign * r[key] for r in ranked], alone)}")
+    again = {r["number"]: r["top1_percent"] for r in found if r["kind"] == "again"}
+    if len(again) > 2:
+        both = [(again[r["number"]], r["top1_percent"]) for r in ranked if r["number"] in again]
+        print(f"  another training alone, {len(both)} of them: {tau_with_interval(*zip(*both, strict=True))}")
     minutes = sum(r["cpu_minutes"] for r in found if r["kind"] == "pretraining")
     print(f"pretraining: {minutes:.1f} processor minutes in all")
 
@@ -224,6 +236,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first; a process for every seed has its own --out")
     parser.add_argument("--ranked", type=int, default=RANKED, help="networks that are ranked, of the first seed")
+    parser.add_argument("--again", type=int, default=0, help="of these, trained alone a second time")
     parser.add_argument("--budgets", type=int, default=len(BUDGETS), help="0: the ranking alone")
     parser.add_argument("--processes", type=int, default=1, help="trainings of the ranking at a time")
     options = data_options(parser)
@@ -233,7 +246,7 @@ def main() -> None:
     for seed in range(options.first, options.first + options.seeds):
         experiment.budgets(seed, BUDGETS[: options.budgets])
         if not seed:
-            experiment.ranking(seed, options.ranked, options.processes)
+            experiment.ranking(seed, options.ranked, options.again, options.processes)
     report(experiment.file)
 
 
