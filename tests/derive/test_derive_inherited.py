@@ -162,7 +162,7 @@ def test_the_fine_tuning_learns_from_a_teacher(run: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["teacher=t"], "teacher=t teaches the fine-tuning of networks, and none is asked for: give train.epochs=N"),
+        (["teacher=."], "teacher=. teaches the fine-tuning of networks, and none is asked for: give train.epochs=N"),
         (["train.epochs=1", "distill_alpha=0.5"], "distill_alpha=0.5 is of no teacher: give teacher="),
         (["train.epochs=1", "teacher=none", "teacher_weights=w.pt"], "teacher_weights=w.pt are of no network"),
         (["train.epochs=1", "teacher=resnet18"], "the teacher resnet18 has no weights: give teacher_weights="),

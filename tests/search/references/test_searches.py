@@ -164,7 +164,8 @@ def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypat
 def test_without_a_latency_the_other_budgets_decide(folder: Path) -> None:
     Path("mine.json").write_text(plain("plain_conv4", 0.1, 8, 10, 1).to_json())
     names = "references.names=[plain,mnasnet_100,mine.json]"
-    search([*SETTINGS, names, "budget.macs=300000", "latency=off", "train.enabled=false", "run_dir=macs"])
+    asked = ["budget.macs=300000", "budget.fraction=null", "latency=off"]
+    search([*SETTINGS, names, *asked, "train.enabled=false", "run_dir=macs"])
     rows = result("macs")["references"]
     assert [row["name"] for row in rows][-1] == "mine" and rows[-1]["multiplier"] is None
     assert all(row["macs"] <= 300_000 and row["measured_latency_ms"] is None for row in rows)
