@@ -78,8 +78,8 @@ class Hunt:
     def next(self) -> list[int]:
         """The widths to be measured next; none where the largest that fits is known, or that none does.
 
-        The widest that probably fits, and with it, once some width is known to fit, the one above; the middle of what is
-        left where the last round has not halved it.
+        The widest that probably fits, and with it, once some width is known to fit, the one above; the middle of what
+        is left where the last round has not halved it.
         """
         left = range(self.fits + 1, self.over)
         slow, self.left_before = 2 * len(left) > self.left_before > 0, len(left)
