@@ -14,6 +14,11 @@ LABELS = 268  # pixels that are left to the names of marks, which phones show la
 FARTHEST = 4  # times the largest mark, where the bar of a wide range ends
 
 
+def drawn_to(reach: tuple[float, float], marks: Sequence[float]) -> float:
+    """Where the bar of a reachable range ends: with the range, unless that ends far above all `marks`."""
+    return min(reach[1], FARTHEST * max([reach[0], *marks]))
+
+
 def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]]) -> Markup:
     """Named milliseconds, a row for each, over one axis with the reachable range as a bar.
 
@@ -21,7 +26,7 @@ def ruler(reach: tuple[float, float] | None, marks: Sequence[tuple[str, float]])
     all rows. A range far above all marks is cut at `FARTHEST` times the largest, so that they can be told apart.
     """
     if reach:
-        reach = (reach[0], min(reach[1], FARTHEST * max([reach[0], *(value for _, value in marks)])))
+        reach = (reach[0], drawn_to(reach, [value for _, value in marks]))
     values = [value for _, value in marks] + list(reach or ())
     low, high = padded(values, 0.05)
     low = max(low, 0.0)

@@ -23,6 +23,7 @@ from nas.report.pictures import as_png
 from nas.report.run_page import report_html, write_report
 from nas.report.sections.budgets import budgets
 from nas.report.sections.costs import costs
+from nas.report.sections.latency import latency
 from nas.report.sections.stages import Drawn, nearest, stages
 from nas.runs.files import write_json
 from nas.train.answers.of_run import write_answers
@@ -180,3 +181,10 @@ def test_phases_add_up_to_the_clock(tmp_path: Path) -> None:
     later = shown(costs(tmp_path, result, 2))
     assert "2 pieces" in later and "19 s" in later and "the rest" not in later
     assert costs(tmp_path, {**dict.fromkeys(result)}, 1) is None
+
+
+@pytest.mark.parametrize(("most", "is_cut"), [(3.0, False), (4.0, False), (40.0, True)])
+def test_a_bar_that_is_cut_says_so(most: float, is_cut: bool) -> None:
+    known = {"asked_latency_ms": 1.0, "estimated_latency_ms": 0.9, "measured_latency_ms": 0.8, "not_measured": None}
+    section = latency({**known, "reachable_latency_ms": [0.5, most]})
+    assert section is not None and section.is_cut == is_cut

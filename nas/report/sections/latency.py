@@ -16,7 +16,8 @@ from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 
 @dataclass(frozen=True)
 class Latency(Section):
-    """`verdict`: tone and words where it was asked and measured; `error`: of the estimate, against the measurement."""
+    """`verdict`: tone and words where it was asked and measured; `error`: of the estimate, against the measurement;
+    `is_cut`: whether the ruler shows the beginning of the reachable range alone."""
 
     asked: str
     measured: str
@@ -24,6 +25,7 @@ class Latency(Section):
     error: str | None
     not_measured: str | None
     reach: str | None
+    is_cut: bool
     ruler: Markup
 
     heading, template = "Latency: asked, estimated, measured", "latency.html"
@@ -35,7 +37,8 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
     if measured is None and estimated is None:
         return None
     reach = result.get("reachable_latency_ms")
-    marks = [("asked", asked), ("estimated", estimated), ("measured", measured)]
+    known = (("asked", asked), ("estimated", estimated), ("measured", measured))
+    marks = [(name, value) for name, value in known if value is not None]
     verdict = error = None
     if asked is not None and measured is not None:
         off = abs(100 * (measured / asked - 1))
@@ -51,7 +54,8 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
         error=error,
         not_measured=result["not_measured"],
         reach=f"{_ms(reach[0])} to {_ms(reach[1])}" if reach else None,
-        ruler=bars.ruler(reach, [(name, value) for name, value in marks if value is not None]),
+        is_cut=reach is not None and bars.drawn_to(reach, [value for _, value in marks]) < reach[1],
+        ruler=bars.ruler(reach, marks),
     )
 
 
