@@ -24,7 +24,7 @@ from nas.terminal.progress import log, table
 from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.answers.by_class import Answers, hardest
-from nas.train.answers.guessing import accuracy_words
+from nas.train.answers.guessing import accuracy_words, top5_words
 from nas.train.setup import short_name
 from nas.train.several.shared_run import shared_run
 from search_spaces.memory.counted import Counted
@@ -130,6 +130,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "checkpoint": checkpoint,
             "data": data.name,
             "test_images": len(data.test),
+            "num_classes": data.num_classes,
             "guessing_percent": data.guessing_percent,
             "resolution": data.resolution,
             "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
@@ -177,7 +178,7 @@ def check_data(data: ImageData, network: Network | FlatNetwork) -> None:
 def receipt(path: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The rows of what was found of a network, from `metrics.json` in `path`."""
     rows = [
-        ("test accuracy", f"{accuracy_words(record)}, {record['top5_percent']:.2f}% top-5"),
+        ("test accuracy", accuracy_words(record) + top5_words(record["top5_percent"], record["num_classes"])),
         ("loss", f"{record['loss']:.4f}"),
     ]
     if "class_percent" in record:
@@ -186,7 +187,7 @@ def receipt(path: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
         rows.append(("hardest classes", hardest(record)))
     for other in record["at_resolutions"]:
-        figures = f"{other['top1_percent']:.2f}% top-1, {other['top5_percent']:.2f}% top-5"
+        figures = f"{other['top1_percent']:.2f}% top-1" + top5_words(other["top5_percent"], record["num_classes"])
         rows.append((f"at {other['resolution']} pixels", figures))
     if record["estimated_latency_ms"] is not None:
         rows.append(("latency estimated", f"{record['estimated_latency_ms']:.4g} ms ({record['device']})"))

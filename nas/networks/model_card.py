@@ -83,7 +83,7 @@ def write(name: str, network: Network | FlatNetwork, pretrained_cfg: Mapping[str
     parts.append("\n".join(stats))
     if data is not None:
         parts.append(_images(data))
-    results = _results(about.metrics)
+    results = _results(about.metrics, network.arch.num_classes)
     if results:
         parts.append("## Results\n" + results)
     if classes := _by_class(about.metrics):
@@ -147,11 +147,11 @@ def _gmacs(macs: int) -> str:
     return f"{macs / 1e9:.1f}" if macs >= 1e8 else f"{macs / 1e9:.2g}"
 
 
-def _results(metrics: Mapping[str, Any]) -> str:
+def _results(metrics: Mapping[str, Any], num_classes: int) -> str:
     lines = []
     for key, (label, unit) in METRICS.items():
         value = metrics.get(key)
-        if value is not None:
+        if value is not None and not (key == "top5_percent" and num_classes <= 5):  # which would be 100%
             shown = f"{value:.4g}" if isinstance(value, float) else _cell(f"{value}")
             lines.append(f"| {label} | {shown}{f' {unit}' if unit else ''} |")
     proof = metrics.get("table_proof")

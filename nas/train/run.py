@@ -20,7 +20,7 @@ from nas.terminal.next_command import data_settings
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
-from nas.train.answers.guessing import accuracy_words
+from nas.train.answers.guessing import accuracy_words, top5_words
 from nas.train.answers.of_run import write_answers
 from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, short_name
@@ -209,7 +209,7 @@ def receipt(outcome: TrainOutcome) -> list[tuple[str, str]]:
     """The rows of what came of it."""
     path, arch, figures = outcome.run_dir, outcome.arch, outcome.figures
     return [
-        ("test accuracy", f"{accuracy_words(outcome.result)}, {figures['top5_percent']:.2f}% top-5"),
+        ("test accuracy", accuracy_words(outcome.result) + top5_words(figures["top5_percent"], arch.num_classes)),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
         ("peak memory", f"{arch.memory_kib(COUNTED):,.4g} KiB of activations ({COUNTED.dtype})"),

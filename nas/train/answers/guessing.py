@@ -19,3 +19,8 @@ def accuracy_words(found: Mapping[str, Any]) -> str:
     """The top-1 accuracy of the results `found` for a receipt, beside guessing where it is little more."""
     more = f" (NEAR GUESSING, which has {found['guessing_percent']:.3g}%)" if is_near_guessing(found) else ""
     return f"{found['top1_percent']:.2f}% top-1{more}"
+
+
+def top5_words(top5_percent: float, num_classes: int) -> str:
+    """`, 98.10% top-5` for a receipt; empty where there are no more than five classes, since all are among the five."""
+    return f", {top5_percent:.2f}% top-5" if num_classes > 5 else ""

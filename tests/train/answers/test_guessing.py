@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nas.data.images import ImageData
-from nas.train.answers.guessing import accuracy_words, is_near_guessing
+from nas.train.answers.guessing import accuracy_words, is_near_guessing, top5_words
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_guessing_is_the_most_frequent_class(data: ImageData) -> None:
     )
     test = data.test.subset(chosen)
     assert dataclasses.replace(data, test=test).guessing_percent == 60.0
+
+
+@pytest.mark.parametrize(("classes", "words"), [(2, ""), (5, ""), (6, ", 98.10% top-5")])
+def test_top_five_of_five_classes_is_not_said(classes: int, words: str) -> None:
+    assert top5_words(98.1, classes) == words
