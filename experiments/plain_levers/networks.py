@@ -96,6 +96,7 @@ FORMS: dict[str, Form] = {
     "residual at 8 pixels": Form((Conv(16), Conv(32, residual=True), *_four(64, 128))),
     "residual at 4 pixels": Form((*_four(16, 32), Conv(64, residual=True), Conv(128))),
     "residual at 2 pixels": Form((*_four(16, 32, 64), Conv(128, residual=True))),
+    "residual at all sizes": Form((Conv(16), *(Conv(channels, residual=True) for channels in (32, 64, 128)))),
     # total stride 8
     "total stride 8": Form((*_four(16, 32, 64), Conv(128, stride=1))),
 }

@@ -87,7 +87,7 @@ def collect(
         found += chosen(float(target), processes)
         records.write(file, found)
     setting = Setting(dataset, images, epochs)
-    names = forms.split(", ") if forms else list(FORMS)
+    names = forms.split("; ") if forms else list(FORMS)
     lines = {r["form"]: r for r in found if r["kind"] == "network"}
     done = {(r["form"], r["seed"]) for r in found if r["kind"] == "training"}
     for seed in range(seeds):
@@ -130,7 +130,7 @@ if __name__ == "__main__":
         images=(10_000, "training images; at most what the judging ones leave"),
         epochs=(10, "of every training"),
         dataset=("fashion_mnist", "or cifar10; times are of one input channel for both"),
-        forms=("", "names of networks.py, by ', '; none: all"),
+        forms=("", "names of networks.py, by '; '; none: all"),
         target=("0.06", "of the reference network's time"),
         processes=(5, "that measure"),
     )

@@ -38,9 +38,18 @@ class DNAS(DNASSettings):
     """
 
     def check(self, space: SearchSpace) -> None:
-        """Raise `ValueError` for a space that no supernet holds, such as one that searches the resolution."""
+        """Raise `ValueError` for a space that no supernet holds (such as one that searches the resolution), or no
+        compiled one where that is asked for."""
         if not isinstance(space, LayerwiseSpace):
             masked_plan(space)
+            self._check_not_compiled(space)
+
+    def _check_not_compiled(self, space: SearchSpace) -> None:
+        if self.compile:
+            raise ValueError(
+                f"compile=true is for layer-wise spaces (such as fbnet); {space.name} decides widths or depths, and "
+                "what a step runs depends on the path"
+            )
 
     def search(self, task: Task) -> SearchResult:
         """Train supernet and theta; `probabilities[v]` are those of variable v's choices.

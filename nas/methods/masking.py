@@ -24,8 +24,9 @@ class Masking(DNAS):
     beta: float = 0.6
 
     def check(self, space: SearchSpace) -> None:
-        """Raise `ValueError` for a space that decides more than widths."""
+        """Raise `ValueError` for a space that decides more than widths, and for `compile`."""
         check_widths_alone(space, masked_plan(space))
+        self._check_not_compiled(space)
 
     def search(self, task: Task) -> SearchResult:
         """As `DNAS.search`. Raises `ValueError` where the space decides more than widths."""

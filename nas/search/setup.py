@@ -279,6 +279,8 @@ class SearchSetup:
         """An elastic supernet holds slices of one network, trained by one recipe."""
         if not self.is_elastic:
             return
+        if getattr(self.method, "compile", False) and self.compute.sync_batch_norm:
+            raise ValueError("sync_batch_norm changes a step from outside, compile=true compiles it; give one of them")
         if self.problem.space.recipes.variables:
             raise ValueError("search.scorer=elastic trains no candidate, so it searches no recipes; recipe_space=none")
         if self.pretraining is None and self.candidates.supernet is None:

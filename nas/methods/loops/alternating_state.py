@@ -48,6 +48,7 @@ class AlternatingState(State):
         self.weights = list(network.parameters())
         groups = sparing_norms(network, self.weights, method.weight_decay)
         self.theta = initial_theta(sizes).requires_grad_()
+        self.model = self.compiled(self.network)
         begin(task.accelerator)
         self.weight_optimizer = task.accelerator.prepare(self._weight_optimizer(groups))
         betas = (method.theta_betas[0], method.theta_betas[1])
@@ -173,7 +174,7 @@ class AlternatingState(State):
 
     def _cross_entropy(self, images: Tensor, labels: Tensor, path: Any) -> Tensor:
         with self.task.accelerator.autocast(), statistics(self.task.accelerator):
-            logits = self.network(images, path)
+            logits = self.model(images, path)
         return F.cross_entropy(logits.float(), labels)
 
     def parts(self) -> dict[str, Any]:

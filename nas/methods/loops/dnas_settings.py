@@ -29,3 +29,8 @@ class DNASSettings(Alternating):
             raise ValueError(f"beta must be >= 0, got {self.beta}; above 0 slower networks cost more")
         if not 0 <= self.negligible < 1:
             raise ValueError(f"negligible must lie in [0, 1), got {self.negligible}")
+        if self.compile and (self.mode != "soft" or self.negligible):
+            raise ValueError(
+                f"compile=true compiles one step that runs all candidates, mode={self.mode} and negligible="
+                f"{self.negligible:g} run others each time; give method.mode=soft method.negligible=0 with it"
+            )

@@ -24,6 +24,7 @@ ADDED: dict[str, Any] = {  # settings that checkpoints of earlier searches know 
     "entropy_weight": 0.0,
     "theta_passes": 1,
     "negligible": 0.0,
+    "compile": False,
 }
 
 
@@ -41,6 +42,9 @@ class GradientSearch(SupernetMethod):
     images that teaches the choices, an epoch; and `entropy_weight`, with which the entropy of the choices enters their
     loss (see `entropy_at`). Departure: no paper has the last three.
 
+    `compile`: steps that run all candidates go through `torch.compile`. A path is an argument of theirs, so that they
+    are compiled once where weights learn and once where choices do, however many paths are drawn.
+
     Raises `ValueError` for a value outside its range.
     """
 
@@ -57,6 +61,7 @@ class GradientSearch(SupernetMethod):
     decided_at: float | None = None
     entropy_weight: float = 0.0
     theta_passes: int = 1
+    compile: bool = False
 
     positive: ClassVar[tuple[str, ...]] = ("batch_size", "weight_lr", "penalty")
     not_negative: ClassVar[tuple[str, ...]] = ("weight_decay",)

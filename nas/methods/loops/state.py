@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -69,6 +69,10 @@ class State(ABC):
         self.keeper = Keeper(task.checkpoint, task.keeping.minutes, task.accelerator.is_main_process, agree)
         self.under_way = UnderWay(self.keeper, lambda: self._state(self.epochs_done, False), task.accelerator.device)
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
+
+    def compiled(self, network: nn.Module) -> nn.Module:
+        """What steps call in place of `network`: itself, or through `torch.compile`, where the method asks for that."""
+        return cast("nn.Module", torch.compile(network, dynamic=False)) if self.method.compile else network
 
     @abstractmethod
     def probabilities(self) -> tuple[np.ndarray, ...]:

@@ -52,6 +52,7 @@ class Training(State):
         if method.zero_init_residual:
             zero_init_residuals(self.net)
         self.rows_ms = [torch.from_numpy(row).float().to(self.device) for row in task.cost.rows]
+        self.model = self.compiled(self.net)  # of paths under masks; slices are of another shape each time
         begin(task.accelerator)
         self.optimizers = {name: task.accelerator.prepare(made) for name, made in self._make_optimizers().items()}
 
@@ -93,7 +94,8 @@ class Training(State):
         self, images: Tensor, labels: Tensor, path: tuple[int, ...] | list[Indicators], smoothing: float
     ) -> Tensor:
         with self.task.accelerator.autocast(), statistics(self.task.accelerator):
-            logits = self.net(images, path)
+            model = self.model if isinstance(path, list) else self.net
+            logits = model(images, path)
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
     def mean(self, losses: list[Tensor], part: str, epoch: int) -> float:
