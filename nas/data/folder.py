@@ -29,7 +29,7 @@ def imagefolder(
     train_limit: Positive | None = None,
     test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: Classes | list[str] | None = None,
+    classes: Classes | list[str | int] | None = None,
 ) -> ImageData:
     """The images under `root`: `train/<class>/*` and `test/` (or `val/`, `valid/`) `<class>/*`, or `<class>/*` alone.
 

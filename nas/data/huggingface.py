@@ -27,7 +27,7 @@ def huggingface(
     train_limit: Positive | None = None,
     test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: Classes | list[str] | None = None,
+    classes: Classes | list[str | int] | None = None,
 ) -> ImageData:
     """The images in the folder `root` that `save_to_disk` wrote: `train` and `test` (or `validation`), or one data set.
 

@@ -98,9 +98,12 @@ class ImageData:
 
 
 def stratified(
-    labels: np.ndarray, fraction: float, seed: int, names: Sequence[str] | None = None
+    labels: np.ndarray, fraction: float, seed: int, names: Sequence[str] | None = None, exact_total: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted row numbers of both parts; each class is divided in the same proportion, both parts get some of it.
+
+    Classes of so few images that some of them is more than their proportion make the first part larger than `fraction`;
+    with `exact_total` those that are furthest above their proportion make up for it, and a class may be in it whole.
 
     Raises `ValueError` for a class of one image, by its name where `names` are given.
     """
@@ -119,6 +122,8 @@ def stratified(
     for k in np.argsort(cuts - exact, kind="stable")[: round(fraction * len(labels)) - cuts.sum()]:
         cuts[k] += 1  # largest remainders first, so that the parts add up to what was asked
     cuts = np.clip(cuts, 1, counts - 1)
+    if exact_total:
+        cuts = _with_total(cuts, exact, counts, round(fraction * len(labels)))
     rng = numpy_generator(seed, "split")
     first, second = [], []
     for label, cut in zip(classes, cuts, strict=True):
@@ -126,6 +131,17 @@ def stratified(
         first.append(rows[:cut])
         second.append(rows[cut:])
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+
+
+def _with_total(cuts: np.ndarray, exact: np.ndarray, counts: np.ndarray, total: int) -> np.ndarray:
+    """`cuts` that add up to `total`, each from 1 to its count, as near to `exact` as that allows."""
+    cuts = cuts.copy()
+    while (step := int(np.sign(total - cuts.sum()))) != 0:
+        free = cuts < counts if step > 0 else cuts > 1
+        if not free.any():
+            break
+        cuts[np.argmax(np.where(free, step * (exact - cuts), -np.inf))] += step
+    return cuts
 
 
 def fit(images: Tensor, resolution: Pixels) -> Tensor:
@@ -258,7 +274,7 @@ def limited(what: str, labels: Tensor, limit: int, names: Sequence[str] | None =
     if limit == len(labels):
         return torch.arange(len(labels))
     try:
-        return torch.from_numpy(stratified(labels.numpy(), limit / len(labels), 0, names)[0])
+        return torch.from_numpy(stratified(labels.numpy(), limit / len(labels), 0, names, exact_total=True)[0])
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
 

@@ -23,7 +23,7 @@ def shards(
     train_limit: Positive | None = None,
     test_limit: Positive | None = None,
     skip_unreadable: bool = False,
-    classes: Classes | list[str] | None = None,
+    classes: Classes | list[str | int] | None = None,
     split_seed: Count = 0,
 ) -> ImageData:
     """The images in `root/train/*.tar` and `root/val/*.tar`; other layouts: `nas.data.files.shards.shard_listing`.

@@ -226,6 +226,8 @@ def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
         raise ValueError(f"{file}: {error}") from None
     sources = [LatencyTable.load(source, wanted.space) for source in setup.sources]
     table = few_sample_table(wanted.space, population, times, sources, wanted.device.key)
+    origin = {"file": file.name, "format": "times", "source": setup.reading.source}
+    table = dataclasses.replace(table, environment={**table.environment, "imported": origin})
     return table, _kept(table, wanted)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from timm.models import build_model_with_cfg, get_arch_pretrained_cfgs, is_model
 from torch import nn
 
-from nas.networks import CONFIG, ENTRY, WEIGHTS, hub, model_folder, weights
+from nas.networks import ENTRY, WEIGHTS, hub, model_folder, weights
 from nas.networks.location import locate
 from nas.networks.network import build_network
 from nas.networks.timm_interface import with_in_channels
@@ -179,11 +179,19 @@ def _from_folder(folder: Path) -> Source:
     return Source(saved.arch, saved.name, config, folder, saved.batch_norm_eps)
 
 
+def epsilon_of(name: str | Path, checkpoint_path: str | Path | None) -> float | None:
+    """The batch norm epsilon of the network `name` with the weights in `checkpoint_path`, if any; None: torch's own.
+
+    That of the model folder or run that the weights belong to, else what belongs to the name or folder.
+    """
+    eps = None if checkpoint_path is None else _eps_of(checkpoint_path)
+    return resolve(name).batch_norm_eps if eps is None else eps
+
+
 def _eps_of(checkpoint_path: str | Path) -> float | None:
-    """The batch norm epsilon that belongs to the weights of a model folder or run; None for a bare file."""
-    path = Path(checkpoint_path)
-    found = [folder for folder in (path, path / "model") if (folder / CONFIG).is_file()]
-    return model_folder.read(found[0]).batch_norm_eps if found else None
+    """The batch norm epsilon that belongs to the weights of a model folder or run, or of a file in one; else None."""
+    folder = model_folder.folder_in(checkpoint_path)
+    return None if folder is None else model_folder.read(folder).batch_norm_eps
 
 
 def timm_config(arch: Arch) -> dict[str, Any]:

@@ -84,9 +84,14 @@ def check_weights(folder: str | Path, arch: Arch) -> None:
 
 
 def folder_in(path: str | Path) -> Path | None:
-    """The model folder at `path`, or of the run directory or the weights file `path`; None where there is none."""
+    """The model folder at `path`, of the run directory `path`, or of the weights file `path`; None where there is none.
+
+    A file of weights belongs to the model folder that it lies in, and a run's checkpoint to that of its run.
+    """
     path = Path(path)
-    places = (path.parent,) if path.name == WEIGHTS else (path, path / "model")
+    places = [path, path / "model"]
+    if path.is_file():
+        places = [path.parent, *([path.parent.parent / "model"] if path.parent.name == "checkpoints" else [])]
     return next((place for place in places if (place / CONFIG).is_file()), None)
 
 
@@ -106,6 +111,8 @@ def write(folder: str | Path, network: Network | FlatNetwork, about: About | Non
     folder = Path(folder)
     if not network.num_classes:
         raise ValueError("a model folder needs a network with a classifier; this one has num_classes=0")
+    if (pooling := network.global_pool.pool_type) != "avg":
+        raise ValueError(f"a model folder keeps no pooling but the mean, this network has global_pool={pooling!r}")
     arch = network.arch
     model = _config(network, about.data, about.license)
     card = model_card.write(folder.name, network, model["pretrained_cfg"], about)

@@ -14,9 +14,15 @@ from search_spaces.plain_data.identity import plain
 
 
 def are_others(names: Sequence[str], data: ImageData) -> bool:
-    """Whether outputs called `names` mean other classes than those of `data`; mere numbers mean any."""
+    """Whether outputs called `names` mean other classes than those of `data`.
+
+    Mere numbers in their order mean any, unless the others are the same numbers in another order, as of folders 0 to 11
+    that are sorted by name.
+    """
+    if tuple(names) == data.class_names:
+        return False
     numbers = tuple(str(i) for i in range(data.num_classes))
-    return numbers not in (tuple(names), data.class_names) and tuple(names) != data.class_names
+    return numbers not in (tuple(names), data.class_names) or set(names) == set(data.class_names)
 
 
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.networks import model_folder, weights
+from nas.networks.creation import epsilon_of
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import resuming
@@ -93,8 +94,10 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     arch, recipe = setup.arch, setup.recipe
     network = training.build_network(arch, recipe, seed=setup.seed)
     taken = None
-    if (origin := setup.initial_weights) and not is_begun(setup.resume):
-        taken = take_over(network, weights.read_weights(origin), origin)
+    if not is_begun(setup.resume):  # a checkpoint brings its own
+        network.set_batch_norm(epsilon_of(setup.name, setup.initial_weights))
+        if (origin := setup.initial_weights) is not None:
+            taken = take_over(network, weights.read_weights(origin), origin)
     tuned = setup.tuning.sentence(network)
     here, title = setup.compute.here, f"train-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):

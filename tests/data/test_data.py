@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from nas.data import ImageData, Split
 from nas.data.digits import digits
-from nas.data.images import fit, in_memory, statistics, stratified
+from nas.data.images import fit, in_memory, limited, statistics, stratified
 from nas.data.split import Place
 
 
@@ -223,6 +223,13 @@ def test_limits_keep_the_share_of_each_class() -> None:
     for limit in (2, 91):
         with pytest.raises(ValueError, match=f"between 3 .* and 90, got {limit}"):
             in_memory("mine", (images, labels), (images, labels), "abc", 4, (limit, None))
+
+
+@pytest.mark.parametrize(("counts", "limit"), [((910, *[10] * 9), 20), ((910, *[10] * 9), 10), ((990, *[2] * 5), 995)])
+def test_limits_are_met_by_unequal_classes(counts: tuple[int, ...], limit: int) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    kept = labels[limited("mine", labels, limit)].bincount()
+    assert kept.sum() == limit and kept.min() >= 1 and kept.argmax() == 0
 
 
 def test_a_fingerprint_sees_images_labels_and_splits() -> None:

@@ -83,6 +83,20 @@ def test_shards_are_a_folder(images: Path) -> None:
     assert shards(str(flat), resolution=16).class_names == ("0", "1", "2")
 
 
+def test_shards_are_told_by_whole_words_of_their_names(images: Path) -> None:
+    """`retrieval` holds `val`, `latest` holds `test`."""
+    flat = images / "flat"
+    flat.mkdir()
+    for part, name in (("train", "retrieval-latest-training"), ("val", "retrieval-latest-validation")):
+        for i in "01":
+            os.link(images / f"tars/{part}/{i}.tar", flat / f"{name}-{i}.tar")
+    found = shards(str(flat), resolution=16)
+    assert (len(found.train), len(found.test)) == tuple(len(CLASSES) * COUNTS[part] for part in ("train", "val"))
+    os.link(images / "tars/val/0.tar", flat / "train-and-val.tar")
+    with pytest.raises(ValueError, match=r"train-and-val\.tar may be of training or of val by its name"):
+        shards(str(flat), resolution=16)
+
+
 @pytest.mark.parametrize("kind", ["folder", "tars"])
 def test_what_was_found_is_remembered_while_the_files_stay(
     kind: str, images: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +148,15 @@ def test_some_classes(images: Path) -> None:
         drawn = [read(str(images / kind), resolution=16, classes=2, split_seed=seed).class_names for seed in range(9)]
         assert len(set(drawn)) > 1 and drawn[0] == read(str(images / kind), resolution=16, classes=2).class_names
     assert whole.num_classes == 3
+    (images / "folder").rename(images / "numbers")
+    for part in COUNTS:
+        for label, name in enumerate(CLASSES):
+            (images / "numbers" / part / name).rename(images / "numbers" / part / str(label))
+    assert imagefolder(str(images / "numbers"), resolution=16, classes=[0, 2]).class_names == ("0", "2")
+    (images / "numbers").rename(images / "folder")
+    for part in COUNTS:
+        for label, name in enumerate(CLASSES):
+            (images / "folder" / part / str(label)).rename(images / "folder" / part / name)
     for classes, message in (
         (1, "between 2 and 3"),
         (4, "between 2 and 3"),

@@ -111,6 +111,8 @@ def test_from_the_command_line(
         Path("mine.csv").write_text(Path("mine.csv").read_text().replace(".0\n", ".5\n").replace(".1\n", ".6\n"))
         main([*SPACE, *NAMED, "action=learn", "file=mine.csv", "unit=us"])
     assert path.read_bytes() == before and "refresh=true" in capsys.readouterr().err
+    main([*SPACE, *NAMED, "action=learn", "file=mine.csv", "unit=us", "refresh=true"])
+    assert path.read_bytes() != before
 
 
 def test_mistakes(
@@ -137,6 +139,7 @@ def test_mistakes(
         ([*SPACE, *NAMED, "action=learn"], "action=learn needs file=..."),
         ([*SPACE, *NAMED, "action=learn", "file=none.csv"], "no file at none.csv"),
         ([*SPACE, "action=sample", "file=mine.csv"], "mine.csv is there already"),
+        ([*SPACE, "action=sample", "file=other"], "file=other needs an ending, such as other.csv"),
     ):
         with pytest.raises(SystemExit) as status:
             main(words)

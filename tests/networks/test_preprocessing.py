@@ -181,6 +181,11 @@ def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path)
     as_trained(data, folder)  # numbers for names contradict nothing
     with pytest.raises(ValueError, match="output 1 of .* means 'b', class 1 of data data is 'c'; give data with"):
         as_trained(npz(str(tmp_path / "data.npz"), class_names=["a", "c", "b"]), folder)
+    numbered = npz(str(tmp_path / "data.npz"), class_names=["0", "2", "1"])  # as folders 0 to 11, sorted by name
+    folder = model_folder.write(tmp_path / "numbered", small(data), About(data=numbered))
+    as_trained(numbered, folder)
+    with pytest.raises(ValueError, match="output 1 of .* means '2', class 1 of data data is '1'"):
+        as_trained(data, folder)
 
 
 def test_evaluation_says_which_crop_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import nas
 from nas.networks import model_folder, weights
-from nas.networks.creation import create_model
+from nas.networks.creation import create_model, epsilon_of
 from nas.networks.network import Network
 from tests.networks.test_model_folder import discovered
 
@@ -147,6 +147,26 @@ def test_damaged_weights_are_refused_however_they_are_read(saved: Path, tmp_path
     nas.create_model(folder)
 
 
+def test_files_of_weights_belong_to_their_folder_or_run(saved: Path, tmp_path: Path) -> None:
+    """Preprocessing, classes and the norms' epsilon come with them, from whichever file they are read."""
+    network = create_model(discovered())
+    network.set_batch_norm(1e-3)
+    run = tmp_path / "run"
+    model = model_folder.write(run / "model", network)
+    best = run / "checkpoints" / "train.best.safetensors"
+    model_folder.checkpoint.save_weights(best, network.state_dict())
+    for file in (run, model, model / "model.safetensors", best):
+        assert model_folder.folder_in(file) == model
+        assert nas.create_model(discovered(), checkpoint_path=file).batch_norm_eps == 1e-3
+        assert epsilon_of(saved, file) == 1e-3
+    bare = tmp_path / "bare" / "weights.safetensors"
+    model_folder.checkpoint.save_weights(bare, network.state_dict())
+    assert model_folder.folder_in(bare) is None
+    assert (epsilon_of(saved, bare), epsilon_of(model, None), epsilon_of("tf_mobilenetv3_small_075", bare)) == (
+        *(1e-5, 1e-3, 1e-3),
+    )
+
+
 def test_folder_options(saved: Path, tmp_path: Path) -> None:
     stored = weights.read_weights(saved)
     torch.testing.assert_close(nas.create_model(f"local-dir:{saved}").state_dict(), stored)
@@ -158,5 +178,7 @@ def test_folder_options(saved: Path, tmp_path: Path) -> None:
     assert isinstance(other, Network)
     with pytest.raises(ValueError, match="num_classes=0"):
         model_folder.write(tmp_path, create_model(discovered(), num_classes=0))
+    with pytest.raises(ValueError, match="global_pool='max'"):
+        model_folder.write(tmp_path, create_model(discovered(), global_pool="max"))
     with pytest.raises(ValueError, match="it is not a model folder"):
         nas.create_model(tmp_path)

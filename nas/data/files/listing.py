@@ -28,7 +28,7 @@ class Listing:
     names: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def of_classes(self, classes: int | Sequence[str] | None, seed: int) -> Listing:
+    def of_classes(self, classes: int | Sequence[str | int] | None, seed: int) -> Listing:
         """The images of these classes alone, or of so many that `seed` draws; None: all of them.
 
         Labels count the classes that are left, in the order they had.
@@ -40,6 +40,7 @@ class Listing:
                 raise ValueError(f"data.classes must lie between 2 and {len(self.names)}, got {classes}")
             chosen = sorted(numpy_generator(seed, "classes").choice(len(self.names), classes, replace=False).tolist())
         else:
+            classes = [str(name) for name in classes]  # folders called by numbers: [0, 1] names two of them
             unknown = [name for name in classes if name not in self.names]
             if unknown:
                 raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {few(self.names)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,10 @@ def shard_listing(root: Path) -> Listing:
         raise ValueError(
             f"{root} has no {lacking[0]} shards ({lacking[1]}/*.tar or *{lacking[1]}*.tar){hint if compressed else ''}"
         )
+    if both := set(train) & set(test):
+        raise ValueError(
+            f"{min(both)} may be of training or of {used} by its name; put shards into {root}/train and {root}/{used}"
+        )
     entries = {path: _entries(path) for path in (*train, *test)}
     names, as_numbers = _names(root, {label for found in entries.values() for *_, label in found})
     number = {name: i for i, name in enumerate(names)}
@@ -54,7 +59,12 @@ def shard_listing(root: Path) -> Listing:
 
 def _shards(root: Path, words: Sequence[str]) -> list[Path]:
     folders = [path for word in words for path in sorted((root / word).glob("*.tar"))]
-    return folders or sorted(path for path in root.glob("*.tar") if any(word in path.name.lower() for word in words))
+    return folders or sorted(path for path in root.glob("*.tar") if _has_word(path.stem, words))
+
+
+def _has_word(name: str, beginnings: Sequence[str]) -> bool:
+    """Whether a word of a file's `name` begins so: `retrieval-training-000000` is of training, not of `val`."""
+    return any(word.startswith(tuple(beginnings)) for word in re.findall("[a-z]+", name.lower()))
 
 
 def _names(root: Path, labels: set[str]) -> tuple[tuple[str, ...], bool]:

@@ -24,6 +24,8 @@ def write_samples(space: SearchSpace, path: Path, count: int, seed: int) -> Path
     Returns the folder of the archs: `mine/1.json` and so on for `mine.csv`.
     """
     folder = path.with_suffix("")
+    if folder == path:
+        raise ValueError(f"file={path} needs an ending, such as {path}.csv: the networks go into the folder {folder}")
     for there in (path, folder):
         if there.exists():
             raise ValueError(f"{there} is there already; name another file, or remove it")

@@ -13,6 +13,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from nas.data import ImageData, Split
+from nas.networks.model_folder import DEFAULT_EPS
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping.collapse import Collapsed, Watch
 from nas.runs.keeping.keeper import Keeper
@@ -106,6 +107,7 @@ class TrainingState:
             self.identity["quantize"] = options.quantize
         if options.compile:
             self.identity["compile"] = True
+        self._take_epsilon(getattr(network, "batch_norm_eps", DEFAULT_EPS))
         self.identity |= options.tuning.identity()
         self.accumulate = options.accumulate
         self.identity |= several(accelerator) | ({"accumulate": self.accumulate} if self.accumulate > 1 else {})
@@ -184,17 +186,28 @@ class TrainingState:
         """Load `state` of `path`; returns its number of finished epochs."""
         progress = progress_of(state, path)
         done = int(progress["epoch"])
-        if self.recipe.schedule in ("cosine", "linear"):  # what such a schedule did depends on its length
+        # what such a schedule, or a warm-up that is a share of the epochs, did depends on how many there are
+        if self.recipe.schedule in ("cosine", "linear") or self.recipe.warmup_epochs is None:
             may_change = [key for key in may_change if key != "recipe.epochs"]
         known = record(state.get("identity"), {}, f"checkpoint {path}: the identity")
         if known.get("processes") not in (None, self.identity["processes"]):  # the state is all processes' alike
             now = {key: self.identity[key] for key in SPREAD if key in self.identity}
             known = {key: value for key, value in known.items() if key not in SPREAD} | now
+        self._take_epsilon(known.get("batch_norm_eps", DEFAULT_EPS))
         changes = check_checkpoint(path, known, self.identity, may_change, done >= epochs)
         if changes and self.accelerator.is_main_process and "within" not in state:
             log(f"training goes on after {done} epochs with a change: {'; '.join(changes)}")
         self._load(state, path, progress)
         return done
+
+    def _take_epsilon(self, eps: float) -> None:
+        """Batch norms of `eps`, which goes with the weights: a checkpoint brings its own."""
+        for network in (self.network, *(() if self.ema is None else (self.ema.module,))):
+            if hasattr(network, "set_batch_norm"):
+                network.set_batch_norm(eps)
+        self.identity.pop("batch_norm_eps", None)
+        if eps != DEFAULT_EPS:
+            self.identity["batch_norm_eps"] = eps
 
     def _begin(self, begin: Begin) -> int:
         state = checkpoints.load(begin.path)
