@@ -10,6 +10,7 @@ from search_spaces.augment import AUGMENTS
 from search_spaces.plain_data import fields
 
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadamw", "rmsprop", "rmsproptf", "lamb", "lion")
+_MOMENTUM = 0.9
 SCHEDULES = ("cosine", "multistep", "step", "linear", "constant")
 
 
@@ -39,7 +40,7 @@ class Recipe:
     batch_size: int
     lr: float
     optimizer: str = "sgd"
-    momentum: float = 0.9
+    momentum: float = _MOMENTUM
     second_moment: float | None = None
     eps: float | None = None
     weight_decay: float = 0.0
@@ -98,6 +99,16 @@ class Recipe:
     def warmup(self) -> float:
         """Epochs of warm-up."""
         return self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Settings that have a value of their own and that the optimiser knows nothing of."""
+        unknown = {"sgd": ("second_moment", "eps"), "nesterov": ("second_moment", "eps"), "lion": ("eps",)}
+        found = tuple(name for name in unknown.get(self.optimizer, ()) if getattr(self, name) is not None)
+        is_adams = self.optimizer not in ("sgd", "nesterov", "rmsprop", "rmsproptf")
+        if is_adams and self.second_moment is None and self.momentum != _MOMENTUM:  # its betas come in a pair
+            return ("momentum", *found)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: `from_dict(to_dict()) == self`."""

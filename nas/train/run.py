@@ -194,6 +194,11 @@ def intention(setup: TrainSetup) -> str:
     ):
         if was != now:
             lines.append(f"{what} changed from {was} to {now} to fit the data")
+    recipe = setup.recipe
+    for name in recipe.idle:
+        lines.append(
+            f"recipe.{name}={getattr(recipe, name)} counts for nothing: {recipe.optimizer} has no such setting"
+        )
     if (told := setup.distillation) is not None:
         size = sum(weight.numel() for weight in told.teacher.parameters())
         lines.append(

@@ -107,6 +107,16 @@ def test_every_optimizer_learns_and_spares_biases_and_norms(optimizer: str) -> N
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("name", "value"), [("momentum", 0.5), ("second_moment", 0.5), ("eps", 1e-2)])
+def test_idle_settings_are_those_that_change_nothing(optimizer: str, name: str, value: float) -> None:
+    base = dataclasses.replace(BASE, optimizer=optimizer)
+    given = dataclasses.replace(base, **{name: value})
+    net = network()
+    before, after = (make_optimizer(net, recipe).defaults for recipe in (base, given))
+    assert base.idle == () and given.idle == ((name,) if before == after else ())
+
+
 def test_sgd_is_heavy_ball_and_nesterov_is_nesterov() -> None:
     for name, nesterov in (("sgd", False), ("nesterov", True)):
         made = make_optimizer(network(), dataclasses.replace(BASE, optimizer=name, momentum=0.8))
