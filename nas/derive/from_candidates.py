@@ -61,7 +61,8 @@ def ranked(
     within = feasible.mask(genotypes) & np.isfinite(scores)
     if not within.any():
         spans = "; ".join(
-            f"{limit.name} {as_typed(costs.min())} to {as_typed(costs.max())} (asked {as_typed(limit.limit)})"
+            f"{limit.name} {as_typed(costs.min())} to {as_typed(costs.max())} (at most {as_typed(limit.limit)}"
+            f"{' by the estimate' if limit.name == 'latency_ms' else ''})"
             for limit, costs in zip(feasible.limits, feasible.costs(genotypes).T, strict=True)
         )
         raise NothingWithin(

@@ -26,6 +26,7 @@ from nas.train import training
 from nas.train.accelerator import Compute
 from nas.train.distillation import Distillation
 from nas.train.start.teacher import distillation_of
+from search_spaces.plain_data.identity import digest
 from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.space import Genotype
 from search_spaces.wrappers.joint import JointSpace
@@ -76,9 +77,8 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
     derived = within_budget(propose, request.clock, request.budgets.latency, setup.count, setup.budget.rounds)
     inherit = Inheritance(space.decode, supernet, source, batch_size, search.seed, compute)
     networks: dict[Genotype, Trained] = {}
-    for i, network in enumerate(derived.networks, start=1):
-        checkpoint = request.out / "checkpoints" / f"train{_suffix(i)}.pt"
-        networks[network.genotype] = _finished(setup, inherit, network.genotype, checkpoint, told)
+    for network in derived.networks:
+        networks[network.genotype] = _finished(setup, inherit, network.genotype, request.out / "checkpoints", told)
 
     def facts(genotype: Genotype) -> dict[str, Any]:
         figures = networks[genotype][1]
@@ -125,7 +125,9 @@ class _Scores:
         with phase("scoring candidates", wanted, "candidate") as advance:
             while wanted > 0:
                 batch = min(wanted, BATCH)
-                asked = proposal.finalists(batch) if proposal.has_finalists else proposal.ask(batch)
+                alike = len(set(filter(np.isfinite, self.of.values()))) < 2  # a predictor has nothing to learn from
+                by_prediction = proposal.has_finalists and not alike
+                asked = proposal.finalists(batch) if by_prediction else proposal.ask(batch)
                 new = [tuple(genotype) for genotype in asked.tolist()]
                 new = [genotype for genotype in new if genotype not in self.of]
                 if not new:
@@ -153,7 +155,7 @@ def _suffix(number: int) -> str:
 
 
 def _finished(
-    setup: DeriveSetup, inherit: Inheritance, genotype: Genotype, checkpoint: Path, told: Distillation | None
+    setup: DeriveSetup, inherit: Inheritance, genotype: Genotype, checkpoints: Path, told: Distillation | None
 ) -> Trained:
     """The network of `genotype` and its figures on the test images, fine-tuned where that is asked for."""
     network, search = inherit(genotype), setup.search
@@ -161,8 +163,11 @@ def _finished(
     if not setup.epochs:
         return network, training.evaluate(network, data.test)
     assert search.recipe is not None
-    recipe = search_recipe(search.recipe, setup.epochs)
+    recipe = search_recipe(search.recipe, setup.epochs, "train.epochs")
     accelerator = inherit.compute.here
+    # another fine-tuning into the same folder has a checkpoint of its own
+    which = digest([network.arch.id, recipe.to_dict(), None if told is None else told.identity()])
+    checkpoint = checkpoints / f"train-{which[:12]}.pt"
     with phase("fine-tuning", setup.epochs * training.steps_per_epoch(data, recipe), "step") as advance:
         options = training.Options(checkpoint=checkpoint, on_step=advance, distillation=told)
         figures = training.train(network, data, recipe, seed=search.seed, accelerator=accelerator, options=options)

@@ -64,11 +64,7 @@ def derive_probable(
         return derive(probabilities, cost, bound, dataclasses.replace(asked, count=count), decided, budgets.others)
 
     rounds = 1 if asked.mode in SINGLE else asked.rounds
-
-    def differ(one: Genotype, other: Genotype) -> bool:
-        return distance(one, other) >= asked.distance
-
-    return within_budget(propose, clock, budgets.latency, asked.count, rounds, differ)
+    return within_budget(propose, clock, budgets.latency, asked.count, rounds, asked.apart)
 
 
 def derive_ranked(
@@ -153,7 +149,9 @@ def derivation_identity(
 
 def _asked(asked: Derivation) -> dict[str, Any]:
     """As it enters an identity: a distance only where there is one, as before there was any."""
-    known = dataclasses.asdict(asked)
+    known = {name: value for name, value in vars(asked).items() if name != "silent"}
+    if asked.silent is not None and asked.count > 1:  # before, twins were told apart by genes that say nothing
+        known["apart_by"] = "genes that say something"
     return known if asked.distance > 1 else {name: value for name, value in known.items() if name != "distance"}
 
 

@@ -12,6 +12,7 @@ from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.integer_programme import GenotypeProgramme
 from search_spaces.pricing.limits import TIGHTER, Limit, cheapest_within, split
 from search_spaces.space import Genotype
+from search_spaces.wrappers.distance import Apart
 
 
 def best_under_budget(
@@ -30,7 +31,7 @@ def best_under_budget(
     `least`, possibly none) only where no more genotypes lie there. Limits hold to the last bit, `least` to the
     solver's 1e-6.
     """
-    return best_apart(probabilities, cost, (least, limit), count, 1, others)
+    return best_apart(probabilities, cost, (least, limit), count, Apart(), others)
 
 
 def best_apart(
@@ -38,10 +39,10 @@ def best_apart(
     cost: AdditiveCost,
     between: tuple[float, float],
     count: int,
-    distance: int,
+    apart: Apart,
     others: Sequence[Limit] = (),
 ) -> list[Genotype]:
-    """As `best_under_budget` between two costs, each genotype `distance` genes or more from all before it.
+    """As `best_under_budget` between two costs, each genotype `apart` from all before it.
 
     One after the other: the most probable, then the most probable of those far enough from it, and so on.
     """
@@ -76,7 +77,7 @@ def best_apart(
             rooms = np.where(over, rooms - TIGHTER * np.abs(rooms), rooms)
             continue
         found.append(genotype)
-        cuts.append(programme.excluding(genotype, distance))
+        cuts.append(programme.excluding(genotype, apart.heard(genotype), apart.least))
     if not found and least <= low:  # the limit is the minimum to the last bits, below what the solver can tell apart
         found.append(cheapest)
     return found

@@ -16,7 +16,8 @@ from nas.runs.seeding import numpy_generator
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.space import Genotype
-from search_spaces.wrappers.distance import apart
+from search_spaces.wrappers.distance import Apart, apart
+from search_spaces.wrappers.silent import SilentGenes
 
 Rows = Sequence[NDArray[np.float64]]
 MODES = get_args(Mode)
@@ -31,7 +32,8 @@ class NothingWithin(ValueError):
 class Derivation:
     """How networks are derived from a result: see `derive`, and for `rounds` `nas.derive.within_budget`.
 
-    `distance`: in how many choices each differs from all before it at least.
+    `distance`: in how many choices each differs from all before it at least, of those that are not `silent` (None: all
+    say something).
     """
 
     mode: str
@@ -40,6 +42,12 @@ class Derivation:
     rounds: int
     seed: int
     distance: int = 1
+    silent: SilentGenes | None = None
+
+    @property
+    def apart(self) -> Apart:
+        """When two networks are handed over beside each other."""
+        return Apart(self.distance, self.silent)
 
 
 def derive(
@@ -63,17 +71,17 @@ def derive(
     bound = np.inf if limit is None else limit
     if mode == "budget":
         if limit is None or not use:
-            return best_apart(probabilities, cost, (-np.inf, bound), count, asked.distance, others)
+            return best_apart(probabilities, cost, (-np.inf, bound), count, asked.apart, others)
         least = use * min(bound, cost.reachable()[1])
-        found = best_apart(probabilities, cost, (least, bound), count, asked.distance, others)
+        found = best_apart(probabilities, cost, (least, bound), count, asked.apart, others)
         if len(found) < count:  # then cheaper ones too
-            cheaper = best_apart(probabilities, cost, (-np.inf, bound), count, asked.distance, others)
-            found = list(apart([*found, *cheaper], asked.distance))[:count]
+            cheaper = best_apart(probabilities, cost, (-np.inf, bound), count, asked.apart, others)
+            found = list(apart([*found, *cheaper], asked.apart))[:count]
         return found
     if mode == "sample":
         limits = [Limit("latency_ms", cost, bound), *others]
         drawn = sample(probabilities, None, numpy_generator(asked.seed, "derive"), limits)
-        found = list(itertools.islice(apart(drawn, asked.distance), count))
+        found = list(itertools.islice(apart(drawn, asked.apart), count))
         return sorted(found, key=lambda genotype: -log_probability(probabilities, genotype))
     if mode == "thresholds" and decided is None:
         raise ValueError("this search decided no network by thresholds; derive with mode=budget, argmax or sample")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.derive.budget import Budget, count_limits, energy_limit, resolve_budget
+from nas.derive.budget import Budget, BudgetRequest, count_limits, energy_limit, resolve_budget
 from nas.derive.handover import clock_of, measure_of
 from nas.derive.settings import check_tabled
 from nas.derive.setup import BUDGETS, DeriveSetup, FinishedSearch
@@ -17,6 +18,7 @@ from nas.derive.verdict import NOT_ASKED, NOT_WANTED, Asked, say_missed, why_not
 from nas.derive.within_budget import Clock, Derived
 from nas.latency.devices import TargetDevice
 from nas.latency.tables.table import LatencyTable
+from nas.networks import CONFIG
 from nas.runs.files import write_json, write_text
 from nas.terminal.next_command import train_command
 from nas.terminal.notebook.outcome import as_html
@@ -69,10 +71,13 @@ class Request:
             cost = table.cost(space)
             unmeasured = _unmeasured(search, device, table) if setup.measure else NOT_WANTED
             measure = measure_of(device, table, folder, setup.seed) if setup.measure else None
-            margin = table.margin if asked.margin is None else asked.margin
+            as_searched = search if own and search.other_table is None else None
+            margin, tolerance = _margin(asked, table, as_searched), asked.tolerance
+            if as_searched is not None and not tolerance:
+                tolerance = search.budget.tolerance
             # the run's own fraction holds only where no other cost has a budget
             fraction = None if own and others else wanted.fraction
-            budget = resolve_budget(cost, replace(wanted, tolerance=asked.tolerance), fraction, margin, others)
+            budget = resolve_budget(cost, replace(wanted, tolerance=tolerance), fraction, margin, others)
         elif not own:
             check_tabled(folder, vars(wanted))
         clock = clock_of(space, cost, measure)
@@ -81,6 +86,15 @@ class Request:
         asked_of_all = Asked(budget, tuple(others), counted, energy)
         out = _out(search, setup.out, budget, others)
         return Request(setup, asked_of_all, (*limits, *others), cost, clock, unmeasured, out)
+
+
+def _margin(asked: BudgetRequest, table: LatencyTable, as_searched: FinishedSearch | None) -> float:
+    """The share kept free of a budget on latency: as `asked`, else as in the search whose very budget it is, else the
+    table's own."""
+    if asked.margin is not None:
+        return asked.margin
+    own = None if as_searched is None else as_searched.margin
+    return table.margin if own is None else own
 
 
 def _unmeasured(search: FinishedSearch, device: TargetDevice, table: LatencyTable) -> str | None:
@@ -194,3 +208,6 @@ def _remove_earlier(out: Path) -> None:
         for path in out.glob("*.json"):
             if re.fullmatch(r"(arch|recipe)(-\d+)?\.json", path.name):
                 path.unlink()
+        for folder in out.glob("model*"):
+            if re.fullmatch(r"model(-\d+)?", folder.name) and (folder / CONFIG).is_file():
+                shutil.rmtree(folder)

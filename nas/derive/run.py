@@ -13,6 +13,7 @@ from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup
 from nas.methods.base import CandidateMethod, is_supernet
 from search_spaces.space import Genotype
+from search_spaces.wrappers.silent import SilentGenes
 
 
 def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
@@ -32,7 +33,8 @@ def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:
     request = Request.of(setup)
     assert request.cost is not None  # a supernet always has a table
     mode = most_probable.own_mode(search.method, setup.mode)
-    asked = Derivation(mode, setup.use, setup.count, budget.rounds, setup.seed)
+    silent = SilentGenes.of(search.archs)
+    asked = Derivation(mode, setup.use, setup.count, budget.rounds, setup.seed, silent=silent)
     most_probable.check(asked.mode, asked.count, asked.use)
     derived = derive_probable(probabilities, decided, request.cost, request.clock, request.budgets, asked)
 

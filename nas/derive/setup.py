@@ -16,12 +16,15 @@ from nas.derive.settings import TABLE, check_budget
 from nas.latency import devices
 from nas.latency.device import LOCAL
 from nas.latency.devices import TargetDevice
+from nas.latency.devices.table import TableDevice
 from nas.latency.tables.table import LatencyTable
 from nas.methods.base import Method, is_supernet
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.settings import CandidateSettings
+from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.stored import SUPERNET
 from nas.networks.location import NO_TEACHER
+from nas.runs.files import read_json
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log
@@ -40,7 +43,9 @@ BUDGET: Schema = {
     **dict.fromkeys(("macs", "params"), int | None),
     **dict.fromkeys(("memory_kib", "weights_kib", "energy_mj"), float | None),
     **dict.fromkeys(("dtype", "in_place"), str | None),
+    "tolerance": float | None,
 }
+LIMIT: Schema = dict.fromkeys(("asked_latency_ms", "limit_latency_ms"), float | None)  # of result.json
 
 
 @dataclass(frozen=True)
@@ -91,16 +96,30 @@ class FinishedSearch:
     def on(self, device: TargetDevice, tables: str) -> FinishedSearch:
         """This search asked about `device`: as it is where its table is that device's, else with a table of it.
 
-        That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run.
+        That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run. A file
+        that is named counts, whatever tables of a device of that name the run has.
         """
-        own = self.folder / TABLE
-        if own.exists() and LatencyTable.load(own).device == device.key:
+        own, path = self.folder / TABLE, self.folder / "tables" / f"{device.key.key}.json"
+        named = device.table(self.archs, tables) if isinstance(device, TableDevice) else None
+        if own.exists() and (known := LatencyTable.load(own)).device == device.key and _is(known, named):
             return dataclasses.replace(self, device=device.of_run(own))
         counted = dataclasses.replace(self.counted, dtype=self.budget.dtype or device.key.dtype)
-        path = self.folder / "tables" / f"{device.key.key}.json"
-        if not path.exists():
-            device.table(self.archs, tables).save(path)
+        if not path.exists() or not _is(LatencyTable.load(path), named):
+            if path.exists():
+                log(f"{path} was another table of {device.key}: replaced by the one that is named")
+            (named or device.table(self.archs, tables)).save(path)
         return dataclasses.replace(self, device=device.of_run(path), counted=counted, other_table=path)
+
+    @property
+    def margin(self) -> float | None:
+        """Share that it kept free of its budget on latency, which networks measured near it may have decided; None
+        where it had none, or does not say."""
+        path = self.folder / "result.json"
+        if not path.exists():
+            return None
+        found = record(read_json(path, "result"), LIMIT, str(path))
+        asked, limit = found["asked_latency_ms"], found["limit_latency_ms"]
+        return None if not asked or not limit else max(0.0, asked / limit - 1)
 
     @property
     def archs(self) -> SearchSpace:
@@ -134,7 +153,10 @@ class FinishedSearch:
         device = devices.given(config["device"])
         timed = (folder / TABLE).exists()
         device = device.of_run(folder / TABLE) if timed else device
-        budget = BudgetRequest(**{name: config["budget"].get(name) for name in (*BUDGETS, "dtype", "in_place")})
+        budget = BudgetRequest(
+            tolerance=config["budget"].get("tolerance") or 0.0,
+            **{name: config["budget"].get(name) for name in (*BUDGETS, "dtype", "in_place")},
+        )
         return cls(
             folder,
             space,
@@ -148,6 +170,11 @@ class FinishedSearch:
             elastic,
             {name: config.get(name) for name in TEACHING},
         )
+
+
+def _is(table: LatencyTable, named: LatencyTable | None) -> bool:
+    """Whether `table` is the one that was `named`; any is where none was."""
+    return named is None or table.to_dict() == named.to_dict()
 
 
 @dataclass(frozen=True)
@@ -178,6 +205,8 @@ class DeriveSetup:
                 "train.epochs fine-tunes weights that are inherited, and this run has none: it is one of "
                 "search.scorer=elastic that has; train its archs with python -m nas.train"
             )
+        if self.epochs and self.search.recipe is not None:
+            search_recipe(self.search.recipe, self.epochs, "train.epochs")
         if self.teacher is not None and not self.epochs:
             raise ValueError(
                 f"teacher={self.teacher.name} teaches the fine-tuning of networks, and none is asked for: give "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, Population
+from search_spaces.wrappers.silent import SilentGenes
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ def from_probabilities(
     setup: SearchSetup, prices: Prices, probabilities: Rows, decided: Genotype | None = None
 ) -> Deriving:
     """From what a supernet learned, or the network that it decided itself."""
-    cost, budgets, asked, space = prices.cost, prices.budgets, setup.deriving, setup.problem.space
+    cost, budgets, space = prices.cost, prices.budgets, setup.problem.space
     assert cost is not None  # a supernet always has a table
+    asked = dataclasses.replace(setup.deriving, silent=SilentGenes.of(space.architectures))
     depends = derivation_identity(rounded(probabilities, decided), space, cost, prices.device, budgets, asked)
     return Deriving(depends, lambda: derive_probable(probabilities, decided, cost, prices.clock, budgets, asked))
 

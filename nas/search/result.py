@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.data import ImageData
-from nas.derive.budget import COUNTED
+from nas.derive.budget import OTHERS
 from nas.derive.most_probable import SINGLE
 from nas.derive.setup import ElasticRun, FinishedSearch
 from nas.derive.verdict import COSTS, say_missed
@@ -21,7 +21,7 @@ from nas.search.found import Found
 from nas.search.pricing.prices import Prices
 from nas.search.references.against import Against
 from nas.search.references.comparing import compared, show_references
-from nas.search.references.handing_over import handed_record
+from nas.search.references.handing_over import FOUND, handed_record
 from nas.search.references.pricing import left_out
 from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
@@ -163,7 +163,8 @@ def show(outcome: SearchOutcome) -> None:
     if missed:
         say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
     show_references(found)
-    _show_choices(outcome.setup.problem.space, outcome.found.derived.first.genotype)
+    of_found = f" of the found network, {path / FOUND}" if found.get("handed_over") else ""
+    _show_choices(outcome.setup.problem.space, outcome.found.derived.first.genotype, of_found)
     table(f"result of {path}", ("", ""), receipt(found, missed))
     log(f"files: {', '.join(map(str, outcome.archs))}" + (f", {path}/model" if found["top1_percent"] else ""))
     log(f"all of it on one page: {path}/report.html")
@@ -171,7 +172,7 @@ def show(outcome: SearchOutcome) -> None:
     log(derive_command(path, {**another_budget(found), **mode, "count": 3}))
 
 
-def _show_choices(searched: JointSpace, genotype: Genotype) -> None:
+def _show_choices(searched: JointSpace, genotype: Genotype, whose: str) -> None:
     space = searched if searched.recipes.variables else searched.architectures
     if isinstance(space, LayerwiseSpace):
         rows = []
@@ -179,10 +180,10 @@ def _show_choices(searched: JointSpace, genotype: Genotype) -> None:
             c, h, w = position.shape
             layer = position.candidates[gene]
             rows.append((position.name, layer.label, f"{c}x{h}x{w}", layer.out_shape(position.shape).channels))
-        table("chosen blocks", ("layer", "block", "input", "out"), rows)
+        table(f"chosen blocks{whose}", ("layer", "block", "input", "out"), rows)
     else:
         choices = [(v.name, v.choices[g]) for v, g in zip(space.variables, genotype, strict=True)]
-        table("chosen", ("variable", "choice"), choices)
+        table(f"chosen{whose}", ("variable", "choice"), choices)
 
 
 def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, str]]:
@@ -235,14 +236,21 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
 
 
 def another_budget(found: dict[str, Any]) -> dict[str, float]:
-    """A setting of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach."""
+    """Budgets of `nas.derive` that the run can answer, from its result: a tighter latency if that is in reach, within
+    the other budgets as they were asked; without one on latency, looser others, which are in reach for certain."""
     if found["trials"] is not None and found["method"] != "predictor":
         return {}  # it knows the candidates it trained: more of them within its own budget
-    if found["estimated_latency_ms"] is None:  # it has no latency table
-        names = (name for name in COUNTED if found[f"asked_{name}"] is not None)
-        return {f"budget.{name}": int(0.8 * found[f"asked_{name}"]) for name in names}
+    others = {name: found[f"asked_{name}"] for name in OTHERS if found.get(f"asked_{name}") is not None}
     if found["asked_latency_ms"] is None:
-        return {"budget.fraction": 0.3}
+        if others:
+            return {f"budget.{name}": _rounded(1.25 * asked) for name, asked in others.items()}
+        return {} if found["estimated_latency_ms"] is None else {"budget.fraction": 0.3}
     low, high = found["reachable_latency_ms"]
     tighter = float(f"{0.8 * found['asked_latency_ms']:.3g}")
-    return {"budget.latency_ms": float(f"{tighter if tighter > low else (low + high) / 2:.3g}")}
+    latency_ms = float(f"{tighter if tighter > low else (low + high) / 2:.3g}")
+    return {"budget.latency_ms": latency_ms, **{f"budget.{name}": asked for name, asked in others.items()}}
+
+
+def _rounded(value: float) -> float:
+    """A budget of four digits, as it is typed."""
+    return int(f"{value:.0f}") if value >= 1000 else float(f"{value:.4g}")

@@ -108,7 +108,7 @@ def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> Sear
         where = (setup.compute.accelerator, setup.compute.precision)
         figures = {**training.evaluate(network, data.test, accelerator=alone(*where)), "train_seconds": 0.0}
     else:
-        recipe = search_recipe(recipe, setup.training.epochs)
+        recipe = search_recipe(recipe, setup.training.epochs, "train.epochs")
         work = together.FinalTraining(arch, recipe, network.state_dict(), run.checkpoints / "train.pt", begin)
         together.begin(setup, work)
         figures = _train(run, network, data, recipe, setup, work.options(setup))

@@ -141,6 +141,7 @@ class SearchSetup:
         check_budget(self.budget.latency_ms)
         most_probable.check(self.derivation.mode, self.derivation.count, self.derivation.use)
         _ = self.is_timed
+        search_recipe(self.recipe, self.training.epochs if self.final_epochs else None, "train.epochs")
         self._check_references()
         self._check_teacher()
         if not self.final_epochs and not (self.is_elastic and self.training.inherit):
@@ -279,8 +280,6 @@ class SearchSetup:
         """An elastic supernet holds slices of one network, trained by one recipe."""
         if not self.is_elastic:
             return
-        if getattr(self.method, "compile", False) and self.compute.sync_batch_norm:
-            raise ValueError("sync_batch_norm changes a step from outside, compile=true compiles it; give one of them")
         if self.problem.space.recipes.variables:
             raise ValueError("search.scorer=elastic trains no candidate, so it searches no recipes; recipe_space=none")
         if self.pretraining is None and self.candidates.supernet is None:
@@ -294,5 +293,7 @@ class SearchSetup:
                 "search.scorer=elastic scores the candidates of a method that proposes them; this one trains a "
                 "supernet of its own: take method=predictor, random, regularized_evolution, tpe or nsga2"
             )
+        if getattr(self.method, "compile", False) and self.compute.sync_batch_norm:
+            raise ValueError("sync_batch_norm changes a step from outside, compile=true compiles it; give one of them")
         if self.problem.space.recipes.variables:
             raise ValueError("a supernet is trained by one recipe; search recipes with method=predictor, random or tpe")

@@ -97,6 +97,11 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
                 f"a resumed run keeps its settings, but {_difference(key, then, now)}; leave it out: resume=..., or "
                 f"begin another run: run_dir=...; what may change: {', '.join((*HARMLESS, *MAY_CHANGE))}"
             )
+        if key == "recipe.epochs" and OmegaConf.select(stored, "search.epochs", default=None) is not None:
+            raise ValueError(
+                f"a resumed search keeps the recipe of its candidates, but {_difference(key, then, now)}; train.epochs="
+                f"{now} is how long the found network is trained, in another run: run_dir=..."
+            )
         OmegaConf.update(stored, key, _literal(now), merge=False, force_add=True)
     _check_outside(cfg, stored, given)
     stored.resume, stored.debug = literal(cfg.resume), cfg.debug

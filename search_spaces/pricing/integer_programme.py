@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
@@ -59,11 +60,12 @@ class GenotypeProgramme:
         matrix = coo_array((values, (rows, columns)), shape=(len(right), self.width)).tocsr()
         return LinearConstraint(matrix, right, right)
 
-    def excluding(self, genotype: Genotype, distance: int = 1) -> LinearConstraint:
-        """The constraint that the genotypes meet which differ from this one in `distance` genes at least."""
+    def excluding(self, genotype: Genotype, heard: NDArray[np.bool_], distance: int = 1) -> LinearConstraint:
+        """The constraint that the genotypes meet which differ from this one in `distance` of the genes that are `heard`
+        in it (genes,), or in all of these where they are fewer."""
         taken = np.zeros(self.width)
-        taken[self.offsets[:-1] + np.array(genotype)] = 1
-        return LinearConstraint(taken[None, :], -np.inf, len(self.sizes) - distance)
+        taken[(self.offsets[:-1] + np.array(genotype))[heard]] = 1
+        return LinearConstraint(taken[None, :], -np.inf, max(0, int(heard.sum()) - distance))
 
     def minimise(self, objective: Floats, constraints: Sequence[LinearConstraint]) -> Genotype | None:
         """The genotype of the columns that minimise `objective` (columns,) under `constraints`; None: there is none."""

@@ -31,6 +31,12 @@ class SilentGenes:
         # whether some genotype of the space has a silent gene; of one without layers nothing is known
         self.possible = bool(space.terms) and not always.all()
 
+    @classmethod
+    def of(cls, space: SearchSpace) -> SilentGenes | None:
+        """Those of `space`; None where every gene of it says something."""
+        found = cls(space)
+        return found if found.possible else None
+
     def mask(self, population: Population) -> NDArray[np.bool_]:
         """(n, genes): which genes of `population` (n, genes or more) are silent; more columns are not looked at."""
         heard = np.zeros((len(population), self.genes), dtype=bool)

@@ -117,10 +117,29 @@ def test_fine_tuning_goes_on_where_it_was_interrupted(
     monkeypatch.setattr(training, "run_epoch", dies)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         derived(run, *settings, out=tmp_path / "part")
-    assert (tmp_path / "part" / "checkpoints" / "train.pt").exists()
+    (kept,) = (tmp_path / "part" / "checkpoints").glob("train-*.pt")
     monkeypatch.setattr(training, "run_epoch", epoch)
     assert derived(run, *settings, out=tmp_path / "part") == [expected]
-    assert expected["fine_tuned_epochs"] == 2
+    assert expected["fine_tuned_epochs"] == 2 and kept.exists()
+
+
+def test_another_derivation_into_the_same_folder(run: Path, tmp_path: Path) -> None:
+    """Other epochs, and fewer networks: nothing of the one before is in the way, or stays beside it."""
+    assert len(derived(run, "train.epochs=1", "count=2", out=tmp_path / "out")) == 2
+    (one,) = derived(run, "train.epochs=2", out=tmp_path / "out")
+    assert one["fine_tuned_epochs"] == 2
+    assert sorted(path.name for path in (tmp_path / "out").glob("model*")) == ["model"]
+
+
+def test_candidates_that_score_alike_are_no_lesson(run: Path, tmp_path: Path) -> None:
+    """A predictor has nothing to learn from one of them: others are asked as a search asks."""
+    table, supernet = run / "table.json", run
+    one = tmp_path / "one"
+    settings = ["method=predictor", f"search.supernet={supernet}", "search.trials=1", f"run_dir={one}"]
+    words = [word for word in SEARCH if not word.startswith(("search.trials", "search.batch", "pretraining"))]
+    nas.run_search(overrides=[*words, *settings, "device=table", f"device.file={table}"])
+    found = derived(one, "count=2", out=tmp_path / "out")
+    assert len(found) == 2
 
 
 def test_runs_without_inherited_weights_are_not_fine_tuned(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
 from search_spaces.space import Genotype
-from search_spaces.wrappers.distance import apart, canonical, distance
+from search_spaces.wrappers.distance import Apart, apart, canonical, distance
 from search_spaces.wrappers.joint import JointSpace
+from search_spaces.wrappers.silent import SilentGenes
 from tests.methods.gradient_task import few_layers, stand_in_ms
 
 
@@ -38,8 +39,8 @@ def test_the_most_probable_apart_are_those_of_a_full_list(cost: AdditiveCost, le
     limit = float(np.quantile(cost(everything), 0.6))
     within = [tuple(row) for row in everything[cost(everything) <= limit].tolist()]
     within.sort(key=lambda genotype: -log_probability(probabilities, genotype))
-    expected = list(itertools.islice(apart(within, least), 5))
-    assert best_apart(probabilities, cost, (-np.inf, limit), 5, least) == expected
+    expected = list(itertools.islice(apart(within, Apart(least)), 5))
+    assert best_apart(probabilities, cost, (-np.inf, limit), 5, Apart(least)) == expected
     assert min(distance(a, b) for a, b in itertools.combinations(expected, 2)) >= least
 
 
@@ -71,8 +72,29 @@ def test_a_ranking_is_thinned_within_the_limit(cost: AdditiveCost) -> None:
 
         clock = Clock(lambda genotype: float(priced(np.array([genotype]))[0]), measure)
         found = derive_ranked(ranked, priced, clock, budget, asked, space).genotypes
-        assert list(found) == list(itertools.islice(apart((g for g in within if g not in slow), 3), 6))
+        assert list(found) == list(itertools.islice(apart((g for g in within if g not in slow), Apart(3)), 6))
         assert len(found) > 2 and found[0] == within[0]
+
+
+@pytest.mark.parametrize(("mode", "distance_asked"), [("budget", 1), ("budget", 3), ("sample", 2)])
+def test_no_two_derived_networks_differ_in_silent_genes_alone(mode: str, distance_asked: int) -> None:
+    """Probabilities that leave out blocks make many genotypes of one network, all of them likely."""
+    space = build_space({**card_values("space/mobile"), "lists": "recommended"}, digits(16))
+    cost = space.cost(lambda layer, shape: layer.cost(shape).macs / 1e6 + 0.01)
+    rng = np.random.default_rng(0)
+    rows = []
+    for variable in space.variables:
+        row = rng.dirichlet(np.ones(len(variable)))
+        if variable.name.endswith("depth"):
+            row = np.array([1.0, *(0.05 for _ in row[1:])])
+        rows.append(row / row.sum())
+    silent = SilentGenes.of(space)
+    assert silent is not None
+    asked = Derivation(mode, 0.0, 6, 1, 0, distance_asked, silent)
+    found = derive(rows, cost, None, asked)
+    assert len({space.decode(genotype).id for genotype in found}) == 6
+    assert all(asked.apart(a, b) for a, b in itertools.combinations(found, 2))
+    assert any(silent.mask(np.array(found)).ravel()), "so that it says something"
 
 
 def test_genes_that_change_nothing_do_not_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from nas.derive.__main__ import main as derive
 from nas.latency.__main__ import main as latency
+from nas.latency.tables.table import LatencyTable
 from nas.report.run_page import report_html
 from nas.search.__main__ import main as search
+from search_spaces.arch import Arch
 from tests.latency.foreign_tables import LUT
 from tests.methods.candidates.pretended import Scored
 
@@ -60,6 +63,23 @@ def test_a_search_and_three_derivations_by_an_imported_table(table: Path, capsys
             assert 0 < record["estimated_latency_ms"] <= budget and record["budget_met"] is True
             assert record["measured_latency_ms"] is None and why in record["not_measured"]
         assert why in " ".join(capsys.readouterr().out.split())
+    # of the run's own budget with what the search kept free of it
+    result = Path("r/result.json")
+    result.write_text(json.dumps({**found, "limit_latency_ms": costs[2]}))
+    derive(["run=r", "count=9", "out=own"])
+    estimates = [record["estimated_latency_ms"] for record in json.loads(Path("own/derived.json").read_text())]
+    assert sorted(estimates) == pytest.approx(costs[:3])
+    result.write_text(json.dumps(found))
+    # a named file counts, whatever table of that device the run has, or had before
+    known = LatencyTable.load("elsewhere.json")
+    for times in (3.0, 5.0):
+        rows = tuple(dataclasses.replace(row, ms=times * row.ms) for row in known.rows_)
+        dataclasses.replace(known, rows_=rows, offset_ms=times * known.offset_ms).save("other.json")
+        derive(["run=r", "device=table", "device.file=other.json", "budget.latency_ms=1000", "out=other"])
+        (record,) = json.loads(Path("other/derived.json").read_text())
+        arch = Arch.load("other/arch.json")
+        assert record["estimated_latency_ms"] == pytest.approx(LatencyTable.load("other.json").estimate_ms(arch))
+        assert record["estimated_latency_ms"] > 1.2 * (known.estimate_ms(arch) or 0)
     search(["resume=r"])
     again = json.loads(Path("r/result.json").read_text())
     assert {**again, "search_seconds": 0} == {**found, "search_seconds": 0}

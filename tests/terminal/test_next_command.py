@@ -64,7 +64,10 @@ def test_the_training_of_a_derived_network() -> None:
         ({"asked_latency_ms": 0.6}, {"budget.latency_ms": 1.75}),  # 0.48 is below what networks can take
         ({"asked_latency_ms": 0.625}, {"budget.latency_ms": 1.75}),
         ({"asked_latency_ms": None, "reachable_latency_ms": None, "trials": 8}, {"budget.fraction": 0.3}),
-        ({"estimated_latency_ms": None, "asked_macs": 10**6, "asked_params": None}, {"budget.macs": 800_000}),
+        ({"asked_latency_ms": None, "estimated_latency_ms": None, "asked_macs": 10**6}, {"budget.macs": 1_250_000}),
+        ({"asked_latency_ms": None, "asked_weights_kib": 0.9}, {"budget.weights_kib": 1.125}),
+        ({"asked_macs": 10**6}, {"budget.latency_ms": 0.8, "budget.macs": 10**6}),
+        ({"asked_latency_ms": None, "estimated_latency_ms": None}, {}),
         ({"method": "random", "trials": 8}, {}),
     ],
 )

@@ -31,6 +31,17 @@ def test_what_is_harmless_or_the_cure_may_change_on_resume(attempt: Callable[...
     assert seen == [(4, 2, 0.5), (64, 3, 0.1), (64, 3, 0.1)]
 
 
+def test_candidates_keep_the_recipe_that_their_search_shortens(attempt: Callable[..., Outcome]) -> None:
+    def body(cfg: DictConfig) -> None:
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+
+    assert attempt(["run_dir=r", "search.epochs=1", "recipe.epochs=2"], body) == (0, "")
+    status, text = attempt(["resume=r", "recipe.epochs=3"], body)
+    assert status == 2 and "keeps the recipe of its candidates, but recipe.epochs differs" in text
+    assert "train.epochs=3" in text
+
+
 def test_the_data_of_a_resumed_run_may_lie_elsewhere_now(attempt: Callable[..., Outcome]) -> None:
     roots: list[str] = []
 

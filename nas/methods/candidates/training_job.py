@@ -92,11 +92,17 @@ def train_candidate(job: TrainingJob) -> dict[str, Any]:
     return {**figures, "epochs": epochs} | ({"curve": curve} if job.curve else {})
 
 
-def search_recipe(recipe: Recipe, epochs: int | None) -> Recipe:
-    """`recipe` for the candidates of a search, `epochs` long where that is given (its own length otherwise)."""
-    if epochs is None:
+def search_recipe(recipe: Recipe, epochs: int | None, key: str = "search.epochs") -> Recipe:
+    """`recipe`, `epochs` long where the setting `key` gives that (its own length otherwise).
+
+    Raises `ValueError` for one whose milestones would have to move.
+    """
+    if epochs is None or epochs == recipe.epochs:
         return recipe
     too_long = recipe.warmup_epochs is not None and recipe.warmup_epochs >= epochs
     if recipe.schedule == "multistep":
-        raise ValueError("search.epochs cannot shorten a recipe of schedule multistep; set recipe.milestones for it")
+        raise ValueError(
+            f"{key}={epochs} cannot change the length of a recipe of schedule multistep ({recipe.epochs} epochs): its "
+            "milestones are epochs; set recipe.epochs and recipe.milestones instead"
+        )
     return dataclasses.replace(recipe, epochs=epochs, warmup_epochs=None if too_long else recipe.warmup_epochs)

@@ -96,7 +96,7 @@ def _found(setup: SearchSetup, found: Found) -> list[Entrant]:
         Entrant(
             name=f"found-{number}",
             arch=space.decode(network.genotype),
-            recipe=search_recipe(space.recipe(network.genotype), setup.training.epochs),
+            recipe=search_recipe(space.recipe(network.genotype), setup.training.epochs, "train.epochs"),
             genotype=network.genotype,
             score=found.scores.get(network.genotype),
             inherit=None if found.inherit is None else _weights(found.inherit, network.genotype),
@@ -119,7 +119,9 @@ def _others(setup: SearchSetup, found: Found, references: Sequence[Reference], t
             "images that judge; train.inherit=false lets them in"
         )
         return []
-    recipe = search_recipe(setup.problem.space.recipe(found.derived.first.genotype), setup.training.epochs)
+    recipe = search_recipe(
+        setup.problem.space.recipe(found.derived.first.genotype), setup.training.epochs, "train.epochs"
+    )
     others = [Entrant(reference.title, reference.arch, recipe) for reference in references]
     return [entrant for entrant in others if entrant.key not in taken]
 

@@ -52,7 +52,8 @@ def show_references(found: Mapping[str, Any]) -> None:
         return
     if line := headline(found):
         log(line)
-    shown = [("found", _ms(_latency(found)), _percent(found["top1_percent"]), "")]
+    own = found.get("found") or found  # of a run that hands over a reference, what it had found
+    shown = [("found", _ms(_latency(own)), _percent(own["top1_percent"]), "")]
     for row in rows:
         shown.append((title(row), _ms(_latency(row)), _percent(row["top1_percent"]), _points(row["difference_points"])))
     table("references at this budget", ("network", "latency ms", "top-1 %", "found is ahead by"), shown)
@@ -64,10 +65,13 @@ def headline(found: Mapping[str, Any]) -> str | None:
     if not leading or found.get("handed_over"):
         return None
     best = max(leading, key=lambda row: row["top1_percent"])
+    within = "within the same budgets" if _latency(found) is None else "at no more latency than it takes"
+    if found["asked_latency_ms"] is not None:
+        within = "at no more latency than was asked"
     more = f" (and {len(leading) - 1} more)" if len(leading) > 1 else ""
     return (
         f"A REFERENCE IS AHEAD: {title(best)} has {best['top1_percent']:.2f}%, the found network "
-        f"{found['top1_percent']:.2f}%, at no more latency than was asked{more}; derive.best_of=all hands it over"
+        f"{found['top1_percent']:.2f}%, {within}{more}; derive.best_of=all hands it over"
     )
 
 

@@ -64,7 +64,7 @@ def _is_cheap(run: Run, found: Against, seconds: float | None) -> bool:
 def recipe_of(found: Against) -> Recipe:
     """The recipe of the found network, for as many epochs; the recipe's own where the found one was not trained."""
     setup = found.setup
-    return search_recipe(found.recipe, setup.training.epochs if setup.final_epochs else None)
+    return search_recipe(found.recipe, setup.training.epochs if setup.final_epochs else None, "train.epochs")
 
 
 def trained(run: Run, found: Against, reference: Reference) -> tuple[Network | FlatNetwork, dict[str, float]]:

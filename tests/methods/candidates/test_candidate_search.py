@@ -120,6 +120,10 @@ def test_candidates_may_be_trained_for_fewer_epochs() -> None:
     assert search_recipe(recipe, None) == recipe
     assert search_recipe(recipe, 5) == dataclasses.replace(recipe, epochs=5)
     assert search_recipe(recipe, 2).warmup == pytest.approx(0.2)
+    steps = dataclasses.replace(recipe, schedule="multistep", milestones=(3,))
+    assert search_recipe(steps, recipe.epochs) == steps
+    with pytest.raises(ValueError, match=r"train\.epochs=2 cannot change the length .* set recipe\.epochs and"):
+        search_recipe(steps, 2, "train.epochs")
 
 
 @pytest.mark.parametrize(
