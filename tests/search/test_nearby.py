@@ -94,6 +94,15 @@ def test_the_margin_is_the_tables_or_what_was_asked(
     assert budget.margin == settings.get("asked_margin", settings.get("margin", 0.35))
 
 
+def test_networks_that_are_far_slower_than_estimated_take_no_budget_from_the_others(
+    measured: list[Arch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.search.test_nearby.OFF", np.linspace(0.9, 1.5, COUNT))
+    budget = searched(tmp_path, margin=0.054).budget
+    assert budget is not None and len(measured) == COUNT and budget.nearby == 0
+    assert budget.margin == 0.054 and budget.limit_ms == pytest.approx(ASKED_MS / 1.054)
+
+
 def test_what_was_measured_belongs_to_a_table_and_budgets(measured: list[Arch], tmp_path: Path) -> None:
     """The candidates that follow were drawn by it: another table, other budgets and damage are refused."""
     searched(tmp_path)
