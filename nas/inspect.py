@@ -25,7 +25,7 @@ from nas.terminal.entry import check_types, entry, instantiate, plain
 from nas.terminal.progress import log, table
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
-from search_spaces.memory.counted import Counted
+from search_spaces.memory.counted import Counted, amount
 from search_spaces.pricing.genotype_cost import GenotypeCost
 from search_spaces.space import LayerwiseSpace, SearchSpace
 
@@ -132,7 +132,7 @@ def budget_rows(limits: Sequence[Limit], population: np.ndarray) -> list[tuple[s
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value:,.0f}" if name in ("params", "macs") else f"{value:,.4g}"
+    return f"{value:,.0f}" if name in ("params", "macs") else amount(value)
 
 
 def _priced(space: SearchSpace, device: TargetDevice, folder: str) -> LatencyTable | None:

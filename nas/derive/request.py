@@ -24,6 +24,7 @@ from nas.terminal.next_command import train_command
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import log, table
 from search_spaces.arch import Arch
+from search_spaces.memory.counted import amount
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.recipe import Recipe
@@ -170,7 +171,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
             }
         )
         times = ("–" if ms is None else f"{ms:#.4g}" for ms in (network.estimated_ms, network.measured_ms))
-        kib = f"{records[-1]['memory_kib']:,.4g}"
+        kib = amount(records[-1]["memory_kib"])
         rows.append((path.name, f"{next(iter(known.values())):.2f}", *times, f"{arch.params:,}", f"{arch.macs:,}", kib))
     write_json(out / "derived.json", records)
     within = (

@@ -15,7 +15,7 @@ from nas.latency.tables.table import LatencyTable
 from nas.terminal.configuration.override_text import command
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
-from search_spaces.memory.counted import Counted
+from search_spaces.memory.counted import Counted, amount
 from search_spaces.pricing.additive import AdditiveCost
 from search_spaces.pricing.limits import Limit
 from search_spaces.space import Genotype
@@ -82,11 +82,6 @@ class Asked:
             "energy_mj": energy,
             "counted": asdict(self.counted),
         }
-
-
-def amount(value: float) -> str:
-    """`value` of a cost for people: counts with separators, the others with four digits."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
 
 
 def whole(value: float | None) -> float | None:

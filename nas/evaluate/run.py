@@ -27,7 +27,7 @@ from nas.train.answers.by_class import Answers, hardest
 from nas.train.answers.guessing import accuracy_words, top5_words
 from nas.train.setup import short_name
 from nas.train.several.shared_run import shared_run
-from search_spaces.memory.counted import Counted
+from search_spaces.memory.counted import Counted, amount
 from search_spaces.resolution import Resolution, canonical
 
 
@@ -199,8 +199,8 @@ def receipt(path: Path, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [
         ("parameters", f"{record['params']:,}"),
         ("multiply-adds", f"{record['macs']:,}"),
-        ("peak memory", f"{record['memory_kib']:,.4g} KiB of activations ({record['counted']['dtype']})"),
-        ("weights", f"{record['weights_kib']:,.4g} KiB ({record['counted']['dtype']})"),
+        ("peak memory", f"{amount(record['memory_kib'])} KiB of activations ({record['counted']['dtype']})"),
+        ("weights", f"{amount(record['weights_kib'])} KiB ({record['counted']['dtype']})"),
         ("file", f"{path}/metrics.json"),
     ]
     return rows

@@ -29,6 +29,7 @@ from nas.runs.files import write_text
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
 from nas.train.answers.guessing import is_near_guessing
+from search_spaces.memory.counted import amount
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _head(result: dict[str, Any], environment: dict[str, Any], table: LatencyTab
 
 
 def _kib(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.4g} KiB"
+    return NOTHING if value is None else f"{amount(value)} KiB"
 
 
 def _marks(result: dict[str, Any], table: LatencyTable | None) -> list[tuple[str, str]]:

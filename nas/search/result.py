@@ -31,6 +31,7 @@ from nas.terminal.progress import format_seconds, log, table
 from nas.train.answers.guessing import accuracy_words
 from nas.train.start.teacher import SETTINGS as TEACHING
 from search_spaces.arch import Arch
+from search_spaces.memory.counted import amount
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype, LayerwiseSpace
 from search_spaces.wrappers.joint import JointSpace
@@ -201,8 +202,8 @@ def receipt(found: Mapping[str, Any], missed: Sequence[str]) -> list[tuple[str, 
         *(latency if any(value != "–" for _, value in latency) else ()),  # none where latency is off
         ("parameters", f"{found['params']:,}"),
         ("multiply-adds", f"{found['macs']:,}"),
-        ("peak memory", f"{found['memory_kib']:,.4g} KiB of activations ({found['counted']['dtype']})"),
-        ("weights", f"{found['weights_kib']:,.4g} KiB ({found['counted']['dtype']})"),
+        ("peak memory", f"{amount(found['memory_kib'])} KiB of activations ({found['counted']['dtype']})"),
+        ("weights", f"{amount(found['weights_kib'])} KiB ({found['counted']['dtype']})"),
     ]
     if found["energy_mj"] is not None:
         rows.append(("energy", f"{found['energy_mj']:.4g} mJ an image, by the table"))

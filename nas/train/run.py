@@ -29,7 +29,7 @@ from nas.train.several.shared_run import shared_run
 from nas.train.start.taken_over import take_over
 from search_spaces import zoo
 from search_spaces.arch import Arch
-from search_spaces.memory.counted import Counted
+from search_spaces.memory.counted import Counted, amount
 
 COUNTED = Counted()  # how a training, which knows no device, counts memory and weights
 CHECKPOINT = "checkpoints/train.pt"
@@ -220,8 +220,8 @@ def receipt(outcome: TrainOutcome) -> list[tuple[str, str]]:
         ("test accuracy", accuracy_words(outcome.result) + top5_words(figures["top5_percent"], arch.num_classes)),
         ("parameters", f"{arch.params:,}"),
         ("multiply-adds", f"{arch.macs:,}"),
-        ("peak memory", f"{arch.memory_kib(COUNTED):,.4g} KiB of activations ({COUNTED.dtype})"),
-        ("weights", f"{arch.weights_kib(COUNTED):,.4g} KiB ({COUNTED.dtype})"),
+        ("peak memory", f"{amount(arch.memory_kib(COUNTED))} KiB of activations ({COUNTED.dtype})"),
+        ("weights", f"{amount(arch.weights_kib(COUNTED))} KiB ({COUNTED.dtype})"),
         ("training took", format_seconds(figures["train_seconds"])),
         ("model folder", f"{path}/model"),
     ]

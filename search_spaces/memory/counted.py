@@ -37,3 +37,8 @@ class Counted:
         """KiB of so many weights and biases."""
         of_weight, of_bias = BYTES[self.dtype]
         return (weights * of_weight + biases * of_bias) / KIB
+
+
+def amount(value: float) -> str:
+    """`value` of a cost for people: counts in full, others with four significant digits, and no powers of ten."""
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nas.derive.verdict import COSTS, amount
+from nas.derive.verdict import COSTS
 from nas.report.bars import bar
 from nas.report.charts import number
 from nas.report.parts import NOTHING, Cell, Line, Section, Table, numeric
+from search_spaces.memory.counted import amount
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.derive.verdict import COSTS, amount
+from nas.derive.verdict import COSTS
 from nas.report import charts
 from nas.report.charts import Group, number
 from nas.report.parts import Cell, Chart, Line, Section, Table, numeric
 from nas.report.sections.references import latency, reference_rows, title
 from nas.runs.files import read_json
 from nas.runs.stored import Count, Percent, Schema, record
+from search_spaces.memory.counted import amount
 
 TRIAL: Schema = {
     "candidate": str,

@@ -7,7 +7,7 @@ import pytest
 
 from search_spaces import zoo
 from search_spaces.blocks import Layer
-from search_spaces.memory.counted import Counted
+from search_spaces.memory.counted import Counted, amount
 from search_spaces.memory.tape import IN_PLACE, InPlace, Tape, peak
 from search_spaces.space import SearchSpace
 from tests.networks.test_traced import SPACES
@@ -97,3 +97,11 @@ def test_unknown_ways_to_count_are_refused() -> None:
         Counted("int4")
     with pytest.raises(ValueError, match="unknown in_place='all'; one of none, element_wise, depthwise"):
         Counted("int8", "all")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(14003.5, "14,004"), (1510.3, "1,510"), (76.8984, "76.9"), (48.0, "48"), (2_496_867, "2,496,867"), (0.5, "0.5")],
+)
+def test_amounts_are_shown_without_powers_of_ten(value: float, shown: str) -> None:
+    assert amount(value) == shown
