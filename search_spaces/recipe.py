@@ -102,7 +102,7 @@ class Recipe:
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """Settings that have a value of their own and that the optimiser knows nothing of."""
+        """Settings that have a value of their own and that the optimiser does not get."""
         unknown = {"sgd": ("second_moment", "eps"), "nesterov": ("second_moment", "eps"), "lion": ("eps",)}
         found = tuple(name for name in unknown.get(self.optimizer, ()) if getattr(self, name) is not None)
         is_adams = self.optimizer not in ("sgd", "nesterov", "rmsprop", "rmsproptf")

@@ -27,8 +27,8 @@ class BudgetRequest:
     image), `params`, `memory_kib` (activations alive at once, one image), `weights_kib`, `energy_mj` (of one image, by
     the device's table). `dtype` and `in_place`: how memory and weights are counted (None: as the device computes, and
     element-wise operators in place). `margin`: share kept free for the table's error (None: the table's own figure).
-    `tolerance`: share by which a measurement may exceed the budget. At most `rounds` networks are measured until one
-    fits.
+    `tolerance`: share by which a measurement may exceed the budget (None: none, or a search's own). At most `rounds`
+    networks are measured until one fits.
     """
 
     latency_ms: float | None = None
@@ -36,7 +36,7 @@ class BudgetRequest:
     macs: int | None = None
     params: int | None = None
     margin: float | None = None
-    tolerance: float = 0.0
+    tolerance: float | None = 0.0
     rounds: int = 5
     memory_kib: float | None = None
     weights_kib: float | None = None
@@ -144,4 +144,4 @@ def resolve_budget(
         within = reach_within(cost, others)
         assert within is not None  # one was found
         low, high = within
-    return Budget(latency_ms, max(low, latency_ms / (1 + margin)), margin, low, high, asked.tolerance)
+    return Budget(latency_ms, max(low, latency_ms / (1 + margin)), margin, low, high, asked.tolerance or 0.0)

@@ -14,6 +14,8 @@ from search_spaces.pricing.limits import TIGHTER, Limit, cheapest_within, split
 from search_spaces.space import Genotype
 from search_spaces.wrappers.distance import Apart
 
+PASSED_OVER = 100
+
 
 def best_under_budget(
     probabilities: Sequence[NDArray[np.float64]],
@@ -44,7 +46,9 @@ def best_apart(
 ) -> list[Genotype]:
     """As `best_under_budget` between two costs, each genotype `apart` from all before it.
 
-    One after the other: the most probable, then the most probable of those far enough from it, and so on.
+    One after the other: the most probable, then the most probable of those far enough from it, and so on. Where genes
+    are silent it is only nearly the most probable: the programme asks for differences in genes that are heard in those
+    before, and what is near one of them all the same is passed over, `PASSED_OVER` times at most.
     """
     least, limit = between
     low, high = cost.reachable()
@@ -64,6 +68,7 @@ def best_apart(
     gain[: programme.choices] = np.concatenate([np.log(np.clip(p, 1e-300, None)) for p in probabilities])
     cuts: list[LinearConstraint] = []
     found: list[Genotype] = []
+    passed_over = 0
     rooms = maxima - fixed
     while len(found) < count:
         totals = np.maximum(np.abs(prices).sum(axis=1), 1e-12)
@@ -75,6 +80,12 @@ def best_apart(
         over = np.array([cost(np.array([genotype]))[0], *(each(np.array([genotype]))[0] for each, _ in sums)]) > maxima
         if over.any():
             rooms = np.where(over, rooms - TIGHTER * np.abs(rooms), rooms)
+            continue
+        if not all(apart(genotype, other) for other in found):
+            passed_over += 1
+            if passed_over > PASSED_OVER:
+                break
+            cuts.append(programme.excluding(genotype, apart.heard(genotype)))
             continue
         found.append(genotype)
         cuts.append(programme.excluding(genotype, apart.heard(genotype), apart.least))

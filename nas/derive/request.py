@@ -73,9 +73,9 @@ class Request:
             unmeasured = _unmeasured(search, device, table) if setup.measure else NOT_WANTED
             measure = measure_of(device, table, folder, setup.seed) if setup.measure else None
             as_searched = search if own and search.other_table is None else None
-            margin, tolerance = _margin(asked, table, as_searched), asked.tolerance
-            if as_searched is not None and not tolerance:
-                tolerance = search.budget.tolerance
+            margin = _margin(asked, table, as_searched)
+            as_kept = None if as_searched is None else search.budget.tolerance
+            tolerance = (as_kept or 0.0) if asked.tolerance is None else asked.tolerance
             # the run's own fraction holds only where no other cost has a budget
             fraction = None if own and others else wanted.fraction
             budget = resolve_budget(cost, replace(wanted, tolerance=tolerance), fraction, margin, others)
@@ -196,7 +196,7 @@ def _out(search: FinishedSearch, given: str | None, budget: Budget | None, other
     if given is None:
         parts = [f"{budget.asked_ms:.4g}ms"] if budget else []
         parts += [f"{as_typed(limit.limit)}{limit.name}" for limit in others]
-        other = [search.device.key.key] if search.device and search.other_table else []
+        other = [search.other_table.stem] if search.other_table else []
         return search.folder / "-".join(["derived", *other, *parts])
     if (Path(given) / "config.yaml").exists():
         raise ValueError(f"out={given} is a run directory, whose own arch.json stays; name another folder")

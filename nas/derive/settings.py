@@ -26,7 +26,7 @@ BUDGET_TYPES: dict[str, Any] = {
     **COST_BUDGET_TYPES,
     "budget.fraction": (float | None, 0, 1),
     "budget.margin": (float | None, 0),
-    "budget.tolerance": (float, 0),
+    "budget.tolerance": (float | None, 0),
     "budget.rounds": (int, 1),
 }
 TYPES: dict[str, Any] = {

@@ -24,13 +24,14 @@ from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.stored import SUPERNET
 from nas.networks.location import NO_TEACHER
-from nas.runs.files import read_json
+from nas.runs.result_file import read_result
 from nas.runs.stored import Count, Schema, record
 from nas.terminal.configuration import cards
 from nas.terminal.progress import log
 from nas.train.start.teacher import SETTINGS as TEACHING
 from nas.train.start.teacher import Teacher
 from search_spaces.memory.counted import Counted
+from search_spaces.plain_data.identity import digest
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 from search_spaces.wrappers.joint import JointSpace
@@ -45,7 +46,6 @@ BUDGET: Schema = {
     **dict.fromkeys(("dtype", "in_place"), str | None),
     "tolerance": float | None,
 }
-LIMIT: Schema = dict.fromkeys(("asked_latency_ms", "limit_latency_ms"), float | None)  # of result.json
 
 
 @dataclass(frozen=True)
@@ -99,25 +99,24 @@ class FinishedSearch:
         That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run. A file
         that is named counts, whatever tables of a device of that name the run has.
         """
-        own, path = self.folder / TABLE, self.folder / "tables" / f"{device.key.key}.json"
-        named = device.table(self.archs, tables) if isinstance(device, TableDevice) else None
-        if own.exists() and (known := LatencyTable.load(own)).device == device.key and _is(known, named):
+        own, name = self.folder / TABLE, device.key.key
+        named = device.table(self.archs, tables).to_dict() if isinstance(device, TableDevice) else None
+        known = LatencyTable.load(own) if own.exists() else None
+        if known is not None and known.device == device.key and named in (None, known.to_dict()):
             return dataclasses.replace(self, device=device.of_run(own))
         counted = dataclasses.replace(self.counted, dtype=self.budget.dtype or device.key.dtype)
-        if not path.exists() or not _is(LatencyTable.load(path), named):
-            if path.exists():
-                log(f"{path} was another table of {device.key}: replaced by the one that is named")
-            (named or device.table(self.archs, tables)).save(path)
+        path = self.folder / "tables" / f"{name if named is None else f'{name}-{digest(named)[:8]}'}.json"
+        if not path.exists():
+            device.table(self.archs, tables).save(path)
         return dataclasses.replace(self, device=device.of_run(path), counted=counted, other_table=path)
 
     @property
     def margin(self) -> float | None:
         """Share that it kept free of its budget on latency, which networks measured near it may have decided; None
         where it had none, or does not say."""
-        path = self.folder / "result.json"
-        if not path.exists():
+        if not (self.folder / "result.json").exists():
             return None
-        found = record(read_json(path, "result"), LIMIT, str(path))
+        found = read_result(self.folder)
         asked, limit = found["asked_latency_ms"], found["limit_latency_ms"]
         return None if not asked or not limit else max(0.0, asked / limit - 1)
 
@@ -170,11 +169,6 @@ class FinishedSearch:
             elastic,
             {name: config.get(name) for name in TEACHING},
         )
-
-
-def _is(table: LatencyTable, named: LatencyTable | None) -> bool:
-    """Whether `table` is the one that was `named`; any is where none was."""
-    return named is None or table.to_dict() == named.to_dict()
 
 
 @dataclass(frozen=True)

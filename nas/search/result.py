@@ -244,7 +244,7 @@ def another_budget(found: dict[str, Any]) -> dict[str, float]:
     others = {name: found[f"asked_{name}"] for name in OTHERS if found.get(f"asked_{name}") is not None}
     if found["asked_latency_ms"] is None:
         if others:
-            return {f"budget.{name}": _rounded(1.25 * asked) for name, asked in others.items()}
+            return {f"budget.{name}": _looser(asked) for name, asked in others.items()}
         return {} if found["estimated_latency_ms"] is None else {"budget.fraction": 0.3}
     low, high = found["reachable_latency_ms"]
     tighter = float(f"{0.8 * found['asked_latency_ms']:.3g}")
@@ -252,6 +252,6 @@ def another_budget(found: dict[str, Any]) -> dict[str, float]:
     return {"budget.latency_ms": latency_ms, **{f"budget.{name}": asked for name, asked in others.items()}}
 
 
-def _rounded(value: float) -> float:
-    """A budget of four digits, as it is typed."""
-    return int(f"{value:.0f}") if value >= 1000 else float(f"{value:.4g}")
+def _looser(asked: float) -> float:
+    """A budget that is a quarter larger, as it is typed: a whole number where `asked` is one."""
+    return round(1.25 * asked) if isinstance(asked, int) else float(f"{1.25 * asked:.4g}")

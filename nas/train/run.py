@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.networks import model_folder, weights
 from nas.networks.creation import epsilon_of
+from nas.networks.location import LOCAL
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import resuming
@@ -24,7 +25,7 @@ from nas.train import averaging, training
 from nas.train.answers.guessing import accuracy_words, top5_words
 from nas.train.answers.of_run import write_answers
 from nas.train.loop.pieces import in_pieces
-from nas.train.setup import TrainSetup, short_name
+from nas.train.setup import TrainSetup, is_published_name, short_name
 from nas.train.several.shared_run import shared_run
 from nas.train.start.taken_over import take_over
 from search_spaces import zoo
@@ -95,7 +96,7 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     network = training.build_network(arch, recipe, seed=setup.seed)
     taken = None
     if not is_begun(setup.resume):  # a checkpoint brings its own
-        network.set_batch_norm(epsilon_of(setup.name, setup.initial_weights))
+        network.set_batch_norm(_epsilon(setup))
         if (origin := setup.initial_weights) is not None:
             taken = take_over(network, weights.read_weights(origin), origin)
     tuned = setup.tuning.sentence(network)
@@ -126,6 +127,13 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
         run.write_json("result.json", outcome.result)
         show(outcome)
     return outcome
+
+
+def _epsilon(setup: TrainSetup) -> float | None:
+    """Of the norms of a network that begins; None: torch's, as of a run that goes on without the file of its arch."""
+    path = Path(setup.name.removeprefix(LOCAL))
+    gone = setup.resume is not None and not (is_published_name(setup.name) or path.exists())
+    return None if gone and setup.initial_weights is None else epsilon_of(setup.name, setup.initial_weights)
 
 
 def is_begun(resume: str | None) -> bool:
@@ -196,9 +204,10 @@ def intention(setup: TrainSetup) -> str:
             lines.append(f"{what} changed from {was} to {now} to fit the data")
     recipe = setup.recipe
     for name in recipe.idle:
-        lines.append(
-            f"recipe.{name}={getattr(recipe, name)} counts for nothing: {recipe.optimizer} has no such setting"
-        )
+        why = f"{recipe.optimizer} has no such setting"
+        if name == "momentum":
+            why = f"{recipe.optimizer} takes it beside recipe.second_moment alone"
+        lines.append(f"recipe.{name}={getattr(recipe, name)} counts for nothing: {why}")
     if (told := setup.distillation) is not None:
         size = sum(weight.numel() for weight in told.teacher.parameters())
         lines.append(

@@ -40,5 +40,5 @@ class Counted:
 
 
 def amount(value: float) -> str:
-    """`value` of a cost for people: counts in full, others with four significant digits, and no powers of ten."""
+    """`value` of a cost for people: counts in full, large ones too, others with four significant digits."""
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"

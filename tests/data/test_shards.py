@@ -87,7 +87,7 @@ def test_shards_are_told_by_whole_words_of_their_names(images: Path) -> None:
     """`retrieval` holds `val`, `latest` holds `test`."""
     flat = images / "flat"
     flat.mkdir()
-    for part, name in (("train", "retrieval-latest-training"), ("val", "retrieval-latest-validation")):
+    for part, name in (("train", "retrieval-latest-TrainingSet"), ("val", "retrieval-latest-validation")):
         for i in "01":
             os.link(images / f"tars/{part}/{i}.tar", flat / f"{name}-{i}.tar")
     found = shards(str(flat), resolution=16)

@@ -80,6 +80,7 @@ def test_a_search_and_three_derivations_by_an_imported_table(table: Path, capsys
         arch = Arch.load("other/arch.json")
         assert record["estimated_latency_ms"] == pytest.approx(LatencyTable.load("other.json").estimate_ms(arch))
         assert record["estimated_latency_ms"] > 1.2 * (known.estimate_ms(arch) or 0)
+    assert len(list(Path("r/tables").glob("*.json"))) == 2, "each named table is kept, none takes another's place"
     search(["resume=r"])
     again = json.loads(Path("r/result.json").read_text())
     assert {**again, "search_seconds": 0} == {**found, "search_seconds": 0}

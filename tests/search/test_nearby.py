@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from nas.search.setup import SearchSetup
 from nas.terminal.python_settings import resolved
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
+from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Limit
 
 SPACE = {"card": "fbnet", "width": 0.25, "head_channels": 32, "resolution": 8, "candidates": ["k3_e1", "k3_e3", "skip"]}
@@ -101,6 +103,12 @@ def test_networks_that_are_far_slower_than_estimated_take_no_budget_from_the_oth
     budget = searched(tmp_path, margin=0.054).budget
     assert budget is not None and len(measured) == COUNT and budget.nearby == 0
     assert budget.margin == 0.054 and budget.limit_ms == pytest.approx(ASKED_MS / 1.054)
+    # a search that began when theirs counted always goes on so
+    file = tmp_path / NAME
+    stored = {key: value for key, value in json.loads(file.read_text()).items() if key not in ("takes", "digest")}
+    file.write_text(json.dumps({**stored, "digest": identity.digest(stored)}))
+    before = searched(tmp_path, margin=0.054).budget
+    assert before is not None and before.nearby == COUNT and before.margin > 0.4
 
 
 def test_what_was_measured_belongs_to_a_table_and_budgets(measured: list[Arch], tmp_path: Path) -> None:

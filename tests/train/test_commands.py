@@ -90,14 +90,15 @@ def test_train_then_evaluate(folder: Path, two_processes: None, capsys: pytest.C
     assert network.num_classes == 10
 
 
+@pytest.mark.parametrize("kept", [0, 1])
 def test_killed_training_is_resumed_to_the_same_end(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kept: int, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train.main(["arch=arch.json", "run_dir=whole", *SHORT])
     real, calls = checkpoint.save, []
 
     def killed(path: Path, state: dict) -> Path:
-        if calls:
+        if len(calls) == kept:
             raise KeyboardInterrupt
         calls.append(path)
         return real(path, state)

@@ -21,7 +21,7 @@ Entry = tuple[str, int, int, str]  # name, offset and size of an image, what its
 
 
 def shard_listing(root: Path) -> Listing:
-    """The images in the shards of `root`: `train/*.tar` or `*train*.tar`, and the same with test or val.
+    """The images in the shards of `root`: `train/*.tar`, or `*.tar` of whose names a word begins so; test or val.
 
     Each image is `<key>.<jpg or another ending>` beside `<key>.cls`, which holds its class: a number from 0, whose
     names are the lines of `root/classes.txt` where there is one, or a name. What the shards hold is looked up once and
@@ -35,9 +35,8 @@ def shard_listing(root: Path) -> Listing:
         lacking = ("training", "train") if not train else ("test", "val")
         compressed = next((path for end in COMPRESSED for path in root.rglob(end)), None)
         hint = f"; {compressed} is compressed: images are read from their places, so unpack it to .tar"
-        raise ValueError(
-            f"{root} has no {lacking[0]} shards ({lacking[1]}/*.tar or *{lacking[1]}*.tar){hint if compressed else ''}"
-        )
+        where = f"{lacking[1]}/*.tar, or .tar files of whose names a word begins with {lacking[1]}"
+        raise ValueError(f"{root} has no {lacking[0]} shards ({where}){hint if compressed else ''}")
     if both := set(train) & set(test):
         raise ValueError(
             f"{min(both)} may be of training or of {used} by its name; put shards into {root}/train and {root}/{used}"
@@ -64,7 +63,8 @@ def _shards(root: Path, words: Sequence[str]) -> list[Path]:
 
 def _has_word(name: str, beginnings: Sequence[str]) -> bool:
     """Whether a word of a file's `name` begins so: `retrieval-training-000000` is of training, not of `val`."""
-    return any(word.startswith(tuple(beginnings)) for word in re.findall("[a-z]+", name.lower()))
+    words = (word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name))
+    return any(word.startswith(tuple(beginnings)) for word in words)
 
 
 def _names(root: Path, labels: set[str]) -> tuple[tuple[str, ...], bool]:

@@ -29,7 +29,8 @@ from search_spaces.wrappers.joint import JointSpace
 NAME = "nearby.json"
 FROM = 0.05  # the margin of a table above which its error near the budget is measured
 COUNT, DRAWN = 12, 512  # networks that are measured, of so many that are drawn
-STORED: Schema = {"identity": dict, "networks": list[dict], "digest": str}
+STORED: Schema = {"identity": dict, "networks": list[dict], "takes": str | None, "digest": str}
+SMALLER = "the smaller margin"  # which one a search takes: the table's, or that of these networks
 NETWORK: Schema = {"arch": str, "estimated_ms": Milliseconds, "measured_ms": Milliseconds}
 
 
@@ -58,7 +59,7 @@ def measure_nearby(
         {"arch": key, "estimated_ms": ms, "measured_ms": time.latency_ms}
         for (key, (_, ms)), time in zip(archs.items(), times, strict=True)
     ]
-    content = {"identity": identity.plain(_depends(table, limits)), "networks": networks}
+    content = {"identity": identity.plain(_depends(table, limits)), "networks": networks, "takes": SMALLER}
     write_json(folder / NAME, {**content, "digest": identity.digest(content)})
 
 
@@ -74,13 +75,15 @@ def with_margin_nearby(folder: Path, budget: Budget, table: LatencyTable, limits
     """
     path = folder / NAME
     stored = read_record(path, "networks near the budget", STORED)
+    if stored["takes"] is None:  # of a search that began when theirs counted always: it goes on so
+        stored.pop("takes")
     if stored.pop("digest") != identity.digest(stored):
         raise ValueError(f"{path} was changed since it was written: begin another run")
     identity.check(str(path), stored["identity"], _depends(table, limits), "begin another run")
     networks = [record(each, NETWORK, f"{path}: a network") for each in stored["networks"]]
     off = [each["measured_ms"] / each["estimated_ms"] - 1 for each in networks]
     margin = max(0.0, float(np.quantile(off, MARGIN_QUANTILE)))
-    if margin >= budget.margin:
+    if margin >= budget.margin and "takes" in stored:
         return budget
     limit = max(budget.low_ms, budget.asked_ms / (1 + margin))
     return dataclasses.replace(budget, margin=margin, limit_ms=limit, nearby=len(networks))
