@@ -184,7 +184,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     if lacking and request.unmeasured and request.unmeasured != NOT_WANTED and request.cost is not None:
         log(f"NOTE: not measured, estimates decide alone: {request.unmeasured}")
     if len(rows) < request.setup.count:
-        log(f"NOTE: {request.setup.count} were asked; there are no more than these {len(rows)} within the budget")
+        log(f"NOTE: {request.setup.count} were asked; no more than these {len(rows)} were found within the budget")
     log(f"files: {out}")
     recipes = tuple(ranking.recipe_of(network.genotype) for network in derived.networks)
     log(train_command(out / "arch.json", search.data, recipes[0]))

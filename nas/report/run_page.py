@@ -121,7 +121,9 @@ def _marks(result: dict[str, Any], table: LatencyTable | None) -> list[tuple[str
     if is_near_guessing(result):
         marks.append(("poor", f"near guessing, which has {number(result['guessing_percent'])}%"))
     compared = [row for row in result["references"] or [] if row.get("top1_percent") is not None]
-    if compared:
+    if result["handed_over"] is not None:
+        marks.append(("poor", "a reference is handed over: it was ahead of what was found"))
+    elif compared:
         leading = any(row.get("ahead") for row in compared)
         marks.append(("poor", "a reference is ahead") if leading else ("good", "no reference ahead"))
     elif result["space"] is not None:
@@ -135,4 +137,6 @@ def _marks(result: dict[str, Any], table: LatencyTable | None) -> list[tuple[str
 def _title(result: dict[str, Any]) -> str:
     if result["space"] is None:
         return f"A network trained on {result['data']}"
+    if result["handed_over"] is not None:
+        return f"{result['handed_over']}, handed over by a search of the {result['space']} space"
     return f"A network of the {result['space']} space, found by {result['method']}"

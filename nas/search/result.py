@@ -164,7 +164,7 @@ def show(outcome: SearchOutcome) -> None:
     if missed:
         say_missed(missed, "a smaller budget leaves more room, budget.rounds gives more tries; exit status 1")
     show_references(found)
-    of_found = f" of the found network, {path / FOUND}" if found.get("handed_over") else ""
+    of_found = f" ({FOUND})" if found.get("handed_over") else ""  # the receipt is of the reference
     _show_choices(outcome.setup.problem.space, outcome.found.derived.first.genotype, of_found)
     table(f"result of {path}", ("", ""), receipt(found, missed))
     log(f"files: {', '.join(map(str, outcome.archs))}" + (f", {path}/model" if found["top1_percent"] else ""))

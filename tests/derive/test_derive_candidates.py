@@ -99,7 +99,7 @@ def test_a_random_run_offers_the_best_it_trained_within_the_macs(
     # names in the table, which would fold paths; the folder below it
     assert "│ arch-2.json" in shown.out and f"files: {run / f'derived-{limit}macs'}\n" in shown.out
     main([f"run={run}", "measure=false", f"budget.macs={limit}", "count=100"])
-    assert f"NOTE: 100 were asked; there are no more than these {len(within)} within" in "".join(capsys.readouterr())
+    assert f"NOTE: 100 were asked; no more than these {len(within)} were found within" in "".join(capsys.readouterr())
 
 
 def test_budgets_hold_together(tmp_path: Path) -> None:

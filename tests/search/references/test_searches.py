@@ -148,6 +148,9 @@ def test_the_reference_is_handed_over_where_it_is_better(folder: Path, monkeypat
     found = result("best")
     plain_row = found["references"][0]
     assert found["handed_over"] == f"plain x{plain_row['multiplier']:g}" == found["best_reference"]
+    page = report_html("best")
+    assert f"{found['handed_over']}, handed over by a search of the" in page and "found by" not in page
+    assert "a reference is handed over: it was ahead" in page and "a reference is ahead" not in page
     assert found["arch"] == plain_row["arch"] == Arch.load("best/arch.json").id and found["top1_percent"] == 99.0
     assert found["found"]["arch"] == Arch.load("best/found.json").id != found["arch"]
     assert found["budget_met"] is True and found["genotype"] is None and found["macs"] == plain_row["macs"]
