@@ -40,7 +40,8 @@ TYPES: dict[str, Any] = {
     "train.enabled": bool,
     "train.inherit": bool,
     "train.epochs": (int | None, 0),
-    "train.evaluate_every": (int | None, 0),  # None in runs from before it could be said
+    "train.evaluate_every": (int | None, 0),  # None, as the next, in runs from before it could be said
+    "train.from_contest": bool | None,
     "search.trials": (int, 1),
     "search.batch": (int | None, 1),
     "search.finalists": (int | None, 0),

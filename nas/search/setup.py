@@ -46,13 +46,14 @@ class FinalTraining:
     """Whether the derived network is trained, and whether it may `inherit` the supernet's weights.
 
     `epochs` None: the recipe's, and none where the weights are an elastic supernet's. `evaluate_every`: epochs between
-    two looks at the test images, for the record only; 0: only at the end.
+    two looks at the test images; 0: only at the end. `from_contest`: see `contest.plan`; older runs went on from there.
     """
 
     enabled: bool
     inherit: bool
     epochs: int | None = None
     evaluate_every: int = 0
+    from_contest: bool = True
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ class SearchSetup:
 
     def plan(self, found: int, others: int = 0) -> Plan:
         """The contest of so many networks of the search, and `others`."""
-        return plan_of(self.contest, found + others, self.final_epochs, found)
+        return plan_of(self.contest, found + others, self.final_epochs, found, self.training.from_contest)
 
     def _check_elastic(self) -> None:
         """An elastic supernet holds slices of one network, trained by one recipe."""

@@ -15,15 +15,19 @@ NETWORK: Schema = {"name": str, "score": float | None, "genotype": list[int] | N
 RUNG: Schema = {"epochs": Positive, "networks": list[dict]}
 ROW: Schema = {"name": str, "validation_top1_percent": Percent | None, "kept": bool}
 CONTEST: Schema = {"networks": list[dict], "rungs": list[dict], "winner": str, "score_is": str, "plan": dict}
-PLAN: Schema = {"epochs": Positive, "total_epochs": Positive}
+PLAN: Schema = {"epochs": Positive, "total_epochs": Positive, "from_contest": bool | None}  # None: an older run
 
 
 @dataclass(frozen=True)
 class Contest(Section):
-    """Networks trained against each other along a schedule of `epochs`; `total_epochs` in all."""
+    """Networks trained against each other along a schedule of `epochs`; `total_epochs` in all.
+
+    `anew`: whether the last one was then trained from the beginning, not from its last cut.
+    """
 
     epochs: float
     total_epochs: float
+    anew: bool
     chart: Chart | None
     table: Table
 
@@ -63,7 +67,8 @@ def contest(result: Mapping[str, Any]) -> Contest | None:
     head += [numeric(f"% after {each}") for each in epochs]
     series = [(network["name"], _points(network["name"], found["rungs"])) for network in found["networks"]]
     chart = charts.line_chart("contest: validation accuracy, %", series, "epoch")
-    return Contest(found["plan"]["epochs"], found["plan"]["total_epochs"], chart, Table(head, lines))
+    plan = found["plan"]
+    return Contest(plan["epochs"], plan["total_epochs"], plan["from_contest"] is False, chart, Table(head, lines))
 
 
 def _points(name: str, rungs: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:

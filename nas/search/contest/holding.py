@@ -66,7 +66,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Held:
-    """What came of a contest, and where the training goes on of the network that is handed on (None: it begins)."""
+    """What came of a contest, and where the training of the network that is handed on goes on from (None: anew)."""
 
     standings: Standings
     begin: Begin | None
@@ -96,7 +96,7 @@ def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Hel
             out = [*ranked[len(alive) :], *out]
         standings = Standings(plan, tuple(rungs), (*alive, *out), terms.score_is)
         contest.record.end(standings.to_dict())
-        begin = contest.begin_of(standings, advance)
+        begin = contest.begin_of(standings, advance) if plan.from_contest else None
     return Held(standings, begin)
 
 

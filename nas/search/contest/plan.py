@@ -1,7 +1,8 @@
 """Successive halving as a plan: at which epochs networks are compared, how many stay, and what it costs.
 
 Every network follows the schedule of the whole training (its cosine and all); a rung is a cut of it, not a training of
-its own. So nothing is trained twice: who stays goes on where it stood, and the last one's training is the final one.
+its own: who stays goes on where it stood. The last one is trained anew, with the images that judged as well; or,
+cheaper, its training too goes on, so that its first epochs have seen a part of the images alone (`from_contest`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from nas.search.contest.settings import ContestSettings
 
 @dataclass(frozen=True)
 class Plan:
-    """Of `networks` of `epochs` epochs, `kept[i]` train on after `cuts[i]` epochs."""
+    """Of `networks` of `epochs` epochs, `kept[i]` train on after `cuts[i]` epochs.
+
+    `from_contest`: the last one is trained to the end from the last cut, not anew.
+    """
 
     networks: int
     epochs: int
     cuts: tuple[int, ...]
     kept: tuple[int, ...]
+    from_contest: bool = False
 
     @property
     def alive(self) -> tuple[int, ...]:
@@ -35,7 +40,7 @@ class Plan:
     @property
     def total_epochs(self) -> int:
         """All epochs until the last one standing is trained to the end."""
-        return self.contest_epochs + self.epochs - self.cuts[-1]
+        return self.contest_epochs + self.epochs - (self.cuts[-1] if self.from_contest else 0)
 
     def cut(self, rung: int, epochs: int) -> int:
         """Where `rung` cuts a training of so many epochs, which may be others: at the same share, rounded up."""
@@ -55,7 +60,9 @@ class Plan:
         return f"contest: {', '.join(steps)}; {cost}; about {minutes:.1f} min up to the last cut, by the trials' pace"
 
 
-def plan_of(settings: ContestSettings, networks: int, epochs: int, found: int | None = None) -> Plan:
+def plan_of(
+    settings: ContestSettings, networks: int, epochs: int, found: int | None = None, from_contest: bool = False
+) -> Plan:
     """The plan for `networks`, of which the search `found` so many (None: all), under trainings of so many epochs.
 
     By default R = ceil(log_reduction(found)) rungs, rung i at epochs (1 - reduction^-i), rounded up, but before the
@@ -79,7 +86,7 @@ def plan_of(settings: ContestSettings, networks: int, epochs: int, found: int | 
     for i, cut in enumerate(cuts, start=1):
         kept[cut] = max(1, math.ceil(networks / factor**i))
     kept[cuts[-1]] = 1
-    return Plan(networks, epochs, tuple(kept), tuple(kept.values()))
+    return Plan(networks, epochs, tuple(kept), tuple(kept.values()), from_contest)
 
 
 def _epochs(count: int) -> str:

@@ -27,6 +27,8 @@ from nas.search.contest.of_search import _found, _others
 from nas.search.contest.rung_job import train_rung
 from nas.search.found import Found
 from nas.search.references.reference import Reference
+from nas.train import training
+from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import RecipeSpace
 from search_spaces.wrappers.joint import JointSpace
@@ -120,16 +122,20 @@ TIMES = ("time", "id", "digest")
 
 
 def test_a_contest_killed_in_each_rung_ends_the_same(kill_at: list[int], capsys: pytest.CaptureFixture[str]) -> None:
-    searched(run_dir="whole")
+    goes_on = {"train": {"from_contest": True}}
+    searched(run_dir="whole", **goes_on)
     said = capsys.readouterr().out
     assert "contest: 3 networks, 2 after 1 epoch, 1 after 2 epochs; 6 epochs of training in all, 2 times the 3" in said
     expected = outcome("whole")
     kill_at[:] = [1, 1, 0]  # in the first rung, behind what is left of it, in the second
-    piece = {"run_dir": "part"}
+    piece: dict[str, Any] = {"run_dir": "part", **goes_on}
     for _ in range(3):
         with pytest.raises(Killed):
             searched(**piece)
         piece = {"resume": "part"}
+        for name in ("config.yaml", "checkpoints/config.yaml"):  # as of a run from before it could be said
+            stored = Path("part", name)
+            stored.write_text(stored.read_text().replace("  from_contest: true\n", ""))
     searched(**piece)
     assert not kill_at and outcome("part") == expected
     trained = [checkpoint.load(Path(run, "checkpoints/train.pt")) for run in ("whole", "part")]
@@ -153,6 +159,15 @@ def test_a_contest_killed_in_each_rung_ends_the_same(kill_at: list[int], capsys:
     Path("whole/contest.json").unlink()
     given = {key: SETTINGS[key] for key in ("space", "data", "recipe")}
     assert len(nas.derive_from("whole", count=2, **given).archs) == 2
+
+
+def test_the_winner_is_trained_anew_with_all_images(kill_at: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    searched(run_dir="r")
+    assert "8 epochs of training in all, 2.7 times the 3" in capsys.readouterr().out
+    alike = training.build_network(Arch.load("r/arch.json"), SETTINGS["recipe"], seed=0)
+    training.train(alike, DATA, SETTINGS["recipe"], seed=0)
+    assert same(alike.state_dict(), checkpoint.load(Path("r/checkpoints/train.pt"))["network"])
+    assert [r["step"] for r in read_metrics("r") if r["phase"] == "train"] == [0, 1, 2]
 
 
 def test_a_contest_needs_a_training_and_several_networks(

@@ -25,7 +25,7 @@ from tests.search.contest.test_contest_in_a_search import without_times
 
 LONG = dataclasses.replace(RECIPE, epochs=16)
 FIVE = entrants((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (0, 1, 2, 3), recipe=LONG)
-PLAN = plan_of(ContestSettings(5, rungs=(2, 4, 8)), 5, 16)  # 3 after 2 epochs, 2 after 4, 1 after 8
+PLAN = plan_of(ContestSettings(5, rungs=(2, 4, 8)), 5, 16, from_contest=True)  # 3 after 2 epochs, 2 after 4, 1 after 8
 IDS = [entrant.arch.id for entrant in FIVE]
 
 
@@ -79,6 +79,8 @@ def test_workers_and_interruptions_change_nothing(workers: int, tmp_path: Path) 
     assert outcome(tmp_path / "part") == outcome(tmp_path / "whole")
     again = MadeUp(late)
     assert held(tmp_path / "part", again, PLAN, FIVE).standings.winner is FIVE[2] and not again.seen
+    anew = held(tmp_path / "part", again, dataclasses.replace(PLAN, from_contest=False), FIVE)
+    assert anew.begin is None and anew.standings.winner is FIVE[2] and not again.seen
 
 
 def test_another_field_keeps_what_was_trained(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
         held(tmp_path / "r", MadeUp(late), PLAN, FIVE)
 
 
-TWO = Plan(2, 4, (1, 2), (2, 1))
+TWO = Plan(2, 4, (1, 2), (2, 1), from_contest=True)
 
 
 def test_a_rung_is_a_cut_of_the_whole_training(tmp_path: Path) -> None:
