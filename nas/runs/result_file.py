@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,15 @@ def read_environment(run: Path) -> dict[str, Any]:
             f"environment {path}: time must look like 2000-12-31T23:59:59+0000, got {found['time']!r}"
         ) from None
     return {**found, "packages": found["packages"] or {}, "resumed": found["resumed"] or [], "began": began}
+
+
+def more_training(found: Mapping[str, Any]) -> str | None:
+    """What is not alike where references were trained beside a network that inherited weights; None where all is."""
+    own = found.get("found") or found
+    trained = any(row["top1_percent"] is not None for row in found.get("references") or [])
+    if not trained or not (own.get("weights") or "").startswith("inherited"):
+        return None
+    return (
+        "references are trained from scratch, the found network began with the supernet's weights: it has had more "
+        "training than they; train.inherit=false trains all alike"
+    )

@@ -36,6 +36,10 @@ def test_each_network_has_a_row_with_its_accuracy_at_each_rung() -> None:
     assert "2 times a plain training" in page and "&lt;score&gt;" in page
     assert "<td class='n'>70.00 – left</td>" in page and "<td class='n'>failed</td>" in page
     assert page.index("found-1") < page.index("found-2") < page.index("found-3")
+    assert "trained to the end with all" in page  # of a run from before it could be said
+    anew = held([1.0, 2.0], [[60.0], [50.0]], (2,))
+    anew["plan"]["from_contest"] = False
+    assert "trained anew with all" in shown(contest({"contest": anew}))
     assert contest({"contest": None}) is contest({}) is None
     with pytest.raises(ValueError, match="a network at a rung: validation_top1_percent"):
         contest({"contest": held([1.0, 2.0], [[101.0], [50.0]], (2,))})

@@ -24,6 +24,7 @@ from nas.report.run_page import report_html, write_report
 from nas.report.sections.budgets import budgets
 from nas.report.sections.costs import costs
 from nas.report.sections.latency import latency
+from nas.report.sections.references import references
 from nas.report.sections.stages import Drawn, nearest, stages
 from nas.runs.files import write_json
 from nas.train.answers.of_run import write_answers
@@ -188,3 +189,19 @@ def test_a_bar_that_is_cut_says_so(most: float, is_cut: bool) -> None:
     known = {"asked_latency_ms": 1.0, "estimated_latency_ms": 0.9, "measured_latency_ms": 0.8, "not_measured": None}
     section = latency({**known, "reachable_latency_ms": [0.5, most]})
     assert section is not None and section.is_cut == is_cut
+
+
+@pytest.mark.parametrize("weights", ["from scratch", "inherited from the supernet"])
+def test_what_references_do_not_share_with_the_found_network_is_said(weights: str) -> None:
+    row = {"name": "plain", "multiplier": 0.5, "macs": 9, "estimated_latency_ms": 1.0, "measured_latency_ms": 1.0}
+    row |= {"top1_percent": 90.0, "difference_points": 1.0, "ahead": False}
+    result = {
+        "references": [row],
+        "references_left_out": None,
+        "handed_over": None,
+        "found": None,
+        "top1_percent": 91.0,
+    }
+    page = shown(references({**result, "weights": weights}))
+    alike = weights == "from scratch"
+    assert ("trained as the found network was" in page, "has had more training than they" in page) == (alike, not alike)

@@ -9,6 +9,7 @@ from typing import Any
 from nas.report import charts
 from nas.report.charts import number
 from nas.report.parts import NOTHING, Cell, Line, Section, Table, numeric
+from nas.runs.result_file import more_training
 from nas.runs.stored import Count, Milliseconds, Percent, Schema, record
 
 ROW: Schema = {
@@ -35,9 +36,10 @@ class Ahead(Section):
 
 @dataclass(frozen=True)
 class References(Section):
-    """A row for each, whether they were `trained`, and why others are left out."""
+    """A row for each, whether they were `trained`, what was `unlike` then, and why others are left out."""
 
     trained: bool
+    unlike: str | None
     handed_over: str | None
     table: Table
     left_out: Mapping[str, str]
@@ -65,7 +67,7 @@ def references(result: dict[str, Any]) -> References | None:
     lines = [_line("found", {**own, "difference_points": None}), *(_line(title(row), row) for row in rows)]
     head = [Cell("network"), *map(numeric, ("ms", "multiply-adds", "top-1 %", "found is ahead by"))]
     trained = any(row["top1_percent"] is not None for row in rows)
-    return References(trained, result["handed_over"], Table(head, lines), left_out)
+    return References(trained, more_training(result), result["handed_over"], Table(head, lines), left_out)
 
 
 def title(row: Mapping[str, Any]) -> str:

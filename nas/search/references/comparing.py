@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas.runs.result_file import more_training
 from nas.search.references.against import Against
 from nas.search.references.pricing import left_out_lines
 from nas.search.references.reference import Reference
@@ -57,6 +58,8 @@ def show_references(found: Mapping[str, Any]) -> None:
     for row in rows:
         shown.append((title(row), _ms(_latency(row)), _percent(row["top1_percent"]), _points(row["difference_points"])))
     table("references at this budget", ("network", "latency ms", "top-1 %", "found is ahead by"), shown)
+    if line := more_training(found):
+        log(line)
 
 
 def headline(found: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ OWN = (
     "params",
     "macs",
     "top1_percent",
+    "weights",
     "budget_met",
 )
 

@@ -42,3 +42,18 @@ def test_what_is_handed_over_is_not_shown_as_found(capsys: pytest.CaptureFixture
     (row,) = [line for line in capsys.readouterr().out.splitlines() if " found " in line and "%" not in line]
     assert "87.50" in row and "98.4" not in row
     assert headline(result(**handed)) is None
+
+
+def test_more_training_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """References are trained from scratch, so that a network which began with a supernet's weights has had more."""
+    inherited = {"weights": "inherited from the supernet"}
+    untrained = {**REFERENCE, "top1_percent": None, "difference_points": None, "ahead": False}
+    for changes, is_said in (
+        (inherited, True),
+        ({"weights": "from scratch", "found": {**OWN, **inherited}, "handed_over": "plain x0.769"}, True),
+        ({"weights": "from scratch"}, False),
+        ({**inherited, "references": [untrained]}, False),
+        ({"weights": None}, False),
+    ):
+        show_references(result(**changes))
+        assert ("it has had more training than they" in capsys.readouterr().out) == is_said, changes
