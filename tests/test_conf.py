@@ -70,7 +70,14 @@ def test_help_explains_every_key(command: str, capsys: pytest.CaptureFixture[str
 def test_comments_are_found(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(
-        "defaults:\n  - command\n\na: 1  # one\n# two\n# lines\nb: null\nc:\n  d: [1, 2]  # deep\n_target_: e.f\n"
+        "defaults:\n  - command\n\na: 1  # one\n# more\n# lines\nb: null\n# above\nc:\n  d: [1, 2]  # deep\n"
+        "# two\n# lines\n\n# of e\ne: 1\n_target_: e.f\n"
     )
-    found = documented_keys(path, "p.")
-    assert [(key, note) for key, _, note in found][:3] == [("p.a", "one"), ("p.b", "two lines"), ("p.c.d", "deep")]
+    found = [(key, note) for key, _, note in documented_keys(path, "p.")]
+    assert found == [("p.a", "one more lines"), ("p.b", ""), ("p.c.d", "deep two lines"), ("p.e", "of e")]
+
+
+def test_comments_of_two_lines_stay_with_their_key() -> None:
+    notes = {key: note for key, _, note in documented_keys(CONF / "search.yaml")}
+    assert notes["derive.contest"].endswith("validation images judge, else none")
+    assert notes["derive.reduction"].startswith("of a contest: after each rung")

@@ -67,18 +67,23 @@ def card_groups(config_name: str) -> dict[str, str | None]:
 def documented_keys(path: Path, prefix: str = "") -> list[tuple[str, str, str]]:
     """(full key, default as written, comment) of each value in a yaml file, in order.
 
-    A comment stands behind the value or in lines just above the key.
+    A comment stands behind the value, and goes on in lines just below it, or in lines just above the key.
     """
     found: list[tuple[str, str, str]] = []
     above: list[tuple[int, str]] = []
     notes: list[str] = []
+    goes_on = False  # whether the key above has a comment behind its value
     in_defaults = False
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         text = line.strip()
         if text.startswith("#"):
-            if not text.startswith("# @package"):
+            if goes_on:
+                name, value, comment = found[-1]
+                found[-1] = (name, value, f"{comment} {text.lstrip('# ')}")
+            elif not text.startswith("# @package"):
                 notes.append(text.lstrip("# "))
             continue
+        goes_on = False
         match = _LINE.match(line)
         if not match:
             if not text:
@@ -94,6 +99,7 @@ def documented_keys(path: Path, prefix: str = "") -> list[tuple[str, str, str]]:
         name = prefix + ".".join([name for _, name in above] + [key])
         if value.strip():
             found.append((name, value.strip(), " ".join([*notes, comment.strip()]).strip()))
+            goes_on = bool(comment)
         else:
             above.append((indent, key))
         notes = []
