@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from search_spaces.arch import Arch
-from search_spaces.blocks import Classifier, ConvBNAct, Layer, PooledConv, ResidualBlock
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Layer, PooledConv, ResidualBlock
 from search_spaces.costs import make_divisible
 
 IN_CHANNELS, NUM_CLASSES = 1, 10
@@ -17,7 +17,7 @@ NO_HEAD = 0
 class Conv:
     """A stage: `depth` convolutions of `channels` channels at width 1, the first with `stride`.
 
-    `residual`: a basic block of two convolutions instead of each.
+    `residual`: a basic block of two convolutions instead of each; `expand`: an inverted residual of that expansion.
     """
 
     channels: int
@@ -25,10 +25,13 @@ class Conv:
     stride: int = 2
     depth: int = 1
     residual: bool = False
+    expand: float | None = None
 
     def layers(self, width: float, act: str) -> tuple[Layer, ...]:
         channels = make_divisible(self.channels * width)
         strides = (self.stride, *(1 for _ in range(self.depth - 1)))
+        if self.expand:
+            return tuple(InvertedResidual(channels, self.kernel, stride, self.expand, act=act) for stride in strides)
         if self.residual:
             return tuple(ResidualBlock(channels, self.kernel, stride, act=act) for stride in strides)
         return tuple(ConvBNAct(channels, self.kernel, stride, act=act) for stride in strides)
@@ -97,6 +100,8 @@ FORMS: dict[str, Form] = {
     "residual at 4 pixels": Form((*_four(16, 32), Conv(64, residual=True), Conv(128))),
     "residual at 2 pixels": Form((*_four(16, 32, 64), Conv(128, residual=True))),
     "residual at all sizes": Form((Conv(16), *(Conv(channels, residual=True) for channels in (32, 64, 128)))),
+    # what a search of `wins` found, at its own width: several things at once
+    "inverted residual at 16 pixels": Form((Conv(16), Conv(24, stride=1, expand=6), *_four(48, 128, 96))),
     # total stride 8
     "total stride 8": Form((*_four(16, 32, 64), Conv(128, stride=1))),
 }
