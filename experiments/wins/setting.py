@@ -82,6 +82,7 @@ class Setting:
             "recipe.warmup_epochs=null",
             f"recipe.label_smoothing={recipe.label_smoothing!r}",
             f"search.epochs={self.candidate_epochs}",
+            "train.from_contest=true",  # what is found is trained anew below, beside its rivals
             "references.train=false",  # they are trained below, at widths that are no quicker than the found network
             "accelerator=cpu",
         ]
