@@ -20,9 +20,6 @@ from nas.terminal.library_errors import translated
 from search_spaces import zoo
 from search_spaces.arch import Arch
 
-# The weights timm publishes for it were trained with another epsilon of the batch norms than the network's default.
-PRETRAINED_EPS = {"fbnetc_100": 1e-3}
-
 
 @dataclass(frozen=True)
 class Source:
@@ -222,7 +219,7 @@ def _build(
     if eps is None:
         eps = source.batch_norm_eps
     if eps is None and pretrained:
-        eps = PRETRAINED_EPS.get(source.name)
+        eps = model_folder.PRETRAINED_EPS.get(source.name)
     momentum = network.pop("batch_norm_momentum", None)
 
     def factory(num_classes: int | None = None, in_chans: int | None = None, global_pool: str = "avg") -> nn.Module:

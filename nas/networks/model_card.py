@@ -248,7 +248,7 @@ def _without_us(name: str, architecture: Any, network: Network | FlatNetwork) ->
     """How the weights are loaded where this package is not installed: by timm, which has the network, or as a file."""
     arch = network.arch
     if architecture not in (None, ENTRY):
-        settings = f"num_classes={arch.num_classes}, in_chans={arch.in_channels}"
+        settings = f"num_classes={arch.num_classes}, in_chans={arch.in_channels}, bn_eps={network.batch_norm_eps!r}"
         weights = _literal(f"{name}/{WEIGHTS}")
         return f"""## Without this package
 timm has this very network:

@@ -25,6 +25,9 @@ from search_spaces.arch import Arch
 from search_spaces.resolution import pixels
 
 DEFAULT_EPS = 1e-5
+# The weights timm publishes for it were trained with another epsilon of the batch norms than the network's default:
+# timm gives that to all weights that it loads into it, unless it is told of another.
+PRETRAINED_EPS = {"fbnetc_100": 1e-3}
 IMAGES = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names")
 SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop
 _ABOUT_OTHER_WEIGHTS = {
@@ -150,7 +153,7 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
     args: dict[str, Any] = {} if name != ENTRY else {"arch": arch.to_dict()}
     if arch.in_channels != 3:
         args["in_chans"] = arch.in_channels
-    if eps != zoo.BATCH_NORM_EPS.get(name, DEFAULT_EPS):
+    if name in PRETRAINED_EPS or eps != zoo.BATCH_NORM_EPS.get(name, DEFAULT_EPS):
         args["bn_eps"] = eps
     return {
         "architecture": name,

@@ -97,13 +97,25 @@ def test_a_network_that_timm_has_is_saved_under_timms_name(tmp_path: Path) -> No
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     assert config["architecture"] == "mobilenetv2_035"
     assert config["model_args"] == {"in_chans": 1, "bn_eps": 1e-3}
-    assert 'timm.create_model("mobilenetv2_035", num_classes=5, in_chans=1' in (tmp_path / "net/README.md").read_text()
+    said = 'timm.create_model("mobilenetv2_035", num_classes=5, in_chans=1, bn_eps=0.001, checkpoint_path='
+    assert said in (tmp_path / "net/README.md").read_text()  # timm's own epsilon would give other answers
     theirs = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
     assert type(theirs).__module__.startswith("timm.")
     x = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(theirs(x), net(x))
         torch.testing.assert_close(nas.create_model(tmp_path / "net").eval()(x), net(x))
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e-3])
+def test_timm_gives_a_network_of_ours_its_epsilon_and_not_that_of_its_own_weights(eps: float, tmp_path: Path) -> None:
+    """timm loads any weights of this name with the epsilon of those it publishes, unless the folder says another."""
+    net = create_model("fbnetc_100", num_classes=5, batch_norm_eps=eps).eval()
+    model_folder.write(tmp_path / "net", net)
+    assert json.loads((tmp_path / "net" / "config.json").read_text())["architecture"] == "fbnetc_100"
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
+    assert {module.eps for module in theirs.modules() if isinstance(module, torch.nn.BatchNorm2d)} == {eps}
+    assert nas.create_model(tmp_path / "net").batch_norm_eps == eps
 
 
 def test_timm_alone_does_not_open_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
