@@ -77,7 +77,7 @@ def create_model(
             "checkpoint_path holds a whole classifier; load it without features_only, or save a model folder"
         )
     if batch_norm_eps is None and checkpoint_path is not None:
-        batch_norm_eps = _eps_of(checkpoint_path)
+        batch_norm_eps = model_folder.epsilon_in(checkpoint_path)
     if source.folder is not None and pretrained:
         model_folder.check_weights(source.folder, source.arch)
     model = _build(
@@ -179,16 +179,10 @@ def _from_folder(folder: Path) -> Source:
 def epsilon_of(name: str | Path, checkpoint_path: str | Path | None) -> float | None:
     """The batch norm epsilon of the network `name` with the weights in `checkpoint_path`, if any; None: torch's own.
 
-    That of the model folder or run that the weights belong to, else what belongs to the name or folder.
+    That of the model folder, run or training that the weights belong to, else what belongs to the name or folder.
     """
-    eps = None if checkpoint_path is None else _eps_of(checkpoint_path)
+    eps = None if checkpoint_path is None else model_folder.epsilon_in(checkpoint_path)
     return resolve(name).batch_norm_eps if eps is None else eps
-
-
-def _eps_of(checkpoint_path: str | Path) -> float | None:
-    """The batch norm epsilon that belongs to the weights of a model folder or run, or of a file in one; else None."""
-    folder = model_folder.folder_in(checkpoint_path)
-    return None if folder is None else model_folder.read(folder).batch_norm_eps
 
 
 def timm_config(arch: Arch) -> dict[str, Any]:

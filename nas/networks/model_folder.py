@@ -28,6 +28,7 @@ DEFAULT_EPS = 1e-5
 # The weights timm publishes for it were trained with another epsilon of the batch norms than the network's default:
 # timm gives that to all weights that it loads into it, unless it is told of another.
 PRETRAINED_EPS = {"fbnetc_100": 1e-3}
+BEST = ".best.safetensors"  # how the weights that looked best are called, beside the checkpoint of their training
 IMAGES = ("input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std", "label_names")
 SMALL_IMAGES = 64  # pixels: up to here the whole image is used, above timm's usual centre crop
 _ABOUT_OTHER_WEIGHTS = {
@@ -96,6 +97,20 @@ def folder_in(path: str | Path) -> Path | None:
     if path.is_file():
         places = [path.parent, *([path.parent.parent / "model"] if path.parent.name == "checkpoints" else [])]
     return next((place for place in places if (place / CONFIG).is_file()), None)
+
+
+def epsilon_in(path: str | Path) -> float | None:
+    """The batch norm epsilon of the weights in `path`: as the model folder that they belong to says, or of a training
+    that has not ended its checkpoint; None where nobody says one."""
+    if (folder := folder_in(path)) is not None:
+        return read(folder).batch_norm_eps
+    path = Path(path)
+    if path.name.endswith(BEST):
+        path = path.with_name(path.name.removesuffix(BEST) + ".pt")
+    if path.suffix == weights.SAFETENSORS or not path.is_file():
+        return None
+    training = checkpoint.load_foreign(path).get("identity")
+    return training.get("batch_norm_eps", DEFAULT_EPS) if isinstance(training, dict) else None
 
 
 def images_of(folder: str | Path) -> dict[str, Any]:

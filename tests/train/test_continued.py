@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas.data import ImageData
+from nas.networks.creation import create_model, epsilon_of
 from nas.runs.resuming import MAY_CHANGE
 from nas.train.training import Options, build_network, train
 from search_spaces.arch import Arch
@@ -36,6 +37,8 @@ def test_a_checkpoint_brings_the_epsilon_of_its_norms(arch: Arch, data: ImageDat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(part, data, recipe, options=Options(tmp_path / "a.pt", on_epoch=stop))
+        train(part, data, recipe, options=Options(tmp_path / "a.pt", on_epoch=stop, evaluate_every=1))
+    for file in (tmp_path / "a.pt", tmp_path / "a.best.safetensors"):  # of a training that has not ended
+        assert create_model(arch, checkpoint_path=file).batch_norm_eps == epsilon_of("fbnet_a", file) == 1e-2
     found = train(again, data, recipe, options=Options(tmp_path / "a.pt"))
     assert again.batch_norm_eps == 1e-2 and found["loss"] == train(whole, data, recipe)["loss"]

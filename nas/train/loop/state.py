@@ -13,7 +13,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from nas.data import ImageData, Split
-from nas.networks.model_folder import DEFAULT_EPS
+from nas.networks.model_folder import BEST, DEFAULT_EPS
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping.collapse import Collapsed, Watch
 from nas.runs.keeping.keeper import Keeper
@@ -236,7 +236,7 @@ class TrainingState:
             return
         self.progress["best_top1_percent"] = top1_percent
         if checkpoint is not None and self.accelerator.is_main_process:
-            checkpoints.save_weights(checkpoint.with_name(f"{checkpoint.stem}.best.safetensors"), network.state_dict())
+            checkpoints.save_weights(checkpoint.with_name(checkpoint.stem + BEST), network.state_dict())
 
     # -- going back
 
