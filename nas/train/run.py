@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.networks import model_folder, weights
 from nas.networks.creation import epsilon_of
-from nas.networks.location import LOCAL
+from nas.networks.location import LOCAL, locate
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import resuming
@@ -202,6 +202,8 @@ def intention(setup: TrainSetup) -> str:
     ):
         if was != now:
             lines.append(f"{what} changed from {was} to {now} to fit the data")
+    if setup.resume is None and setup.initial_weights is None:
+        lines += _begins_at_random(setup)
     recipe = setup.recipe
     for name in recipe.idle:
         why = f"{recipe.optimizer} has no such setting"
@@ -220,6 +222,18 @@ def intention(setup: TrainSetup) -> str:
             "come with the file: nas.export device.dtype=int8"
         )
     return "\n".join(lines)
+
+
+def _begins_at_random(setup: TrainSetup) -> list[str]:
+    """What to say where that may not be meant: weights lie beside the arch, or some are frozen."""
+    folder = locate(setup.name)
+    theirs = setup.name if folder is not None and folder.is_dir() else None
+    lines = (
+        [f"begins at random, not with the weights of {theirs}: initial_weights={theirs} takes them"] if theirs else []
+    )
+    if setup.tuning.freeze:
+        lines.append("NOTE: what is frozen stays at random, for no initial_weights are given")
+    return lines
 
 
 def receipt(outcome: TrainOutcome) -> list[tuple[str, str]]:

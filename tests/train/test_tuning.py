@@ -85,7 +85,11 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     )
     said = capsys.readouterr().out
     assert "parameters are frozen (conv_stem, blocks.0); learning rates fall by 0.7 a layer" in said
-    assert "rounded to int8 while it learns" in said
+    assert "rounded to int8 while it learns" in said and "NOTE: what is frozen stays at random" in said
+    command.main(["arch=one", *short[1:], "run_dir=two"])
+    assert "begins at random, not with the weights of one: initial_weights=one takes" in capsys.readouterr().out
+    command.main(["arch=one", *short[1:], "run_dir=three", "initial_weights=one", "freeze=backbone"])
+    assert "at random" not in capsys.readouterr().out
     for wrong, message in (
         ("freeze=body", "freeze=body: no weights"),
         ("quantize=int4", "quantize must be one of int8 or null, got 'int4'"),
