@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nas.latency.device import Device
 from nas.latency.imports import FORMATS, Reading, check_named, import_file
 from nas.latency.imports.layers import write_layers
 from nas.latency.measuring.journal import locked
@@ -184,11 +185,23 @@ def _imported(setup: LatencySetup) -> tuple[LatencyTable, Path]:
         from nas.latency.kits.of_space import import_kit
 
         table = import_kit(setup.kit, wanted.space)
+        _check_device(setup.kit, wanted.device.key, table.device)
     else:
         table = import_file(
             str(setup.format), str(setup.file), space=wanted.space, device=wanted.device.key, reading=setup.reading
         )
     return table, _kept(table, wanted)
+
+
+def _check_device(kit: str, asked: Device, found: Device) -> None:
+    """Raise `ValueError` where settings ask for another device than the kit was written for."""
+    usual, its = Device().to_dict(), found.to_dict()
+    others = [f"device.{name}={v}" for name, v in asked.to_dict().items() if v not in (usual[name], its[name])]
+    if others:
+        raise ValueError(
+            f"{kit} is a kit of {found}, which {' '.join(others)} does not change: write one for that device, "
+            f"action=kit {' '.join(others)}, or leave that out"
+        )
 
 
 def _kept(table: LatencyTable, wanted: TableSetup) -> Path:

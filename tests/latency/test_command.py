@@ -48,7 +48,10 @@ def test_kit_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert "is ready" in capsys.readouterr().out
     done = subprocess.run([sys.executable, "measure.py"], cwd="kit", capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    main([*SMALL, "action=import", "kit=kit"])
+    with pytest.raises(SystemExit):
+        main([*SMALL, "action=import", "kit=kit", "device.name=tablet"])
+    assert "kit is a kit of board-onnxruntime-fp32-b1-t1, which device.name=tablet does not" in capsys.readouterr().err
+    main([*SMALL, "action=import", "kit=kit", "device.name=board"])
     assert "noise alone" in capsys.readouterr().out
     (table,) = Path("latency_tables").glob("fbnet-r16-*-board-*.json")
     with pytest.raises(SystemExit) as caught:
