@@ -10,7 +10,9 @@ import numpy as np
 
 from nas.derive.budget import OTHERS, Budget
 from nas.derive.within_budget import Timed
+from nas.latency.device import Device
 from nas.latency.devices import TargetDevice
+from nas.latency.kits.known_times import read_known
 from nas.latency.tables.table import LatencyTable
 from nas.terminal.configuration.override_text import command
 from nas.terminal.progress import log
@@ -94,11 +96,13 @@ def why_not_measured(device: TargetDevice, table: LatencyTable, run: Path) -> st
     reason = device.not_measured(table)
     if reason is None or not device.takes_kits:
         return reason
-    return f"{reason}; {kit_command(run, 1)} writes a kit of the found networks, which brings their times from there"
+    kit = kit_command(run, device.key)
+    return f"{reason}; {kit} writes a kit of the found networks, which brings their times from there"
 
 
-def kit_command(run: Path, number: int) -> str:
-    """The command that writes a kit of the networks of `run` that have no times yet: its kit `number`, from 1."""
+def kit_command(run: Path, device: Device) -> str:
+    """The command that writes a kit of the networks of `run` without a time on `device`, beside those brought back."""
+    number = len({known.kit for known in read_known(run, device).values()}) + 1
     kit = f"{run}-kit" + ("" if number == 1 else f"-{number}")
     return command("latency", {"action": "kit", "run": str(run), "kit": kit})
 

@@ -220,8 +220,7 @@ def _show(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:
     if not is_same:
         log(f"arch.json is another network now, {outcome.arch.id}: the one before is above the budget on the device")
     if first.measured_ms is None:
-        kits = {time.kit for time in read_known(run.folder, run.device.key).values()}
-        log(f"its time is still to be measured there: {kit_command(run.folder, len(kits) + 1)}")
+        log(f"its time is still to be measured there: {kit_command(run.folder, run.device.key)}")
     if not is_same and outcome.setup.training.enabled:
         log(f"then train it: {command('search', {'resume': str(run.folder)})}")
     if first.measured_ms is not None and not outcome.missed:

@@ -173,6 +173,7 @@ def test_a_network_that_misses_its_budget_gives_way_to_another(here: Path, capsy
     assert second["top1_percent"] is None and second["weights"] is None and second["train_seconds"] is None
     assert f"arch.json is another network now, {second['arch']}" in said
     assert "python -m nas.latency action=kit run=r kit=r-kit-2" in said and "nas.search resume=r" in said
+    assert "kit=r-kit-2 writes" in second["not_measured"]  # the one before may lie in r-kit
     assert not Path("r/model").exists() and Path("r/before-model/arch.json").exists()
     assert Path("r/checkpoints/before-train.pt").exists()
     before = files()
