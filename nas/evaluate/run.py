@@ -17,7 +17,7 @@ from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
 from nas.networks.location import check_has_weights
 from nas.networks.network import FlatNetwork, Network
-from nas.networks.trained_data import as_trained
+from nas.networks.trained_data import as_trained, unsaid
 from nas.terminal.configuration import cards
 from nas.terminal.notebook.outcome import as_html
 from nas.terminal.progress import log, table
@@ -109,6 +109,8 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
     others = [_images(setup.data.at(resolution), network, folder) for resolution in setup.resolutions]
     arch, here, title = network.arch, setup.compute.here, f"evaluate-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, None, title, setup.stored) as (path, run):
+        if note := unsaid(setup.name, checkpoint, data, network.batch_norm_eps):
+            log(note)
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
         answers, by_class = Answers(), {}
         with answers.of(network):

@@ -20,7 +20,7 @@ from nas.networks import model_folder
 from nas.networks.creation import Source, create_model, resolve
 from nas.networks.location import check_has_weights
 from nas.networks.network import FlatNetwork, Network
-from nas.networks.trained_data import as_trained
+from nas.networks.trained_data import as_trained, unsaid
 from nas.runs.files import write_json
 from nas.terminal.progress import log
 
@@ -112,7 +112,11 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
         network = create_model(setup.name, checkpoint_path=setup.checkpoint)
     assert isinstance(network, Network | FlatNetwork)
     data = setup.data.load(network.arch.resolution) if setup.data is not None else None
-    data = as_trained(data, setup.folder) if data is not None else None
+    if data is not None:
+        data = as_trained(data, setup.folder)
+        weights = None if setup.checkpoint == RANDOM else setup.checkpoint
+        if note := unsaid(setup.name, weights, data, network.batch_norm_eps):
+            log(note)
     path = setup.path
     log(f"exporting {setup.name} (arch {network.arch.id}) to {path}")
     images = model_folder.images_of(setup.folder) if setup.folder is not None else None

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from timm.models import get_pretrained_cfg, is_model
 
 from nas.data import ImageData
 from nas.networks import model_folder
+from nas.networks.location import locate
 from nas.terminal.progress import log
 from search_spaces.plain_data.identity import plain
 
@@ -23,6 +25,29 @@ def are_others(names: Sequence[str], data: ImageData) -> bool:
         return False
     numbers = tuple(str(i) for i in range(data.num_classes))
     return numbers not in (tuple(names), data.class_names) or set(names) == set(data.class_names)
+
+
+def unsaid(name: str, checkpoint: str | None, data: ImageData, eps: float) -> str:
+    """What to say of weights of the network `name` that come without a model folder: nothing tells how their images
+    were normalised. `eps`: of the network's batch norms. Empty where the folder of `checkpoint` or `name` tells."""
+    if checkpoint is None or model_folder.folder_in(checkpoint) is not None:
+        return ""
+    mean, std = _numbers(data.train.mean.tolist()), _numbers(data.train.std.tolist())
+    said = f"note: {checkpoint} does not say how its images were normalised: those of {data.name} are by their own "
+    said += f"mean {mean} and deviation {std}"
+    published = name.partition(".")[0]
+    theirs = get_pretrained_cfg(name) if locate(name) is None and is_model(published) else None
+    if theirs is None:
+        return said
+    own = model_folder.PRETRAINED_EPS.get(published, eps)
+    norms = f", and batch norms an epsilon of {own:g} instead of {eps:g}" if own != eps else ""
+    return f"{said}; timm's own weights of {name} want mean {_numbers(theirs.mean)} and deviation " + (
+        f"{_numbers(theirs.std)}{norms}: nas.create_model({name!r}, pretrained=True), kept as a model folder, has them"
+    )
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:

@@ -26,7 +26,7 @@ from nas.export import __main__ as export
 from nas.networks import model_folder
 from nas.networks.creation import create_model
 from nas.networks.model_card import About
-from nas.networks.trained_data import as_trained
+from nas.networks.trained_data import as_trained, unsaid
 from search_spaces.families.fbnet import fbnet
 from search_spaces.resolution import Pixels
 
@@ -186,6 +186,24 @@ def test_an_evaluation_on_other_images_normalises_as_in_training(tmp_path: Path)
     as_trained(numbered, folder)
     with pytest.raises(ValueError, match="output 1 of .* means '2', class 1 of data data is '1'"):
         as_trained(data, folder)
+
+
+def test_a_bare_file_of_weights_says_nothing_of_normalisation_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Published weights too: what timm's own want stands beside it."""
+    data = digits()
+    folder = model_folder.write(tmp_path / "net", network := small(data), About(data=data))
+    assert unsaid("net", str(folder / "model.safetensors"), data, 1e-5) == unsaid("net", None, data, 1e-5) == ""
+    bare = model_folder.checkpoint.save_weights(tmp_path / "bare.safetensors", network.state_dict())
+    said = unsaid("fbnetc_100", str(bare), data, 1e-5)
+    assert "those of digits are by their own mean 0.3049 and deviation 0.3758; timm's own weights of fbnetc" in said
+    assert "want mean 0.485, 0.456, 0.406" in said and "an epsilon of 0.001 instead of 1e-05" in said
+    settings = ["data=digits", "measure=false", f"checkpoint={bare}"]
+    evaluate.main([f"arch={folder}/arch.json", *settings, "accelerator=cpu", f"run_dir={tmp_path}/run"])
+    assert "does not say how its images were normalised" in " ".join(capsys.readouterr().out.split())
+    export.main([f"arch={folder}/arch.json", *settings, f"output={tmp_path}/net.onnx"])
+    assert "does not say how its images were normalised" in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluation_says_which_crop_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
