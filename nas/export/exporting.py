@@ -182,9 +182,10 @@ def summary(report: dict[str, Any]) -> list[str]:
 
 
 def _in_eight_bits(part: dict[str, Any], calibrated: dict[str, Any]) -> str:
+    images = f"{calibrated['images']} training image{'s' if calibrated['images'] > 1 else ''}"
     off_by = "" if part["drop_error"] is None else f" +- {part['drop_error']:.2g}"
     return (
-        f"in eight bits, calibrated on {calibrated['images']} training images: top-1 {part['top1_percent']:.2f}% on "
+        f"in eight bits, calibrated on {images}: top-1 {part['top1_percent']:.2f}% on "
         f"{part['images']:,} test images, {part['float_top1_percent']:.2f}% in floats: a loss of "
         f"{part['drop_points']:.2f}{off_by} points; the same class on {part['same_top1_percent']:.2f}%"
     )

@@ -93,8 +93,9 @@ class Run:
             for name in set(taken) - {"checkpoints"}:
                 (self.path / name).unlink(missing_ok=True)
         elif "config.yaml" in taken:
-            again = command(None, {"resume": str(self.path)})
-            raise ValueError(f"run_dir={self.path} already holds a run; continue it with {again} or name another")
+            again = f"continue it with {command(None, {'resume': str(self.path)})} or "
+            again = "" if self.read_command(self.path) == "evaluate" else again  # which is never continued
+            raise ValueError(f"run_dir={self.path} already holds a run; {again}name another")
         elif taken:
             raise ValueError(f"run_dir={self.path} is not empty (it holds {taken[0]}); name a new directory")
         self._remove_temporary()

@@ -106,7 +106,8 @@ def check_shared(accelerator: Accelerator, batch_size: int, images: int, accumul
     Each process takes its part in `accumulate` pieces. A smaller one would count as much as the others.
     """
     processes = accelerator.num_processes
-    by = f"{processes} processes" if accumulate == 1 else f"{processes} processes and accumulate={accumulate}"
+    by = f"{processes} process{'es' if processes > 1 else ''}"
+    by += f" and accumulate={accumulate}" if accumulate > 1 else ""
     if batch_size % (processes * accumulate):
         raise ValueError(f"batch_size {batch_size} cannot be shared by {by}; give a multiple")
     if batch_size > images and images % (processes * accumulate):

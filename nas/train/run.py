@@ -24,6 +24,7 @@ from nas.terminal.progress import format_seconds, log, phase, table
 from nas.train import averaging, training
 from nas.train.answers.guessing import accuracy_words, top5_words
 from nas.train.answers.of_run import write_answers
+from nas.train.fit import check_fit
 from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, is_published_name, short_name
 from nas.train.several.shared_run import shared_run
@@ -31,6 +32,7 @@ from nas.train.start.taken_over import take_over
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted, amount
+from search_spaces.recipe import Recipe
 
 COUNTED = Counted()  # how a training, which knows no device, counts memory and weights
 CHECKPOINT = "checkpoints/train.pt"
@@ -100,6 +102,8 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
         if (origin := setup.initial_weights) is not None:
             taken = take_over(network, weights.read_weights(origin), origin)
     tuned = setup.tuning.sentence(network)
+    pieces = 1 if setup.accumulate == "auto" else setup.accumulate
+    check_fit(network, setup.data, recipe, setup.compute.here, pieces)  # before there is a run that cannot go on
     here, title = setup.compute.here, f"train-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:
@@ -120,7 +124,7 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
                 metrics={**outcome.result, **answers},
                 recipe=recipe,
                 family=zoo.FAMILY_OF.get(setup.name),
-                origin=f"Trained on {setup.data.name} for {recipe.epochs} epochs.",
+                origin=f"Trained on {setup.data.name} for {_epochs(recipe)}.",
                 title=f"{short_name(setup.name)}: {setup.data.name}, {arch.macs / 1e6:.3g} M multiply-adds",
             ),
         )
@@ -193,7 +197,7 @@ def intention(setup: TrainSetup) -> str:
         f"{short_name(setup.name)}: {arch.params:,} parameters, {arch.macs:,} multiply-adds, on {data.name} "
         f"({len(data.train):,} training and {len(data.test):,} test images of "
         f"{'x'.join(map(str, data.input_shape))}, {data.num_classes} classes), "
-        f"{setup.recipe.epochs} epochs"
+        f"{_epochs(setup.recipe)}"
     ]
     for what, was, now in (
         ("classes", given.num_classes, arch.num_classes),
@@ -222,6 +226,10 @@ def intention(setup: TrainSetup) -> str:
             "come with the file: nas.export device.dtype=int8"
         )
     return "\n".join(lines)
+
+
+def _epochs(recipe: Recipe) -> str:
+    return f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}"
 
 
 def _begins_at_random(setup: TrainSetup) -> list[str]:

@@ -184,7 +184,10 @@ def test_in_use_by_another_process(tmp_path: Path) -> None:
 def test_refused_directories(tmp_path: Path) -> None:
     with start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)
-    with pytest.raises(ValueError, match="already holds a run"):
+    with pytest.raises(ValueError, match=r"already holds a run; continue it with .*resume=.* or name another"):
+        start(tmp_path / "r")
+    (tmp_path / "r" / "env.json").write_text('{"command": "python -m nas.evaluate arch=a"}')
+    with pytest.raises(ValueError, match="already holds a run; name another"):  # an evaluation has nothing to go on
         start(tmp_path / "r")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("keep me")

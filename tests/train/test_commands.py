@@ -155,6 +155,7 @@ def test_refusals_leave_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         (["arch=arch.json", "accelerator=tpu"], "accelerator must be one of auto, cpu, cuda, got 'tpu'"),
         (["arch=arch.json", "evaluate_every=-1"], "evaluate_every must be at least 0"),
         (["arch=arch.json", "seed=one"], "seed"),
+        (["arch=arch.json", "accumulate=7"], "batch_size 32 cannot be shared by 1 process and accumulate=7"),
         (["arch=arch.json", "initial_weights=none.pt"], "no weights file at none.pt"),
         (["resume=none"], "none is not a run directory"),
         ([], "arch"),
