@@ -209,6 +209,8 @@ def intention(setup: TrainSetup) -> str:
     if setup.resume is None and setup.initial_weights is None:
         lines += _begins_at_random(setup)
     recipe = setup.recipe
+    if recipe.batch_size > (images := training.images_per_step(data, recipe)):
+        lines.append(f"recipe.batch_size={recipe.batch_size} is more than there are: every step takes all {images:,}")
     for name in recipe.idle:
         why = f"{recipe.optimizer} has no such setting"
         if name == "momentum":

@@ -88,8 +88,10 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     assert "rounded to int8 while it learns" in said and "NOTE: what is frozen stays at random" in said
     command.main(["arch=one", *short[1:], "run_dir=two"])
     assert "begins at random, not with the weights of one: initial_weights=one takes" in capsys.readouterr().out
-    command.main(["arch=one", *short[1:], "run_dir=three", "initial_weights=one", "freeze=backbone"])
-    assert "at random" not in capsys.readouterr().out
+    large = "recipe.batch_size=2000"
+    command.main(["arch=one", *short[1:], "run_dir=three", "initial_weights=one", "freeze=backbone", large])
+    said = capsys.readouterr().out
+    assert "at random" not in said and f"{large} is more than there are: every step takes all 1,348" in said
     for wrong, message in (
         ("freeze=body", "freeze=body: no weights"),
         ("quantize=int4", "quantize must be one of int8 or null, got 'int4'"),
