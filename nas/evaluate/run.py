@@ -135,6 +135,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
             "num_classes": data.num_classes,
             "guessing_percent": data.guessing_percent,
             "resolution": data.resolution,
+            "precision": setup.compute.precision,
             "preprocessing": {key: value for key, value in data.pretrained_cfg().items() if key != "label_names"},
             **figures,
             **by_class,

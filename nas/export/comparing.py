@@ -110,7 +110,7 @@ class Comparison:
                 f"the file in eight bits is right on {result['top1_percent']:.2f}% of the test images of "
                 f"{self.data.name}, torch on {result['float_top1_percent']:.2f}%: a loss of "
                 f"{result['drop_points']:.2f} points, allowed {self.largest_drop:g}; give more calibration_images, "
-                "another calibration, or a larger largest_drop; the file was not kept"
+                "another calibration, or a larger largest_drop; nothing was written"
             )
         return result
 
@@ -141,6 +141,6 @@ def _compare(expected: np.ndarray, found: np.ndarray, tolerance: float, what: st
     if not difference <= tolerance * largest:
         raise ValueError(
             f"the exported file differs from torch on {what}: {difference:.3g} with a largest logit of {largest:.3g}, "
-            f"allowed {tolerance:g} of it; the file was not kept"
+            f"allowed {tolerance:g} of it; nothing was written"
         )
     return result

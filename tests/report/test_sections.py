@@ -17,6 +17,7 @@ from PIL import Image
 
 from nas.data.digits import digits
 from nas.derive.verdict import COSTS
+from nas.latency.tables.table import LatencyTable
 from nas.networks.creation import create_model
 from nas.report.figures import as_csv, charts_of
 from nas.report.pictures import as_png
@@ -117,6 +118,8 @@ def test_the_charts_stand_alone_beside_the_page(answered: Path) -> None:
     layers = list(csv.DictReader((folder / "layers.csv").read_text().splitlines()))
     assert sum(int(row["params"]) for row in layers) == arch.params
     assert sum(int(row["macs"]) for row in layers) == arch.macs
+    estimate = LatencyTable.load(answered / "table.json").estimate_ms(arch)
+    assert sum(float(row["latency_ms"]) for row in layers) == pytest.approx(estimate)
 
 
 def test_the_charts_as_pictures(answered: Path) -> None:

@@ -13,6 +13,8 @@ from nas.report.parts import Cell, Line, Section, Table, numeric
 from search_spaces.arch import Arch
 from search_spaces.costs import Shape
 
+NO_LAYER = "belongs to no layer"  # the part of a network's time that a table adds to its layers' rows
+
 
 def names(arch: Arch) -> list[str]:
     """A name for each layer, as searched positions are called."""
@@ -64,6 +66,17 @@ def layers(path: Path, table: LatencyTable | None, result: dict[str, Any], theta
         elif theta:
             cells += [Cell(""), Cell("")]
         lines.append(Line(cells, "" if searched else "fixed"))
+    if table and table.offset_ms:  # so that the column adds up to the estimate
+        cells = [
+            Cell(""),
+            Cell(NO_LAYER),
+            Cell(""),
+            numeric(""),
+            numeric(""),
+            numeric(f"{table.offset_ms:.4f}"),
+            Cell(""),
+        ]
+        lines.append(Line([*cells, *([Cell(""), Cell("")] if theta else [])], "fixed"))
     head = [Cell("layer"), Cell("block"), Cell("shape"), numeric("params"), numeric("MACs")]
     head += [numeric("ms"), Cell("")] if table else []
     head += [numeric("probability"), Cell("")] if theta else []
@@ -78,6 +91,8 @@ def layer_rows(path: Path, table: LatencyTable | None) -> list[list[object]]:
     for name, (layer, shape) in zip(names(arch), arch.walk(), strict=True):
         cost, ms = layer.cost(shape), None if table is None else price(table, layer, shape)
         rows.append([name, layer.label, *shape, layer.out_shape(shape).channels, cost.params, cost.macs, ms])
+    if table is not None and table.offset_ms:
+        rows.append([NO_LAYER, "", *[""] * 4, 0, 0, table.offset_ms])
     return rows
 
 
