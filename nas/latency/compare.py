@@ -51,17 +51,21 @@ def load_tables(files: Sequence[str]) -> dict[str, LatencyTable]:
 
 
 def compare(devices: Mapping[str, LatencyTable], networks: Mapping[str, Arch]) -> Comparison:
-    """The published networks at the geometry of each table, and `networks`, that the tables of all `devices` price.
+    """The published networks at the geometry that all tables share, and `networks`, that the tables of all `devices`
+    price.
 
     Raises `ValueError` where these are fewer than two.
     """
     tables = list(devices.values())
-    priced: dict[str, list[float | None]] = {}
+    found: dict[str, Arch | None] = {}
     for name in zoo.FAMILY_OF:
-        priced[name] = [_estimate(table, _published(name, table)) for table in tables]
-    for name, arch in networks.items():
-        priced[name] = [_estimate(table, arch) for table in tables]
+        first, *others = (_published(name, table) for table in tables)
+        found[name] = first if all(other == first for other in others) else None
+    found |= networks
+    priced = {name: [_estimate(table, arch) for table in tables] for name, arch in found.items()}
     known = {name: times for name, times in priced.items() if all(ms is not None for ms in times)}
+    if left_out := len(networks.keys() - known.keys()):
+        progress.log(f"{left_out} of the {len(networks)} networks of yours are left out: a table lacks their rows")
     if len(known) < 2:
         raise ValueError(
             f"{len(known)} networks are priced by all of the tables; name tables of one space and size, and give "

@@ -17,9 +17,9 @@ from search_spaces.families.fbnet import fbnet
 from tests.latency.foreign_tables import CIFAR, LUT, read
 
 
-def table(name: str, power: float) -> LatencyTable:
-    """A device of FBNet's space at 224 pixels whose layers take (multiply-adds)^power / 1e6 ms."""
-    rows = [(layer, shape, layer.cost(shape).macs ** power / 1e6) for layer, shape in entries(fbnet(224))]
+def table(name: str, power: float, resolution: int = 224) -> LatencyTable:
+    """A device of FBNet's space at `resolution` whose layers take (multiply-adds)^power / 1e6 ms."""
+    rows = [(layer, shape, layer.cost(shape).macs ** power / 1e6) for layer, shape in entries(fbnet(resolution))]
     return LatencyTable("fbnet", Device(name=name), tuple(Row(*row, 0.0, 1, row[2]) for row in rows), 0.0, None)
 
 
@@ -29,6 +29,14 @@ def test_published_networks_that_every_table_prices() -> None:
     assert {"fbnetc_100", "fbnet_b_paper"} <= set(found.names) < set(zoo.FAMILY_OF)
     for name, (ms, _) in zip(found.names, found.ms, strict=True):
         assert ms == pytest.approx(zoo.published(name).macs / 1e6)
+
+
+def test_tables_of_two_sizes_have_no_network_in_common(capsys: pytest.CaptureFixture[str]) -> None:
+    """A published network at 128 pixels is not that at 224: their times say nothing of the devices."""
+    tables = {"large": table("large", 1.0), "small": table("small", 1.0, 128)}
+    with pytest.raises(ValueError, match="0 networks are priced by all of the tables; name tables of one space and"):
+        compare(tables, random_networks(fbnet(224), 3, 0))
+    assert "3 of the 3 networks of yours are left out: a table lacks their rows" in capsys.readouterr().out
 
 
 def test_ranks_and_agreement_by_hand() -> None:
