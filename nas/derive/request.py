@@ -166,6 +166,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
                 "measured_latency_ms": network.measured_ms,
                 "latency_now_ms": network.now_ms,
                 "not_measured": request.unmeasured if network.measured_ms is None else None,
+                "device": None if search.device is None else search.device.key.key,
                 "budget_met": budgets.met(network),
                 **budgets.figures(arch, network.genotype),
             }

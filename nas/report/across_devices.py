@@ -57,16 +57,19 @@ def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDev
 
 
 def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, LatencyTable]:
-    """The first readable table of each device."""
+    """The first readable table of each device; of devices that networks were derived for, it lies beside the run's."""
     found: dict[str, LatencyTable] = {}
     for row in rows:
-        path = folder / row["folder"] / "table.json"
-        if row["device"] is None or row["device"] in found or not path.exists():
-            continue
-        try:
-            found[row["device"]] = LatencyTable.load(path)
-        except ValueError:  # the run's own page says so
-            continue
+        run = folder / row["folder"]
+        for path in (run / "table.json", *sorted(run.glob("tables/*.json"))):
+            if row["device"] is None or row["device"] in found or not path.exists():
+                continue
+            try:
+                table = LatencyTable.load(path)
+            except ValueError:  # the run's own page says so
+                continue
+            if table.device.key == row["device"]:
+                found[row["device"]] = table
     return found
 
 

@@ -26,6 +26,7 @@ DERIVED = {  # of a network in the derived.json of nas.derive
     **dict.fromkeys(("asked_memory_kib", "asked_weights_kib", "asked_energy_mj"), NonNegative | None),
     "budget_met": bool | None,
     "counted": dict | None,
+    "device": str | None,  # whose times these are, which need not be the run's
 }
 
 
@@ -74,6 +75,7 @@ def _derived(run: Path, result: Row, name: str) -> list[Row]:
         for network in networks:
             known = record(network, DERIVED, f"derived networks {path}: a network")
             figures = {key: known[key] for key in DERIVED if key != "file"}
+            figures["device"] = network.get("device", result["device"])  # files from before it was written: the run's
             called = {"run": f"{name}/{path.parent.name}/{known['file']}", "folder": name}
             arch_file = path.parent / Path(known["file"]).name
             rows.append({**result, "top1_percent": None, **figures, **called, "arch_file": arch_file})

@@ -170,3 +170,30 @@ def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Pat
     assert cells[1][0] == "there" and cells[1][4] == "2" and cells[1][2] == f"{other['there']:.4g} est."
     assert "2 networks in common, too few" in text
     assert ranks([3.0, None, 1.0, 3.0]) == [2, None, 1, 2]
+
+
+def test_what_was_derived_for_another_device_stands_under_that(run: Path, tmp_path: Path) -> None:
+    """Its times are none of the run's device, nor is its table; files from before it was written are of the run's."""
+    record = json.loads((run / "result.json").read_text())
+    space = fbnet(resolution=32, num_classes=10, in_channels=3, width=0.25, head_channels=64)
+    table = LatencyTable.load(run / "table.json")
+    rows = tuple(dataclasses.replace(row, calibrated_ms=0.125) for row in table.rows_)
+    phone = dataclasses.replace(table, device=Device("phone"), rows_=rows)
+    (tmp_path / "a").mkdir()
+    table.save(tmp_path / "a" / "table.json")
+    phone.save(tmp_path / "a" / "tables" / "phone.json")
+    (tmp_path / "a" / "result.json").write_text(json.dumps({**record, "device": table.device.key}))
+    write_archs(tmp_path / "a", space, (tuple(0 for _ in space.positions),))
+    genes = {"on": tuple(3 for _ in space.positions), "before": tuple(2 for _ in space.positions)}
+    for folder, more in (("on", {"device": phone.device.key}), ("before", {})):
+        (tmp_path / "a" / folder).mkdir()
+        write_archs(tmp_path / "a" / folder, space, (genes[folder],))
+        derived = {"file": "arch.json", "estimated_latency_ms": 2.0, "params": 5, "macs": 7, **more}
+        (tmp_path / "a" / folder / "derived.json").write_text(json.dumps([derived]))
+    text = write_front(tmp_path).read_text()
+    found = {row["run"]: row["device"] for row in csv.DictReader((tmp_path / "front.csv").read_text().splitlines())}
+    here, there = table.device.key, phone.device.key
+    assert found == {"a": here, "a/before/arch.json": here, "a/on/arch.json": there}
+    across = text.split("Across devices</h2>")[1].split("</table>")[0]
+    estimate = phone.estimate_ms(space.decode(genes["before"]))
+    assert f">{there}, ms</th>" in across and f">{estimate:.4g} est.</td>" in across

@@ -62,6 +62,7 @@ def test_a_search_and_three_derivations_by_an_imported_table(table: Path, capsys
         for record in records:
             assert 0 < record["estimated_latency_ms"] <= budget and record["budget_met"] is True
             assert record["measured_latency_ms"] is None and why in record["not_measured"]
+            assert record["device"] == found["device"]
         assert why in " ".join(capsys.readouterr().out.split())
     # of the run's own budget with what the search kept free of it
     result = Path("r/result.json")
