@@ -138,6 +138,10 @@ def test_a_block_kind_of_ones_own_is_priced_and_exported(
     table = build_table(space, Device(), tmp_path, effort=SMALL)
     mine_too = [row for row in table.rows_ if row.layer.kind == "half_cheap"]
     assert len(mine_too) == 4 and all(row.ms > 0 for row in mine_too)  # two kernels, strided and not
+    named = ["device=table", f"device.file={table.save(tmp_path / 'table.json')}", "space.resolution=16"]
+    settings = ["space.num_classes=10", "space.in_channels=1"]
+    said = run("python -m nas.inspect --config-dir my_cards space=cheap", folder, *named, *settings)
+    assert "latency_ms" in said  # the space's module was imported before the file was read
     arch = space.decode((0, 1))
     assert Arch.from_json(arch.to_json()) == arch and table.estimate_ms(arch) > 0
     assert write_kit(space, Device(name="board"), tmp_path / "kit", effort=SMALL)

@@ -173,7 +173,11 @@ def _check_settings(cfg: DictConfig) -> None:
     """Find mistakes in our own cards before the libraries that compute are imported, which takes seconds."""
     for name in CHECKED:
         node = OmegaConf.select(cfg, name, default=None)
-        if not isinstance(node, DictConfig) or str(node.get("_target_")).partition(".")[0] not in OWN:
+        if not isinstance(node, DictConfig):
+            continue
+        if (path := str(node.get("_target_"))).partition(".")[0] not in OWN:
+            if name == "space":  # its module knows the kinds of blocks that tables and archs name
+                cards.find_target(path, name)
             continue
         values = plain_value(node)
         if name in LOADED:
