@@ -25,6 +25,8 @@ from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.kits.of_space import write_kit
 from nas.latency.measuring.networks import measure_networks
+from nas.latency.tables.reuse import make_room, usable
+from nas.latency.tables.table import LatencyTable, table_path
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
 from predictors.metrics import kendall_tau
@@ -142,11 +144,31 @@ def test_a_block_kind_of_ones_own_is_priced_and_exported(
     settings = ["space.num_classes=10", "space.in_channels=1"]
     said = run("python -m nas.inspect --config-dir my_cards space=cheap", folder, *named, *settings)
     assert "latency_ms" in said  # the space's module was imported before the file was read
+    _check_code_is_known(tmp_path, space)
     arch = space.decode((0, 1))
     assert Arch.from_json(arch.to_json()) == arch and table.estimate_ms(arch) > 0
     assert write_kit(space, Device(name="board"), tmp_path / "kit", effort=SMALL)
     report = export(create_model(arch), tmp_path / "net.onnx", ONNX)
     assert report["random"]["max_difference"] <= 1e-4
+
+
+def _check_code_is_known(folder: Path, space: Any) -> None:
+    """A table of `space` is of the code that its block kind had: other code is measured anew, beside it."""
+    path, file = table_path(folder, space, Device()), folder / "my_blocks.py"
+    as_it_was = file.read_text()
+    file.write_text(f"# a comment\n{as_it_was}")
+    assert usable(path, space, Device(), SMALL.held_out_networks) is not None
+    file.write_text(as_it_was.replace("torch.cat([dense,", "torch.cat([self.bn2(self.cheap(dense)),"))
+    assert 'code is "my_blocks' in LatencyTable.load(path).elsewhere
+    assert usable(path, space, Device(), SMALL.held_out_networks) is None
+    make_room(path, space, Device(), refresh=False)
+    assert not path.exists() and list(folder.glob("*.kept-*"))
+    file.write_text(as_it_was)
+    next(iter(folder.glob("*.kept-*"))).rename(path)
+    data = json.loads(path.read_text())
+    del data["environment"]["code"], data["digest"]
+    path.write_text(json.dumps(data))
+    assert LatencyTable.load(path, space, Device()).is_of_this_machine  # a table from before it was kept
 
 
 def cheap_space(folder: Path, mine: Callable[[str], Any]) -> Any:

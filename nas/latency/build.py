@@ -28,7 +28,7 @@ from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, m
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
 from nas.latency.tables.fall_backs import fallen_back
-from nas.latency.tables.origin import LOCAL, here, measured_by
+from nas.latency.tables.origin import LOCAL, here, measured_by, own_code
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
 from nas.terminal.progress import log, phase
@@ -89,8 +89,8 @@ def _build(
     effort: Effort,
     visiting: Visiting,
 ) -> LatencyTable:
-    machine = here(device)
     rows, seed = entries(space), visiting.seed
+    machine = {**here(device), **own_code(layer for layer, _ in rows)}
     header = {**measured_by(device, machine), "rows": entries_hash(rows), "seed": seed, "effort": asdict(effort)}
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}

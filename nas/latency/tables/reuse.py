@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.device import Device
-from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by
-from nas.latency.tables.table import LatencyTable
+from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by, own_code
+from nas.latency.tables.table import LatencyTable, entries
 from nas.terminal.progress import log
 from search_spaces.plain_data.identity import digest, plain
 from search_spaces.space import SearchSpace
@@ -67,7 +67,8 @@ def check_may_replace(path: Path, table: LatencyTable, refresh: bool) -> None:
 
 
 def make_room(path: Path, space: SearchSpace, device: Device, refresh: bool) -> None:
-    """Set the table in `path` aside where another machine measured it, and bring back this machine's, if it has one."""
+    """Set the table in `path` aside where another machine measured it, or other code of the user's own blocks, and
+    bring back this one's, if there is one."""
     try:
         known = LatencyTable.load(path, space, device)
     except ValueError:
@@ -82,9 +83,9 @@ def make_room(path: Path, space: SearchSpace, device: Device, refresh: bool) -> 
     if known.is_of_this_machine:
         return
     aside = _aside(path, device, known.environment)
-    log(f"{path.name} was measured by another machine or runtime ({known.elsewhere}); it is kept as {aside.name}")
+    log(f"{path.name} was measured by another machine, runtime or code ({known.elsewhere}); it is kept as {aside.name}")
     path.replace(aside)
-    mine = _aside(path, device, here(device))
+    mine = _aside(path, device, {**here(device), **own_code(layer for layer, _ in entries(space))})
     if mine.exists():
         log(f"{mine.name} was measured by this one and takes its place")
         mine.replace(path)
