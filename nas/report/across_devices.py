@@ -68,7 +68,7 @@ def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Latenc
                 table = LatencyTable.load(path)
             except ValueError:  # the run's own page says so
                 continue
-            if table.device.key == row["device"]:
+            if row["device"].partition(" ")[0] == table.device.key:  # behind it the machine, where there are several
                 found[row["device"]] = table
     return found
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nas.latency.device import LOCAL
 from nas.runs.files import read_json
 from nas.runs.progress_file import read_progress
-from nas.runs.result_file import read_result
+from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, read_metrics
-from nas.runs.stored import Count, Milliseconds, NonNegative, record
+from nas.runs.stored import Count, Milliseconds, NonNegative, read_record, record
 from nas.terminal.configuration.override_text import command
+from nas.train.answers.stored import FILE as ANSWERS
 
 Row = dict[str, Any]
 CHECKPOINTS = "checkpoints"  # of a run: they keep a copy of its settings
@@ -45,8 +48,9 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """A row for every network of every finished run, and the name of each other run with the reason why it has none.
 
     The first network of a run is that of its result; others are those that `nas.derive` wrote into the run's folder.
-    Beside its figures a row has its `run`, the run's `folder` and the network's `arch_file`. A run whose files are
-    damaged is among the others.
+    Beside its figures a row has its `run`, the run's `folder` and the network's `arch_file`; where runs on other test
+    images or other machines go by one name, `data` or `device` says which. A run whose files are damaged is among the
+    others.
     """
     rows: list[Row] = []
     unfinished: list[tuple[str, str]] = []
@@ -56,14 +60,35 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
             unfinished.append((name, why_unfinished(run)))
             continue
         try:
-            result = read_result(run)
+            result = {**read_result(run), "tested_on": _tested_on(run), "machine": read_environment(run)["cpu"]}
             rows += [
                 {**result, "run": name, "folder": name, "arch_file": run / "arch.json"},
                 *_derived(run, result, name),
             ]
         except ValueError as error:
             unfinished.append((name, str(error)))
+    _tell_apart(rows, "data", "tested_on", lambda row: True)
+    _tell_apart(rows, "device", "machine", lambda row: str(row["device"]).startswith(f"{LOCAL}-"))
     return rows, unfinished
+
+
+def _tested_on(run: Path) -> str | None:
+    """How many test images of how many classes judged the network of `run`; None where it does not say."""
+    if not (run / ANSWERS).exists():
+        return None
+    found = read_record(run / ANSWERS, "answers", {"test_images": Count, "class_images": dict[str, Count]})
+    return f"{found['test_images']:,} test images of {len(found['class_images'])} classes"
+
+
+def _tell_apart(rows: list[Row], name: str, by: str, concerns: Callable[[Row], bool]) -> None:
+    """Add to `name` what it is `by`, in those of `rows` that this `concerns`, where one name has several."""
+    several: dict[str, set[str]] = {}
+    for row in rows:
+        if concerns(row) and row[by] is not None:
+            several.setdefault(row[name], set()).add(row[by])
+    for row in rows:
+        if concerns(row) and len(several.get(row[name], ())) > 1:
+            row[name] = f"{row[name]} ({row[by] or 'not known'})"
 
 
 def _derived(run: Path, result: Row, name: str) -> list[Row]:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,25 @@ def test_what_was_derived_for_another_device_stands_under_that(run: Path, tmp_pa
     across = text.split("Across devices</h2>")[1].split("</table>")[0]
     estimate = phone.estimate_ms(space.decode(genes["before"]))
     assert f">{there}, ms</th>" in across and f">{estimate:.4g} est.</td>" in across
+
+
+def test_other_test_images_and_other_machines_are_kept_apart(run: Path, tmp_path: Path) -> None:
+    """Accuracies on other images, and times of other machines, are not compared because they go by one name."""
+    record = json.loads((run / "result.json").read_text()) | {"top1_percent": 90.0}
+    runs = {"a": (100, "Xeon", "local-x"), "b": (100, "EPYC", "local-x"), "c": (40, "EPYC", "board-x")}
+    for name, (images, cpu, device) in runs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps({**record, "device": device}))
+        (tmp_path / name / "env.json").write_text(json.dumps({"cpu": cpu}))
+        answers = {"test_images": images, "class_images": {"0": images // 2, "1": images // 2}}
+        (tmp_path / name / "answers.json").write_text(json.dumps(answers))
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", write_front(tmp_path).read_text())
+    assert headings[:3] == [
+        "digits (100 test images of 2 classes) on local-x (EPYC)",
+        "digits (100 test images of 2 classes) on local-x (Xeon)",
+        "digits (40 test images of 2 classes) on board-x",
+    ]
+    (tmp_path / "c" / "answers.json").unlink()  # it does not say: what is of one name is taken for the same
+    shutil.rmtree(tmp_path / "b")
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", write_front(tmp_path).read_text())
+    assert headings[:2] == ["digits on board-x", "digits on local-x"]
