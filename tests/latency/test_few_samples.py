@@ -76,6 +76,18 @@ def test_a_source_that_is_unlike_is_noticed(space: LayerwiseSpace, measured: dic
     assert errors(made, space, genes[800:], times[800:]) < 1.2 * errors(without, space, genes[800:], times[800:])
 
 
+def test_a_network_that_was_timed_again_proves_nothing(space: LayerwiseSpace, measured: dict[str, np.ndarray]) -> None:
+    """Priced by its own other times it would be off by their noise alone."""
+    genes, times = measured["archs"].astype(np.int64)[:6], measured["raspi4"][:6]
+    noise = np.repeat([0.99, 1.0, 1.02], 6)
+    once = few_sample_table(space, genes, times, [], Device(name="raspi4"))
+    thrice = few_sample_table(space, np.tile(genes, (3, 1)), noise * np.tile(times, 3), [], Device(name="raspi4"))
+    assert thrice.proof == once.proof and thrice.proof is not None and thrice.proof.networks == 6
+    assert "the median of its own among 18" in thrice.calibration["notes"][-1]
+    with pytest.raises(ValueError, match="1 networks have a time; at least 5 are needed"):
+        few_sample_table(space, genes[[0] * 6], times, [], Device(name="raspi4"))
+
+
 def test_from_the_command_line(
     space: LayerwiseSpace,
     measured: dict[str, np.ndarray],

@@ -33,8 +33,11 @@ def few_sample_table(
     is honest about that choice: every network is priced by what all of this, choice included, makes of the others. Its
     margin is the 90% quantile of measured over estimated time.
 
-    Raises `ValueError` for spaces without layers, below `LEAST` networks, and for sources of other spaces.
+    A network that was timed several times counts once, with the median: the others would be priced by itself. Raises
+    `ValueError` for spaces without layers, below `LEAST` networks, and for sources of other spaces.
     """
+    given = len(times)
+    population, times = _once(space, population, times)
     if len(times) < LEAST:
         raise ValueError(f"{len(times)} networks have a time; at least {LEAST} are needed")
     ways = ways_to_learn(space, sources)
@@ -48,8 +51,9 @@ def few_sample_table(
     errors = Errors.of(estimates, times)
     margin = max(0.0, float(np.quantile(times / estimates - 1, MARGIN_QUANTILE)))
     notes.append(
-        f"each network was priced by what the other {len(times) - 1} taught: that is the proof; each was timed once, "
-        "so its noise ceiling is unknown"
+        f"each network was priced by what the other {len(times) - 1} taught: that is the proof; each has one time"
+        + (f", the median of its own among {given}" if given > len(times) else "")
+        + ", so its noise ceiling is unknown"
     )
     table = LatencyTable(
         space.name,
@@ -71,6 +75,15 @@ def few_sample_table(
         ),
     )
     return table
+
+
+def _once(space: SearchSpace, population: Population, times: Floats) -> tuple[Population, Floats]:
+    """The different networks of `population`, in their order, each with the median of its `times`."""
+    found: dict[str, list[int]] = {}
+    for i, genotype in enumerate(population.tolist()):
+        found.setdefault(space.decode(genotype).id, []).append(i)
+    rows = list(found.values())
+    return population[[own[0] for own in rows]], np.array([np.median(times[own]) for own in rows])
 
 
 def ways_to_learn(space: SearchSpace, sources: Sequence[LatencyTable]) -> dict[str, Fit]:
