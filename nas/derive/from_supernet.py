@@ -42,7 +42,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
     The method goes on from the run's scores: `setup.candidates` more within the new budgets are scored, none trained.
     Each network gets a folder `model` beside its arch, and its accuracy on the test images; with `setup.epochs` it is
     fine-tuned for so many by the run's recipe, and by `setup.teacher`, if any. Raises `ValueError` for budgets out of
-    reach.
+    reach, and for other images than the supernet was trained on.
     """
     request, search = Request.of(setup), setup.search
     space = search.space
@@ -52,6 +52,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
         setup.teacher, source.load()
     )  # a teacher that is not there is found before anything is scored
     supernet, trained = stored.load(elastic.supernet, space.architectures)
+    elastic.check_images(trained, search.seed)
     batch_size = int(trained["recipe"]["batch_size"])
     in_memory = getattr(search.data, "fingerprint", "")
     scorer = ElasticScorer(

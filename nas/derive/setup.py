@@ -31,7 +31,8 @@ from nas.terminal.progress import log
 from nas.train.start.teacher import SETTINGS as TEACHING
 from nas.train.start.teacher import Teacher
 from search_spaces.memory.counted import Counted
-from search_spaces.plain_data.identity import digest
+from search_spaces.plain_data import identity
+from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 from search_spaces.wrappers.joint import JointSpace
@@ -50,19 +51,28 @@ BUDGET: Schema = {
 
 @dataclass(frozen=True)
 class ElasticRun:
-    """How candidates of a search inherited: from the checkpoint `supernet`; see `CandidateSettings` for the others."""
+    """How candidates of a search inherited: from the checkpoint `supernet`; see `CandidateSettings` for the others.
+    `data`: the images of the search, as they are now."""
 
     supernet: Path
     validation_fraction: float
     statistics: int
+    data: ImageData
 
     @classmethod
-    def of(cls, folder: Path, settings: CandidateSettings) -> ElasticRun | None:
+    def of(cls, folder: Path, settings: CandidateSettings, data: ImageData) -> ElasticRun | None:
         """Of the run in `folder`; None where its candidates were trained."""
         if settings.scorer != "elastic":
             return None
         supernet = Path(settings.supernet or folder) / SUPERNET
-        return cls(supernet, settings.validation_fraction, settings.statistics)
+        return cls(supernet, settings.validation_fraction, settings.statistics, data)
+
+    def check_images(self, trained: Identity, seed: int) -> None:
+        """Raise `ValueError` unless the supernet was `trained` on the images that a search of `seed` does not judge by:
+        it may know those that it is judged by otherwise."""
+        now = self.data.held_out(1 - self.validation_fraction, seed).train.fingerprint()
+        fix = "put back the images that it was trained on, or search anew"
+        identity.check(f"the supernet {self.supernet}", trained, {**trained, "data": now}, fix)
 
 
 @dataclass(frozen=True)
@@ -144,11 +154,12 @@ class FinishedSearch:
             space: SearchSpace = build_space(config["space"], data)
         else:
             recipe = cards.given(config["recipe"], "recipe")
-            space = Problem.from_config(config, recipe).space
+            problem = Problem.from_config(config, recipe)
+            space = problem.space
             known = dict(config.get("search", {}))
             known["batch"] = known.get("batch") or 1  # null where no search resolved it; nothing is proposed
             asked = cards.build({"_target_": CANDIDATES, **known}, "search", {})
-            elastic = ElasticRun.of(folder, asked)
+            elastic = ElasticRun.of(folder, asked, problem.data)
         device = devices.given(config["device"])
         timed = (folder / TABLE).exists()
         device = device.of_run(folder / TABLE) if timed else device

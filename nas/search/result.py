@@ -95,7 +95,9 @@ class SearchOutcome:
             budget=setup.budget,
             seed=setup.seed,
             counted=self.prices.budgets.counted,
-            elastic=None if is_supernet(setup.method) else ElasticRun.of(self.run_dir, setup.candidates),
+            elastic=None
+            if is_supernet(setup.method)
+            else ElasticRun.of(self.run_dir, setup.candidates, setup.problem.data),
             teaching={name: setup.stored.get(name) for name in TEACHING},
         )
 

@@ -17,6 +17,7 @@ from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.methods.elastic import stored
 from search_spaces.families.single_path import single_path
+from search_spaces.plain_data.identity import Identity
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.in_process import no_processes
 
@@ -85,6 +86,23 @@ def test_new_candidates_are_scored_where_none_was_within(run: Path, tmp_path: Pa
     assert (cost(np.array(genotypes)) > limit).all()
     (record,) = derived(run, f"budget.latency_ms={limit}", out=tmp_path / "out")
     assert record["genotype"] not in genotypes and record["estimated_latency_ms"] <= limit
+
+
+def test_other_images_than_those_of_the_supernet_are_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have been trained on what it would be judged by."""
+    load = stored.load
+
+    def of_others(checkpoint: Path, space: SearchSpace) -> tuple[Any, Identity]:
+        supernet, trained = load(checkpoint, space)
+        return supernet, {**trained, "data": "others"}
+
+    monkeypatch.setattr(stored, "load", of_others)
+    with pytest.raises(SystemExit):
+        derived(run, "budget.macs=1000000", out=tmp_path / "other")
+    said = capsys.readouterr().err
+    assert 'data is "others", asked is' in said and "put back the images that it was trained on" in said
 
 
 def test_another_device_by_its_table(run: Path, tmp_path: Path) -> None:
