@@ -54,7 +54,8 @@ class Lever:
 
 
 def lever(name: str, values: Sequence[Value], scores: Sequence[float]) -> Lever | None:
-    """That of `values`, one a candidate; None where fewer than two levels have `FEWEST` candidates."""
+    """That of `values`, one a candidate; None where fewer than two levels have `FEWEST` candidates, and where those
+    that are compared score alike within each: nothing is known of their spread then, and no interval can be given."""
     ordered = not any(isinstance(value, str) for value in values)
     groups = _thirds(values, scores) if ordered else _words(values, scores)
     groups = [(label, found) for label, found in groups if len(found) >= FEWEST]
@@ -63,6 +64,8 @@ def lever(name: str, values: Sequence[Value], scores: Sequence[float]) -> Lever 
     if not ordered:
         groups.sort(key=lambda group: float(group[1].mean()))
     (_, first), (_, last) = groups[0], groups[-1]
+    if not np.ptp(first) and not np.ptp(last):
+        return None
     gain = float(last.mean() - first.mean())
     half = _welch(first, last)
     levels = tuple(Level(label, len(found), float(found.mean()), _half(found)) for label, found in groups)
@@ -125,7 +128,5 @@ def _half(values: np.ndarray) -> float:
 def _welch(first: np.ndarray, last: np.ndarray) -> float:
     """Half the interval of the difference of two means of unequal spread."""
     parts = [values.var(ddof=1) / len(values) for values in (first, last)]
-    if not sum(parts):
-        return 0.0
     freedom = sum(parts) ** 2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (first, last), strict=True))
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(sum(parts)))
