@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import inspect
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,3 +189,24 @@ def modules_of(arch: Arch) -> tuple[str, ...]:
     kinds = {type(layer).__module__ for layer in arch.layers}
     acts = {act.__module__ for act in ACTIVATIONS.values() if not isinstance(act, str)}
     return tuple(sorted(module for module in kinds | acts if not module.startswith("search_spaces.blocks.")))
+
+
+def own_code(steps: Iterable[tuple[Layer, Shape]]) -> dict[str, str]:
+    """An entry `code` of identities: the modules of the user's own that define the layers of `steps` and their
+    activations, each with a digest of its statements, comments and layout left out. Nothing where all are ours, nor of
+    blocks in the program itself, which holds the settings of its runs too."""
+    made_by: set[type | Callable[..., Any]] = set()
+    for layer, _ in steps:
+        named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))
+        made_by |= {type(layer), *(act for act in named if callable(act))}
+    known = ("search_spaces.", "__main__", "__mp_main__")
+    names = sorted({made.__module__ for made in made_by if not made.__module__.startswith(known)})
+    return {"code": ", ".join(f"{name} {_statements(name)}" for name in names)} if names else {}
+
+
+def _statements(module: str) -> str:
+    try:
+        text = ast.unparse(ast.parse(inspect.getsource(sys.modules[module])))
+    except (OSError, TypeError):  # it has no source
+        return "unknown"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 
+from nas.data.digits import digits
 from nas.export.exporting import export
 from nas.export.formats.onnx import FORMAT as ONNX
 from nas.latency import runtimes
@@ -29,9 +30,13 @@ from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, table_path
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
+from nas.train import training
 from predictors.metrics import kendall_tau
-from search_spaces.arch import Arch
+from search_spaces.arch import Arch, own_code
 from search_spaces.blocks import KINDS, Classifier, ConvBNAct, activations
+from search_spaces.families.fbnet import fbnet
+from search_spaces.plain_data.identity import differences
+from search_spaces.recipe import Recipe
 from tests.latency.test_build import SMALL
 from tests.methods import gradient_task
 from tests.test_docs import ROOT, blocks, shell_lines
@@ -150,6 +155,31 @@ def test_a_block_kind_of_ones_own_is_priced_and_exported(
     assert write_kit(space, Device(name="board"), tmp_path / "kit", effort=SMALL)
     report = export(create_model(arch), tmp_path / "net.onnx", ONNX)
     assert report["random"]["max_difference"] <= 1e-4
+
+
+def test_the_code_of_a_block_kind_of_ones_own_belongs_to_what_was_trained_with_it(
+    folder: Path, mine: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint is not gone on from with other code; comments may change, and what is from before may go on."""
+    space, data, recipe = cheap_space(folder, mine), digits(16), Recipe(epochs=1, batch_size=512, lr=0.01)
+    arch, file, checkpoint = space.decode((0, 1)), folder / "my_blocks.py", tmp_path / "train.pt"
+    as_it_was, code = file.read_text(), own_code(space.table_entries())
+
+    def train() -> None:
+        network = training.build_network(arch, recipe, seed=0)
+        training.train(network, data, recipe, options=training.Options(checkpoint=checkpoint))
+
+    train()
+    file.write_text(f"# a comment\n{as_it_was}")
+    train()
+    file.write_text(as_it_was.replace("torch.cat([dense,", "torch.cat([self.bn2(self.cheap(dense)),"))
+    with pytest.raises(ValueError, match='train.pt belongs to something else: code is "my_blocks'):
+        train()
+    changed = own_code(arch.walk())
+    assert code and changed.keys() == code.keys() and changed != code
+    assert not differences({}, changed) and len(differences(code, changed)) == 1
+    monkeypatch.setattr(type(arch.layers[1]), "__module__", "__main__")  # a script, which is edited to resume
+    assert own_code(arch.walk()) == {} == own_code(fbnet(16, num_classes=10).table_entries())
 
 
 def _check_code_is_known(folder: Path, space: Any) -> None:

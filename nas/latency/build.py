@@ -28,11 +28,11 @@ from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, m
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
 from nas.latency.tables.fall_backs import fallen_back
-from nas.latency.tables.origin import LOCAL, here, measured_by, own_code
+from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
 from nas.terminal.progress import log, phase
-from search_spaces.arch import Arch
+from search_spaces.arch import Arch, own_code
 from search_spaces.space import SearchSpace
 
 NOISY = 0.03  # standard error of a network's time from which as many processes measure it once more
@@ -90,7 +90,7 @@ def _build(
     visiting: Visiting,
 ) -> LatencyTable:
     rows, seed = entries(space), visiting.seed
-    machine = {**here(device), **own_code(layer for layer, _ in rows)}
+    machine = {**here(device), **own_code(rows)}
     header = {**measured_by(device, machine), "rows": entries_hash(rows), "seed": seed, "effort": asdict(effort)}
     fit, held_out = draw_networks(space, effort, seed)
     fit_ids = {arch.id for arch in fit}

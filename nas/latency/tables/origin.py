@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nas.latency.device import LOCAL, Device
 from nas.latency.measuring.timing import measuring_version
 from nas.latency.runtimes import environment
+from search_spaces.arch import own_code
 from search_spaces.blocks import Layer
-from search_spaces.blocks.activations import ACTIVATIONS
+from search_spaces.costs import Shape
 from search_spaces.plain_data.identity import Identity, differences
 
 
@@ -26,25 +23,6 @@ def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:
     machine = {name: found.get(name) for name in ("cpu", "cores", "gpu", device.runtime)}
     own = {"code": found["code"]} if "code" in found else {}
     return {"device": device.to_dict(), **machine, "measuring": found.get("measuring", 1), **own}
-
-
-def own_code(layers: Iterable[Layer]) -> dict[str, str]:
-    """`code`: the modules of the user's own that define `layers` and their activations, each with a digest of its
-    statements, comments and layout left out; nothing where all are ours."""
-    made_by: set[type | Callable[..., Any]] = set()
-    for layer in layers:
-        named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))
-        made_by |= {type(layer), *(act for act in named if callable(act))}
-    names = sorted({made.__module__ for made in made_by if not made.__module__.startswith("search_spaces.")})
-    return {"code": ", ".join(f"{name} {_statements(name)}" for name in names)} if names else {}
-
-
-def _statements(module: str) -> str:
-    try:
-        text = ast.unparse(ast.parse(inspect.getsource(sys.modules[module])))
-    except (OSError, TypeError):  # it has no source
-        return "unknown"
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def here(device: Device) -> dict[str, Any]:
@@ -67,10 +45,10 @@ def is_carried(found: Mapping[str, Any]) -> bool:
     return "kit" in found or "imported" in found
 
 
-def elsewhere(device: Device, found: Mapping[str, Any], layers: Iterable[Layer]) -> str:
-    """In words, how a table of `device` and `layers`, measured in `found`, is not of this machine as it is now; empty
+def elsewhere(device: Device, found: Mapping[str, Any], rows: Iterable[tuple[Layer, Shape]]) -> str:
+    """In words, how a table of `rows` on `device`, measured in `found`, is not of this machine as it is now; empty
     where it is."""
     if "imported" in found:
         return f"it was imported from {found['imported'].get('file')}"
-    now = {**here(device), **(own_code(layers) if "code" in found else {})}
+    now = {**here(device), **(own_code(rows) if "code" in found else {})}
     return "; ".join(differences(measured_by(device, found), measured_by(device, now)))

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.device import Device
-from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by, own_code
+from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by
 from nas.latency.tables.table import LatencyTable, entries
 from nas.terminal.progress import log
+from search_spaces.arch import own_code
 from search_spaces.plain_data.identity import digest, plain
 from search_spaces.space import SearchSpace
 
@@ -85,7 +86,7 @@ def make_room(path: Path, space: SearchSpace, device: Device, refresh: bool) -> 
     aside = _aside(path, device, known.environment)
     log(f"{path.name} was measured by another machine, runtime or code ({known.elsewhere}); it is kept as {aside.name}")
     path.replace(aside)
-    mine = _aside(path, device, {**here(device), **own_code(layer for layer, _ in entries(space))})
+    mine = _aside(path, device, {**here(device), **own_code(entries(space))})
     if mine.exists():
         log(f"{mine.name} was measured by this one and takes its place")
         mine.replace(path)

@@ -185,7 +185,7 @@ class LatencyTable:
     @cached_property
     def elsewhere(self) -> str:
         """In words, how this table was not measured by this machine as it is now; empty where it was."""
-        return elsewhere(self.device, self.environment, (row.layer for row in self.rows_))
+        return elsewhere(self.device, self.environment, ((row.layer, row.shape) for row in self.rows_))
 
     @property
     def is_of_this_machine(self) -> bool:

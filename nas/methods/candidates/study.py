@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.methods.candidates.scorers.base import Scorer
+from search_spaces.arch import own_code
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.budgets import Feasible, as_typed
 from search_spaces.space import Genotype, Population
@@ -33,6 +34,7 @@ def study_identity(
     return {
         "space": space.name,
         "networks": space.architectures.fingerprint,
+        **own_code(space.architectures.table_entries()),
         **scorer.identity(feasible),
         "stop_correlation": stop_correlation,
         "method": described(method),

@@ -35,7 +35,7 @@ from nas.train.optimizer import make_optimizer, make_scheduler
 from nas.train.several.batch_norm import statistics
 from nas.train.several.gradients import backward, mean_of
 from nas.train.training import TRAINING_VERSION
-from search_spaces.arch import Arch
+from search_spaces.arch import Arch, own_code
 from search_spaces.plain_data.identity import Identity, digest
 from search_spaces.pricing.additive import AdditiveCost
 
@@ -110,6 +110,7 @@ class _Pretraining:
             "format": FORMAT,
             "version": TRAINING_VERSION,
             "networks": task.space.fingerprint,
+            **own_code(task.space.table_entries()),
             "data": task.data.train.fingerprint(),
             "recipe": recipe.to_dict(),
             "pretraining": settings.to_dict(),

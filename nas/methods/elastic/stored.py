@@ -8,6 +8,8 @@ from typing import Any
 from nas.methods.elastic.network import ElasticNetwork
 from nas.runs import checkpoint as checkpoints
 from nas.runs.stored import Count, NonNegative, record
+from search_spaces.arch import own_code
+from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 from search_spaces.space import SearchSpace
 
@@ -35,6 +37,8 @@ def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity
     known = record(state.get("identity"), {}, f"checkpoint {checkpoint}: the identity")
     if known.get("networks") != space.fingerprint:
         raise ValueError(f"{checkpoint} is the supernet of another space than {space.name} as it is asked for")
+    fix = "put the code of its blocks back, or train another supernet"
+    identity.check(f"the supernet in {checkpoint}", known, {**known, **own_code(space.table_entries())}, fix)
     epochs = known.get("recipe", {}).get("epochs")
     if progress["epoch"] != epochs:
         raise ValueError(

@@ -13,6 +13,7 @@ from nas.methods.supernets.decision import Deciding, Decision
 from nas.runs.keeping import stopping
 from nas.runs.memory import keep_freed_memory
 from nas.runs.resuming import SEARCH_FIXES
+from search_spaces.arch import own_code
 from search_spaces.augment import AUGMENTS
 from search_spaces.plain_data.identity import digest
 
@@ -130,6 +131,7 @@ class GradientSearch(SupernetMethod):
             "version": TRAINING_VERSION,
             "method": settings,
             "space": task.space.fingerprint,
+            **own_code(task.space.table_entries()),
             "data": task.data.fingerprint,
             "costs": digest([cost.fixed, cost.variables, [repr(table.tolist()) for table in cost.tables]]),
             "limit_ms": task.limit_ms,

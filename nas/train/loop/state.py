@@ -30,6 +30,7 @@ from nas.train.mixing import Mixing
 from nas.train.optimizer import make_optimizer, make_scheduler
 from nas.train.options import Begin, Options
 from nas.train.start.tuning import Frozen
+from search_spaces.arch import own_code
 from search_spaces.plain_data import identity
 from search_spaces.recipe import Recipe
 
@@ -96,6 +97,7 @@ class TrainingState:
             "phase": options.phase,
             "seed": seed,
             "arch": arch.id if (arch := getattr(network, "arch", None)) else None,
+            **(own_code(arch.walk()) if arch else {}),
             "data": data.fingerprint,
             "recipe": recipe.to_dict(),
             "precision": accelerator.mixed_precision,
