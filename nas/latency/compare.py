@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.latency.device import LOCAL
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import write_atomic, write_text
 from nas.terminal import progress
@@ -41,9 +43,13 @@ class Comparison:
 
 
 def load_tables(files: Sequence[str]) -> dict[str, LatencyTable]:
-    """The tables in `files` by what tells them apart: the name of the device, its key, or the name of the file."""
+    """The tables in `files` by what tells them apart: the name of the device, its key, or the name of the file.
+
+    The name alone where runtime, arithmetic, batch size and threads are everywhere the same.
+    """
     tables = [LatencyTable.load(file) for file in files]
-    names = [table.device.name for table in tables], [table.device.key for table in tables]
+    alike = len({dataclasses.replace(table.device, name=LOCAL) for table in tables}) == 1
+    names = [table.device.name for table in tables] if alike else [], [table.device.key for table in tables]
     for told in (*names, [Path(file).stem for file in files]):
         if len(set(told)) == len(tables):
             return dict(zip(told, tables, strict=True))
@@ -75,11 +81,15 @@ def compare(devices: Mapping[str, LatencyTable], networks: Mapping[str, Arch]) -
 
 
 def found_networks(run: str | Path) -> dict[str, Arch]:
-    """The networks in a run directory: of its search, and those that `nas.derive` wrote into it."""
-    paths = [path for pattern in ("arch*.json", "*/arch*.json") for path in sorted(Path(run).glob(pattern))]
+    """The networks in a run directory: of its search, and those that `nas.derive` wrote into it; each once."""
+    folders = [Path(run), *(path.parent for path in sorted(Path(run).glob("*/derived.json")))]
+    paths = [path for folder in folders for path in sorted(folder.glob("arch*.json"))]
     if not paths:
         raise ValueError(f"run={run} holds no found networks")
-    return {str(path.relative_to(Path(run).parent)): Arch.load(path) for path in paths}
+    found: dict[Arch, Path] = {}
+    for path in paths:
+        found.setdefault(Arch.load(path), path)
+    return {str(path.relative_to(Path(run).parent)): arch for arch, path in found.items()}
 
 
 def random_networks(space: SearchSpace, count: int, seed: int) -> dict[str, Arch]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nas.latency.__main__ import main
-from nas.latency.compare import Comparison, compare, random_networks
+from nas.latency.compare import Comparison, compare, found_networks, load_tables, random_networks
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
 from search_spaces import zoo
@@ -37,6 +38,24 @@ def test_tables_of_two_sizes_have_no_network_in_common(capsys: pytest.CaptureFix
     with pytest.raises(ValueError, match="0 networks are priced by all of the tables; name tables of one space and"):
         compare(tables, random_networks(fbnet(224), 3, 0))
     assert "3 of the 3 networks of yours are left out: a table lacks their rows" in capsys.readouterr().out
+
+
+def test_a_network_counts_once_and_what_gave_way_not_at_all(tmp_path: Path) -> None:
+    first, second, gone = random_networks(CIFAR, 3, 7).values()
+    files = {"arch.json": first, "model/arch.json": first, "before-model/arch.json": gone, "d/arch.json": first}
+    for name, arch in {**files, "d/arch-2.json": second}.items():
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text(arch.to_json())
+    (tmp_path / "run" / "d" / "derived.json").write_text("[]")
+    assert found_networks(tmp_path / "run") == {"run/arch.json": first, "run/d/arch-2.json": second}
+
+
+def test_tables_of_other_arithmetic_or_batches_are_called_by_all_of_their_key(tmp_path: Path) -> None:
+    made = [table("a", 1.0), table("b", 1.0)]
+    files = [str(each.save(tmp_path / f"{each.device.name}.json")) for each in made]
+    assert list(load_tables(files)) == ["a", "b"]
+    dataclasses.replace(made[1], device=Device("b", dtype="int8", batch_size=4)).save(files[1])
+    assert list(load_tables(files)) == ["a-onnxruntime-fp32-b1-t1", "b-onnxruntime-int8-b4-t1"]
 
 
 def test_ranks_and_agreement_by_hand() -> None:
