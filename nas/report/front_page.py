@@ -3,6 +3,7 @@ same figures as `front.csv`, its charts as files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from nas.report.front_rows import Row, collect
 from nas.report.page import page
 from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 from nas.runs.files import write_text
+from search_spaces.memory.counted import amount
 
 NAMED = 24  # dots of a chart up to which each has the name of its run beside it
 
@@ -54,9 +56,13 @@ def _collected(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
 
 @dataclass(frozen=True)
 class Networks(Section):
-    """Those of one data set and device: accuracy over the cost that `axis` names, and all figures."""
+    """Those of one data set and device: accuracy over the cost that `axis` names, and all figures.
+
+    `note`: why their accuracies may not compare; empty where nothing speaks against it.
+    """
 
     heading: str
+    note: str
     axis: str
     chart: Chart | None
     table: Table
@@ -98,7 +104,18 @@ def _networks(folder: Path, where: tuple[str, str | None], rows: list[Row], kind
     data, device = where
     heading = f"{data} on {device}" if device else f"{data}, no latency asked"
     chart = _chart(rows, kinds, slug_of(f"front {heading}"))
-    return Networks(heading, _axis(rows)[1], chart, _table(folder, rows, kinds))
+    return Networks(heading, _other_images(rows), _axis(rows)[1], chart, _table(folder, rows, kinds))
+
+
+def _other_images(rows: Sequence[Row]) -> str:
+    """That runs of data by one name may have been tested on other images, by the settings in which these differ."""
+    given = [row["test_data"] for row in rows if row["test_data"]]
+    known = set.intersection(*map(set, given)) if given else set()  # settings of later releases are not asked for
+    found = {key: sorted({json.dumps(data[key], ensure_ascii=False) for data in given}) for key in sorted(known)}
+    differing = [f"data.{key} is {' or '.join(values)}" for key, values in found.items() if len(values) > 1]
+    if not differing:
+        return ""
+    return f"NOTE: {'; '.join(differing)}: where that makes other test images, these accuracies do not compare."
 
 
 def _kind(row: Row) -> str:
@@ -139,16 +156,16 @@ FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {  # key of a result: its
     "asked_params": ("asked params", count),
     "macs": ("MACs", count),
     "asked_macs": ("asked MACs", count),
-    "memory_kib": ("memory KiB", number),
-    "asked_memory_kib": ("asked memory KiB", number),
-    "weights_kib": ("weights KiB", number),
-    "asked_weights_kib": ("asked weights KiB", number),
+    "memory_kib": ("memory KiB", amount),
+    "asked_memory_kib": ("asked memory KiB", amount),
+    "weights_kib": ("weights KiB", amount),
+    "asked_weights_kib": ("asked weights KiB", amount),
     "energy_mj": ("energy mJ", number),
     "asked_energy_mj": ("asked energy mJ", number),
     "budget_met": ("budget met", lambda met: "yes" if met else "NO"),
     "decided": ("decided", lambda made: "yes" if made else "NO"),
     "top1_percent": ("top-1 %", "{:.2f}".format),
-    "search_seconds": ("search s", number),
+    "search_seconds": ("search s", amount),
 }
 
 

@@ -19,6 +19,11 @@ from nas.train.answers.stored import FILE as ANSWERS
 
 Row = dict[str, Any]
 CHECKPOINTS = "checkpoints"  # of a run: they keep a copy of its settings
+# Settings of data under which the test images stay the same, whatever is done to them.
+SAME_TEST = (
+    *("resolution", "crop_percent", "in_channels", "train_limit", "memory_limit_mb", "workers"),
+    *("image_column", "label_column"),
+)
 DERIVED = {  # of a network in the derived.json of nas.derive
     "file": str,
     **dict.fromkeys(("asked_latency_ms", "measured_latency_ms"), Milliseconds | None),
@@ -48,9 +53,9 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """A row for every network of every finished run, and the name of each other run with the reason why it has none.
 
     The first network of a run is that of its result; others are those that `nas.derive` wrote into the run's folder.
-    Beside its figures a row has its `run`, the run's `folder` and the network's `arch_file`; where runs on other test
-    images or other machines go by one name, `data` or `device` says which. A run whose files are damaged is among the
-    others.
+    Beside its figures a row has its `run`, the run's `folder`, the network's `arch_file`, and `test_data`, the settings
+    that say which images it was tested on; where runs on other test images or other machines go by one name, `data` or
+    `device` says which. A run whose files are damaged is among the others.
     """
     rows: list[Row] = []
     unfinished: list[tuple[str, str]] = []
@@ -60,7 +65,12 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
             unfinished.append((name, why_unfinished(run)))
             continue
         try:
-            result = {**read_result(run), "tested_on": _tested_on(run), "machine": read_environment(run)["cpu"]}
+            about = {
+                "tested_on": _tested_on(run),
+                "test_data": _test_data(run),
+                "machine": read_environment(run)["cpu"],
+            }
+            result = {**read_result(run), **about}
             rows += [
                 {**result, "run": name, "folder": name, "arch_file": run / "arch.json"},
                 *_derived(run, result, name),
@@ -89,6 +99,15 @@ def _tell_apart(rows: list[Row], name: str, by: str, concerns: Callable[[Row], b
     for row in rows:
         if concerns(row) and len(several.get(row[name], ())) > 1:
             row[name] = f"{row[name]} ({row[by] or 'not known'})"
+
+
+def _test_data(run: Path) -> dict[str, Any]:
+    """The settings of the data of `run` that choose its test images; empty where it does not say."""
+    try:
+        data = Run.read_config(run).get("data")
+    except ValueError:
+        return {}
+    return {key: value for key, value in data.items() if key not in SAME_TEST} if isinstance(data, dict) else {}
 
 
 def _derived(run: Path, result: Row, name: str) -> list[Row]:

@@ -44,6 +44,19 @@ def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
         write_front(tmp_path / "nothing")
 
 
+def test_data_of_one_name_that_may_be_other_images_are_marked(run: Path, tmp_path: Path) -> None:
+    """Two folders called `pictures`, or a part of the test images: their accuracies are no front."""
+    record = json.loads((run / "result.json").read_text())
+    data = {"_target_": "nas.data.folder.imagefolder", "root": "a/pictures", "test_limit": None, "workers": 4}
+    for name, other in {"one": {}, "two": {"workers": 2, "resolution": 32}, "three": {"test_limit": 100}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps({**record, "weights_kib": 14002.26}))
+        (tmp_path / name / "config.yaml").write_text(json.dumps({"data": {**data, **other}}))
+        said = Page(write_front(tmp_path).read_text()).text
+        assert ("NOTE" in said) is (name == "three") and "14,002" in said
+    assert "NOTE: data.test_limit is 100 or null: where that makes other test images" in said
+
+
 def test_a_front_shows_memory_and_the_arithmetic_that_it_is_counted_in(run: Path, tmp_path: Path) -> None:
     """Of networks that were derived, too; runs of earlier releases, which do not say, have a dash."""
     record = json.loads((run / "result.json").read_text())
