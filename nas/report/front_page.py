@@ -20,6 +20,7 @@ from nas.report.front_rows import Row, collect
 from nas.report.page import page
 from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 from nas.runs.files import write_text
+from nas.train.answers.guessing import is_near_guessing
 from search_spaces.memory.counted import amount
 
 NAMED = 24  # dots of a chart up to which each has the name of its run beside it
@@ -170,7 +171,10 @@ FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {  # key of a result: its
 
 
 def _cell(row: Row, key: str, show: Callable[[Any], str]) -> str:
-    """A figure of `row`; of memory the arithmetic that it is counted in, which differs between runs of one device."""
+    """A figure of `row`; of memory the arithmetic that it is counted in, which differs between runs of a device, and of
+    an accuracy that it is little more than guessing."""
+    if key == "top1_percent" and is_near_guessing(row):
+        return f"{show(row[key])} (near guessing)"
     counted = row.get("counted") if key in ("memory_kib", "weights_kib") else None
     dtype = counted.get("dtype") if isinstance(counted, dict) else None
     return show(row[key]) + (f" ({dtype})" if isinstance(dtype, str) else "")

@@ -70,6 +70,9 @@ def test_a_front_shows_memory_and_the_arithmetic_that_it_is_counted_in(run: Path
         record.pop(name, None)
     (tmp_path / "old" / "result.json").write_text(json.dumps(record))
     text = Page(write_front(tmp_path).read_text()).text
+    assert "near guessing" not in text
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record | {"top1_percent": 12.0, "guessing_percent": 10.0}))
+    assert "12.00 (near guessing)" in Page(write_front(tmp_path).read_text()).text
     for said in ("memory KiB", "asked memory KiB", "weights KiB", "48 (int8)", "76.94 (int8)", "12 (fp16)", "–"):
         assert said in text
     (tmp_path / "old" / "result.json").write_text(json.dumps(record | {"memory_kib": 3.0, "counted": {"dtype": []}}))
