@@ -39,16 +39,18 @@ def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDev
     networks = _networks(rows)
     if len(tables) < 2 or len(networks) < 2:
         return None
-    times = {device: [_time(row, arch, device, table) for row, arch in networks] for device, table in tables.items()}
+    times = {
+        device: [known[device] if device in known else _estimated(arch, table) for _, arch, known in networks]
+        for device, table in tables.items()
+    }
     places = {device: ranks(found) for device, found in times.items()}
     lines = []
-    for index, (row, _) in enumerate(networks):
+    for index, (row, _, known) in enumerate(networks):
         top1 = row["top1_percent"]
         cells = [Cell(row["run"]), numeric(NOTHING if top1 is None else f"{top1:.2f}")]
         for device in tables:
             ms, place = times[device][index], places[device][index]
-            measured = row["device"] == device and row["measured_latency_ms"] is not None
-            shown = NOTHING if ms is None else f"{number(ms)}{'' if measured else ' est.'}"
+            shown = NOTHING if ms is None else f"{number(ms)}{'' if device in known else ' est.'}"
             cells += [numeric(shown), numeric("" if place is None else str(place))]
         lines.append(Line(cells))
     head = [Cell("network of"), numeric("top-1 %")]
@@ -73,22 +75,21 @@ def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Latenc
     return found
 
 
-def _networks(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Arch]]:
-    """A row for each different network, the most accurate first."""
-    found: dict[str, tuple[Mapping[str, Any], Arch]] = {}
+def _networks(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Arch, dict[str, float]]]:
+    """A row for each different network, the most accurate first, and its measured times in all rows, by device."""
+    found: dict[str, tuple[Mapping[str, Any], Arch, dict[str, float]]] = {}
     for row in sorted(rows, key=lambda row: -(row["top1_percent"] or 0.0)):
         try:
             arch = Arch.load(row["arch_file"])
         except ValueError:
             continue
-        found.setdefault(arch.id, (row, arch))
+        _, _, known = found.setdefault(arch.id, (row, arch, {}))
+        if row["measured_latency_ms"] is not None:
+            known.setdefault(row["device"], row["measured_latency_ms"])
     return list(found.values())[:MOST]
 
 
-def _time(row: Mapping[str, Any], arch: Arch, device: str, table: LatencyTable) -> float | None:
-    measured: float | None = row["measured_latency_ms"]
-    if row["device"] == device and measured is not None:
-        return measured
+def _estimated(arch: Arch, table: LatencyTable) -> float | None:
     try:
         return table.estimate_ms(arch)
     except ValueError:  # a network of another space

@@ -186,6 +186,12 @@ def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Pat
     assert cells[0][0] == "here" and cells[0][2] == "1" and cells[0][4] == f"{other['here']:.4g} est."
     assert cells[1][0] == "there" and cells[1][4] == "2" and cells[1][2] == f"{other['there']:.4g} est."
     assert "2 networks in common, too few" in text
+    shutil.copytree(tmp_path / "here", tmp_path / "again")  # the other device measured that network too
+    slow.save(tmp_path / "again" / "table.json")
+    own = {"device": slow.device.key, "measured_latency_ms": 7.5, "top1_percent": 50.0}
+    (tmp_path / "again" / "result.json").write_text(json.dumps({**record, **own}))
+    across = Page(write_front(tmp_path).read_text()).text.split("Across devices")[-1]
+    assert "7.5" in across and f"{other['here']:.4g} est." not in across
     assert ranks([3.0, None, 1.0, 3.0]) == [2, None, 1, 2]
 
 
