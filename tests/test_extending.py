@@ -30,6 +30,7 @@ from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, table_path
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
+from nas.search.contest.entrants import Entrant
 from nas.train import training
 from predictors.metrics import kendall_tau
 from search_spaces.arch import Arch, own_code
@@ -170,11 +171,14 @@ def test_the_code_of_a_block_kind_of_ones_own_belongs_to_what_was_trained_with_i
         training.train(network, data, recipe, options=training.Options(checkpoint=checkpoint))
 
     train()
+    contestant = Entrant("found-1", arch, recipe).key
     file.write_text(f"# a comment\n{as_it_was}")
     train()
+    assert Entrant("found-1", arch, recipe).key == contestant
     file.write_text(as_it_was.replace("torch.cat([dense,", "torch.cat([self.bn2(self.cheap(dense)),"))
     with pytest.raises(ValueError, match='train.pt belongs to something else: code is "my_blocks'):
         train()
+    assert Entrant("found-1", arch, recipe).key != contestant
     changed = own_code(arch.walk())
     assert code and changed.keys() == code.keys() and changed != code
     assert not differences({}, changed) and len(differences(code, changed)) == 1

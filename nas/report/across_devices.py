@@ -40,17 +40,16 @@ def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDev
     if len(tables) < 2 or len(networks) < 2:
         return None
     times = {
-        device: [known[device] if device in known else _estimated(arch, table) for _, arch, known in networks]
+        device: [each.times[device] if device in each.times else _estimated(each.arch, table) for each in networks]
         for device, table in tables.items()
     }
     places = {device: ranks(found) for device, found in times.items()}
     lines = []
-    for index, (row, _, known) in enumerate(networks):
-        top1 = row["top1_percent"]
-        cells = [Cell(row["run"]), numeric(NOTHING if top1 is None else f"{top1:.2f}")]
+    for index, network in enumerate(networks):
+        cells = [Cell(network.row["run"]), numeric(network.accuracy)]
         for device in tables:
             ms, place = times[device][index], places[device][index]
-            shown = NOTHING if ms is None else f"{number(ms)}{'' if device in known else ' est.'}"
+            shown = NOTHING if ms is None else f"{number(ms)}{'' if device in network.times else ' est.'}"
             cells += [numeric(shown), numeric("" if place is None else str(place))]
         lines.append(Line(cells))
     head = [Cell("network of"), numeric("top-1 %")]
@@ -75,17 +74,35 @@ def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Latenc
     return found
 
 
-def _networks(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Arch, dict[str, float]]]:
-    """A row for each different network, the most accurate first, and its measured times in all rows, by device."""
-    found: dict[str, tuple[Mapping[str, Any], Arch, dict[str, float]]] = {}
+@dataclass
+class _Network:
+    """A network, the `row` of the run in which it is most accurate, its measured `times` by device, and how many runs
+    `tested` it."""
+
+    row: Mapping[str, Any]
+    arch: Arch
+    times: dict[str, float]
+    tested: int = 0
+
+    @property
+    def accuracy(self) -> str:
+        percent: float | None = self.row["top1_percent"]
+        best = f" (best of {self.tested})" if self.tested > 1 else ""
+        return NOTHING if percent is None else f"{percent:.2f}{best}"
+
+
+def _networks(rows: Sequence[Mapping[str, Any]]) -> list[_Network]:
+    """Each different network of `rows`, the most accurate first."""
+    found: dict[str, _Network] = {}
     for row in sorted(rows, key=lambda row: -(row["top1_percent"] or 0.0)):
         try:
             arch = Arch.load(row["arch_file"])
         except ValueError:
             continue
-        _, _, known = found.setdefault(arch.id, (row, arch, {}))
+        network = found.setdefault(arch.id, _Network(row, arch, {}))
+        network.tested += row["top1_percent"] is not None
         if row["measured_latency_ms"] is not None:
-            known.setdefault(row["device"], row["measured_latency_ms"])
+            network.times.setdefault(row["device"], row["measured_latency_ms"])
     return list(found.values())[:MOST]
 
 

@@ -192,6 +192,7 @@ def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Pat
     (tmp_path / "again" / "result.json").write_text(json.dumps({**record, **own}))
     across = Page(write_front(tmp_path).read_text()).text.split("Across devices")[-1]
     assert "7.5" in across and f"{other['here']:.4g} est." not in across
+    assert "90.00 (best of 2)" in across and "89.00 (best" not in across
     assert ranks([3.0, None, 1.0, 3.0]) == [2, None, 1, 2]
 
 
