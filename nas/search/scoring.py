@@ -46,7 +46,7 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
             f"to judge candidates: one image is {100 / max(images, 1):.2g} points, so close ones are ranked by chance"
         )
     if not setup.is_elastic:
-        space, source, compute = setup.trained_space, problem.pinned, setup.compute
+        space, source, compute = setup.trained_space, problem.source, setup.compute
         job_of = JobMaker(space, source, fingerprint, held_out, seed, compute, setup.teacher)
         return Scoring(TrainingScorer(job_of))
     trained = _supernet(run, setup, prices)
@@ -56,7 +56,7 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
         problem.space,
         supernet,
         trained.identity,
-        problem.pinned,
+        problem.source,
         fingerprint,
         held_out,
         seed,

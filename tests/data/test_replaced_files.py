@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nas.data.card import DataSource
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train import training
 from search_spaces.arch import Arch
@@ -36,13 +34,3 @@ def test_candidates_train_on_the_files_as_they_are_now(
     train_candidate(job)
     assert seen[0] is seen[1]
     assert seen[2].fingerprint != seen[0].fingerprint
-    # a search knows what it began with: a score on other images is none of its
-    known = DataSource(card).at(16).fingerprint
-    pinned = dataclasses.replace(job, data={**card, "resolution": 16}, fingerprint=known)
-    train_candidate(pinned)
-    assert seen[3].fingerprint == seen[2].fingerprint
-    np.savez(path, **arrays((8, 8)))
-    for resolution in (16, 8):  # at a searched resolution too
-        other = dataclasses.replace(arch, resolution=resolution).to_dict()
-        with pytest.raises(ValueError, match="the images of mine are others than when the search began; put them back"):
-            train_candidate(dataclasses.replace(pinned, arch=other))

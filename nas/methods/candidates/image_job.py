@@ -53,10 +53,10 @@ _KEPT = KeptData()  # of this process, which does one job after the other
 class ImageJob:
     """A network of `arch` and the images that score it, as picklable data: the same wherever and whenever it is done.
 
-    `data`: a resolved data card, or data in memory, whose content is that of `fingerprint` (at the resolution that a
-    card names; where it names none, nobody looks); `validation_fraction` of its training images score the network and
-    are not trained on (the same ones for all networks of a `seed`). `accelerator`: auto, cpu, cuda. `modules`: what
-    registers the block kinds and activations of the arch.
+    `data`: a resolved data card, or data in memory, whose content is that of `fingerprint` (at the resolution of the
+    search's data); `validation_fraction` of its training images score the network and are not trained on (the same
+    ones for all networks of a `seed`). `accelerator`: auto, cpu, cuda. `modules`: what registers the block kinds and
+    activations of the arch.
     """
 
     arch: dict[str, Any]
@@ -76,22 +76,10 @@ class ImageJob:
         return Arch.from_dict(self.arch)
 
     def images(self, resolution: Resolution) -> ImageData:
-        """Training images without those that score, and these as test images; the test split is not looked at.
-
-        Raises `ValueError` where a card has other images than the search began with.
-        """
+        """Training images without those that score, and these as test images; the test split is not looked at."""
 
         def load() -> ImageData:
-            source = DataSource(self.data)
-            data = source.at(resolution)
-            if isinstance(self.data, Mapping) and self.fingerprint and source.resolution is not None:
-                known = data if data.resolution == source.resolution else source.load()
-                if known.fingerprint != self.fingerprint:
-                    raise ValueError(
-                        f"the images of {data.name} are others than when the search began; put them back and resume "
-                        "it, or begin another"
-                    )
-            return data.held_out(1 - self.validation_fraction, self.seed)
+            return DataSource(self.data).at(resolution).held_out(1 - self.validation_fraction, self.seed)
 
         if isinstance(self.data, Mapping):
             content = (json.dumps({**self.data, "resolution": resolution}), stamp(self.data))

@@ -42,9 +42,3 @@ class Problem:
             return cls(JointSpace(single(fit.with_classes(data.num_classes)), recipes), data, source)
         data = source.at(resolution_of(config["space"]) or source.resolution)
         return cls(JointSpace(build_space(config["space"], data), recipes), data, source)
-
-    @property
-    def pinned(self) -> DataSource:
-        """The source for jobs elsewhere, which names the resolution of `data`: there, it has to have its content."""
-        card = self.source.card
-        return DataSource({**card, "resolution": self.data.resolution}) if isinstance(card, Mapping) else self.source

@@ -128,7 +128,7 @@ def _others(setup: SearchSetup, found: Found, references: Sequence[Reference], t
 
 def _terms(setup: SearchSetup, score_is: str) -> Terms:
     return Terms(
-        setup.problem.pinned,
+        setup.problem.source,
         setup.problem.data.fingerprint,
         setup.candidates.validation_fraction,
         setup.seed,
