@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from search_spaces.blocks import Classifier, Layer, layer_from_dict
@@ -193,20 +195,21 @@ def modules_of(arch: Arch) -> tuple[str, ...]:
 
 def own_code(steps: Iterable[tuple[Layer, Shape]]) -> dict[str, str]:
     """An entry `code` of identities: the modules of the user's own that define the layers of `steps` and their
-    activations, each with a digest of its statements, comments and layout left out. Nothing where all are ours, nor of
-    blocks in the program itself, which holds the settings of its runs too."""
+    activations, each with a digest of its statements as this process first saw them, comments and layout left out.
+    Nothing where all are ours or torch's, nor of blocks in the program itself, which holds the settings of its runs."""
     made_by: set[type | Callable[..., Any]] = set()
     for layer, _ in steps:
         named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))
         made_by |= {type(layer), *(act for act in named if callable(act))}
-    known = ("search_spaces.", "__main__", "__mp_main__")
+    known = ("search_spaces.", "torch.", "timm.", "__main__", "__mp_main__")
     names = sorted({made.__module__ for made in made_by if not made.__module__.startswith(known)})
-    return {"code": ", ".join(f"{name} {_statements(name)}" for name in names)} if names else {}
+    return {"code": ", ".join(f"{name} {_statements(sys.modules.get(name))}" for name in names)} if names else {}
 
 
-def _statements(module: str) -> str:
+@functools.cache  # the file may be edited while the code that was read from it runs
+def _statements(module: ModuleType | None) -> str:
     try:
-        text = ast.unparse(ast.parse(inspect.getsource(sys.modules[module])))
-    except (OSError, TypeError):  # it has no source
+        text = ast.unparse(ast.parse(inspect.getsource(module)))  # type: ignore[arg-type]
+    except (OSError, SyntaxError, TypeError, ValueError):  # it has no source, or none that can be read now
         return "unknown"
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -92,17 +92,19 @@ class _Network:
 
 
 def _networks(rows: Sequence[Mapping[str, Any]]) -> list[_Network]:
-    """Each different network of `rows`, the most accurate first."""
-    found: dict[str, _Network] = {}
+    """Each different network of `rows` on each data, the most accurate first."""
+    found: dict[tuple[str, str], _Network] = {}
+    times: dict[str, dict[str, float]] = {}
     for row in sorted(rows, key=lambda row: -(row["top1_percent"] or 0.0)):
         try:
             arch = Arch.load(row["arch_file"])
         except ValueError:
             continue
-        network = found.setdefault(arch.id, _Network(row, arch, {}))
+        known = times.setdefault(arch.id, {})
+        network = found.setdefault((row["data"], arch.id), _Network(row, arch, known))
         network.tested += row["top1_percent"] is not None
         if row["measured_latency_ms"] is not None:
-            network.times.setdefault(row["device"], row["measured_latency_ms"])
+            known.setdefault(row["device"], row["measured_latency_ms"])
     return list(found.values())[:MOST]
 
 

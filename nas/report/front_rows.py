@@ -120,6 +120,8 @@ def _derived(run: Path, result: Row, name: str) -> list[Row]:
             known = record(network, DERIVED, f"derived networks {path}: a network")
             figures = {key: known[key] for key in DERIVED if key != "file"}
             figures["device"] = network.get("device", result["device"])  # files from before it was written: the run's
+            if figures["device"] != result["device"]:
+                figures["machine"] = None  # the run's own says nothing of that
             called = {"run": f"{name}/{path.parent.name}/{known['file']}", "folder": name}
             arch_file = path.parent / Path(known["file"]).name
             rows.append({**result, "top1_percent": None, **figures, **called, "arch_file": arch_file})

@@ -275,7 +275,7 @@ class SearchSetup:
 
     def plan(self, found: int, others: int = 0) -> Plan:
         """The contest of so many networks of the search, and `others`."""
-        return plan_of(self.contest, found + others, self.final_epochs, found, self.training.from_contest)
+        return plan_of(self.contest, found + others, self.final_epochs, found, self.training.from_contest is not False)
 
     def _check_elastic(self) -> None:
         """An elastic supernet holds slices of one network, trained by one recipe."""

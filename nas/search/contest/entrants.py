@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from search_spaces.arch import Arch, own_code
+from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 
@@ -38,9 +38,7 @@ class Entrant:
 
     @functools.cached_property
     def key(self) -> str:
-        """Of arch, the code of its blocks of the user's own, recipe and the weights it begins with: equal trainings
-        have equal keys, whatever they are called."""
+        """Of arch, recipe and the weights it begins with: equal trainings have equal keys, whatever they are called."""
         began = "" if self.weights is None else hashlib.sha256(self.weights).hexdigest()
-        own = "".join(own_code(self.arch.walk()).values())
-        text = f"{self.arch.id} {json.dumps(self.recipe.to_dict(), sort_keys=True)} {began}{own}"
+        text = f"{self.arch.id} {json.dumps(self.recipe.to_dict(), sort_keys=True)} {began}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]

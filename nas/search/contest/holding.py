@@ -26,7 +26,7 @@ from nas.train.accelerator import Compute
 from nas.train.options import Begin
 from nas.train.start.teacher import Teacher, identity_of
 from nas.train.training import TRAINING_VERSION
-from search_spaces.arch import modules_of
+from search_spaces.arch import modules_of, own_code
 from search_spaces.plain_data.identity import Identity
 
 WAIT_SECONDS = 5.0
@@ -72,6 +72,11 @@ class Held:
     begin: Begin | None
 
 
+def depends_on(terms: Terms, entrants: Sequence[Entrant]) -> Identity:
+    """What the trainings of `entrants` depend on beside themselves: `terms`, the code of blocks of the user's own."""
+    return {**terms.identity, **own_code(step for entrant in entrants for step in entrant.arch.walk())}
+
+
 def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Held:
     """The contest of `entrants`, in the order in which they were promising, or what is left of it.
 
@@ -79,7 +84,7 @@ def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Hel
     could be trained, and for a damaged record.
     """
     with contextlib.ExitStack() as stack:
-        contest = _Contest(run, terms, plan, stack)
+        contest = _Contest(run, terms, plan, entrants, stack)
         advance = stack.enter_context(phase("contest", plan.contest_epochs, "epoch", contest.done(entrants)))
         alive = list(entrants)
         rungs: list[Rung] = []
@@ -103,9 +108,11 @@ def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Hel
 class _Contest:
     """The trainings of a contest; workers are brought up, until `stack` is closed, when the first is needed."""
 
-    def __init__(self, run: Run, terms: Terms, plan: Plan, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant], stack: contextlib.ExitStack
+    ) -> None:
         self.terms, self.plan, self.stack = terms, plan, stack
-        self.record = ContestRecord(run.path, terms.identity)
+        self.record = ContestRecord(run.path, depends_on(terms, entrants))
         if self.record.differing:
             log(f"{self.record.path} is of another contest ({'; '.join(self.record.differing[:3])}): held anew")
         self.folder = run.checkpoints / f"contest-{self.record.id}"  # no worker elsewhere finds an old one
