@@ -71,7 +71,7 @@ class ElasticRun:
         """Raise `ValueError` unless the supernet was `trained` on the images that a search of `seed` does not judge by:
         it may know those that it is judged by otherwise."""
         now = self.data.held_out(1 - self.validation_fraction, seed).train.fingerprint()
-        fix = "put back the images that it was trained on, or search anew"
+        fix = "put back the images that it was trained on (in files, test images count too), or search anew"
         identity.check(f"the supernet {self.supernet}", trained, {**trained, "data": now}, fix)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from nas.derive.handover import derived_once
 from nas.methods.base import CandidateMethod
+from nas.methods.candidates.executors.watched import Watched
 from nas.methods.candidates.loop import CandidateSearch, search_candidates
 from nas.runs.run import Run
 from nas.search.deriving import from_ranking
@@ -22,7 +23,8 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     feasible = Feasible(setup.problem.space, prices.limits)
     scoring = scoring_of(run, setup, prices)
     first = starting_points(setup, prices, feasible) if method.begins_with_given else None
-    search = CandidateSearch(method, feasible, scoring.scorer, setup.executor, setup.candidates, setup.seed, first)
+    executor = Watched(setup.executor, setup.problem.images)
+    search = CandidateSearch(method, feasible, scoring.scorer, executor, setup.candidates, setup.seed, first)
     found = search_candidates(run, search)
     deriving = from_ranking(setup, prices, found.genotypes[feasible.mask(found.genotypes)])
     derived = derived_once(run.path, setup.problem.space, deriving.depends, deriving.now)

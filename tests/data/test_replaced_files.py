@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import nas
+from nas.data.arrays import npz
+from nas.data.card import DataSource
+from nas.data.files.known_images import KnownImages
+from nas.data.files.stamp import stamp
+from nas.methods.candidates.executors.base import Done, Work
+from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.train import training
 from search_spaces.arch import Arch
@@ -34,3 +46,81 @@ def test_candidates_train_on_the_files_as_they_are_now(
     train_candidate(job)
     assert seen[0] is seen[1]
     assert seen[2].fingerprint != seen[0].fingerprint
+
+
+@pytest.mark.parametrize("where", ["search", "contest"])
+def test_a_search_ends_where_its_images_change_and_goes_on_once_they_are_back(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score on other images enters neither study nor contest."""
+    path, before, other = (tmp_path / f"{name}.npz" for name in ("mine", "before", "other"))
+    for file in (before, other):
+        np.savez(file, **arrays((8, 8), train=80))
+    shutil.copy(before, path)
+    replace_at = [3 if where == "search" else 6]  # results until then; four candidates, then the contest
+
+    @contextlib.contextmanager
+    def here(self: LocalExecutor, work: Work) -> Iterator[Here]:
+        yield Here(work, replace_at, lambda: shutil.copy(other, path))
+
+    monkeypatch.setattr(LocalExecutor, "open", here)
+    settings: dict[str, Any] = {
+        "space": "fbnet",
+        "data": "npz",
+        "method": "random",
+        "latency": "off",
+        "budget": {"fraction": None},
+        "references": {"names": []},
+        "search": {"trials": 4, "batch": 1},
+        "derive": {"contest": 2, "rungs": [1], "apart": 0.0},
+        "accelerator": "cpu",
+        "overrides": [
+            *("recipe.epochs=2", "recipe.warmup_epochs=0", "recipe.batch_size=32"),
+            *(f"data.root={path}", "data.resolution=8", "space.resolution=8", "space.width=0.25"),
+            *("space.head_channels=32", "space.candidates=[k3_e1,k3_e3,skip]"),
+        ],
+    }
+    with pytest.raises(ValueError, match="images of mine are others than when this began; put them back and resume"):
+        nas.run_search(run_dir=str(tmp_path / "part"), **settings)
+    shutil.copy(before, path)
+    nas.run_search(resume=str(tmp_path / "part"))
+    nas.run_search(run_dir=str(tmp_path / "whole"), **settings)
+    found = [json.loads((tmp_path / run / "result.json").read_text()) for run in ("part", "whole")]
+    for key in ("genotype", "validation_top1_percent", "top1_percent"):
+        assert found[0][key] == found[1][key]
+    scores = [[n["score"] for n in one["contest"]["networks"]] for one in found]
+    assert scores[0] == scores[1] and len(scores[0]) == 2
+
+
+class Here:
+    """Works in this process; behind the result whose number `replace_at` holds, something happens once."""
+
+    capacity = 1
+
+    def __init__(self, work: Work, replace_at: list[int], replace: Any) -> None:
+        self.work, self.replace_at, self.replace = work, replace_at, replace
+        self.waiting: list[tuple[int, Any]] = []
+
+    def submit(self, key: int, job: Any) -> None:
+        self.waiting.append((key, job))
+
+    def wait(self, timeout_seconds: float) -> list[Done]:
+        key, job = self.waiting.pop()
+        done = Done(key, self.work(job))
+        self.replace_at[0] -= 1
+        if self.replace_at[0] == 0:
+            self.replace()
+        return [done]
+
+
+def test_files_that_were_touched_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays((8, 8)))
+    source = DataSource({"_target_": "nas.data.arrays.npz", "root": str(path)})
+    known = KnownImages(source, npz(str(path)), stamp(source.card))
+    os.utime(path, ns=(1, 1))
+    known.check()
+    np.savez(path, **arrays((8, 8)))
+    known._again = 0.0  # however long that took
+    with pytest.raises(ValueError, match="others than when this began"):
+        known.check()

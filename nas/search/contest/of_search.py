@@ -10,6 +10,7 @@ from nas.derive.handover import set_aside_trainings
 from nas.derive.within_budget import Derived
 from nas.methods.base import is_supernet
 from nas.methods.candidates.executors.base import at_a_time
+from nas.methods.candidates.executors.watched import Watched
 from nas.methods.candidates.scorers.elastic import weights_of
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import epoch_seconds
@@ -133,7 +134,7 @@ def _terms(setup: SearchSetup, score_is: str) -> Terms:
         setup.candidates.validation_fraction,
         setup.seed,
         setup.compute,
-        setup.executor,
+        Watched(setup.executor, setup.problem.images),
         setup.candidates.attempts,
         score_is,
         setup.teacher,
