@@ -75,3 +75,11 @@ def more_training(found: Mapping[str, Any]) -> str | None:
         "references are trained from scratch, the found network began with the supernet's weights: it has had more "
         "training than they; train.inherit=false trains all alike"
     )
+
+
+def held_equal(found: Mapping[str, Any]) -> str:
+    """In words, what a reference that is ahead does not take more of, from what was asked and found."""
+    if found["asked_latency_ms"] is not None:
+        return "at no more latency than was asked"
+    timed = any(found[key] is not None for key in ("measured_latency_ms", "estimated_latency_ms"))
+    return "at no more latency than it takes" if timed else "within the same budgets"

@@ -25,7 +25,7 @@ from nas.report.run_page import report_html, write_report
 from nas.report.sections.budgets import budgets
 from nas.report.sections.costs import costs
 from nas.report.sections.latency import latency
-from nas.report.sections.references import references
+from nas.report.sections.references import ahead, references
 from nas.report.sections.stages import Drawn, nearest, stages
 from nas.runs.files import write_json
 from nas.train.answers.of_run import write_answers
@@ -208,3 +208,14 @@ def test_what_references_do_not_share_with_the_found_network_is_said(weights: st
     page = shown(references({**result, "weights": weights}))
     alike = weights == "from scratch"
     assert ("trained as the found network was" in page, "has had more training than they" in page) == (alike, not alike)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [(None, "within the same budgets"), (1.2, "at no more latency than was asked")]
+)
+def test_a_reference_that_is_ahead_claims_what_was_held_equal(asked: float | None, words: str) -> None:
+    row = {"name": "plain", "multiplier": 0.5, "macs": 9, "estimated_latency_ms": None, "measured_latency_ms": None}
+    row |= {"top1_percent": 92.0, "difference_points": -0.66816, "ahead": True}
+    times = dict.fromkeys(("estimated_latency_ms", "measured_latency_ms"))
+    page = shown(ahead({**times, "references": [row], "handed_over": None, "asked_latency_ms": asked}))
+    assert f"0.67 points more than the found network,\n{words}" in page

@@ -9,7 +9,7 @@ from typing import Any
 from nas.report import charts
 from nas.report.charts import number
 from nas.report.parts import NOTHING, Cell, Line, Section, Table, numeric
-from nas.runs.result_file import more_training
+from nas.runs.result_file import held_equal, more_training
 from nas.runs.stored import Count, Milliseconds, Percent, Schema, record
 
 ROW: Schema = {
@@ -25,11 +25,12 @@ ROW: Schema = {
 
 @dataclass(frozen=True)
 class Ahead(Section):
-    """A reference that has `points` more."""
+    """A reference that has `points` more, `within` what the found network may take too."""
 
     heading: str
     top1_percent: float
-    points: str
+    points: float
+    within: str
 
     template, tone = "ahead.html", "poor"
 
@@ -53,8 +54,8 @@ def ahead(result: dict[str, Any]) -> Ahead | None:
     if not leading or result["handed_over"]:
         return None
     best = max(leading, key=lambda row: row["top1_percent"])
-    points = number(abs(best["difference_points"]))
-    return Ahead(f"A reference is ahead: {title(best)}", best["top1_percent"], points)
+    points = abs(best["difference_points"])
+    return Ahead(f"A reference is ahead: {title(best)}", best["top1_percent"], points, held_equal(result))
 
 
 def references(result: dict[str, Any]) -> References | None:

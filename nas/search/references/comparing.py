@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas.runs.result_file import more_training
+from nas.runs.result_file import held_equal, more_training
 from nas.search.references.against import Against
 from nas.search.references.pricing import left_out_lines
 from nas.search.references.reference import Reference
@@ -68,13 +68,10 @@ def headline(found: Mapping[str, Any]) -> str | None:
     if not leading or found.get("handed_over"):
         return None
     best = max(leading, key=lambda row: row["top1_percent"])
-    within = "within the same budgets" if _latency(found) is None else "at no more latency than it takes"
-    if found["asked_latency_ms"] is not None:
-        within = "at no more latency than was asked"
     more = f" (and {len(leading) - 1} more)" if len(leading) > 1 else ""
     return (
         f"A REFERENCE IS AHEAD: {title(best)} has {best['top1_percent']:.2f}%, the found network "
-        f"{found['top1_percent']:.2f}%, {within}{more}; derive.best_of=all hands it over"
+        f"{found['top1_percent']:.2f}%, {held_equal(found)}{more}; derive.best_of=all hands it over"
     )
 
 

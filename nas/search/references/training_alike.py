@@ -33,7 +33,8 @@ def trained_alike(run: Run, found: Against, references: tuple[Reference, ...]) -
     if train is None and not _is_cheap(run, found, seconds):
         return references
     much = "" if seconds is None else f": about {format_seconds(seconds)}, by their multiply-adds"
-    log(f"training {len(references)} references as the found network was{much}")
+    count = f"{len(references)} reference{'s' if len(references) > 1 else ''}"
+    log(f"training {count} as the found network was{much}")
     return tuple(dataclasses.replace(one, figures=trained(run, found, one)[1]) for one in references)
 
 
