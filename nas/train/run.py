@@ -14,6 +14,7 @@ from nas.networks.creation import epsilon_of
 from nas.networks.location import LOCAL, locate
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import unsaid
 from nas.runs import resuming
 from nas.runs.files import read_json, write_text
 from nas.runs.run import Run
@@ -208,6 +209,9 @@ def intention(setup: TrainSetup) -> str:
             lines.append(f"{what} changed from {was} to {now} to fit the data")
     if setup.resume is None and setup.initial_weights is None:
         lines += _begins_at_random(setup)
+    elif setup.resume is None:
+        eps = _epsilon(setup) or model_folder.DEFAULT_EPS
+        lines += [note] if (note := unsaid(setup.name, setup.initial_weights, data, eps)) else []
     recipe = setup.recipe
     if recipe.batch_size > (images := training.images_per_step(data, recipe)):
         lines.append(f"recipe.batch_size={recipe.batch_size} is more than there are: every step takes all {images:,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,11 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     large = "recipe.batch_size=2000"
     command.main(["arch=one", *short[1:], "run_dir=three", "initial_weights=one", "freeze=backbone", large])
     said = capsys.readouterr().out
+    assert "does not say" not in said  # how its images were normalised
     assert "at random" not in said and f"{large} is more than there are: every step takes all 1,348" in said
+    shutil.copy("one/model/model.safetensors", "bare.safetensors")
+    command.main(["arch=one", *short[1:], "run_dir=four", "initial_weights=bare.safetensors"])
+    assert "bare.safetensors does not say how its images were normalised" in capsys.readouterr().out
     for wrong, message in (
         ("freeze=body", "freeze=body: no weights"),
         ("quantize=int4", "quantize must be one of int8 or null, got 'int4'"),
