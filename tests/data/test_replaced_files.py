@@ -48,16 +48,16 @@ def test_candidates_train_on_the_files_as_they_are_now(
     assert seen[2].fingerprint != seen[0].fingerprint
 
 
-@pytest.mark.parametrize("where", ["search", "contest"])
+@pytest.mark.parametrize("job", [3, 5, 6])  # the third candidate, a network of the contest, the other one
 def test_a_search_ends_where_its_images_change_and_goes_on_once_they_are_back(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A score on other images enters neither study nor contest."""
     path, before, other = (tmp_path / f"{name}.npz" for name in ("mine", "before", "other"))
     for file in (before, other):
         np.savez(file, **arrays((8, 8), train=80))
     shutil.copy(before, path)
-    replace_at = [3 if where == "search" else 6]  # results until then; four candidates, then the contest
+    replace_at = [job]  # four candidates, then the contest
 
     @contextlib.contextmanager
     def here(self: LocalExecutor, work: Work) -> Iterator[Here]:
@@ -93,7 +93,7 @@ def test_a_search_ends_where_its_images_change_and_goes_on_once_they_are_back(
 
 
 class Here:
-    """Works in this process; behind the result whose number `replace_at` holds, something happens once."""
+    """Works in this process; before the job whose number `replace_at` holds is done, something happens once."""
 
     capacity = 1
 
@@ -106,11 +106,10 @@ class Here:
 
     def wait(self, timeout_seconds: float) -> list[Done]:
         key, job = self.waiting.pop()
-        done = Done(key, self.work(job))
         self.replace_at[0] -= 1
         if self.replace_at[0] == 0:
             self.replace()
-        return [done]
+        return [Done(key, self.work(job))]
 
 
 def test_files_that_were_touched_are_the_same(tmp_path: Path) -> None:

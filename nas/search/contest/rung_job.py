@@ -13,6 +13,7 @@ import safetensors.torch
 
 from nas.methods.candidates.image_job import ImageJob
 from nas.runs import checkpoint as checkpoints
+from nas.runs.keeping.keeper import step_file
 from nas.train import training
 from nas.train.start.teacher import Teacher, distillation_of
 from search_spaces.recipe import Recipe
@@ -48,9 +49,11 @@ def train_rung(job: RungJob) -> dict[str, Any]:
     if job.weights is not None:
         network.load_state_dict(safetensors.torch.load(job.weights))
     with _checkpoint(job) as (path, is_shared):
-        if training.finished_epochs(path) > job.stop_epoch:  # its score at this rung was lost
-            for generation in (path, checkpoints.previous(path)):
-                generation.unlink(missing_ok=True)
+        # its score at this rung was lost, or does not count, as the images had changed
+        if training.finished_epochs(path) > job.stop_epoch or _is_of_other_images(path, data.fingerprint):
+            for file in (path, step_file(path)):
+                for generation in (file, checkpoints.previous(file)):
+                    generation.unlink(missing_ok=True)
         figures = training.train(
             network,
             data,
@@ -64,6 +67,13 @@ def train_rung(job: RungJob) -> dict[str, Any]:
         state = None if is_shared else path.read_bytes()
     kept = {name: figures[name] for name in ("top1_percent", "loss", "train_seconds")}
     return {**kept, "data": data.fingerprint, "state": state}
+
+
+def _is_of_other_images(path: Path, fingerprint: str) -> bool:
+    """Whether the checkpoint in `path`, or one inside of an epoch beside it, is of a training on other images."""
+    states = (checkpoints.latest(file) for file in (path, step_file(path)))
+    known = [(state.get("identity") or {}).get("data", fingerprint) for state in states if state is not None]
+    return any(data != fingerprint for data in known)
 
 
 @contextlib.contextmanager
