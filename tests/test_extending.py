@@ -30,6 +30,7 @@ from nas.latency.measuring.networks import measure_networks
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, table_path
 from nas.methods.candidates.executors.local import LocalExecutor
+from nas.networks import model_folder
 from nas.networks.creation import create_model
 from nas.networks.network import build_network
 from nas.search.contest.entrants import Entrant
@@ -163,9 +164,14 @@ def test_a_block_kind_of_ones_own_is_priced_and_exported(
 
 
 def test_the_code_of_a_block_kind_of_ones_own_belongs_to_what_was_trained_with_it(
-    folder: Path, mine: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    mine: Callable[[str], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A checkpoint is not gone on from with other code; comments may change, and what is from before may go on."""
+    """A checkpoint is not gone on from with other code, and a model folder says so where it is read; comments may
+    change, and what is from before may go on."""
     space, data, recipe = cheap_space(folder, mine), digits(16), Recipe(epochs=1, batch_size=512, lr=0.01)
     arch, file, checkpoint = space.decode((0, 1)), folder / "my_blocks.py", tmp_path / "train.pt"
     as_it_was, code = file.read_text(), own_code(space.table_entries())
@@ -176,11 +182,17 @@ def test_the_code_of_a_block_kind_of_ones_own_belongs_to_what_was_trained_with_i
 
     train()
     contest = depends_on(TERMS, [Entrant("found-1", arch, recipe)])
+    model = model_folder.write(tmp_path / "model", create_model(arch))
     edited(file, f"# a comment\n{as_it_was}")
     train()
+    create_model(model)
+    assert "other code" not in capsys.readouterr().out
     edited(file, as_it_was.replace("torch.cat([dense,", "torch.cat([self.bn2(self.cheap(dense)),"))
     with pytest.raises(ValueError, match='train.pt belongs to something else: code is "my_blocks'):
         train()
+    create_model(model)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("was written with other code of the blocks of your own (my_blocks") == 1
     assert len(differences(contest, depends_on(TERMS, [Entrant("found-1", arch, recipe)]))) == 1
     changed = own_code(arch.walk())
     assert code and changed.keys() == code.keys() and changed != code

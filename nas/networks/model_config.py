@@ -14,6 +14,7 @@ ABOUT: Schema = {
     "batch_norm_eps": Annotated[float, Range(1e-12, 0.999)],
     "weights_sha256": str | None,
     "arrays": Literal["uint8", "float32"] | None,
+    "code": str | None,
 }
 MODEL_ARGS: Schema = {"arch": dict | None, "in_chans": int | None, "bn_eps": float | None}
 Share = Annotated[float, Range(1e-6, 1)]

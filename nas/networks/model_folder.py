@@ -6,6 +6,7 @@ A network that timm itself has is stored under timm's name, so that timm loads i
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +21,9 @@ from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.runs import checkpoint
 from nas.runs.files import read_json, write_json, write_text
+from nas.terminal.progress import log
 from search_spaces import zoo
-from search_spaces.arch import Arch
+from search_spaces.arch import Arch, own_code
 from search_spaces.resolution import pixels
 
 DEFAULT_EPS = 1e-5
@@ -76,7 +78,18 @@ def read(folder: str | Path) -> Saved:
             raise ValueError(f"{path}: pretrained_cfg: {key} must be a layer of the network, got {images.get(key)!r}")
     if model.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {model.get('architecture')!r} is not that of {ARCH}: one was altered")
+    code = own_code(arch.walk()).get("code")
+    if about.get("code") not in (None, code):
+        _note_other_code(folder, about["code"], code)
     return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]), about.get("arrays"))
+
+
+@functools.cache  # a command reads a folder several times
+def _note_other_code(folder: Path, then: str, now: str | None) -> None:
+    log(
+        f"NOTE: {folder} was written with other code of the blocks of your own ({then}; now {now or 'none'}): its "
+        "weights are loaded where names and shapes fit, and what was measured of it may no longer hold"
+    )
 
 
 def check_weights(folder: str | Path, arch: Arch) -> None:
@@ -177,7 +190,13 @@ def _config(network: Network | FlatNetwork, data: ImageData | None, license: str
         "global_pool": network.global_pool.pool_type,
         "model_args": args,
         "pretrained_cfg": images,
-        "nas": {"version": version("nas-under-budget"), "arch_id": arch.id, "batch_norm_eps": eps, **kind},
+        "nas": {
+            "version": version("nas-under-budget"),
+            "arch_id": arch.id,
+            "batch_norm_eps": eps,
+            **kind,
+            **own_code(arch.walk()),
+        },
     }
 
 
