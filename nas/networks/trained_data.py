@@ -10,8 +10,8 @@ from timm.models import get_pretrained_cfg, is_model
 
 from nas.data import ImageData
 from nas.networks import model_folder
-from nas.networks.location import locate
 from nas.terminal.progress import log
+from search_spaces import zoo
 from search_spaces.plain_data.identity import plain
 
 
@@ -36,14 +36,17 @@ def unsaid(name: str, checkpoint: str | None, data: ImageData, eps: float) -> st
     said = f"note: {checkpoint} does not say how its images were normalised: those of {data.name} are by their own "
     said += f"mean {mean} and deviation {std}"
     published = name.partition(".")[0]
-    theirs = get_pretrained_cfg(name) if locate(name) is None and is_model(published) else None
+    theirs = get_pretrained_cfg(name) if is_model(published) and not Path(name).exists() else None
     if theirs is None:
         return said
     own = model_folder.PRETRAINED_EPS.get(published, eps)
     norms = f", and batch norms an epsilon of {own:g} instead of {eps:g}" if own != eps else ""
-    return f"{said}; timm's own weights of {name} want mean {_numbers(theirs.mean)} and deviation " + (
-        f"{_numbers(theirs.std)}{norms}: nas.create_model({name!r}, pretrained=True), kept as a model folder, has them"
+    said += (
+        f"; timm's own weights of {name} want mean {_numbers(theirs.mean)} and deviation {_numbers(theirs.std)}{norms}"
     )
+    if published not in zoo.FAMILY_OF:
+        return said
+    return f"{said}{norms}: nas.create_model({name!r}, pretrained=True), kept as a model folder, has them"
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -49,6 +49,8 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
         if setup.teacher is not None:
             supernet = is_supernet(setup.method) or setup.is_elastic
             log(f"networks {setup.teacher.sentence}" + ("; the supernet learns from labels alone" if supernet else ""))
+            if setup.teacher.unsaid:
+                log(setup.teacher.unsaid)
         references = price_references(run.path, setup, prices)
         told = Told(None if run.resumed else forecast(setup, prices))
         if is_supernet(setup.method):

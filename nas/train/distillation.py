@@ -26,7 +26,7 @@ class Distillation:
     """Learn from `teacher`, which maps a student's images (B, C, H, W) to logits (B, classes).
 
     `alpha` in (0, 1]: the soft part's share of the loss. `mean` and `std` (each (C,)): what the teacher's images are
-    normalised with; None: what the student's are.
+    normalised with; None: what the student's are. `unsaid`: what to say before it teaches, where nothing tells that.
     """
 
     teacher: nn.Module
@@ -34,6 +34,7 @@ class Distillation:
     alpha: float = ALPHA
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    unsaid: str = ""
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

@@ -226,6 +226,7 @@ def intention(setup: TrainSetup) -> str:
             f"learns from {setup.stored['teacher']} ({size:,} parameters): {told.alpha:.0%} of the loss, at "
             f"temperature {told.temperature:g}"
         )
+        lines += [told.unsaid] if told.unsaid else []
     if setup.quantize:
         lines.append(
             f"rounded to {setup.quantize} while it learns; the figures are those of its floats, those of eight bits "

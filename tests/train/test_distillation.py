@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,13 @@ def test_teachers_of_every_origin(arch: Arch, data: ImageData, tmp_path: Path) -
     asked = {"teacher": str(folder)}
     found = _told(asked, data)
     assert found is not None and found.mean == tuple(data.train.mean.tolist()) and found.alpha == 0.5
+    assert not found.unsaid
     known = timm.create_model("test_vit", num_classes=10, in_chans=1)
     torch.save(known.state_dict(), file)
     found = _told({"teacher": "test_vit", "teacher_weights": str(file), "distill_alpha": 1.0}, data)
     assert found is not None and found.mean is None and found.alpha == 1.0
+    assert "timm.pt does not say how its images were normalised" in found.unsaid  # a search says it as a training does
+    assert Teacher("test_vit", str(file)).pinned(data).unsaid == found.unsaid
     assert found.identity()["teacher"] == Distillation(known).identity()["teacher"]
     assert _told({}, data) is None
     for wrong, message in (
@@ -118,5 +122,9 @@ def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.Cap
     command.main([*short, "run_dir=teacher"])
     command.main([*short, "run_dir=student", "teacher=teacher", "distill_temperature=2"])
     assert "learns from teacher (" in (said := capsys.readouterr().out) and "50% of the loss, at temperature 2" in said
+    assert "normalised" not in said
+    shutil.copy("teacher/model/model.safetensors", "bare.safetensors")
+    command.main([*short, "run_dir=third", "teacher=arch.json", "teacher_weights=bare.safetensors"])
+    assert "bare.safetensors does not say how its images were normalised" in " ".join(capsys.readouterr().out.split())
     losses = [json.loads(Path(f"{run}/metrics.jsonl").read_text())["train_loss"] for run in ("teacher", "student")]
     assert losses[0] != losses[1]

@@ -15,7 +15,7 @@ from nas.data import ImageData
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model, resolve
 from nas.networks.location import check_teacher, locate, no_weights
-from nas.networks.trained_data import are_others
+from nas.networks.trained_data import are_others, unsaid
 from nas.train.distillation import ALPHA, TEMPERATURE, Distillation
 from search_spaces import zoo
 from search_spaces.plain_data import identity
@@ -28,7 +28,7 @@ class Teacher:
     """The network `name`, a model folder, a run, or a published or timm's name with the file of its `weights`.
 
     `temperature` and `alpha`: as of `Distillation`. `digest`: of its weights and the images it wants, as they were when
-    a search began (None: as they are).
+    a search began (None: as they are). `unsaid`: as of `Distillation`, once it is `pinned`.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Teacher:
     temperature: float = TEMPERATURE
     alpha: float = ALPHA
     digest: str | None = None
+    unsaid: str = ""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Teacher | None:
@@ -59,7 +60,9 @@ class Teacher:
         """
         network, images = _teacher(self.name, self.weights, data)
         mean, std = (tuple(images[key]) if images.get(key) is not None else None for key in ("mean", "std"))
-        found = Distillation(network, self.temperature, self.alpha, mean, std)
+        eps = getattr(network, "batch_norm_eps", model_folder.DEFAULT_EPS)
+        note = unsaid(self.name, self.weights, data, eps)
+        found = Distillation(network, self.temperature, self.alpha, mean, std, note)
         if self.digest is not None and _digest(found) != self.digest:
             raise ValueError(f"the teacher {self.name} is no longer the one that the search began with; put it back")
         return found
@@ -68,7 +71,8 @@ class Teacher:
         """This teacher as it is now, found from any folder of this machine."""
         name = str(Path(self.name).resolve()) if Path(self.name).exists() else self.name
         file = None if self.weights is None else str(Path(self.weights).resolve())
-        return dataclasses.replace(self, name=name, weights=file, digest=_digest(self.distillation(data)))
+        found = self.distillation(data)
+        return dataclasses.replace(self, name=name, weights=file, digest=_digest(found), unsaid=found.unsaid)
 
     def identity(self) -> dict[str, Any]:
         """What scores depend on that a teacher which is `pinned` had a part in."""
