@@ -38,6 +38,12 @@ class Variable:
     def __len__(self) -> int:
         return len(self.choices)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The choices as texts, no two alike: where several read the same, each with its number behind `#`."""
+        texts = [str(choice) for choice in self.choices]
+        return tuple(text if texts.count(text) == 1 else f"{text}#{i}" for i, text in enumerate(texts))
+
 
 @dataclass(frozen=True)
 class Term:

@@ -16,9 +16,11 @@ from nas.latency.learning.learn import Additive
 from nas.latency.learning.times_file import read_times, write_samples
 from nas.latency.tables.table import LatencyTable
 from search_spaces.arch import Arch
+from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
 from search_spaces.families.fbnet import fbnet
 from search_spaces.pricing.additive import Floats
 from search_spaces.space import LayerwiseSpace, Population
+from tests.latency.foreign_tables import read
 
 HELP = Path("tests/fixtures/help-fbnet/fbnet_latency.npz").resolve()
 SPACE = ["space=fbnet", "space.resolution=32", "space.num_classes=100", "space.head_channels=1504"]
@@ -160,3 +162,26 @@ def test_mistakes(
     Path("mine.csv").write_text(text.replace(",\n", ",2,5\n").replace(",", ";").replace(";2;5\n", ";2,5\n"))
     genes, times = read_times(space, Path("mine.csv"), 1.0)
     assert len(genes) == 6 and set(times.tolist()) == {2.5}
+
+
+def test_times_go_to_their_networks_where_candidates_read_alike(tmp_path: Path) -> None:
+    """Two candidates that differ in their activation alone have one label; the first of them got the times of both."""
+    blocks = [*(InvertedResidual(8, 3, act=act) for act in ("relu", "hard_swish")), InvertedResidual(8, 5)]
+    slots = [[[ConvBNAct(8, 3)]], [blocks, blocks], [[ConvBNAct(16)], [Classifier(2)]]]
+    alike, file = LayerwiseSpace("alike", 8, slots, 1), tmp_path / "mine.csv"
+    folder = write_samples(alike, file, 8, 0)
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *(f"{row}{i}" for i, row in enumerate(rows, 1))]))
+    genes, times = read_times(alike, file, 1.0)
+    for row, time in zip(genes, times, strict=True):
+        assert alike.decode(row).to_json() == (folder / f"{time:.0f}.json").read_text()
+    file.write_text(f"{header}\n1,k3_e6,k5_e6,2\n")
+    with pytest.raises(ValueError, match=r"line 2: stage1.0 is 'k3_e6'; alike has k3_e6#0, k3_e6#1, k5_e6 there"):
+        read_times(alike, file, 1.0)
+    lines = ["position,candidate,ms"]
+    lines += [f"{place},{label},0.0{i}" for place in (1, 2) for i, label in enumerate(alike.variables[0].labels, 1)]
+    (tmp_path / "blocks.csv").write_text("\n".join(lines))
+    table = read("csv", tmp_path / "blocks.csv", space=alike)
+    assert [table.estimate_ms(alike.decode(row)) for row in ((0, 0), (1, 0), (1, 1))] == pytest.approx(
+        [0.02, 0.03, 0.04]
+    )

@@ -58,7 +58,7 @@ def read_csv(
         if line["position"] not in numbers:
             raise ValueError(f"{where}: {space.name} has no such position; 1..{len(layered.positions)} or their names")
         position = numbers[line["position"]]
-        labels = layered.positions[position].labels
+        labels = layered.variables[position].labels
         if line["candidate"] not in labels:
             raise ValueError(f"{where}: the candidates of this position are {', '.join(labels)}")
         key = position, labels.index(line["candidate"])
@@ -81,10 +81,10 @@ def read_text(
     lines = [
         (n, [word.strip() for word in line.split(";")] if ";" in line else line.split()) for n, line in text_lines(path)
     ]
-    order = max((position.labels for position in layered.positions), key=len)
+    order = max((variable.labels for variable in layered.variables), key=len)
     if lines and not all(is_number(word) for word in lines[0][1]):
         order = tuple(_own_name(word) for word in lines.pop(0)[1])
-        unknown = [name for name in order if not any(name in p.labels for p in layered.positions)]
+        unknown = [name for name in order if not any(name in v.labels for v in layered.variables)]
         if unknown:
             raise ValueError(f"the header names {unknown[0]!r}, which no position of {space.name} has")
     if len(lines) != len(layered.positions):
@@ -93,7 +93,7 @@ def read_text(
     mark = decimal_mark(word for _, words in lines for word in words)
     cells = {}
     for i, (n, words) in enumerate(lines):
-        labels = layered.positions[i].labels
+        labels = layered.variables[i].labels
         own = tuple(name for name in order if name in labels)
         names = order if len(words) == len(order) else own
         if len(words) != len(names):

@@ -44,7 +44,7 @@ def write_samples(space: SearchSpace, path: Path, count: int, seed: int) -> Path
 
 def _labels(space: SearchSpace, genotype: Genotype) -> Iterator[str]:
     for variable, choice in zip(space.variables, genotype, strict=True):
-        yield str(variable.choices[choice])
+        yield variable.labels[choice]
 
 
 def read_times(space: SearchSpace, path: Path, unit_ms: float) -> tuple[Population, Floats]:
@@ -68,7 +68,7 @@ def read_times(space: SearchSpace, path: Path, unit_ms: float) -> tuple[Populati
             raise ValueError(f"line {line}: {TIME} is {time:g}; a time is greater than 0")
         genes = []
         for variable in space.variables:
-            label, known = cells[columns.index(variable.name)], [*map(str, variable.choices)]
+            label, known = cells[columns.index(variable.name)], variable.labels
             if label not in known:
                 raise ValueError(
                     f"line {line}: {variable.name} is {label!r}; {space.name} has {', '.join(known)} there"
