@@ -162,6 +162,11 @@ def test_mistakes(
     Path("mine.csv").write_text(text.replace(",\n", ",2,5\n").replace(",", ";").replace(";2;5\n", ";2,5\n"))
     genes, times = read_times(space, Path("mine.csv"), 1.0)
     assert len(genes) == 6 and set(times.tolist()) == {2.5}
+    tabs = text.replace(first, first + "2.5").replace(",", "\t")  # a row without a time ends in a tab
+    Path("mine.csv").write_text(tabs)
+    assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5]
+    Path("mine.csv").write_text(tabs.replace("2.5\n", "2.5\t \t\n"))
+    assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5]
 
 
 def test_times_go_to_their_networks_where_candidates_read_alike(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def text_lines(path: Path) -> Lines:
         raise ValueError(f"not text in {encoding} ({error.reason} at byte {error.start}); save it as UTF-8") from None
     if "\0" in text:
         raise ValueError("not text: it holds null characters; save it as UTF-8")
-    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
-    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+    lines = enumerate(text.splitlines(), start=1)
+    return [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def table_lines(path: Path, needed: Collection[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -52,7 +52,7 @@ def table_lines(path: Path, needed: Collection[str]) -> tuple[list[str], list[tu
     columns: list[str] = []
     separator = ","
     for tried in ",;\t":
-        found = _split(lines[0][1], tried) if lines else []
+        found = _split(lines[0][1].rstrip(), tried) if lines else []
         if len(found) > len(columns):
             columns, separator = found, tried
     if not set(needed) <= set(columns):
@@ -60,7 +60,15 @@ def table_lines(path: Path, needed: Collection[str]) -> tuple[list[str], list[tu
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise ValueError(f"the header has the column {twice[0]!r} twice")
-    return columns, [(number, _split(line, separator)) for number, line in lines[1:]]
+    return columns, [(number, _cells(line, separator, len(columns))) for number, line in lines[1:]]
+
+
+def _cells(line: str, separator: str, width: int) -> list[str]:
+    """The cells of a row under a header of `width` columns; tabs beyond these, at its end, are blanks."""
+    cells = _split(line, separator)
+    while separator == "\t" and len(cells) > width and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _split(line: str, separator: str) -> list[str]:
