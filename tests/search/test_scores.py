@@ -107,8 +107,14 @@ def test_a_csv_is_read_as_it_is_meant(tmp_path: Path) -> None:
     assert table.costs["ms"][at].tolist() == [2, 2, 4]
     found = nas.search_scores(table, "random", evaluations=9)
     assert found.best == {"act": "swish", "width": 16, "lr": 0.01} and found.score == table.best == 75
+    assert nas.read_scores(file, "acc", costs=["ms"], recipe=["lr", "lr"]).space.arch_genes == 2
+    with pytest.raises(ValueError, match="recipe names 'acc', which is the score or a cost and no choice"):
+        nas.read_scores(file, score="acc", costs=["ms"], recipe=["lr", "acc"])
     losses = nas.read_scores(file, score="acc", costs=["ms"], minimise=True)
     assert nas.search_scores(losses, "random", evaluations=9).score == -71
+    file.write_text(f"id,acc\n{2**53},1\n{2**53 + 1},3\n")  # hashes: two networks, which are one as floats
+    hashes = nas.read_scores(file, score="acc")
+    assert hashes.space.variables[0].choices == (2**53, 2**53 + 1) and hashes.scores.tolist() == [1, 3]
 
 
 def test_what_cannot_be_searched_is_said(tmp_path: Path) -> None:
@@ -120,6 +126,11 @@ def test_what_cannot_be_searched_is_said(tmp_path: Path) -> None:
         ("acc\n2\n", "acc", "no choices to search"),
         ("a,acc\n1,\n", "acc", "has no score"),
         ("a,acc\n", "acc", "no choices to search"),
+        ("k,k,acc\n1,2,3\n2,2,5\n", "acc", "has the column 'k' twice"),
+        ("a,acc,acc\n1,2,3\n", "acc", "has the column 'acc' twice"),
+        ('a,acc\n1,2\n"3"x,4\n', "acc", "line 3: not CSV: ',' expected after '\"'"),
+        ('a,acc\n"1,2\n', "acc", "line 2: not CSV: unexpected end of data"),
+        ("a,acc\n\n\n1,good\n", "acc", r"line 4: acc must be a number, got 'good'"),
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match=said):

@@ -36,37 +36,44 @@ def read_scores(
 ) -> ScoredTable:
     """The table in the CSV file `file`, its first line the names of the columns.
 
-    `score`: the column that is searched for, by its largest value or with `minimise` its smallest; an empty cell is a
-    trial that failed. `costs`: columns that limits can be set on (`latency_ms`). All others are choices: those in
-    `recipe` of how it was trained, the rest of what. A choice whose values are all numbers is ordered. Rows of equal
-    choices (seeds) count as one, of mean score and costs. Raises `ValueError` naming line and column of what it cannot
-    read.
+    `score`: the column that is searched for, by its largest value or with `minimise` its smallest, whose negatives are
+    the scores then; an empty cell is a trial that failed. `costs`: columns that limits can be set on (`latency_ms`).
+    All others are choices: those in `recipe` of how it was trained, the rest of what. A choice whose values are all
+    numbers is ordered. Rows of equal choices (seeds) count as one, of mean score and costs. Raises `ValueError` naming
+    line and column of what it cannot read.
     """
     path = Path(file)
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream, strict=True)
-        rows = list(reader)
+        try:
+            numbered = [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.reader.line_num}: not CSV: {error}") from None
         names = list(reader.fieldnames or ())
     for name in (score, *costs, *recipe):
         if name not in names:
             raise ValueError(f"{path} has no column {name!r}; it has {', '.join(names) or 'none'}")
-    for number, row in enumerate(rows, start=2):
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"{path} has the column {twice[0]!r} twice; rename one of them")
+    if others := [name for name in recipe if name in (score, *costs)]:
+        raise ValueError(f"recipe names {others[0]!r}, which is the score or a cost and no choice")
+    for number, row in numbered:
         if None in row or None in row.values():
             raise ValueError(f"{path}, line {number}: {len(names)} columns are wanted")
     special = {score, *costs}
     chosen = [name for name in names if name not in special]
     ordered = [name for name in chosen if name not in recipe] + [name for name in chosen if name in recipe]
-    columns = {name: [_number(row[name], path, i, name) for i, row in enumerate(rows, start=2)] for name in special}
+    columns = {name: [_number(row[name], path, number, name) for number, row in numbered] for name in special}
     for name in costs:
         if np.isnan(columns[name]).any():
-            raise ValueError(f"{path}, line {2 + int(np.isnan(columns[name]).argmax())}: {name} is empty")
+            raise ValueError(f"{path}, line {numbered[int(np.isnan(columns[name]).argmax())][0]}: {name} is empty")
     sign = -1.0 if minimise else 1.0
     return scored_table(
         path.stem,
-        [{name: row[name] for name in ordered} for row in rows],
+        [{name: row[name] for name in ordered} for _, row in numbered],
         sign * np.array(columns[score]),
         {name: np.array(columns[name]) for name in costs},
-        len(recipe),
+        len(set(recipe)),
     )
 
 
@@ -120,7 +127,12 @@ def _as_number(value: object) -> int | float | None:
         return None
     if not math.isfinite(number):
         return None
-    return int(number) if number.is_integer() else number
+    if not number.is_integer():
+        return number
+    try:
+        return int(value)  # type: ignore[call-overload]  # floats know no two neighbours above 2**53
+    except ValueError:  # 3.0 and 1e3 as texts
+        return int(number)
 
 
 def _number(text: str, path: Path, line: int, name: str) -> float:
