@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -131,9 +133,11 @@ class ListedFeasible(Feasible):
     space: ListedSpace
 
     def __init__(self, space: ListedSpace, costs: Mapping[str, Floats], maxima: Mapping[str, float]) -> None:
-        for name in maxima:
+        for name, most in maxima.items():
             if name not in costs:
                 raise ValueError(f"{space.name} has no cost {name!r}; it has {', '.join(costs) or 'none'}")
+            if isinstance(most, bool) or not isinstance(most, Real) or math.isnan(most):
+                raise ValueError(f"the limit on {name} must be a number, got {most!r}")
         self.space = space
         self.limits = tuple(Limit(name, Column.of(space, costs[name]), float(most)) for name, most in maxima.items())
         self.maxima = np.array([limit.limit for limit in self.limits])

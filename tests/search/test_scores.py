@@ -135,6 +135,18 @@ def test_what_cannot_be_searched_is_said(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(ValueError, match=said):
             nas.read_scores(file, score)
+    for limit in ("2", None, float("nan"), True):
+        with pytest.raises(ValueError, match=f"the limit on latency_ms must be a number, got {limit!r}"):
+            nas.search_scores(FULL, "random", limits={"latency_ms": limit})  # type: ignore[dict-item]
+    file.write_text("a,acc\n1,\n2,\n3,\n4,5\n")
+    failed = next(
+        found
+        for seed in range(20)
+        if np.isnan((found := nas.search_scores(nas.read_scores(file, "acc"), "random", 1, seed=seed)).scores).all()
+    )
+    for what in ("best", "score"):
+        with pytest.raises(ValueError, match="all 1 trials of mine failed; give more evaluations"):
+            getattr(failed, what)
     with pytest.raises(ValueError, match=r"latency_ms <= 1; it lists latency_ms 48 to 336"):
         nas.search_scores(FULL, "random", limits={"latency_ms": 1})
     with pytest.raises(ValueError, match="has no cost 'macs'; it has latency_ms"):

@@ -28,13 +28,19 @@ class LookedUp:
 
     @property
     def best(self) -> dict[str, object]:
-        """The choices of the best point found, by their names."""
-        return self.table.space.choices_of(self.points[int(np.nanargmax(self.scores))])
+        """The choices of the best point found, by their names. Raises `ValueError` where all trials failed."""
+        return self.table.space.choices_of(self.points[self._best])
 
     @property
     def score(self) -> float:
-        """The score of the best point found."""
-        return float(np.nanmax(self.scores))
+        """The score of the best point found. Raises `ValueError` where all trials failed."""
+        return float(self.scores[self._best])
+
+    @property
+    def _best(self) -> int:
+        if np.isnan(self.scores).all():
+            raise ValueError(f"all {len(self.scores)} trials of {self.table.space.name} failed; give more evaluations")
+        return int(np.nanargmax(self.scores))
 
     @property
     def best_so_far(self) -> Floats:
