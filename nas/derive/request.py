@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,10 +186,30 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
         log(f"NOTE: not measured, estimates decide alone: {request.unmeasured}")
     if len(rows) < request.setup.count:
         log(f"NOTE: {request.setup.count} were asked; no more than these {len(rows)} were found within the budget")
-    log(f"files: {out}")
     recipes = tuple(ranking.recipe_of(network.genotype) for network in derived.networks)
+    for note in _same_networks(records, recipes):
+        log(note)
+    log(f"files: {out}")
     log(train_command(out / "arch.json", search.data, recipes[0]))
     return DerivedNetworks(out, tuple(archs), recipes, tuple(records), tuple(missed))
+
+
+def _same_networks(records: Sequence[Mapping[str, Any]], recipes: Sequence[Recipe | None]) -> Iterator[str]:
+    """For each network among `records` that several of them hand over: which, and what their recipes differ in."""
+    by_arch: dict[str, list[int]] = {}
+    for i, record in enumerate(records):
+        by_arch.setdefault(record["arch"], []).append(i)
+    for rows in by_arch.values():
+        if len(rows) == 1:
+            continue
+        files = ", ".join(records[i]["file"] for i in rows)
+        known = [recipe.to_dict() for i in rows if (recipe := recipes[i])]
+        apart = [
+            f"{name} ({', '.join(str(recipe[name]) for recipe in known)})"
+            for name in (known[0] if known else ())
+            if any(recipe[name] != known[0][name] for recipe in known)
+        ]
+        yield f"NOTE: {files} are one network" + (f"; their recipes differ in {', '.join(apart)}" if apart else "")
 
 
 def _out(search: FinishedSearch, given: str | None, budget: Budget | None, others: list[Limit]) -> Path:

@@ -102,6 +102,24 @@ def test_a_random_run_offers_the_best_it_trained_within_the_macs(
     assert f"NOTE: 100 were asked; no more than these {len(within)} were found within" in "".join(capsys.readouterr())
 
 
+def test_one_network_with_several_recipes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, space, macs, _ = finished(tmp_path, "random")
+    first, second = space.sample(2, np.random.default_rng(0))
+    lr = [variable.name for variable in space.variables].index("recipe.lr")
+    first[lr], again = 0, first.copy()
+    again[lr] = 2
+    outcomes = [
+        Outcome(space.candidate_id(genotype), tuple(genotype.tolist()), 0, i, 90.0 - i, {}, None)
+        for i, genotype in enumerate((first, second, again))
+    ]
+    write_trials(run, Feasible(space, count_limits(space, BudgetRequest(macs=int(macs.max())))), outcomes)
+    limit = int(macs.max())
+    derived(run, f"budget.macs={limit}", "count=3", folder=f"derived-{limit}macs")
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "NOTE: arch.json, arch-3.json are one network; their recipes differ in lr (0.002, 0.01)" in said
+    assert said.count("are one network") == 1
+
+
 def test_budgets_hold_together(tmp_path: Path) -> None:
     """The table prices a network at its MACs / 1e6 ms, so that the tighter of two budgets decides."""
     run, _, macs, scores = finished(tmp_path, "random")
