@@ -79,7 +79,7 @@ class Ridge(BaselineCard):
     def _make(self, features: Features, seed: int) -> Baseline:
         from sklearn.linear_model import BayesianRidge
 
-        return _WithStd(features, seed, lambda: BayesianRidge())
+        return _Standardised(features, seed, lambda: BayesianRidge())
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,20 @@ class _WithStd(Baseline):
     def _ask(self, features: Floats) -> tuple[Floats, Floats]:
         mean, std = self.model.predict(features, return_std=True)
         return mean, std
+
+
+class _Standardised(_WithStd):
+    """One whose priors are those of targets with mean 0 and deviation 1: smaller ones drown in them."""
+
+    mean, std = 0.0, 1.0
+
+    def _regress(self, features: Floats, targets: Floats) -> Any:
+        self.mean, self.std = float(targets.mean()), float(targets.std())
+        return super()._regress(features, (targets - self.mean) / self.std)
+
+    def _ask(self, features: Floats) -> tuple[Floats, Floats]:
+        mean, std = super()._ask(features)
+        return self.mean + self.std * mean, self.std * std
 
 
 class _Trees(Baseline):
