@@ -47,7 +47,8 @@ class PredictorCard(Protocol):
 
 
 def training_data(population: Population, targets: Floats) -> tuple[Population, Floats]:
-    """Both, checked: as many finite targets as genotypes, at least two that differ. Raises `ValueError`."""
+    """Both, checked: as many finite targets as genotypes, at least two that differ, on a scale that can be computed
+    with. Raises `ValueError`."""
     population, targets = np.asarray(population), np.asarray(targets, dtype=np.float64)
     if population.ndim != 2 or targets.shape != (len(population),):
         raise ValueError(
@@ -59,6 +60,13 @@ def training_data(population: Population, targets: Floats) -> tuple[Population, 
     if len(targets) < 2 or targets.min() == targets.max():
         raise ValueError(
             f"{len(targets)} targets without a difference cannot be ranked; train at least two candidates that differ"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = float(targets.std())
+    if not 0 < deviation < np.inf:
+        raise ValueError(
+            f"targets from {targets.min():g} to {targets.max():g} have no deviation that can be computed; leave out "
+            "what stands for failed trainings, or give them in another unit"
         )
     return population, targets
 

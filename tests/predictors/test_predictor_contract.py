@@ -103,6 +103,9 @@ def test_refusals(name: str) -> None:
         predictor.fit(train, np.where(np.arange(10) == 3, np.nan, accuracy(train)))
     with pytest.raises(ValueError, match="cannot be ranked"):
         predictor.fit(train, np.ones(10))
+    for scale in (1e200, 1e306, 1e-200):  # a sum of squares overflows, or is 0
+        with pytest.raises(ValueError, match="have no deviation that can be computed"):
+            predictor.fit(train, scale * accuracy(train))
 
 
 @pytest.mark.parametrize("name", ["fbnetv3", "process", "blend"])
