@@ -225,7 +225,7 @@ def _write_samples(setup: LatencySetup) -> None:
 
 
 def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
-    from nas.latency.imports.cells import milliseconds
+    from nas.latency.imports.cells import check_speed, milliseconds
     from nas.latency.learning.few import few_sample_table
     from nas.latency.learning.times_file import read_times
 
@@ -235,6 +235,8 @@ def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
         raise ValueError(f"no file at {file}; action=sample writes one to fill in")
     try:
         population, times = read_times(wanted.space, file, milliseconds(setup.reading.unit or "ms"))
+        images = wanted.device.key.batch_size
+        check_speed(zip(images * wanted.space.count("macs")(population), times, strict=True))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     sources = [LatencyTable.load(source, wanted.space) for source in setup.sources]

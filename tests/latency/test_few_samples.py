@@ -142,6 +142,7 @@ def test_mistakes(
         (text.replace(first, first + "-3"), "line 2: ms is -3; a time is greater than 0"),
         (text.replace(first, first.replace(",", ",k9_e9,", 1) + "1"), "cells, the header"),
         (text.replace("ms\n", "seconds\n"), "expected the columns"),
+        (text.replace(",\n", ",1e-6\n"), "multiply-adds a second; give the right unit=..."),
         (text.replace(first, "1,k9_e9" + first[first.index(",", 2) :] + "1"), "is 'k9_e9'; fbnet has k3_e1"),
     ):
         Path("mine.csv").write_text(change)

@@ -79,6 +79,10 @@ def test_wrong_units_are_refused(tmp_path: Path) -> None:
         read("text", path, space=PAPER)
     with pytest.raises(ValueError, match="multiply-adds a second"):
         read("text", path, space=PAPER, unit="s")
+    nothing = [["0"] * len(line) for line in text_table()]
+    with pytest.raises(ValueError, match="all times are 0; write them with more digits, or in a smaller unit"):
+        read("text", write(tmp_path, nothing), space=PAPER, unit="ms")
+    path = write(tmp_path, text_table())
     with pytest.raises(ValueError, match="unknown unit 'ns'"):
         read("text", path, space=PAPER, unit="ns")
     with pytest.raises(ValueError, match="the file states 'ms', unit=us contradicts it"):

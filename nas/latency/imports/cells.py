@@ -172,14 +172,18 @@ def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[
 
 
 def check_rate(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
-    """Refuse times at which no device works: seconds read as milliseconds, or microseconds."""
-    rates = [
-        layer.cost(shape).macs / (cell.ms * 1e-3)
-        for (layer, shape), cells in groups.items()
-        for cell in cells
-        if cell.ms
-    ]
+    """Refuse times of rows at which no device works."""
+    check_speed((layer.cost(shape).macs, cell.ms or 0.0) for (layer, shape), cells in groups.items() for cell in cells)
+
+
+def check_speed(work: Iterable[tuple[float, float]]) -> None:
+    """Refuse times (ms) of so many multiply-adds at which no device works: seconds read as milliseconds, or
+    microseconds; or rounded to nothing."""
+    work = list(work)
+    rates = [macs / (ms * 1e-3) for macs, ms in work if ms]
     if not rates:
+        if work:
+            raise ValueError("all times are 0; write them with more digits, or in a smaller unit")
         return
     rate = statistics.median(rates)
     if not MACS_PER_SECOND[0] <= rate <= MACS_PER_SECOND[1]:

@@ -81,7 +81,8 @@ def read_layers(
     if missing:
         layer, shape = missing[0]
         raise ValueError(f"{len(missing)} rows are missing, the first is {layer.label} at input {tuple(shape)}")
-    check_rate({wanted[key]: [cell] for key, cell in found.items()})
+    if not energies or any(cell.ms for cell in found.values()):  # a table of energy alone has no times
+        check_rate({wanted[key]: [cell] for key, cell in found.items()})
     rows = tuple(
         Row(*wanted[key], cell.ms or 0.0, 0.0, 0, grain(cell.ms or 0.0), energies.get(key))
         for key, cell in found.items()
