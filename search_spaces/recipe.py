@@ -110,6 +110,12 @@ class Recipe:
             return ("momentum", *found)
         return found
 
+    @property
+    def acting(self) -> Recipe:
+        """The recipe with its `idle` settings at their defaults: one for all that train alike."""
+        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{name: defaults[name] for name in self.idle})
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: `from_dict(to_dict()) == self`."""
         data = dataclasses.asdict(self)

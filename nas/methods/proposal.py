@@ -26,9 +26,9 @@ class Proposal(ABC):
 
     `ask` gives distinct candidates within the budgets that were never asked or told before, fewer than wanted only
     where no more are found. A candidate that several genotypes describe (genes of blocks that a depth leaves out,
-    widths that round alike) counts once. What it draws is a function of the seed, of what was told and of what is
-    `pending`: asked and not told. So a search is continued by telling a new object what the old one was told, in that
-    order, and what to `expect` besides.
+    widths that round alike, momentum under adamw) counts once. What it draws is a function of the seed, of what was
+    told and of what is `pending`: asked and not told. So a search is continued by telling a new object what the old one
+    was told, in that order, and what to `expect` besides.
 
     A proposal that predicts scores says so: with `has_finalists`, `finalists` ranks candidates that were not trained;
     with `has_front`, `front` gives the best ones under other budgets.
@@ -140,7 +140,7 @@ class Proposal(ABC):
 
     def _candidate(self, row: np.ndarray) -> str:
         """What genotype `row` describes; where the space cannot say, the genotype itself."""
-        return self.space.candidate_id(row.tolist()) if isinstance(self.space, JointSpace) else row.tobytes().hex()
+        return self.space.training_id(row.tolist()) if isinstance(self.space, JointSpace) else row.tobytes().hex()
 
     def _fill(self, count: int, besides: Population, rng: np.random.Generator) -> Population:
         """`count` random new genotypes, where a method ran out of its own."""

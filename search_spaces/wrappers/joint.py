@@ -69,8 +69,15 @@ class JointSpace(SearchSpace):
 
     def candidate_id(self, genotype: Sequence[int]) -> str:
         """Short hash of arch and recipe: equal candidates have equal ids, whatever genotype describes them."""
-        recipe = json.dumps(self.recipe(genotype).to_dict(), sort_keys=True)
-        return hashlib.sha256(f"{self.decode(genotype).id} {recipe}".encode()).hexdigest()[:12]
+        return self._id(genotype, self.recipe(genotype))
+
+    def training_id(self, genotype: Sequence[int]) -> str:
+        """As `candidate_id`, equal also where recipes differ only in settings that the optimiser does not get."""
+        return self._id(genotype, self.recipe(genotype).acting)
+
+    def _id(self, genotype: Sequence[int], recipe: Recipe) -> str:
+        text = json.dumps(recipe.to_dict(), sort_keys=True)
+        return hashlib.sha256(f"{self.decode(genotype).id} {text}".encode()).hexdigest()[:12]
 
 
 def single(arch: Arch, name: str = "single") -> ComposedSpace:

@@ -125,6 +125,25 @@ def test_a_network_that_several_genotypes_describe_is_asked_once(name: str) -> N
     assert len({space.candidate_id(row) for row in told}) == len(told) >= 16
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_recipes_that_train_alike_are_asked_once(name: str) -> None:
+    """AdamW gets no momentum, and plain SGD no second moment: seven trainings of twelve recipes."""
+    base = Recipe(epochs=2, batch_size=16, lr=0.1)
+    grids: dict[str, Any] = {"optimizer": ["sgd", "adamw"], "momentum": [0.8, 0.9], "second_moment": [None, 0.95, 0.99]}
+    space = JointSpace(single(SPACES["arch"].decode((0,) * len(SPACES["arch"].variables))), recipe_space(base, **grids))
+    asked = start(name, space, ()).ask(12)
+    distinct = {(r.optimizer, r.momentum, r.second_moment) for r in (space.recipe(row).acting for row in asked)}
+    assert distinct == {
+        ("sgd", 0.8, None),
+        ("sgd", 0.9, None),
+        ("adamw", 0.9, None),
+        *(("adamw", momentum, second) for momentum in (0.8, 0.9) for second in (0.95, 0.99)),
+    }
+    assert len(asked) == len(distinct)
+    ids = {space.candidate_id(genotype) for genotype in np.ndindex(*space.cardinalities)}
+    assert len(ids) == space.size, "records of earlier searches keep their names"
+
+
 def test_copies_of_one_network_do_not_crowd_out_the_others() -> None:
     """Genotypes that differ in genes of absent blocks alone score alike; a front of them would be one network."""
     space = SPACES["narrow"]
