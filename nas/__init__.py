@@ -208,12 +208,20 @@ def _model(model: Model) -> str | Path | Arch:
 
 
 def _budgeted(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """`keywords` with the short forms of budgets where they belong."""
+    """`keywords` with the short forms of budgets where they belong. Raises `ValueError` for one given in both."""
     from nas.derive.setup import BUDGETS
 
     short = {key: keywords[key] for key in BUDGETS if keywords.get(key) is not None}
     rest = {key: value for key, value in keywords.items() if key not in BUDGETS}
-    return rest | ({"budget": {**rest.get("budget", {}), **short}} if short else {})
+    if not short:
+        return rest
+    budget = {} if (given := rest.get("budget")) is None else given
+    if not isinstance(budget, Mapping):
+        raise ValueError(f"budget must be a mapping of settings, got {budget!r}")
+    for key, value in short.items():
+        if budget.get(key) not in (None, value):
+            raise ValueError(f"{key}={value} contradicts budget={{'{key}': {budget[key]}}}; leave out one of them")
+    return rest | {"budget": {**budget, **short}}
 
 
 def __getattr__(name: str) -> Any:

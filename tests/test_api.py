@@ -142,6 +142,9 @@ def test_an_interrupted_search_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"space": tiny(8, 2), "data": "digits"}, "space fbnet has num_classes=2, but digits has 10"),
         ({"method": lambda: None}, "defined inside a function"),
         ({"macs": -1, "method": "random"}, "budget.macs must be >= 1, got -1"),
+        ({"macs": -1, "method": "random", "budget": None}, "budget.macs must be >= 1, got -1"),
+        ({"macs": 3, "budget": {"macs": 4}}, "macs=3 contradicts budget={'macs': 4}; leave out one of them"),
+        ({"macs": 3, "budget": 4}, "budget must be a mapping of settings, got 4"),
     ],
 )
 def test_bad_input_is_one_line(keywords: Any, message: str) -> None:
