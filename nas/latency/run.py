@@ -234,7 +234,8 @@ def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
     if not file.is_file():
         raise ValueError(f"no file at {file}; action=sample writes one to fill in")
     try:
-        population, times = read_times(wanted.space, file, milliseconds(setup.reading.unit or "ms"))
+        unit_ms = milliseconds(setup.reading.unit or "ms")
+        population, times = read_times(wanted.space, file, unit_ms, setup.reading.source)
         images = wanted.device.key.batch_size
         check_speed(zip(images * wanted.space.count("macs")(population), times, strict=True))
     except ValueError as error:

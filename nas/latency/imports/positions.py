@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from nas.latency.device import Device
 from nas.latency.imports.cells import NO_SKIP, UNITS, Cell, milliseconds, table_of_positions
-from nas.latency.imports.text import decimal_mark, is_number, number, table_lines, text_lines
+from nas.latency.imports.text import decimal_mark, is_number, number, of_device, table_lines, text_lines
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable
 from nas.runs.files import read_json
@@ -35,15 +34,11 @@ def read_csv(
         raise ValueError(f"expected the columns position, candidate and one of ms, us, s; got {', '.join(columns)}")
     if unit is not None and unit != units[0]:
         raise ValueError(f"the file states {units[0]!r}, unit={unit} contradicts it")
-    lines: list[tuple[str, dict[str, str]]] = []
-    for n, row in rows:
-        where = f"line {n} ({', '.join(row[:2])})"
+    named = [(f"line {n} ({', '.join(row[:2])})", row) for n, row in rows]
+    for where, row in named:
         if len(row) != len(columns):
             raise ValueError(f"{where} has another number of columns than the header ({len(row)}, not {len(columns)})")
-        lines.append((where, dict(zip(columns, row, strict=True))))
-    _check_source(columns, [line for _, line in lines], source)
-    if "device" in columns:
-        lines = [(where, line) for where, line in lines if line["device"] == source]
+    lines = [(where, dict(zip(columns, row, strict=True))) for where, row in of_device(columns, named, source)]
     mark = decimal_mark(line[units[0]] for _, line in lines)
     factor = milliseconds(units[0])
     cells: dict[tuple[int, int], Cell] = {}
@@ -206,13 +201,3 @@ def _skip_is_a_block(position: Position) -> bool:
 def _own_name(name: str) -> str:
     parts = name.removeprefix("ir_").split("_")
     return "_".join(ALIASES.get(part, part) for part in parts)
-
-
-def _check_source(columns: list[str], lines: list[dict[str, str]], source: str | None) -> None:
-    if "device" not in columns:
-        return
-    devices = sorted({line["device"] for line in lines})
-    if source not in devices:
-        raise ValueError(
-            f"the file holds several devices, which are never mixed; give source=... of {json.dumps(devices)}"
-        )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import codecs
 import csv
+import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 MISSING = ("", "-", "nan", "na", "n/a", "none", "null", "?")  # how a cell without a number is written, in lower case
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 Lines = list[tuple[int, str]]
+NamedRow = TypeVar("NamedRow", bound=tuple[object, list[str]])
 
 
 def content_kind(path: Path) -> str:
@@ -61,6 +64,22 @@ def table_lines(path: Path, needed: Collection[str]) -> tuple[list[str], list[tu
     if twice:
         raise ValueError(f"the header has the column {twice[0]!r} twice")
     return columns, [(number, _cells(line, separator, len(columns))) for number, line in lines[1:]]
+
+
+def of_device(columns: Sequence[str], rows: Sequence[NamedRow], source: str | None) -> Sequence[NamedRow]:
+    """The rows, each with how it is called, of the device `source`; all where no column `device` tells them apart.
+
+    Raises `ValueError` naming the devices where `source` is none of them.
+    """
+    if "device" not in columns:
+        return rows
+    place = columns.index("device")
+    devices = sorted({row[1][place] for row in rows})
+    if source not in devices:
+        raise ValueError(
+            f"the file holds several devices, which are never mixed; give source=... of {json.dumps(devices)}"
+        )
+    return [row for row in rows if row[1][place] == source]
 
 
 def _cells(line: str, separator: str, width: int) -> list[str]:

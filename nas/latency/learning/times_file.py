@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.latency.imports.text import decimal_mark, number, table_lines
+from nas.latency.imports.text import decimal_mark, number, of_device, table_lines
 from nas.latency.learning.sample import spread_networks
 from nas.runs.files import write_text
 from search_spaces.pricing.additive import Floats
@@ -47,8 +47,9 @@ def _labels(space: SearchSpace, genotype: Genotype) -> Iterator[str]:
         yield variable.labels[choice]
 
 
-def read_times(space: SearchSpace, path: Path, unit_ms: float) -> tuple[Population, Floats]:
-    """Genotypes and times (ms; `unit_ms` of what the file has) of the rows of `path` that have one.
+def read_times(space: SearchSpace, path: Path, unit_ms: float, source: str | None = None) -> tuple[Population, Floats]:
+    """Genotypes and times (ms; `unit_ms` of what the file has) of the rows of `path` that have one; where a column
+    `device` tells several apart, of those of `source`.
 
     Raises `ValueError` naming line and column of what does not fit.
     """
@@ -58,6 +59,7 @@ def read_times(space: SearchSpace, path: Path, unit_ms: float) -> tuple[Populati
     for line, cells in lines:
         if len(cells) != len(columns):
             raise ValueError(f"line {line} has {len(cells)} cells, the header {len(columns)}")
+    lines = list(of_device(columns, lines, source))
     mark = decimal_mark(cells[place] for _, cells in lines)
     genotypes, times = [], []
     for line, cells in lines:
