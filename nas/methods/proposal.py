@@ -72,11 +72,13 @@ class Proposal(ABC):
         self._remember(population)
 
     def tell(self, population: Population, scores: Sequence[float] | Floats) -> None:
-        """Report the scores of candidates: (n, genes), (n,)."""
+        """Report the scores of candidates: (n, genes), (n,). Raises `ValueError` for genotypes that are none here."""
         population = np.ascontiguousarray(np.atleast_2d(population), dtype=np.int64)
         values = np.asarray(scores, dtype=np.float64)
         if len(population) != len(values):
             raise ValueError(f"{len(population)} candidates were told with {len(values)} scores")
+        for row in population:
+            self.space.check(row)
         self.told = np.concatenate([self.told, population])
         self.scores = np.concatenate([self.scores, values])
         self._remember(population)

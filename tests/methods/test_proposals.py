@@ -223,6 +223,11 @@ def test_scores_must_match_candidates() -> None:
         proposal.tell(proposal.ask(2), [1.0])
     with pytest.raises(ValueError, match="must be >= 1, got 0"):
         proposal.ask(0)
+    genes = len(SPACES["arch"].variables)
+    for genotype, message in (([0] * (genes - 1), f"has {genes} genes, got {genes - 1}"), ([99] * genes, "got 99")):
+        with pytest.raises(ValueError, match=message):
+            proposal.tell(np.array([genotype]), [1.0])
+    assert not len(proposal.told) and len(proposal.pending) == 2
 
 
 def test_regularized_evolution_changes_one_gene_of_the_best_of_a_sample() -> None:
