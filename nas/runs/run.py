@@ -48,7 +48,7 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.resumed = resumed
         self.metrics = Metrics(path)
-        self._made: list[Path] = []  # directories above that did not exist before
+        self._made: list[Path] = []  # the directory and those above, as far as they did not exist before
         self._lock = lock
         self._before: tuple[object, ...] = ()  # what had been done when it was continued
         self._standing: ProgressFile | None = None
@@ -61,16 +61,13 @@ class Run:
         `config` is stored as `config.yaml` of a new run. Raises `ValueError` if `run_dir` already holds files, if
         `resume` is not a run directory or its settings were changed by hand, or if another process is using it.
         """
+        path = Path(resume or run_dir or f"runs/{time.strftime('%Y-%m-%d_%H-%M-%S')}-{name}")
         if resume:
-            path = Path(resume)
             cls.read_config(path)
-        elif run_dir:
-            path = Path(run_dir)
-        else:
-            path = Path("runs") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{name}"
-        made = [folder for folder in path.parents if not folder.exists()]
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
         if not resume and not run_dir:
             path = _free_path(path)
+            made[:1] = [path]
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -224,8 +221,10 @@ class Run:
             if error is None:
                 raise
         if isinstance(error, Exception) and not self.resumed and self._is_blank():
-            shutil.rmtree(self.path)
-            with contextlib.suppress(OSError):  # another run may lie beside
+            with contextlib.suppress(OSError):  # another run may lie beside, and what is told is the error
+                shutil.rmtree(self.checkpoints)
+                for entry in self.path.iterdir():
+                    entry.unlink()
                 for folder in self._made:
                     folder.rmdir()
         elif error is not None and self._fails_again(error):

@@ -25,6 +25,11 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
             raise ValueError("unreachable budget")
         assert not getattr(caught.value, "__notes__", [])  # nothing to resume
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "link").symlink_to("mine")
+    for path in (tmp_path / "mine", tmp_path / "link"):  # folders of the user's own stay
+        with pytest.raises(ValueError, match="unreachable"), start(path):
+            raise ValueError("unreachable budget")
+        assert path.is_dir() and not any(path.iterdir())
     with pytest.raises(ValueError, match="late"), start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)
         raise ValueError("late")
