@@ -101,8 +101,11 @@ class Run:
         self._write_config(config)
 
     def _is_half_made(self, taken: list[str]) -> bool:
-        """Whether a new run that could not even store its settings left these files (a full disk), and nothing else."""
-        if not set(taken) <= _BEFORE_ANY_WORK or (self.checkpoints.is_dir() and any(self.checkpoints.iterdir())):
+        """Whether a new run that could not even store its settings left these files (a full disk), and nothing else.
+
+        It made the folder of checkpoints first: without that, files of these names are the user's own.
+        """
+        if not {"checkpoints"} <= set(taken) <= _BEFORE_ANY_WORK or any(self.checkpoints.iterdir()):
             return False
         try:
             self.read_config(self.path)

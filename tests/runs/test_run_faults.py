@@ -30,6 +30,11 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="unreachable"), start(path):
             raise ValueError("unreachable budget")
         assert path.is_dir() and not any(path.iterdir())
+    for name in ("table.json", "config.yaml"):  # and files in them, whatever they are called
+        (tmp_path / "mine" / name).write_text("keep me")
+        with pytest.raises(ValueError, match=f"holds {name}|already holds a run"):
+            start(tmp_path / "mine")
+        assert (tmp_path / "mine" / name).read_text() == "keep me"
     with pytest.raises(ValueError, match="late"), start(tmp_path / "r") as run:
         run.log("search", 0, loss=0.0)
         raise ValueError("late")
