@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
@@ -39,14 +40,16 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
         return status
     if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if not again:  # of a run that is not done, that is said
+            return 0
     if debug or not _is_users(error):
         traceback.print_exception(error)
         return USER_ERROR if _is_users(error) else BUG
     line = _one_line(message(error, config_name, arguments))
     if again and again not in line:
         line += f" [the run can be continued: {again}]"
-    print(f"error: {line}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):  # who read this too
+        print(f"error: {line}", file=sys.stderr)
     return USER_ERROR
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from nas.terminal.progress.cell import Bar, Cell
 from nas.terminal.progress.columns import columns as bar_columns
+from nas.terminal.progress.screen import Screen
 
 PLAIN_INTERVAL_SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # without a line in plain output; a phase then says where it stands
@@ -25,19 +27,7 @@ class Advance(Protocol):
         """Report `amount` more units done, perhaps a part of one; `note` is shown beside the bar."""
 
 
-class _Screen:
-    """The console and the one live display all open phases share (rich allows a single one at a time)."""
-
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
-        if not self.console.is_terminal:
-            self.console.width = max(self.console.width, 120)  # a log file has no edge at 80 characters
-        self.bars: Progress | None = None
-        self.cell: Cell | None = None
-        self.open_phases = 0
-
-
-_screen = _Screen()
+_screen = Screen()
 
 
 def console() -> Console:
@@ -276,7 +266,8 @@ class _Pulse:
         while not stop.wait(max(SILENCE_SECONDS - (time.monotonic() - self.spoke), 0.01)):
             innermost = self.open[-1:]
             if innermost and time.monotonic() - self.spoke >= SILENCE_SECONDS:
-                innermost[0].still()
+                with contextlib.suppress(BrokenPipeError):  # which the next line of the command meets
+                    innermost[0].still()
 
 
 _pulse = _Pulse()
