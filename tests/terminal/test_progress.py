@@ -128,6 +128,15 @@ def test_at_80_columns_a_bar_can_be_read() -> None:
         assert words in lines[0]
 
 
+def test_signs_that_an_encoding_lacks_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(paper, encoding="latin-1"))
+    table("networks", ("name", "ms"), [("é", None)])
+    log("written: 猫")
+    text = paper.getvalue().decode("latin-1")
+    assert "é" in text and "written: ?" in text and "–" not in text
+
+
 def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
     """In a process whose console believes in a terminal: nested phases share one display, also after an error."""
     program = (

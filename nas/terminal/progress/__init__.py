@@ -16,7 +16,7 @@ from rich.table import Table
 
 from nas.terminal.progress.cell import Bar, Cell
 from nas.terminal.progress.columns import columns as bar_columns
-from nas.terminal.progress.screen import Screen
+from nas.terminal.progress.screen import Screen, spare_signs
 
 PLAIN_INTERVAL_SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # without a line in plain output; a phase then says where it stands
@@ -32,6 +32,7 @@ _screen = Screen()
 
 def console() -> Console:
     """The console everything is printed on. It follows the present `sys.stdout`."""
+    spare_signs()
     return _screen.console
 
 

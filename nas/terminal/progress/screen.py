@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 from rich.console import Console
 from rich.progress import Progress
 
@@ -25,3 +28,9 @@ class Screen:
         self.bars: Progress | None = None
         self.cell: Cell | None = None
         self.open_phases = 0
+
+
+def spare_signs() -> None:
+    """Have what the encoding of `sys.stdout` lacks shown as `?`: a sign in a table is not worth the end of a run."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
