@@ -289,7 +289,11 @@ def test_a_run_whose_reader_goes_away_says_how_it_goes_on(tmp_path: Path) -> Non
     )
     done = subprocess.run(
         f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -n 1; exit ${{PIPESTATUS[0]}}",
-        **dict(shell=True, executable="/bin/bash", capture_output=True, text=True, cwd=tmp_path),
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert (done.returncode, done.stdout) == (2, "0\n")
