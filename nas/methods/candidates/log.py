@@ -82,6 +82,11 @@ class Clock:
         return seconds
 
 
+def is_kept(run: Run) -> bool:
+    """Whether `run_id` is kept already: the study of the run was begun."""
+    return (run.checkpoints / ID).exists()
+
+
 def run_id(run: Run) -> str:
     """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed."""
     path = run.checkpoints / ID
@@ -90,7 +95,7 @@ def run_id(run: Run) -> str:
 
 def keep_id(run: Run, own: str) -> None:
     """Keep `run_id` from now on."""
-    if not (run.checkpoints / ID).exists():
+    if not is_kept(run):
         write_json(run.checkpoints / ID, {"id": own})
 
 

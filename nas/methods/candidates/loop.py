@@ -12,10 +12,10 @@ from nas.methods.candidates import early_stopping
 from nas.methods.candidates.early_stopping import Stop
 from nas.methods.candidates.executors.base import Executor
 from nas.methods.candidates.executors.crew import Crew
-from nas.methods.candidates.log import CandidateLog, Clock, keep_id, run_id
+from nas.methods.candidates.log import CandidateLog, Clock, is_kept, keep_id, run_id
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.settings import CandidateSettings
-from nas.methods.candidates.storage import file_url
+from nas.methods.candidates.storage import check_continued, file_url
 from nas.methods.candidates.study import check_candidates, study_identity
 from nas.methods.candidates.trials import TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
@@ -176,9 +176,12 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
     """The study of this search: the run's own unless one is named, and refused where it is another search's."""
     feasible, settings = search.feasible, search.settings
     own = run_id(run)
+    study = settings.study or own_study(own)
+    if settings.storage is not None and is_kept(run):
+        check_continued(settings.storage, study, run.path)
     store = TrialStore(
         settings.storage or file_url(run.path / "trials.db"),
-        settings.study or own_study(own),
+        study,
         feasible.space.variables,
         owner=own,
         attempts=settings.attempts,

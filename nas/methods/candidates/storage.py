@@ -54,6 +54,35 @@ def check_storage(storage: str) -> None:
         raise unusable(storage, error) from None
 
 
+def check_continued(storage: str, study: str, run: Path) -> None:
+    """Raise `ValueError` where the study that `run` began in `storage` is not there; makes no file.
+
+    A relative path is one below the present folder: in another one, a study of that name would be begun anew.
+    """
+    file = sqlite_file(storage)
+    if (file is None or Path(file).exists()) and _holds(storage, study):
+        return
+    where = "" if file is None else f" ({Path(file).absolute()})"
+    raise ValueError(
+        f"search.storage={storage!r}{where} does not hold study {study!r}, which has the candidates of {run}; give the "
+        "one that does (sqlite:////path/to/FILE finds a file from any folder), or begin another run: run_dir=..."
+    )
+
+
+def _holds(storage: str, study: str) -> bool:
+    engine = sqlalchemy.create_engine(storage)
+    try:
+        with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table("studies"):
+                return False
+            named = sqlalchemy.text("SELECT 1 FROM studies WHERE study_name = :name")
+            return connection.execute(named, {"name": study}).first() is not None
+    except FAILURES as error:
+        raise unusable(storage, error) from None
+    finally:
+        engine.dispose()
+
+
 def _check_file(storage: str, database: str | None) -> None:
     if not database or database == ":memory:":
         raise ValueError(

@@ -102,6 +102,24 @@ def test_a_study_of_another_search_is_refused_by_what_differs(
     assert executor.seen == [] and not (tmp_path / "second").exists()
 
 
+def test_a_run_goes_on_where_its_candidates_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative storage names another file in another folder: candidates would be trained again there, unasked."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    search(Path("run"), storage="sqlite:///trials.db")
+    monkeypatch.chdir(tmp_path / "there")
+    executor = Pretended()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"there/trials\.db\) does not hold study 'search-.*sqlite:////"):
+            search(Path("../here/run"), storage="sqlite:///trials.db", executor=executor, resume=True)
+    search(Path("other"), storage="sqlite:///trials.db")  # a study of another search makes no difference
+    with pytest.raises(ValueError, match="does not hold study"):
+        search(Path("../here/run"), storage="sqlite:///trials.db", executor=executor, resume=True)
+    search(Path("../here/run"), storage="sqlite:///../here/trials.db", executor=executor, resume=True)
+    assert executor.seen == []
+
+
 def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
     """Equal variables, other widths behind them."""
     wide = few_layers(expansions=(1, 3), head_channels=64)
