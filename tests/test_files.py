@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pwd
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import pytest
 
-from nas.runs.files import read_json, write_atomic, write_json, write_text
+from nas.runs.files import cache_folder, read_json, write_atomic, write_json, write_text
 from nas.runs.stored import Count, record
 from search_spaces.plain_data.annotations import Range
 
@@ -128,6 +129,17 @@ def test_json_that_is_no_plain_data_is_refused(tmp_path: Path, content: str | by
 
 
 ROW = {"rounds": Count, "share": Annotated[float, Range(0, 1)] | None, "rows": list[Annotated[int, Range(-1, 2)]]}
+
+
+def test_without_a_home_nothing_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of a user without a name: what is remembered there cannot be written, which no caller minds."""
+    for name in ("NAS_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])
+    with pytest.raises(NotADirectoryError):
+        write_text(cache_folder() / "calm.json", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere/nas")
 
 
 def test_records_have_types_and_ranges() -> None:

@@ -97,9 +97,13 @@ def read_json(path: str | Path, what: str) -> Any:
 
 
 def cache_folder() -> Path:
-    """`$NAS_CACHE`, or `nas` in the folder that the system has for caches. It need not exist."""
+    """`$NAS_CACHE`, or `nas` in the folder that the system has for caches. It need not exist.
+
+    Where the user has no home directory (a container's number without a name) it cannot: nothing is remembered.
+    """
     named = os.environ.get("NAS_CACHE")
     if named:
         return Path(named)
     found = [os.environ.get(name) for name in ("XDG_CACHE_HOME", "LOCALAPPDATA")]
-    return Path(next(filter(None, found), Path.home() / ".cache"), "nas")
+    home = os.path.expanduser("~")
+    return Path(next(filter(None, found), os.devnull if home == "~" else f"{home}/.cache"), "nas")
