@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     missed = budgets.shortfalls(derived.first)
     if missed:
         say_missed(missed, "raise it, or give the search more to choose from; exit status 1")
-    _remove_earlier(out)
+    _remove_earlier(out, {space.decode(network.genotype).id for network in derived.networks})
     rows, records, archs = [], [], []
     for i, network in enumerate(derived.networks, start=1):
         arch = space.decode(network.genotype)
@@ -224,9 +225,22 @@ def _out(search: FinishedSearch, given: str | None, budget: Budget | None, other
     return Path(given)
 
 
-def _remove_earlier(out: Path) -> None:
-    """Remove the networks that an earlier derivation wrote to `out`, so that none stands beside others' records."""
+def _id_in(path: Path) -> str | None:
+    with contextlib.suppress(ValueError):  # a damaged file is replaced too
+        return Arch.load(path).id
+    return None
+
+
+def _remove_earlier(out: Path, archs: Collection[str]) -> None:
+    """Remove the networks that an earlier derivation wrote to `out`, so that none stands beside others' records.
+
+    Where some of them are not among the new ones, whose ids are `archs`, that is said.
+    """
     if (out / "derived.json").exists():
+        there = [path for path in sorted(out.glob("arch*.json")) if re.fullmatch(r"arch(-\d+)?\.json", path.name)]
+        gone = [path.name for path in there if _id_in(path) not in archs]
+        if gone:
+            log(f"NOTE: {out} held other networks ({', '.join(gone)}), which are replaced; out=FOLDER keeps both")
         for path in out.glob("*.json"):
             if re.fullmatch(r"(arch|recipe)(-\d+)?\.json", path.name):
                 path.unlink()

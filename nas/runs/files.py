@@ -26,7 +26,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-partial-", suffix=path.suffix, dir=path.parent)
     except OSError as error:  # about the file that was asked for, not the temporary one
         code = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno
         raise OSError(code, os.strerror(code or errno.EIO), str(path)) from None

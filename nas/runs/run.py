@@ -30,7 +30,7 @@ from search_spaces.plain_data import identity
 __all__ = ["Run", "read_metrics"]
 
 _BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json", PROGRESS}  # the table is a copy
-_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")  # what a killed process left of an atomic write
+_TEMPORARY = re.compile(r"\..+-partial-[a-z0-9_]{8}(\.\w+)?")  # what a killed process left of an atomic write
 _GROWING = ("metrics.jsonl", "trials.db")
 _SPOKEN_FOR = ("resume", "run_dir", "debug")  # settings that say where and how, not what
 

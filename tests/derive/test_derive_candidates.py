@@ -99,7 +99,12 @@ def test_a_random_run_offers_the_best_it_trained_within_the_macs(
     # names in the table, which would fold paths; the folder below it
     assert "│ arch-2.json" in shown.out and f"files: {run / f'derived-{limit}macs'}\n" in shown.out
     main([f"run={run}", "measure=false", f"budget.macs={limit}", "count=100"])
-    assert f"NOTE: 100 were asked; no more than these {len(within)} were found within" in "".join(capsys.readouterr())
+    said = "".join(capsys.readouterr())
+    assert f"NOTE: 100 were asked; no more than these {len(within)} were found within" in said
+    assert "are replaced" not in said  # all that was there is among them
+    main([f"run={run}", "measure=false", f"budget.macs={limit}", "count=2"])
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "held other networks (arch-10.json, " in said and "which are replaced; out=FOLDER keeps both" in said
 
 
 def test_one_network_with_several_recipes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,14 +56,17 @@ def test_a_directory_that_a_full_disk_left_half_made_is_begun_again(
     (path / "checkpoints").mkdir(parents=True)
     (path / "env.json").write_text("")
     (path / "table.json").write_text("half")
-    (path / ".config-abcd1_34.yaml").write_text("se")
+    (path / ".config-partial-abcd1_34.yaml").write_text("se")
     if config is not None:
         (path / "config.yaml").write_text(config)
     with start(path) as run:
         assert not (path / "table.json").exists()
         run.log("search", 0, loss=0.0)
     assert "begun again" in capsys.readouterr().out
-    assert Run.read_config(path)["seed"] == 0 and not (path / ".config-abcd1_34.yaml").exists()
+    assert Run.read_config(path)["seed"] == 0 and not list(path.glob(".config*"))
+    (path / ".env-template").write_text("of the user's own")
+    with start(path, resume=True):
+        assert (path / ".env-template").exists()
     with pytest.raises(ValueError, match="already holds a run"):
         start(path)
 
