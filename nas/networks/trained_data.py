@@ -46,7 +46,7 @@ def unsaid(name: str, checkpoint: str | None, data: ImageData, eps: float) -> st
     )
     if published not in zoo.FAMILY_OF:
         return said
-    return f"{said}{norms}: nas.create_model({name!r}, pretrained=True), kept as a model folder, has them"
+    return f"{said}: nas.create_model({name!r}, pretrained=True), kept as a model folder, has them"
 
 
 def _numbers(values: Sequence[float]) -> str:
