@@ -165,10 +165,12 @@ def test_mistakes(
     assert len(genes) == 6 and set(times.tolist()) == {2.5}
     both = "\n".join(f"{line}{i % 2 + 2.5}" for i, line in enumerate(text.splitlines()[1:])).replace(".5", ".5,old")
     Path("mine.csv").write_text(text.splitlines()[0] + ",device\n" + both.replace("3.5,old", "3.5,new"))
-    for source in (None, "phone"):
-        with pytest.raises(ValueError, match=r'never mixed; give source=... of \["new", "old"\]'):
+    for source, wrong in ((None, "several devices, which are never mixed"), ("phone", "no times of source=phone")):
+        with pytest.raises(ValueError, match=rf'the file holds {wrong}; give source=... of \["new", "old"\]'):
             read_times(space, Path("mine.csv"), 1.0, source)
     assert read_times(space, Path("mine.csv"), 1.0, "new")[1].tolist() == [3.5] * 3
+    Path("mine.csv").write_text(text.splitlines()[0] + ",device\n" + both)  # of one device alone
+    assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5, 3.5] * 3
     tabs = text.replace(first, first + "2.5").replace(",", "\t")  # a row without a time ends in a tab
     Path("mine.csv").write_text(tabs)
     assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5]

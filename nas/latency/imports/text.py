@@ -69,16 +69,17 @@ def table_lines(path: Path, needed: Collection[str]) -> tuple[list[str], list[tu
 def of_device(columns: Sequence[str], rows: Sequence[NamedRow], source: str | None) -> Sequence[NamedRow]:
     """The rows, each with how it is called, of the device `source`; all where no column `device` tells them apart.
 
-    Raises `ValueError` naming the devices where `source` is none of them.
+    A file of one device needs no `source`. Raises `ValueError` naming the devices where `source` is none of them.
     """
     if "device" not in columns:
         return rows
     place = columns.index("device")
     devices = sorted({row[1][place] for row in rows})
+    if source is None and len(devices) <= 1:
+        return rows
     if source not in devices:
-        raise ValueError(
-            f"the file holds several devices, which are never mixed; give source=... of {json.dumps(devices)}"
-        )
+        wrong = "several devices, which are never mixed" if source is None else f"no times of source={source}"
+        raise ValueError(f"the file holds {wrong}; give source=... of {json.dumps(devices)}")
     return [row for row in rows if row[1][place] == source]
 
 
