@@ -23,7 +23,7 @@ from nas.terminal.configuration.composition import CONF, compose, keys, nearest
 from nas.terminal.configuration.override_text import command
 from nas.terminal.library_errors import translated
 
-USER_ERROR, BUG, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+USER_ERROR, BUG, INTERRUPTED, UNREAD, TERMINATED = 2, 1, 130, 141, 143  # those above 128 as a shell counts signals
 PROCESSORS = ("cpu", "cuda", "gpu")  # which are no devices
 LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 
@@ -41,7 +41,7 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
     if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not again:  # of a run that is not done, that is said
-            return 0
+            return 0 if {"-h", "--help"} & set(arguments) else UNREAD  # what a command had to do may not be done
     if debug or not _is_users(error):
         traceback.print_exception(error)
         return USER_ERROR if _is_users(error) else BUG

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -265,38 +264,3 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr == "error: there is no key 'tabels'; did you mean tables?\n"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_broken_pipe_is_quiet() -> None:
-    done = subprocess.run(
-        f"{shlex.quote(sys.executable)} -m nas.doctor --help | head -n 1", shell=True, capture_output=True, text=True
-    )
-    assert done.stdout.startswith("python -m nas.doctor") and done.stderr == ""
-
-
-def test_a_run_whose_reader_goes_away_says_how_it_goes_on(tmp_path: Path) -> None:
-    """Nothing is done with the run, so that ending as if all went well would pass for its end."""
-    program = (
-        "from nas.runs.run import Run\n"
-        "from nas.terminal.entry import entry\n"
-        "from nas.terminal.progress import log\n"
-        "@entry('train')\n"
-        "def main(cfg):\n"
-        "    with Run.open('r', None, 'train', {'seed': 0}) as run:\n"
-        "        run.log('train', 0, loss=0.0)\n"
-        "        for line in range(100_000): log(str(line))\n"
-        "main(['arch=fbnetc_100'])\n"
-    )
-    done = subprocess.run(
-        f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -n 1; exit ${{PIPESTATUS[0]}}",
-        shell=True,
-        executable="/bin/bash",
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert (done.returncode, done.stdout) == (2, "0\n")
-    assert done.stderr == (
-        "error: nobody reads the output any more [the run can be continued: python -m nas.train resume=r]\n"
-    )

@@ -1,0 +1,60 @@
+"""A reader of the output that goes away (`... | head`)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_broken_pipe_is_quiet() -> None:
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m nas.doctor --help | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("python -m nas.doctor") and done.stderr == ""
+
+
+def test_a_command_that_is_cut_short_does_not_pass_for_done(tmp_path: Path) -> None:
+    """Quietly, as programs end whose pipe is closed."""
+    program = (
+        "from nas.terminal.entry import entry\n"
+        "from nas.terminal.progress import log\n"
+        "@entry('train')\n"
+        "def main(cfg):\n"
+        "    for line in range(100_000): log(str(line))\n"
+        "main(['arch=fbnetc_100'])\n"
+    )
+    assert piped(program, tmp_path) == (141, "0\n", "")
+
+
+def test_a_run_whose_reader_goes_away_says_how_it_goes_on(tmp_path: Path) -> None:
+    """Nothing is done with the run, so that ending as if all went well would pass for its end."""
+    program = (
+        "from nas.runs.run import Run\n"
+        "from nas.terminal.entry import entry\n"
+        "from nas.terminal.progress import log\n"
+        "@entry('train')\n"
+        "def main(cfg):\n"
+        "    with Run.open('r', None, 'train', {'seed': 0}) as run:\n"
+        "        run.log('train', 0, loss=0.0)\n"
+        "        for line in range(100_000): log(str(line))\n"
+        "main(['arch=fbnetc_100'])\n"
+    )
+    error = "error: nobody reads the output any more [the run can be continued: python -m nas.train resume=r]\n"
+    assert piped(program, tmp_path) == (2, "0\n", error)
+
+
+def piped(program: str, folder: Path) -> tuple[int, str, str]:
+    """Status, output and errors of a Python program of whose output one line is read."""
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -n 1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    return done.returncode, done.stdout, done.stderr
