@@ -225,7 +225,7 @@ def _write_samples(setup: LatencySetup) -> None:
 
 
 def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
-    from nas.latency.imports.cells import check_speed, milliseconds
+    from nas.latency.imports.cells import check_networks, milliseconds
     from nas.latency.learning.few import few_sample_table
     from nas.latency.learning.times_file import read_times
 
@@ -236,8 +236,7 @@ def _learned(setup: LatencySetup) -> tuple[LatencyTable, Path]:
     try:
         unit_ms = milliseconds(setup.reading.unit or "ms")
         population, times = read_times(wanted.space, file, unit_ms, setup.reading.source)
-        images = wanted.device.key.batch_size
-        check_speed(zip(images * wanted.space.count("macs")(population), times, strict=True))
+        check_networks(wanted.space.count("macs")(population), times, wanted.device.key.batch_size)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     sources = [LatencyTable.load(source, wanted.space) for source in setup.sources]

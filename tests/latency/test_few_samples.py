@@ -10,6 +10,7 @@ import pytest
 
 from nas.latency.__main__ import main
 from nas.latency.device import Device
+from nas.latency.imports.cells import check_networks
 from nas.latency.imports.networks import learned_table
 from nas.latency.learning.few import few_sample_table
 from nas.latency.learning.learn import Additive
@@ -176,6 +177,15 @@ def test_mistakes(
     assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5]
     Path("mine.csv").write_text(tabs.replace("2.5\n", "2.5\t \t\n"))
     assert read_times(space, Path("mine.csv"), 1.0)[1].tolist() == [2.5]
+
+
+def test_slow_and_fast_devices_are_no_mistakes_of_a_unit() -> None:
+    """A network of 7.2 million multiply-adds on a microcontroller without libraries; ResNet-50 in eight bits by 128."""
+    check_networks([7.2e6], [4084], 1)
+    check_networks([4.1e9], [3.2], 128)
+    for macs, ms, images in ((7.2e6, 4084e3, 1), (4.1e9, 3.2e-3, 128), (3e8, 0.005, 1)):
+        with pytest.raises(ValueError, match="multiply-adds a second; give the right unit"):
+            check_networks([macs], [ms], images)
 
 
 def test_times_go_to_their_networks_where_candidates_read_alike(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from search_spaces.space import LayerwiseSpace
 
 TOLERANCE = 0.10  # rows of the same layer and input may differ by this much of their mean
 MACS_PER_SECOND = 5e6, 2e13  # outside of this no device runs: the unit is wrong
+SLOWEST = 1e5  # multiply-adds a second of whole networks: microcontrollers with plain kernels do a million
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 EXACT = 1e-9
 NO_SKIP = "a table without skips where the shape changes needs space.skip_at_shape_change=false"
@@ -173,10 +174,19 @@ def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[
 
 def check_rate(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
     """Refuse times of rows at which no device works."""
-    check_speed((layer.cost(shape).macs, cell.ms or 0.0) for (layer, shape), cells in groups.items() for cell in cells)
+    _check_speed((layer.cost(shape).macs, cell.ms or 0.0) for (layer, shape), cells in groups.items() for cell in cells)
 
 
-def check_speed(work: Iterable[tuple[float, float]]) -> None:
+def check_networks(macs: Iterable[float], times: Iterable[float], images: int) -> None:
+    """Refuse times (ms) of calls of so many `images`, each of `macs` (multiply-adds), at which no device works.
+
+    Where many images go through at once, accelerators do as many times what they do at one.
+    """
+    work = ((images * each, ms) for each, ms in zip(macs, times, strict=True))
+    _check_speed(work, (SLOWEST, images * MACS_PER_SECOND[1]))
+
+
+def _check_speed(work: Iterable[tuple[float, float]], bounds: tuple[float, float] = MACS_PER_SECOND) -> None:
     """Refuse times (ms) of so many multiply-adds at which no device works: seconds read as milliseconds, or
     microseconds; or rounded to nothing."""
     work = list(work)
@@ -186,7 +196,7 @@ def check_speed(work: Iterable[tuple[float, float]]) -> None:
             raise ValueError("all times are 0; write them with more digits, or in a smaller unit")
         return
     rate = statistics.median(rates)
-    if not MACS_PER_SECOND[0] <= rate <= MACS_PER_SECOND[1]:
+    if not bounds[0] <= rate <= bounds[1]:
         raise ValueError(f"at this unit the device would do {rate:.2g} multiply-adds a second; give the right unit=...")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.latency.device import Device
-from nas.latency.imports.cells import check_speed, milliseconds
+from nas.latency.imports.cells import check_networks, milliseconds
 from nas.latency.learning.as_rows import as_rows
 from nas.latency.learning.learn import Additive, learn
 from nas.latency.tables.proof import Errors, Proof
@@ -52,7 +52,7 @@ def read_help(
     bad = np.flatnonzero(~(np.isfinite(times) & (times > 0)))
     if len(bad):
         raise ValueError(f"network {bad[0]} has the time {times[bad[0]]:g} ms")
-    check_speed(zip(device.batch_size * space.count("macs")(archs), times, strict=True))
+    check_networks(space.count("macs")(archs), times, device.batch_size)
     return learned_table(space, archs, times, device)
 
 
