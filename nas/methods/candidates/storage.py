@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
@@ -134,4 +135,8 @@ def sqlite_file(storage: str) -> str | None:
         url = sqlalchemy.engine.make_url(storage)
     except sqlalchemy.exc.SQLAlchemyError:
         return None
-    return url.database if url.get_backend_name() == "sqlite" else None
+    if url.get_backend_name() != "sqlite":
+        return None
+    if url.database and url.database.startswith("file:") and url.query.get("uri"):  # SQLite's own kind of URL
+        return unquote(urlsplit(url.database).path)
+    return url.database

@@ -116,7 +116,8 @@ def test_a_run_goes_on_where_its_candidates_are(tmp_path: Path, monkeypatch: pyt
     search(Path("other"), storage="sqlite:///trials.db")  # a study of another search makes no difference
     with pytest.raises(ValueError, match="does not hold study"):
         search(Path("../here/run"), storage="sqlite:///trials.db", executor=executor, resume=True)
-    search(Path("../here/run"), storage="sqlite:///../here/trials.db", executor=executor, resume=True)
+    for storage in ("sqlite:///../here/trials.db", "sqlite:///file:../here/trials.db?uri=true"):
+        search(Path("../here/run"), storage=storage, executor=executor, resume=True)
     assert executor.seen == []
 
 
