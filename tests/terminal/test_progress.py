@@ -128,9 +128,10 @@ def test_at_80_columns_a_bar_can_be_read() -> None:
         assert words in lines[0]
 
 
-def test_signs_that_an_encoding_lacks_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_signs_that_an_encoding_lacks_end_nothing(errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
     paper = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(paper, encoding="latin-1"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(paper, encoding="latin-1", errors=errors))
     table("networks", ("name", "ms"), [("é", None)])
     log("written: 猫")
     text = paper.getvalue().decode("latin-1")

@@ -32,5 +32,9 @@ class Screen:
 
 def spare_signs() -> None:
     """Have what the encoding of `sys.stdout` lacks shown as `?`: a sign in a table is not worth the end of a run."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper):
+        return
+    is_utf = out.encoding.lower().startswith("utf")
+    if out.errors == "strict" or (out.errors == "surrogateescape" and not is_utf):  # what the locale C has
+        out.reconfigure(errors="replace")
