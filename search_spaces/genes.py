@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class Variable:
     def __len__(self) -> int:
         return len(self.choices)
 
-    @property
+    @functools.cached_property
     def labels(self) -> tuple[str, ...]:
         """The choices as texts, no two alike: where several read the same, each with its number behind `#`."""
         texts = [str(choice) for choice in self.choices]

@@ -113,6 +113,8 @@ class Recipe:
     @property
     def acting(self) -> Recipe:
         """The recipe with its `idle` settings at their defaults: one for all that train alike."""
+        if not self.idle:
+            return self
         defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
         return dataclasses.replace(self, **{name: defaults[name] for name in self.idle})
 

@@ -146,15 +146,16 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     missed = budgets.shortfalls(derived.first)
     if missed:
         say_missed(missed, "raise it, or give the search more to choose from; exit status 1")
-    _remove_earlier(out, {space.decode(network.genotype).id for network in derived.networks})
-    rows, records, archs = [], [], []
-    for i, network in enumerate(derived.networks, start=1):
-        arch = space.decode(network.genotype)
-        archs.append(arch)
+    archs = [space.decode(network.genotype) for network in derived.networks]
+    recipes = tuple(ranking.recipe_of(network.genotype) for network in derived.networks)
+    written = [_text_of(recipe) if ranking.searched_recipes and recipe else "" for recipe in recipes]
+    _remove_earlier(out, {(arch.id, recipe) for arch, recipe in zip(archs, written, strict=True)})
+    rows, records = [], []
+    for i, (network, arch, recipe) in enumerate(zip(derived.networks, archs, written, strict=True), start=1):
         suffix = "" if i == 1 else f"-{i}"
         path = write_text(out / f"arch{suffix}.json", arch.to_json())
-        if ranking.searched_recipes and (recipe := ranking.recipe_of(network.genotype)):
-            write_text(out / f"recipe{suffix}.json", json.dumps(recipe.to_dict(), indent=1) + "\n")
+        if recipe:
+            write_text(out / f"recipe{suffix}.json", recipe)
         known = ranking.facts(network.genotype)
         records.append(
             {
@@ -187,7 +188,6 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
         log(f"NOTE: not measured, estimates decide alone: {request.unmeasured}")
     if len(rows) < request.setup.count:
         log(f"NOTE: {request.setup.count} were asked; no more than these {len(rows)} were found within the budget")
-    recipes = tuple(ranking.recipe_of(network.genotype) for network in derived.networks)
     for note in _same_networks(records, recipes):
         log(note)
     log(f"files: {out}")
@@ -225,20 +225,26 @@ def _out(search: FinishedSearch, given: str | None, budget: Budget | None, other
     return Path(given)
 
 
-def _id_in(path: Path) -> str | None:
+def _text_of(recipe: Recipe) -> str:
+    return json.dumps(recipe.to_dict(), indent=1) + "\n"
+
+
+def _handed_over(path: Path) -> tuple[str, str] | None:
+    """The id of the arch in `path` and the text of the recipe beside it, empty where there is none."""
+    recipe = path.with_name(path.name.replace("arch", "recipe", 1))
     with contextlib.suppress(ValueError):  # a damaged file is replaced too
-        return Arch.load(path).id
+        return Arch.load(path).id, recipe.read_text(encoding="utf-8") if recipe.exists() else ""
     return None
 
 
-def _remove_earlier(out: Path, archs: Collection[str]) -> None:
+def _remove_earlier(out: Path, new: Collection[tuple[str, str]]) -> None:
     """Remove the networks that an earlier derivation wrote to `out`, so that none stands beside others' records.
 
-    Where some of them are not among the new ones, whose ids are `archs`, that is said.
+    Where some of them, each with its recipe, are not among the `new` ones, that is said.
     """
     if (out / "derived.json").exists():
         there = [path for path in sorted(out.glob("arch*.json")) if re.fullmatch(r"arch(-\d+)?\.json", path.name)]
-        gone = [path.name for path in there if _id_in(path) not in archs]
+        gone = [path.name for path in there if _handed_over(path) not in new]
         if gone:
             log(f"NOTE: {out} held other networks ({', '.join(gone)}), which are replaced; out=FOLDER keeps both")
         for path in out.glob("*.json"):

@@ -79,15 +79,15 @@ def read(folder: str | Path) -> Saved:
     if model.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {model.get('architecture')!r} is not that of {ARCH}: one was altered")
     code = own_code(arch.walk()).get("code")
-    if about.get("code") not in (None, code):
+    if code and about.get("code") not in (None, code):  # of blocks in the program itself nothing is known
         _note_other_code(folder, about["code"], code)
     return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]), about.get("arrays"))
 
 
 @functools.cache  # a command reads a folder several times
-def _note_other_code(folder: Path, then: str, now: str | None) -> None:
+def _note_other_code(folder: Path, then: str, now: str) -> None:
     log(
-        f"NOTE: {folder} was written with other code of the blocks of your own ({then}; now {now or 'none'}): its "
+        f"NOTE: {folder} was written with other code of the blocks of your own ({then}; now {now}): its "
         "weights are loaded where names and shapes fit, and what was measured of it may no longer hold"
     )
 

@@ -17,6 +17,11 @@ from search_spaces.plain_data import plain_json
 FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is what a killed process left of `write_atomic`."""
+    return re.fullmatch(r"\..+-partial-[a-z0-9_]{8}(\.\w+)?", name) is not None
+
+
 def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Call `write(temporary path)` and rename the result to `path`; on any error nothing is left behind.
 

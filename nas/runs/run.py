@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import IO, Any, Self
 import yaml
 
 from nas.runs import environment
-from nas.runs.files import read_json, write_json, write_text
+from nas.runs.files import is_partial, read_json, write_json, write_text
 from nas.runs.locks import lock
 from nas.runs.metrics import Metrics, Record, read_metrics
 from nas.runs.progress_file import FILE as PROGRESS
@@ -30,7 +29,6 @@ from search_spaces.plain_data import identity
 __all__ = ["Run", "read_metrics"]
 
 _BEFORE_ANY_WORK = {"config.yaml", "env.json", ".lock", "checkpoints", "table.json", PROGRESS}  # the table is a copy
-_TEMPORARY = re.compile(r"\..+-partial-[a-z0-9_]{8}(\.\w+)?")  # what a killed process left of an atomic write
 _GROWING = ("metrics.jsonl", "trials.db")
 _SPOKEN_FOR = ("resume", "run_dir", "debug")  # settings that say where and how, not what
 
@@ -83,7 +81,7 @@ class Run:
         return run
 
     def _begin(self, config: dict[str, Any]) -> None:
-        taken = sorted(e.name for e in self.path.iterdir() if e.name != ".lock" and not _TEMPORARY.fullmatch(e.name))
+        taken = sorted(e.name for e in self.path.iterdir() if e.name != ".lock" and not is_partial(e.name))
         if taken and self._is_half_made(taken):
             log(f"{self.path} holds a run that was only half made; it is begun again")
             shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -105,7 +103,9 @@ class Run:
 
         It made the folder of checkpoints first: without that, files of these names are the user's own.
         """
-        if not {"checkpoints"} <= set(taken) <= _BEFORE_ANY_WORK or any(self.checkpoints.iterdir()):
+        if not {"checkpoints"} <= set(taken) <= _BEFORE_ANY_WORK or not self.checkpoints.is_dir():
+            return False
+        if any(self.checkpoints.iterdir()):
             return False
         try:
             self.read_config(self.path)
@@ -197,7 +197,7 @@ class Run:
     def _remove_temporary(self) -> None:
         for folder in (self.path, self.checkpoints):
             for entry in folder.iterdir() if folder.is_dir() else ():
-                if _TEMPORARY.fullmatch(entry.name) and entry.is_file():
+                if is_partial(entry.name) and entry.is_file():
                     entry.unlink()
 
     def _progress(self) -> tuple[object, ...]:

@@ -123,6 +123,10 @@ def test_one_network_with_several_recipes_is_named(tmp_path: Path, capsys: pytes
     said = " ".join("".join(capsys.readouterr()).split())
     assert "NOTE: arch.json, arch-3.json are one network; their recipes differ in lr (0.002, 0.01)" in said
     assert said.count("are one network") == 1
+    write_trials(run, Feasible(space, count_limits(space, BudgetRequest(macs=limit))), outcomes[1:])
+    derived(run, f"budget.macs={limit}", "count=3", folder=f"derived-{limit}macs")
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "held other networks (arch.json), which are replaced" in said  # that network by another recipe stays
 
 
 def test_budgets_hold_together(tmp_path: Path) -> None:
