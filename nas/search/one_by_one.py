@@ -22,7 +22,7 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     """Train candidates, or those that are left, and derive networks within the budget from their ranking."""
     feasible = Feasible(setup.problem.space, prices.limits)
     scoring = scoring_of(run, setup, prices)
-    first = starting_points(setup, prices, feasible) if method.begins_with_given else None
+    first = starting_points(run, setup, prices, feasible) if method.begins_with_given else None
     executor = Watched(setup.executor, setup.problem.images)
     search = CandidateSearch(method, feasible, scoring.scorer, executor, setup.candidates, setup.seed, first)
     found = search_candidates(run, search)

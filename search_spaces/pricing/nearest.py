@@ -44,20 +44,26 @@ class NearestPoints:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
 
-    def __call__(self, archs: Sequence[Arch]) -> Population:
-        exact = [self._encoded(arch) for arch in archs]
+    def __call__(self, archs: Sequence[Arch], known: Sequence[Population] | None = None) -> Population:
+        """As `nearest`; `known`: for each of `archs` genotypes (n, genes) that may be nearer than what descents find,
+        such as those of other widths of it: one gene at a time, they stop short where a kind of block and its channels
+        would have to change together."""
+        exact = [self.encoded(arch) for arch in archs]
         missing = [i for i, genes in enumerate(exact) if genes is None]
         genes = len(self.space.variables)
         found = np.array([[0] * genes if point is None else point for point in exact], dtype=np.int64)
         found = found.reshape(len(archs), genes)
         if missing and genes:
             found[missing] = self.descended([archs[i] for i in missing])
+        if known is not None:
+            for i in missing:
+                points = np.concatenate([found[i][None], known[i]])
+                found[i] = points[self._distances(points, self._described([archs[i]])).argmin()]
         return found
 
     def descended(self, archs: Sequence[Arch]) -> Population:
         """What the descents find, also of networks that are points."""
-        space, little = self.space, self._little
-        targets = np.log(np.array([[_numbers(arch).get(f, 0.0) for f in self._features] for arch in archs]) + little)
+        space, targets = self.space, self._described(archs)
         starts = np.concatenate([space.cardinalities[None] // 2, space.sample(STARTS - 1, np.random.default_rng(0))])
         current = np.repeat(starts[None], len(archs), axis=0).reshape(-1, len(space.variables))
         goals = np.repeat(targets, STARTS, axis=0)
@@ -89,12 +95,19 @@ class NearestPoints:
     def _costs(self) -> list[AdditiveCost]:
         return [self.space.cost(partial(_number, *feature)) for feature in self._features]
 
+    def _described(self, archs: Sequence[Arch]) -> Floats:
+        """The logarithms of the numbers of `archs`: (archs, features)."""
+        numbers = np.array([[_numbers(arch).get(feature, 0.0) for feature in self._features] for arch in archs])
+        described: Floats = np.log(numbers + self._little)
+        return described
+
     def _distances(self, population: Population, goals: Floats) -> Floats:
         numbers = np.stack([cost(population) for cost in self._costs], axis=1)
         found: Floats = np.abs(np.log(numbers + self._little) - goals).sum(axis=1)
         return found  # infinite where no network has these genes
 
-    def _encoded(self, arch: Arch) -> tuple[int, ...] | None:
+    def encoded(self, arch: Arch) -> tuple[int, ...] | None:
+        """The genotype of `arch`; None where it is no point of the space."""
         try:
             return tuple(self.space.encode(arch))
         except ValueError:

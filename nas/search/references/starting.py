@@ -2,52 +2,109 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from nas.methods.candidates.log import is_kept
+from nas.runs.files import write_json
+from nas.runs.run import Run
+from nas.runs.stored import Schema, read_record
 from nas.search.pricing.prices import Prices
 from nas.search.references.choosing import Width, widths_of
 from nas.search.references.first_guess import FirstGuess
 from nas.search.references.request import Family
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import log
+from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.pricing.nearest import NearestPoints
 from search_spaces.space import Population
 from search_spaces.wrappers.joint import JointSpace
 
+NAME = "starting.json"
+STORED: Schema = {"genotypes": list[list[int]], "digest": str}
 STEP = 3  # widths of a ladder between two tries, about a sixth of the channels
 TRIES = 12  # narrower and narrower, until one is within the budgets
 
 
-def starting_points(setup: SearchSetup, prices: Prices, feasible: Feasible) -> Population:
+def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feasible) -> Population:
     """Genotypes within the budgets, one of each reference that has one, distinct: (n, genes).
 
     Each is the nearest to the widest network of its family that the table's estimates let in. They follow from space,
-    budgets and table alone, so that every process of a search begins with the same ones.
+    budgets and table alone, so that every process of a search begins with the same ones. They are kept with the run,
+    which goes on from those that it began with. Raises `ValueError` where what is kept is damaged.
     """
-    space = feasible.space
+    space, path = feasible.space, run.path / NAME
     assert isinstance(space, JointSpace)
-    found = np.zeros((0, len(space.variables)), dtype=np.int64)
     if not setup.references.start or not space.architectures.variables:
-        return found
-    guess = FirstGuess.of(prices.table) if prices.table is not None else None
-    ladders = [_likely(family, prices, guess) for family in setup.references.families]
-    left = [ladder for ladder in ladders if ladder]
-    recipe = np.array(_recipe_genes(space), dtype=np.int64)
-    nearest = NearestPoints(space.architectures)
-    for _ in range(TRIES):
-        if not left:
-            break
-        points = nearest([ladder[-1].arch for ladder in left])
-        genotypes = np.hstack([points, np.tile(recipe, (len(points), 1))])
-        within = feasible.mask(genotypes)
-        found = np.concatenate([found, genotypes[within]])
-        left = [ladder[:-STEP] for ladder, fits in zip(left, within, strict=True) if not fits and len(ladder) > STEP]
-    _, first = np.unique(found, axis=0, return_index=True)
-    found = found[np.sort(first)]
+        return np.zeros((0, len(space.variables)), dtype=np.int64)
+    if path.exists():
+        found = _kept(path, space)
+    elif is_kept(run):  # begun before they were kept
+        found = _found(setup, prices, feasible, as_before=True)
+    else:
+        found = _found(setup, prices, feasible)
+        genotypes = found.tolist()
+        write_json(path, {"genotypes": genotypes, "digest": identity.digest(genotypes)})
     if len(found):
         log(f"the search begins with {len(found)} candidates that are references, or the points most like them")
     return found
+
+
+def _kept(path: Path, space: JointSpace) -> Population:
+    stored = read_record(path, "starting points", STORED)
+    genotypes = stored["genotypes"]
+    if stored["digest"] != identity.digest(genotypes):
+        raise ValueError(f"{path} was changed since it was written: begin another run")
+    return np.array(genotypes, dtype=np.int64).reshape(-1, len(space.variables))
+
+
+def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, as_before: bool = False) -> Population:
+    """The starting points. `as_before`: as they were found once, nearest to networks that may be beyond the budget
+    themselves, and by descents alone, which passed over networks of other widths that are points."""
+    space = feasible.space
+    assert isinstance(space, JointSpace)
+    found = np.zeros((0, len(space.variables)), dtype=np.int64)
+    guess = FirstGuess.of(prices.table) if prices.table is not None else None
+    families, nearest, known = setup.references.families, NearestPoints(space.architectures), None
+    ladders = [_likely(family, prices, guess) for family in families]
+    if not as_before:
+        ladders = [_estimated_within(ladder, prices) for ladder in ladders]
+        known = [_points(family, nearest) for family in families]
+    left = {number: ladder for number, ladder in enumerate(ladders) if ladder}
+    recipe = np.array(_recipe_genes(space), dtype=np.int64)
+    for _ in range(TRIES):
+        if not left:
+            break
+        points = nearest([ladder[-1].arch for ladder in left.values()], known and [known[i] for i in left])
+        genotypes = np.hstack([points, np.tile(recipe, (len(points), 1))])
+        within = feasible.mask(genotypes)
+        found = np.concatenate([found, genotypes[within]])
+        beyond = [number for number, fits in zip(left, within, strict=True) if not fits]
+        left = {number: left[number][:-STEP] for number in beyond if len(left[number]) > STEP}
+    _, first = np.unique(found, axis=0, return_index=True)
+    return found[np.sort(first)]
+
+
+def _points(family: Family, nearest: NearestPoints) -> Population:
+    """The genotypes of the networks of `family` that are points of the space, the published one too: (n, genes)."""
+    archs = [family.arch, *(arch for _, arch in family.ladder)]
+    known = sorted({genes for arch in archs if (genes := nearest.encoded(arch)) is not None})
+    return np.array(known, dtype=np.int64).reshape(len(known), len(nearest.space.variables))
+
+
+def _estimated_within(ladder: list[Width], prices: Prices) -> list[Width]:
+    """`ladder` up to its widest network that the table prices within the budget; whole where it prices none of it."""
+    if prices.table is None or prices.budget is None:
+        return ladder
+    for end in range(len(ladder), 0, -1):
+        try:
+            if prices.table.estimate_ms(ladder[end - 1].arch) <= prices.budget.limit_ms:
+                return ladder[:end]
+        except ValueError:  # a layer that it does not know
+            return ladder
+    return ladder[:1]
 
 
 def _likely(family: Family, prices: Prices, guess: FirstGuess | None) -> list[Width]:

@@ -1,0 +1,94 @@
+"""Where a search of candidates begins: at points of the space that are references, kept with the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from nas.methods.candidates.log import keep_id, run_id
+from nas.runs.run import Run
+from nas.search.references import starting
+from nas.search.references.request import Family
+from search_spaces.arch import Arch
+from search_spaces.blocks import Layer
+from search_spaces.costs import Shape
+from search_spaces.families.hand_made.plain import plain
+from search_spaces.families.mobile.space import mobile
+from search_spaces.pricing.budgets import Feasible, Limit
+from search_spaces.recipe import Recipe
+from search_spaces.recipe_space import recipe_space
+from search_spaces.wrappers.joint import JointSpace
+
+SPACE = JointSpace(mobile(32, 10, 3), recipe_space(Recipe(epochs=1, batch_size=64, lr=0.01)))
+
+
+def ms(layer: Layer, shape: Shape) -> float:
+    return layer.cost(shape).macs / 1e6
+
+
+def conv4(width: float) -> Arch:
+    return plain("plain_conv4", width, 32, 10, 3)
+
+
+class Points:
+    """The starting points under a budget that the plain network of 1.06 times the channels just holds, by a table that
+    prices every network and a first guess that takes twice as many for likely."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        limit = conv4(1.06).macs / 1e6
+        cost = SPACE.architectures.cost(ms)
+        self.feasible = Feasible(SPACE, [Limit("latency_ms", cost, limit)])
+        budget = SimpleNamespace(limit_ms=limit)
+        table = SimpleNamespace(estimate_ms=lambda arch: arch.macs / 1e6)
+        self.prices: Any = SimpleNamespace(
+            table=table, budget=budget, budgets=SimpleNamespace(latency=budget, others=(), counted=None)
+        )
+        families = (Family("plain", conv4(1.0), is_scaled=True),)
+        self.setup: Any = SimpleNamespace(references=SimpleNamespace(start=True, families=families))
+        guess = SimpleNamespace(of=lambda table: lambda arch: arch.macs / 2e6)
+        monkeypatch.setattr(starting, "FirstGuess", guess)
+
+    def __call__(self, run: Run) -> np.ndarray:
+        return starting.starting_points(run, self.setup, self.prices, self.feasible)
+
+
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> Points:
+    return Points(monkeypatch)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    return cast(Run, SimpleNamespace(path=tmp_path / "run", checkpoints=tmp_path / "run" / "checkpoints"))
+
+
+def test_a_search_begins_at_the_reference_that_is_a_point(points: Points, run: Run) -> None:
+    """Not at a like of one twice as wide, nor at a fused block in the place of its last convolution."""
+    (found,) = points(run)
+    assert SPACE.decode(found.tolist()) == conv4(1.0)
+
+
+def test_a_run_goes_on_from_where_it_began(
+    points: Points, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = points(run)
+    points.setup.references.families = ()  # whatever would be found today
+    assert np.array_equal(points(run), began)
+    file = run.path / starting.NAME
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps({**stored, "genotypes": [[0] * len(began[0])]}))
+    with pytest.raises(ValueError, match=r"starting.json was changed since it was written: begin another run"):
+        points(run)
+
+
+def test_a_run_from_before_they_were_kept_goes_on_as_it_was(points: Points, run: Run) -> None:
+    """Its study knows the points that were found then."""
+    keep_id(run, run_id(run))
+    (found,) = points(run)
+    assert SPACE.decode(found.tolist()) != conv4(1.0) and not (run.path / starting.NAME).exists()
