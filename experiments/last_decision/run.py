@@ -10,7 +10,7 @@ import numpy as np
 from experiments import records
 from experiments.equal_latency import mean_interval
 from experiments.search_small_budgets.methods import methods
-from experiments.search_small_budgets.problems import Problem, problems
+from experiments.search_small_budgets.problems import Problem, problems, table_options
 from nas.methods.base import CandidateMethod
 from nas.methods.predictor import PredictorProposal
 from search_spaces.pricing.additive import Floats
@@ -97,17 +97,10 @@ def report(file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of nb201_accuracy.csv and fcnet_joint_hpolib.npz")
-    parser.add_argument("--seeds", type=int, default=24)
-    parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
-    parser.add_argument("--report", action="store_true", help="print the tables of what is there")
-    options = parser.parse_args()
+    options = table_options(argparse.ArgumentParser(description=__doc__), HERE, seeds=24)
     if options.report:
         report(options.out)
         return
-    if options.data is None:
-        parser.error("--data is the folder of the tables (see README.md)")
     found = records.finished(options.out)
     made = {name: load() for name, load in problems(options.data).items() if "half" not in name}
     for seed in range(options.seeds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,3 +79,16 @@ def _fcnet(data: Path, name: str) -> Problem:
 def _at(share: float | None, costs: Floats, name: str) -> dict[str, float]:
     """A limit at this share of the range of `costs`."""
     return {} if share is None else {name: float(costs.min() + share * (costs.max() - costs.min()))}
+
+
+def table_options(parser: argparse.ArgumentParser, here: Path, seeds: int) -> argparse.Namespace:
+    """The options of an experiment on these tables whose results lie in the folder `here`; `data` is there unless what
+    is there is reported."""
+    parser.add_argument("--data", type=Path, help="folder of nb201_accuracy.csv and fcnet_joint_hpolib.npz")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--out", type=Path, default=here / "results.jsonl")
+    parser.add_argument("--report", action="store_true", help="print the tables of what is there")
+    options = parser.parse_args()
+    if options.data is None and not options.report:
+        parser.error("--data is the folder of the tables (see README.md)")
+    return options

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import records
 from experiments.compare.report import interval
 from experiments.search_small_budgets.methods import methods
-from experiments.search_small_budgets.problems import Problem, problems
+from experiments.search_small_budgets.problems import Problem, problems, table_options
 from nas.methods.base import Method
 from nas.search.scores.search import search_scores
 
@@ -57,19 +57,13 @@ def report(file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of nb201_accuracy.csv and fcnet_joint_hpolib.npz")
     parser.add_argument("--problems", nargs="*", help="names of them; all by default")
     parser.add_argument("--methods", nargs="*", help="names of them; all by default")
-    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=200)
-    parser.add_argument("--out", type=Path, default=HERE / "results.jsonl")
-    parser.add_argument("--report", action="store_true", help="print the tables of what is there")
-    options = parser.parse_args()
+    options = table_options(parser, HERE, seeds=20)
     if options.report:
         report(options.out)
         return
-    if options.data is None:
-        parser.error("--data is the folder of the tables (see README.md)")
     known = problems(options.data)
     for name in options.problems or ():
         if name not in known:
