@@ -25,7 +25,9 @@ from nas.export.formats.onnx import FORMAT as ONNX
 from nas.latency import runtimes
 from nas.latency.build import build_table
 from nas.latency.device import Device
-from nas.latency.kits.of_space import write_kit
+from nas.latency.devices.ssh import SshDevice, _is_kit_of
+from nas.latency.devices.table import TableDevice
+from nas.latency.kits.of_space import import_kit, write_kit
 from nas.latency.measuring.networks import measure_networks
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, table_path
@@ -44,6 +46,7 @@ from search_spaces.families.fbnet import fbnet
 from search_spaces.plain_data.identity import differences
 from search_spaces.recipe import Recipe
 from tests.latency.test_build import SMALL
+from tests.latency.test_kit import measure
 from tests.methods import gradient_task
 from tests.test_docs import ROOT, blocks, shell_lines
 
@@ -158,7 +161,6 @@ def test_a_block_kind_of_ones_own_is_priced_and_exported(
     _check_code_is_known(tmp_path, space)
     arch = space.decode((0, 1))
     assert Arch.from_json(arch.to_json()) == arch and table.estimate_ms(arch) > 0
-    assert write_kit(space, Device(name="board"), tmp_path / "kit", effort=SMALL)
     report = export(create_model(arch), tmp_path / "net.onnx", ONNX)
     assert report["random"]["max_difference"] <= 1e-4
 
@@ -199,6 +201,35 @@ def test_the_code_of_a_block_kind_of_ones_own_belongs_to_what_was_trained_with_i
     assert not differences({}, changed) and len(differences(code, changed)) == 1
     monkeypatch.setattr(type(arch.layers[1]), "__module__", "__main__")  # a script, which is edited to resume
     assert own_code(arch.walk()) == {} == own_code(fbnet(16, num_classes=10).table_entries())
+
+
+def test_times_that_another_device_brought_know_the_code_of_ones_own_block_kind(
+    folder: Path,
+    mine: Callable[[str], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A kit holds it and says its code; its table is used with other code too, which is said, whoever goes by it."""
+    space, board, file = cheap_space(folder, mine), Device(name="board"), folder / "my_blocks.py"
+    kit = write_kit(space, board, tmp_path / "kit", effort=SMALL)
+    _, errors = (process := measure(kit)).communicate()
+    assert process.returncode == 0, errors
+    table = import_kit(kit, space)
+    assert table.environment["code"] == own_code(space.table_entries())["code"]
+    path = table.save(table_path(tmp_path, space, board))
+    by_table = TableDevice(str(table.save(tmp_path / "board.json")))
+    ssh, machine = SshDevice(name="board", host="nowhere"), dict(table.environment)
+    del machine["code"]
+    monkeypatch.setattr(SshDevice, "about", lambda self: machine)
+    assert _is_kit_of(kit, space, board, SMALL, 0) and "code" not in ssh._elsewhere(table)
+    assert usable(path, space, board, 0) is not None and by_table.table(space, tmp_path)
+    assert "other code" not in capsys.readouterr().out
+    edited(file, file.read_text().replace("torch.cat([dense,", "torch.cat([self.bn2(self.cheap(dense)),"))
+    assert usable(path, space, board, 0) is not None and by_table.table(space, tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("has the times of other code of the blocks of your own (my_blocks") == 2
+    assert not _is_kit_of(kit, space, board, SMALL, 0) and 'code is "my_blocks' in ssh._elsewhere(table)
 
 
 def edited(file: Path, text: str) -> None:

@@ -102,10 +102,15 @@ def report(file: Path) -> None:
 
 def text(found: list[Record]) -> str:
     """Tables, verdicts, what is missing, and what it took."""
-    every = [_at(found, budget) for budget in sorted({r["budget"] for r in found if r["kind"] == "network"})]
+    every = at_each_budget(found)
     parts = [_setting(found), *(_table(at) for at in every), _verdict(every)]
     parts += [_published(found, every), _missing(found, every), _searches(found), _cost(found)]
     return "\n\n".join(part for part in parts if part)
+
+
+def at_each_budget(found: list[Record]) -> list[AtBudget]:
+    """What the records of one file hold, by budget."""
+    return [_at(found, budget) for budget in sorted({r["budget"] for r in found if r["kind"] == "network"})]
 
 
 def _at(found: list[Record], budget: float) -> AtBudget:

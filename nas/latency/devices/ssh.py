@@ -169,11 +169,13 @@ class SshDevice(TargetDevice):
     def _elsewhere(self, table: LatencyTable) -> str:
         """In words with the cure, how `table` was not measured by this machine as it is now; empty where it was."""
         from nas.latency.tables.origin import measured_by
+        from search_spaces.arch import own_code
         from search_spaces.plain_data.identity import differences
 
         if "imported" in table.environment:
             return f"it was imported from {table.environment['imported'].get('file')}; {OTHER_NAME}"
-        then, now = (measured_by(self.key, found) for found in (table.environment, self.about()))
+        code = own_code(table.keys) if "code" in table.environment else {}
+        then, now = (measured_by(self.key, found) for found in (table.environment, {**self.about(), **code}))
         differing = [name for name in now if then.get(name) != now[name]]
         if not differing:
             return ""
@@ -215,14 +217,14 @@ def _is_kit_of(kit: Path, space: SearchSpace, device: Device, effort: Effort, se
     from nas.latency.measuring.journal import seal
     from nas.latency.tables.table import entries, row_key
     from nas.runs.files import read_json
+    from search_spaces.arch import own_code
 
     try:
         data = read_json(kit / "kit.json", "latency kit")
         asked = (VERSION, space.name, device.to_dict(), dataclasses.asdict(effort), seed)
         same = asked == tuple(data[name] for name in ("version", "space", "device", "effort", "seed"))
-        rows = {row["key"] for row in data["rows"]}
-        return bool(
-            same and rows == {"row:" + row_key(*row) for row in entries(space)} and data["id"] == seal(data, "id")
-        )
+        rows, now = {row["key"] for row in data["rows"]}, entries(space)
+        same = same and rows == {"row:" + row_key(*row) for row in now}
+        return bool(same and data.get("code") == own_code(now).get("code") and data["id"] == seal(data, "id"))
     except (OSError, ValueError, KeyError, TypeError):
         return False

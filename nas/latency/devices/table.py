@@ -58,6 +58,8 @@ class TableDevice(TargetDevice):
         refresh: bool = False,
     ) -> LatencyTable:
         """The table, for a space that it prices."""
+        from nas.latency.tables.origin import note_other_code  # here: torch takes seconds
+
         if refresh:
             raise ValueError(
                 f"device=table measures nothing, so refresh=true cannot renew {self.file}; its own device can: measure "
@@ -67,6 +69,7 @@ class TableDevice(TargetDevice):
             self.found.check(space)
         except ValueError as error:
             raise ValueError(f"{self.file}: {error}") from None
+        note_other_code(str(self.file), self.found.environment, self.found.keys)
         return self.found
 
     def table_path(self, space: SearchSpace, folder: str | Path) -> Path:

@@ -14,6 +14,7 @@ from nas.latency.kits.results import naming, read_results
 from nas.latency.measuring.samples import Conditions, slowdown
 from nas.latency.tables import fields
 from nas.latency.tables.table import LatencyTable, all_entries, entries
+from search_spaces.arch import own_code
 from search_spaces.blocks import layer_from_dict
 from search_spaces.costs import Shape
 from search_spaces.space import SearchSpace
@@ -36,7 +37,7 @@ def write_kit(
     fit, held_out = draw_networks(space, effort, seed)
     networks = [(arch, "fit" if arch in fit else "held_out") for arch in shuffled(fit + held_out, seed)]
     others = len(all_entries(space)) - len(rows)
-    more = {"interpolated": others} if others else {}
+    more = {**({"interpolated": others} if others else {}), **own_code(rows)}
     contents = Contents(space.name, device, effort, seed, rows, networks, more)
     return write_folder(contents, folder, f"python -m nas.latency {command} action=import kit=<this folder>")
 
@@ -54,6 +55,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         networks = [(arch, key, role == "fit") for arch, key, role in found.networks()]
         name = fields.name(kit["space"], "space")
         others = fields.whole(kit.get("interpolated", 0), "interpolated")
+        code = {"code": fields.text(kit["code"], "code")} if "code" in kit else {}
         if not rows or not networks:
             if kit["space"] == SUBJECT:
                 raise ValueError("it is a kit of found networks, not of a space; name their run: run=...")
@@ -67,7 +69,7 @@ def import_kit(folder: str | Path, space: SearchSpace | None = None) -> LatencyT
         found.device,
         {row: times[key] for row, key in rows.items()},
         [(arch, times[key], fit) for arch, key, fit in networks],
-        {**found.environment, "kit": kit["id"], **speed},
+        {**found.environment, **code, "kit": kit["id"], **speed},
         others,
     )
     if space is not None:

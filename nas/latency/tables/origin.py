@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nas.latency.device import LOCAL, Device
 from nas.latency.measuring.timing import measuring_version
 from nas.latency.runtimes import environment
+from nas.terminal.progress import log
 from search_spaces.arch import own_code
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
@@ -43,6 +45,22 @@ def not_this_machine(device: Device) -> str | None:
 def is_carried(found: Mapping[str, Any]) -> bool:
     """Whether a table with the environment `found` came from a kit or a file, not from a build."""
     return "kit" in found or "imported" in found
+
+
+def note_other_code(of: str, found: Mapping[str, Any], rows: Iterable[tuple[Layer, Shape]]) -> None:
+    """Say it where the times `of` a table of another device, measured in `found`, are those of other code of the
+    user's own blocks than there is now; a table from before that was kept does not say it."""
+    now = own_code(rows).get("code", "none")
+    if found.get("code", now) != now:
+        _say(
+            f"NOTE: {of} has the times of other code of the blocks of your own ({found['code']}; now {now}): they may "
+            "no longer hold, and that device can measure them anew"
+        )
+
+
+@functools.cache  # a command may look at a table several times
+def _say(line: str) -> None:
+    log(line)
 
 
 def elsewhere(device: Device, found: Mapping[str, Any], rows: Iterable[tuple[Layer, Shape]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.latency.device import Device
-from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by
+from nas.latency.tables.origin import LOCAL, here, is_carried, measured_by, note_other_code
 from nas.latency.tables.table import LatencyTable, entries
 from nas.terminal.progress import log
 from search_spaces.arch import own_code
@@ -23,6 +23,7 @@ def usable(path: Path, space: SearchSpace, device: Device, held_out_networks: in
     if _is_of_another_device(table):
         reason = table.elsewhere or f"it was measured with the kit {table.environment.get('kit')}"
         log(f"{path.name} is used as it is, nothing is measured: {reason}")
+        note_other_code(path.name, table.environment, table.keys)
         return table
     return table if table.is_of_this_machine and is_proven(table, held_out_networks) else None
 

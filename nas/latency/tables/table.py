@@ -182,10 +182,15 @@ class LatencyTable:
         """Relative safety margin: the 90% quantile of measured / estimate - 1 on held-out networks; 0 if unproven."""
         return self.proof.margin if self.proof else 0.0
 
+    @property
+    def keys(self) -> list[tuple[Layer, Shape]]:
+        """The layers of its rows at their input shapes."""
+        return [(row.layer, row.shape) for row in self.rows_]
+
     @cached_property
     def elsewhere(self) -> str:
         """In words, how this table was not measured by this machine as it is now; empty where it was."""
-        return elsewhere(self.device, self.environment, ((row.layer, row.shape) for row in self.rows_))
+        return elsewhere(self.device, self.environment, self.keys)
 
     @property
     def is_of_this_machine(self) -> bool:
