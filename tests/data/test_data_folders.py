@@ -16,7 +16,7 @@ from nas.data.files.source import FileSource
 from nas.data.files.stamp import stamp
 from nas.data.folder import imagefolder
 from nas.data.images import ImageData
-from nas.data.split import MemorySource
+from nas.data.split import MemorySource, Place
 
 rng = np.random.default_rng(0)
 
@@ -80,6 +80,15 @@ def test_streamed_and_stored_images_give_the_same_batches(augment: str, tmp_path
     half.close()  # an epoch may be left early
     searched = streamed.held_out(0.8, 0)
     assert len(next(searched.test.batches(4))[0]) == 4
+
+
+@pytest.mark.parametrize("memory_limit_mb", [100, 0])
+def test_a_process_may_have_no_image_of_the_last_batch(memory_limit_mb: int, tmp_path: Path) -> None:
+    write_images(tmp_path / "train", {"a": 3, "b": 3})
+    write_images(tmp_path / "test", {"a": 3, "b": 2})
+    data = imagefolder(str(tmp_path), resolution=16, memory_limit_mb=memory_limit_mb)
+    shapes = [tuple(images.shape) for images, _ in data.test.in_order(4, Place("cpu", 1, 2))]
+    assert shapes == [(2, 3, 16, 16), (0, 3, 16, 16)]
 
 
 def test_refused_folders(tmp_path: Path) -> None:

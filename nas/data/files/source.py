@@ -74,7 +74,7 @@ class FileSource:
 
     def read(self, rows: Sequence[int]) -> tuple[Tensor, Failures]:
         """The images at `rows`, (len(rows), C, H, W) uint8, black where they cannot be read; and those rows."""
-        images = torch.zeros(len(rows), self.in_channels, *size(self.kept), dtype=torch.uint8)
+        images = self._images(len(rows))
         failures: Failures = {}
         for place, (row, image) in enumerate(zip(rows, in_threads(self._try, rows, self.workers), strict=True)):
             if isinstance(image, UnreadableError):
@@ -127,10 +127,15 @@ class FileSource:
                 while waiting:
                     images = [future.result() for future in waiting.popleft()]
                     self.refuse_all({row: x for row, x in enumerate(images) if isinstance(x, UnreadableError)})
-                    yield torch.stack([image for image in images if isinstance(image, Tensor)])
+                    decoded = [image for image in images if isinstance(image, Tensor)]
+                    yield torch.stack(decoded) if decoded else self._images(0)  # others have the rest of a last batch
                     waiting.extend(start(rows) for rows in islice(rest, 1))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _images(self, count: int) -> Tensor:
+        """So many black ones."""
+        return torch.zeros(count, self.in_channels, *size(self.kept), dtype=torch.uint8)
 
     def _try(self, row: int) -> Tensor | UnreadableError:
         try:
