@@ -44,13 +44,18 @@ class Answers:
         `calibration_error`.
         """
         predicted, count = torch.cat(self.predicted), len(class_names)
-        table = torch.bincount(labels * count + predicted, minlength=count * count).view(count, count)
-        images, right = table.sum(1).tolist(), table.diagonal().tolist()
+        images, right = (
+            torch.bincount(some, minlength=count).tolist() for some in (labels, labels[predicted == labels])
+        )
         shares = [100 * hits / total if total else None for hits, total in zip(right, images, strict=True)]
+        confusion = None
+        if count <= CONFUSION_CLASSES:  # of 100,000 classes the matrix would take 80 GB
+            table = torch.bincount(labels * count + predicted, minlength=count * count)
+            confusion = table.view(count, count).tolist()
         error = calibration_error(torch.cat(self.confidence), predicted == labels)
         return {
             "class_percent": dict(zip(class_names, shares, strict=True)),
-            "confusion": table.tolist() if count <= CONFUSION_CLASSES else None,
+            "confusion": confusion,
             "calibration_error_percent": 100 * error,
             "calibration_bins": BINS,
         }

@@ -36,3 +36,22 @@ def test_classes_by_hand() -> None:
     assert many["confusion"] is None and hardest(many) == "none: all images are answered rightly"
     wrong = Answers([torch.tensor([1])], [torch.tensor([1.0])]).record(torch.tensor([0]), names)
     assert hardest(wrong) == "0 0.0%"
+
+
+def test_many_classes_take_no_memory_of_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, bincount = [], torch.bincount
+
+    def noted(values: torch.Tensor, minlength: int) -> torch.Tensor:
+        counted.append(minlength)
+        return bincount(values, minlength=minlength)
+
+    monkeypatch.setattr(torch, "bincount", noted)
+    names = [str(i) for i in range(1000)]
+    answers = Answers([torch.tensor([7, 999, 7])], [torch.ones(3)])
+    record = answers.record(torch.tensor([7, 999, 8]), names)
+    assert max(counted) == 1000
+    assert {name: share for name, share in record["class_percent"].items() if share is not None} == {
+        "7": 100.0,
+        "8": 0.0,
+        "999": 100.0,
+    }
