@@ -10,6 +10,7 @@ from timm.models import get_pretrained_cfg, is_model
 
 from nas.data import ImageData
 from nas.networks import model_folder
+from nas.networks.model_folder import Saved
 from nas.terminal.progress import log
 from search_spaces import zoo
 from search_spaces.plain_data.identity import plain
@@ -53,6 +54,14 @@ def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
+def check_kind(saved: Saved, folder: Path, data: ImageData) -> None:
+    """Refuse bytes where the network `saved` in `folder` was trained on floats, or floats where on bytes."""
+    kinds = [arrays == "float32" for arrays in (saved.arrays, data.preprocessing.arrays)]
+    if saved.pretrained_cfg.get("label_names") is not None and kinds[0] != kinds[1]:  # it was written with its data
+        was, now = ("floats in a unit of their own" if each else "bytes, of which 255 counts as 1" for each in kinds)
+        raise ValueError(f"{folder} was trained on {was}; data {data.name} holds {now}: give arrays of the same kind")
+
+
 def as_trained(data: ImageData, folder: Path | None) -> ImageData:
     """`data` normalised as the network in the model `folder` was trained; as it is where weights come without one.
 
@@ -70,10 +79,7 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
             f"output {row} of {folder} means {names[row]!r}, class {row} of data {data.name} is "
             f"{data.class_names[row]!r}; give data with the classes {', '.join(names[:10])} in this order"
         )
-    kinds = [arrays == "float32" for arrays in (saved.arrays, data.preprocessing.arrays)]
-    if names is not None and kinds[0] != kinds[1]:
-        was, now = ("floats in a unit of their own" if each else "bytes, of which 255 counts as 1" for each in kinds)
-        raise ValueError(f"{folder} was trained on {was}; data {data.name} holds {now}: give arrays of the same kind")
+    check_kind(saved, folder, data)
     here = data.pretrained_cfg()
     chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if trained.get(key) is not None]
     for key in chosen:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nas.data import ImageData
+from nas.data.preprocessing import Preprocessing
 from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.runs import checkpoint
@@ -113,6 +114,15 @@ def test_teachers_of_every_origin(arch: Arch, data: ImageData, tmp_path: Path) -
     asked = {"teacher": str(tmp_path / "named")}
     with pytest.raises(ValueError, match="same classes in the same order"):
         _told(asked, dataclasses.replace(data, class_names=tuple("abcdefghij")))
+
+
+def test_a_teacher_of_floats_does_not_teach_on_bytes(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    floats = dataclasses.replace(data, preprocessing=Preprocessing(arrays="float32"))
+    model_folder.write(tmp_path / "model", build_network(arch, RECIPE), About(data=floats))
+    asked = {"teacher": str(tmp_path / "model")}
+    assert _told(asked, floats) is not None
+    with pytest.raises(ValueError, match="model was trained on floats in a unit of their own; data digits holds bytes"):
+        _told(asked, data)
 
 
 def test_the_command(arch: Arch, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:

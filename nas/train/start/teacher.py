@@ -15,7 +15,7 @@ from nas.data import ImageData
 from nas.networks import model_folder, weights
 from nas.networks.creation import create_model, resolve
 from nas.networks.location import check_teacher, locate, no_weights
-from nas.networks.trained_data import are_others, unsaid
+from nas.networks.trained_data import are_others, check_kind, unsaid
 from nas.train.distillation import ALPHA, TEMPERATURE, Distillation
 from search_spaces import zoo
 from search_spaces.plain_data import identity
@@ -120,7 +120,8 @@ def _teacher(name: str, file: str | None, data: ImageData) -> tuple[nn.Module, M
 
 
 def _images_of(folder: Path, name: str, data: ImageData) -> Mapping[str, Any]:
-    """How the network in the model `folder` wants its images. Refuses classes of other names or in another order."""
+    """How the network in the model `folder` wants its images. Refuses classes of other names or in another
+    order, and floats for bytes."""
     saved = model_folder.read(folder)
     labels = saved.pretrained_cfg.get("label_names")
     if labels is not None and are_others(labels, data):
@@ -128,6 +129,7 @@ def _images_of(folder: Path, name: str, data: ImageData) -> Mapping[str, Any]:
             f"the teacher {name} knows the classes {', '.join(labels[:10])}, {data.name} has "
             f"{', '.join(data.class_names[:10])}; give a teacher of the same classes in the same order"
         )
+    check_kind(saved, folder, data)
     return saved.pretrained_cfg
 
 
