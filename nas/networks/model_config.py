@@ -17,6 +17,7 @@ ABOUT: Schema = {
     "code": str | None,
 }
 MODEL_ARGS: Schema = {"arch": dict | None, "in_chans": int | None, "bn_eps": float | None}
+SMALLEST_STD = 1e-30  # of numbers in a unit of their own, which may be tesla or watts; its inverse is a float32
 Share = Annotated[float, Range(1e-6, 1)]
 
 
@@ -39,7 +40,7 @@ def check_images(images: dict[str, Any], arch: Arch, path: str) -> None:
         "input_size": tuple[Annotated[int, Range(channels, channels)], Positive, Positive],
         "num_classes": int,
         "mean": _several(float, channels) | None,
-        "std": _several(Annotated[float, Range(1e-6)], channels) | None,
+        "std": _several(Annotated[float, Range(SMALLEST_STD)], channels) | None,
         "crop_pct": Share | None,
         "crop_mode": Literal["center", "squash", "border"] | None,
         "interpolation": Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None,

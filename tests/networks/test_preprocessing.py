@@ -214,6 +214,14 @@ def test_evaluation_says_which_crop_differs(tmp_path: Path, capsys: pytest.Captu
     assert "evaluated with crop_pct 1.0 of the data" in out and "was made with 0.875" in out and "mode" not in out
 
 
+def test_numbers_in_a_small_unit_leave_a_folder_that_can_be_read(tmp_path: Path) -> None:
+    fields, labels = (1e-13 * rng.normal(size=(40, 8, 8))).astype(np.float32), np.arange(40) % 2  # of a brain, in tesla
+    np.savez(tmp_path / "data.npz", x_train=fields, y_train=labels, x_test=fields[:20], y_test=labels[:20])
+    data = npz(str(tmp_path / "data.npz"))
+    folder = model_folder.write(tmp_path / "net", small(data), About(data=data))
+    assert torch.equal(as_trained(data, folder).test.std, data.train.std)
+
+
 def test_a_card_is_valid_whatever_things_are_called(tmp_path: Path) -> None:
     odd = "x: 'y'\n---\n\"z\"| \udcff # [1]"
     arrays(tmp_path / "data.npz", (20, 20), 2)
