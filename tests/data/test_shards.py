@@ -203,6 +203,14 @@ def test_other_faults(images: Path) -> None:
         shards(str(root / "nowhere"))
 
 
+@pytest.mark.parametrize("memory_limit_mb", [100, 0])
+def test_a_class_may_be_named_of_which_there_is_no_image(memory_limit_mb: int, images: Path) -> None:
+    (images / "tars/classes.txt").write_text("\n".join((*CLASSES, "dog")))
+    found = shards(str(images / "tars"), resolution=16, memory_limit_mb=memory_limit_mb)
+    assert found.class_names == (*CLASSES, "dog") and len(found.train) == 24
+    assert "no training image of class dog, so no network can learn it" in "\n".join(found.notes)
+
+
 def test_names_as_classes_and_a_damaged_image(images: Path) -> None:
     named = images / "named"
     for part in COUNTS:

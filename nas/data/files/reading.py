@@ -126,13 +126,13 @@ class _Read:
         }
 
     def _parts(self, failures: Failures | list[int]) -> tuple[Tensor, Tensor]:
-        """The rows of both splits that can be read. Raises `ValueError` where a class has none for training."""
+        """The rows of both splits that can be read. Raises `ValueError` where a class loses all it has for training."""
         if not self.skip_unreadable and isinstance(failures, dict):
             self.files.refuse(failures)
         left_out = set(failures)
         rows = torch.tensor([row for row in range(len(self.files)) if row not in left_out], dtype=torch.int64)
         train, test = rows[rows < self.train], rows[rows >= self.train]
-        lost = sorted(set(range(len(self.names))) - set(self.labels[train].tolist()))
+        lost = sorted(set(self.labels[: self.train].tolist()) - set(self.labels[train].tolist()))
         if lost:
             name = self.names[lost[0]]
             raise ValueError(f"{self.root}: no training image of class {name!r} can be read; remove that class")
