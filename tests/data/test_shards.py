@@ -211,6 +211,21 @@ def test_a_class_may_be_named_of_which_there_is_no_image(memory_limit_mb: int, i
     assert "no training image of class dog, so no network can learn it" in "\n".join(found.notes)
 
 
+def test_names_are_in_the_order_of_their_list(images: Path) -> None:
+    named = images / "named"
+    for part in COUNTS:
+        both = [{f"{i}.png": png(i % 2), f"{i}.cls": (b"no", b"yes")[i % 2]} for i in range(6)]
+        archive(named / part / "0.tar", {name: content for one in both for name, content in one.items()})
+    (named / "classes.txt").write_text("yes\nno\nperhaps\n")
+    found = shards(str(named), resolution=16)
+    assert found.class_names == ("yes", "no", "perhaps") and found.train.labels.tolist() == [1, 0] * 3
+    assert "no training image of class perhaps, so no network can learn it" in "\n".join(found.notes)
+    for names, message in (("yes\nnone", "images of 'no', which it does not name"), ("yes\nno\nyes", "one twice")):
+        (named / "classes.txt").write_text(names)
+        with pytest.raises(ValueError, match=message):
+            shards(str(named), resolution=16)
+
+
 def test_names_as_classes_and_a_damaged_image(images: Path) -> None:
     named = images / "named"
     for part in COUNTS:

@@ -24,8 +24,9 @@ def shard_listing(root: Path) -> Listing:
     """The images in the shards of `root`: `train/*.tar`, or `*.tar` of whose names a word begins so; test or val.
 
     Each image is `<key>.<jpg or another ending>` beside `<key>.cls`, which holds its class: a number from 0, whose
-    names are the lines of `root/classes.txt` where there is one, or a name. What the shards hold is looked up once and
-    remembered; images are read from where they lie. Raises `ValueError` for shards that cannot be read so.
+    names are the lines of `root/classes.txt` where there is one, or a name, of those lines in their order. What the
+    shards hold is looked up once and remembered; images are read from where they lie. Raises `ValueError` for shards
+    that cannot be read so.
     """
     if not root.is_dir():
         raise ValueError(f"data.root={root} is not a directory; give one that holds train/*.tar and val/*.tar")
@@ -69,12 +70,14 @@ def _has_word(name: str, beginnings: Sequence[str]) -> bool:
 
 def _names(root: Path, labels: set[str]) -> tuple[tuple[str, ...], bool]:
     """The names of the classes in the order of their labels, and whether labels are numbers."""
-    if not all(label.isascii() and label.isdigit() for label in labels):
-        return tuple(sorted(labels)), False
-    numbers = set(map(int, labels))
-    path = root / NAMES
+    path, are_numbers = root / NAMES, all(label.isascii() and label.isdigit() for label in labels)
+    names = None
     if path.exists():
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if not are_numbers:
+        return _in_order(path, names, labels), False
+    numbers = set(map(int, labels))
+    if names is not None:
         if len(set(names)) < len(names) or max(numbers) >= len(names):
             raise ValueError(
                 f"{path} must name each class once, a line each: it has {len(set(names))} different names, and the "
@@ -88,6 +91,17 @@ def _names(root: Path, labels: set[str]) -> tuple[tuple[str, ...], bool]:
             f"name all classes in {path}, a line each"
         )
     return tuple(map(str, range(len(numbers)))), True
+
+
+def _in_order(path: Path, names: tuple[str, ...] | None, labels: set[str]) -> tuple[str, ...]:
+    """The names of the classes where `labels` are names: `names`, the list in `path`, or all in their own order."""
+    if names is None:
+        return tuple(sorted(labels))
+    unknown = sorted(labels - set(names))
+    if unknown or len(set(names)) < len(names):
+        wrong = f"there are images of {unknown[0]!r}, which it does not name" if unknown else "it names one twice"
+        raise ValueError(f"{path} must name each class once, a line each: {wrong}; mend or remove it")
+    return names
 
 
 def _entries(path: Path) -> list[Entry]:
