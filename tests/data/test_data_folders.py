@@ -148,6 +148,7 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "a", {".ipynb_checkpoints": 3, "more": 2})
     write_images(tmp_path / "train", {".hidden": 3})
     (tmp_path / "train" / "empty").mkdir()
+    shutil.copy(tmp_path / "train" / "a" / "0.png", tmp_path / "train" / "loose.PNG")
     (tmp_path / "train" / "a" / "notes.txt").write_text("")
     Image.new("P", (20, 20), 3).save(tmp_path / "train" / "b" / "7.gif")
     data = imagefolder(str(tmp_path), resolution=16)
@@ -156,6 +157,7 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path) -> None:
     said = "\n".join(data.notes)
     for part in ("image's, 1: ", "notes.txt", "without images, which are no classes: empty", "val is not used"):
         assert part in said
+    assert f"images in {tmp_path / 'train'} that are in no folder of a class, 1: loose.PNG" in said
     assert "no test image of class c, so test accuracy says nothing about it" in said
     assert len(imagefolder(str(tmp_path), resolution=16, train_limit=9).train) == 9
     (tmp_path / "validation").mkdir()  # empty: the next is taken

@@ -134,7 +134,10 @@ def _classes(folder: Path, root: Path) -> _Classes:
             files[name] = images
         else:
             empty.append(name)
+    loose = sorted(entry.name for entry in folder.iterdir() if _is_image(entry.name) and not entry.is_dir())
     notes = []
+    if loose:
+        notes.append(f"images in {folder} that are in no folder of a class, {len(loose):,}: {few(loose)}")
     if empty:
         notes.append(f"folders of {folder} without images, which are no classes: {few(empty)}")
     if others:
@@ -157,7 +160,7 @@ def _walk(folder: str, read: dict[tuple[int, int], str]) -> tuple[list[str], lis
                 continue
             if entry.is_dir():
                 inner.append(entry.path)
-            elif entry.name.lower().endswith(EXTENSIONS):
+            elif _is_image(entry.name):
                 images.append(entry.path)
             else:
                 others.append(entry.path)
@@ -166,6 +169,10 @@ def _walk(folder: str, read: dict[tuple[int, int], str]) -> tuple[list[str], lis
         more, left_out = _walk(path, read)
         images, others = images + more, others + left_out
     return images, sorted(others)
+
+
+def _is_image(name: str) -> bool:
+    return not _is_hidden(name) and name.lower().endswith(EXTENSIONS)
 
 
 def _is_hidden(name: str) -> bool:
