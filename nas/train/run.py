@@ -29,7 +29,7 @@ from nas.train.fit import check_fit
 from nas.train.loop.pieces import in_pieces
 from nas.train.setup import TrainSetup, is_published_name, short_name
 from nas.train.several.shared_run import shared_run
-from nas.train.start.taken_over import take_over
+from nas.train.start.taken_over import of_other_classes, take_over
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted, amount
@@ -101,7 +101,8 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
     if not is_begun(setup.resume):  # a checkpoint brings its own
         network.set_batch_norm(_epsilon(setup))
         if (origin := setup.initial_weights) is not None:
-            taken = take_over(network, weights.read_weights(origin), origin)
+            others = of_other_classes(origin, setup.data)
+            taken = take_over(network, weights.read_weights(origin), origin, others)
     tuned = setup.tuning.sentence(network)
     pieces = 1 if setup.accumulate == "auto" else setup.accumulate
     check_fit(network, setup.data, recipe, setup.compute.here, pieces)  # before there is a run that cannot go on

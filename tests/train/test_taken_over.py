@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import timm
 import torch
 
+from nas.data import ImageData
+from nas.networks import model_folder, weights
 from nas.networks.creation import create_model
-from nas.train.start.taken_over import take_over
+from nas.networks.model_card import About
+from nas.train.start.taken_over import of_other_classes, take_over
 from nas.train.training import build_network
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -45,3 +49,17 @@ def test_what_does_not_fit_is_refused(arch: Arch) -> None:
     told = take_over(network, dict(two.state_dict()), "w.pt")
     torch.testing.assert_close(network.conv_stem.weight, two.conv_stem.weight.sum(1, keepdim=True))
     assert told.fresh == ()
+
+
+def test_a_classifier_of_as_many_other_classes_begins_at_random(arch: Arch, data: ImageData, tmp_path: Path) -> None:
+    letters = dataclasses.replace(data, class_names=tuple("abcdefghij"))
+    folder = model_folder.write(tmp_path / "model", build_network(arch, RECIPE, seed=1), About(data=letters))
+    turned = dataclasses.replace(data, class_names=tuple("jihgfedcba"))
+    origins = (str(folder), str(folder / "model.safetensors"))
+    assert [of_other_classes(origin, turned) for origin in origins] == [True, True]
+    assert not any(of_other_classes(origin, same) for origin in origins for same in (letters, data))
+    network, found = build_network(arch, RECIPE, seed=2), weights.read_weights(folder)
+    own = network.classifier.weight.detach().clone()
+    told = take_over(network, found, str(folder), other_classes=True)
+    assert set(told.fresh) == {"classifier.weight", "classifier.bias"} and torch.equal(network.classifier.weight, own)
+    assert take_over(network, found, str(folder)).fresh == ()

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from nas.networks import weights
+from nas.data import ImageData
+from nas.networks import model_folder, weights
+from nas.networks.trained_data import are_others
 
 HEADS = ("classifier.weight", "classifier.bias", "head.fc.weight", "head.fc.bias")
 STEMS = ("conv_stem.weight", "stem.conv.weight")
@@ -34,15 +36,25 @@ class TakenOver:
         return said + (f"; {', '.join(self.fresh)} begin at random, for other classes" if self.fresh else "")
 
 
-def take_over(network: nn.Module, found: Mapping[str, Tensor], origin: str) -> TakenOver:
+def of_other_classes(origin: str, data: ImageData) -> bool:
+    """Whether the weights in `origin` belong to a model folder that names other classes than `data` has, or otherwise
+    ordered ones: as many of them fit by their shape, and mean something else."""
+    folder = model_folder.folder_in(origin)
+    names = None if folder is None else model_folder.read(folder).pretrained_cfg.get("label_names")
+    return names is not None and are_others(names, data)
+
+
+def take_over(network: nn.Module, found: Mapping[str, Tensor], origin: str, other_classes: bool = False) -> TakenOver:
     """Load `found` into `network`, but for a classifier of other classes; a stem of other channels is adapted.
 
-    Raises `ValueError` where anything else does not fit.
+    `other_classes`: they are others, even where there are as many. Raises `ValueError` where anything else does not
+    fit.
     """
     own, fitted = network.state_dict(), dict(found)
     adapted, fresh = [], []
     for key, value in found.items():
-        if key not in own or own[key].shape == value.shape:
+        is_same = key in own and own[key].shape == value.shape
+        if key not in own or (is_same and not (other_classes and key in HEADS)):
             continue
         if key in HEADS and own[key].shape[1:] == value.shape[1:]:
             fitted[key] = own[key]
