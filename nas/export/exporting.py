@@ -19,6 +19,7 @@ from nas.latency.measuring.timing import image, timed
 from nas.latency.placement import Placement
 from nas.networks.network import FlatNetwork, Network
 from nas.runs.files import write_atomic
+from search_spaces.arch import Arch
 
 FLOATS = "floats"  # the same network in floats, measured beside a file in eight bits
 
@@ -145,7 +146,12 @@ def _in_this_process(run: Run, shape: tuple[int, ...], device: Device) -> Networ
 
 
 def default_output(arch: str, suffix: str) -> Path:
-    """Where an exported file goes by default: beside the arch file, into the model folder, or into this directory."""
+    """Where an exported file goes by default: beside the arch file, into the model folder, or into this directory.
+
+    Of an arch that is given as text, it is called by the id.
+    """
+    if arch.lstrip().startswith("{"):
+        return Path(f"{Arch.from_json(arch).id}{suffix}")
     path = Path(arch.removeprefix("local-dir:"))
     if path.is_dir():
         return path / f"model{suffix}"

@@ -166,6 +166,8 @@ def test_where_files_go(tmp_path: Path) -> None:
     assert default_output(str(tmp_path), ".onnx") == tmp_path / "model.onnx"
     assert default_output(str(tmp_path / "arch.json"), ".onnx") == tmp_path / "arch.onnx"
     assert default_output("fbnetc_100", ".onnx") == Path("fbnetc_100.onnx")
+    arch = short_rexnet()
+    assert default_output(arch.to_json(), ".onnx") == Path(f"{arch.id}.onnx")  # no file may be called by all its text
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
