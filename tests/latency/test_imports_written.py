@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.latency.imports.cells import Cell, check_rate
 from tests.latency.foreign_tables import (
     LUT,
     PAPER,
@@ -87,6 +88,15 @@ def test_wrong_units_are_refused(tmp_path: Path) -> None:
         read("text", path, space=PAPER, unit="ns")
     with pytest.raises(ValueError, match="the file states 'ms', unit=us contradicts it"):
         read("hwnasbench", LUT, source="fpga", unit="us")
+
+
+def test_a_batch_is_so_many_times_the_work() -> None:
+    """256 images by a device of 10^9 multiply-adds a second: as the time of one image, nothing is that slow."""
+    layer, shape = next((layer, shape) for layer, shape in PAPER.fixed() if layer.cost(shape).macs)
+    times = {(layer, shape): [Cell(256 * layer.cost(shape).macs / 1e6, "line 2")]}
+    check_rate(times, 256)
+    with pytest.raises(ValueError, match="multiply-adds a second; give the right unit"):
+        check_rate(times, 1)
 
 
 def test_csv(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def table_of_positions(
         same = position.candidates[c].table_row(position.shape)
         if same is not None:
             groups[same, position.shape].append(cell)
-    check_rate(groups)
+    check_rate(groups, device.batch_size)
     rows = [_row(key, groups[key], repair, notes) for key in _keys(space)]
     if faults:
         notes.append(f"repaired, the mean of like rows taken: {_first([fault.text for fault in faults])}")
@@ -172,9 +172,10 @@ def _row(key: tuple[Layer, Shape], cells: list[Cell], repair: bool, notes: list[
     return Row(layer, shape, mean, spread, sum(cell.count for cell in cells), grain(mean))
 
 
-def check_rate(groups: Mapping[tuple[Layer, Shape], list[Cell]]) -> None:
-    """Refuse times of rows at which no device works."""
-    _check_speed((layer.cost(shape).macs, cell.ms or 0.0) for (layer, shape), cells in groups.items() for cell in cells)
+def check_rate(groups: Mapping[tuple[Layer, Shape], list[Cell]], images: int) -> None:
+    """Refuse times of rows, each of so many `images`, at which no device works."""
+    cells = [(layer.cost(shape).macs, cell.ms or 0.0) for (layer, shape), cells in groups.items() for cell in cells]
+    _check_speed(((images * macs, ms) for macs, ms in cells), (MACS_PER_SECOND[0], images * MACS_PER_SECOND[1]))
 
 
 def check_networks(macs: Iterable[float], times: Iterable[float], images: int) -> None:

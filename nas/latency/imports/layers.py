@@ -82,7 +82,7 @@ def read_layers(
         layer, shape = missing[0]
         raise ValueError(f"{len(missing)} rows are missing, the first is {layer.label} at input {tuple(shape)}")
     if not energies or any(cell.ms for cell in found.values()):  # a table of energy alone has no times
-        check_rate({wanted[key]: [cell] for key, cell in found.items()})
+        check_rate({wanted[key]: [cell] for key, cell in found.items()}, device.batch_size)
     rows = tuple(
         Row(*wanted[key], cell.ms or 0.0, 0.0, 0, grain(cell.ms or 0.0), energies.get(key))
         for key, cell in found.items()
