@@ -87,8 +87,10 @@ def export(
         report["latency"] = timed_for and _latency(temporary, chosen, run, network, batch_size, timed_for)
         report["not_measured"] = not_measured
 
-    write_atomic(path, write)
-    network.train(training)
+    try:
+        write_atomic(path, write)
+    finally:
+        network.train(training)
     return report
 
 

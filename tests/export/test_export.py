@@ -129,8 +129,8 @@ def test_a_file_that_computes_otherwise_is_not_kept(written: tuple[Any, Format],
         format, load=lambda path, threads: lambda images: np.zeros((len(images), 10), np.float32)
     )
     with pytest.raises(ValueError, match="differs from torch on random images"):
-        export(network, tmp_path / "net.onnx", wrong)
-    assert list(tmp_path.iterdir()) == []
+        export(network.train(), tmp_path / "net.onnx", wrong)
+    assert list(tmp_path.iterdir()) == [] and network.training
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
