@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from accelerate import Accelerator
 from torch import nn
 
 from nas.data import ImageData
-from nas.train.accelerator import check_shared
+from nas.train.accelerator import check_shared, syncs_batch_norm
 from nas.train.averaging import judged
 from search_spaces.recipe import Recipe
 
@@ -29,3 +32,18 @@ def check_fit(
         raise ValueError(
             f"the network takes images of {arch.in_channels} channels, those of {data.name} have {data.in_channels}"
         )
+    parts = accumulate * (1 if syncs_batch_norm(accelerator) else accelerator.num_processes)
+    if min(recipe.batch_size, len(split)) == parts:
+        _check_one_image(network, arch.input_shape, parts)
+
+
+def _check_one_image(network: nn.Module, shape: tuple[int, ...], parts: int) -> None:
+    """Raise `ValueError` where a batch norm of `network` sees a single value per channel of one image of `shape`."""
+    try:
+        with torch.no_grad():
+            copy.deepcopy(network).to("meta").train()(torch.empty(1, *shape, device="meta"))
+    except ValueError as error:
+        raise ValueError(
+            f"one image at a time is too few: on maps of one pixel a batch norm has no variance ({error}); give a "
+            f"recipe.batch_size of {2 * parts} or more"
+        ) from None

@@ -216,6 +216,10 @@ def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
     network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
     with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):
         train(network, data, RECIPE)
+    last_of_one_pixel = dataclasses.replace(arch, resolution=data.resolution // 4)
+    network, options = build_network(last_of_one_pixel, RECIPE), Options(accumulate=4)
+    with pytest.raises(ValueError, match=r"one image at a time is too few: .* give a recipe.batch_size of 8 or more"):
+        train(network, data, dataclasses.replace(RECIPE, batch_size=4), options=options)
 
 
 @pytest.mark.slow
