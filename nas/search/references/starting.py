@@ -62,7 +62,8 @@ def _kept(path: Path, space: JointSpace) -> Population:
 
 def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, as_before: bool = False) -> Population:
     """The starting points. `as_before`: as they were found once, nearest to networks that may be beyond the budget
-    themselves, and by descents alone, which passed over networks of other widths that are points."""
+    themselves, by descents alone, which passed over networks of other widths that are points, and with no field of a
+    base recipe of which one is not in its list."""
     space = feasible.space
     assert isinstance(space, JointSpace)
     found = np.zeros((0, len(space.variables)), dtype=np.int64)
@@ -73,7 +74,7 @@ def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, as_before: bo
         ladders = [_estimated_within(ladder, prices) for ladder in ladders]
         known = [_points(family, nearest) for family in families]
     left = {number: ladder for number, ladder in enumerate(ladders) if ladder}
-    recipe = np.array(_recipe_genes(space), dtype=np.int64)
+    recipe = np.array(_recipe_genes(space, as_before), dtype=np.int64)
     for _ in range(TRIES):
         if not left:
             break
@@ -116,10 +117,10 @@ def _likely(family: Family, prices: Prices, guess: FirstGuess | None) -> list[Wi
     return [w for w in widths if prices.budgets.others or w.multiplier is None or w.multiplier <= 1]
 
 
-def _recipe_genes(space: JointSpace) -> list[int]:
-    """The base recipe, or where the space does not have it the middle of every list."""
+def _recipe_genes(space: JointSpace, as_before: bool) -> list[int]:
+    """The base recipe; the middle of its list for a field whose value is not there, `as_before` then for all fields."""
     recipes = space.recipes
-    try:
-        return list(recipes.encode(recipes.base))
-    except ValueError:
-        return [len(variable) // 2 for variable in recipes.variables]
+    own = [(variable.choices, getattr(recipes.base, variable.name)) for variable in recipes.variables]
+    if as_before and any(value not in choices for choices, value in own):
+        return [len(choices) // 2 for choices, _ in own]
+    return [choices.index(value) if value in choices else len(choices) // 2 for choices, value in own]

@@ -39,10 +39,10 @@ class Points:
     """The starting points under a budget that the plain network of 1.06 times the channels just holds, by a table that
     prices every network and a first guess that takes twice as many for likely."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, space: JointSpace = SPACE) -> None:
         limit = conv4(1.06).macs / 1e6
-        cost = SPACE.architectures.cost(ms)
-        self.feasible = Feasible(SPACE, [Limit("latency_ms", cost, limit)])
+        cost = space.architectures.cost(ms)
+        self.feasible = Feasible(space, [Limit("latency_ms", cost, limit)])
         budget = SimpleNamespace(limit_ms=limit)
         table = SimpleNamespace(estimate_ms=lambda arch: arch.macs / 1e6)
         self.prices: Any = SimpleNamespace(
@@ -64,8 +64,9 @@ def points(monkeypatch: pytest.MonkeyPatch) -> Points:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    return cast(Run, SimpleNamespace(path=tmp_path / "run", checkpoints=tmp_path / "run" / "checkpoints"))
+    path = tmp_path / "run"
+    (path / "checkpoints").mkdir(parents=True)
+    return cast(Run, SimpleNamespace(path=path, checkpoints=path / "checkpoints", records=lambda phase: []))
 
 
 def test_a_search_begins_at_the_reference_that_is_a_point(points: Points, run: Run) -> None:
@@ -92,3 +93,17 @@ def test_a_run_from_before_they_were_kept_goes_on_as_it_was(points: Points, run:
     keep_id(run, run_id(run))
     (found,) = points(run)
     assert SPACE.decode(found.tolist()) != conv4(1.0) and not (run.path / starting.NAME).exists()
+
+
+@pytest.mark.parametrize(("is_older", "recipe"), [(False, [1, 2]), (True, [1, 1])])
+def test_only_the_field_that_is_not_in_its_list_begins_in_the_middle(
+    is_older: bool, recipe: list[int], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The learning rate of the base recipe is not in its list, its decay is; an older run goes on as it began."""
+    base = Recipe(epochs=1, batch_size=64, lr=0.012, weight_decay=0.05)
+    grids = recipe_space(base, lr=[0.01, 0.02], weight_decay=[0.0, 0.02, 0.05])
+    points = Points(monkeypatch, JointSpace(SPACE.architectures, grids))
+    if is_older:
+        keep_id(run, run_id(run))
+    (found,) = points(run)
+    assert found[-2:].tolist() == recipe
