@@ -88,9 +88,17 @@ def is_kept(run: Run) -> bool:
 
 
 def run_id(run: Run) -> str:
-    """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed."""
+    """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed.
+
+    Raises `ValueError` where it is lost, and damaged: by another name all candidates would be trained again.
+    """
     path = run.checkpoints / ID
-    return _noted(path, "id", str) if path.exists() else secrets.token_hex(8)
+    lost = f"put it back, it names the study of the candidates of {run.path}, or begin another run: run_dir=..."
+    if path.exists():
+        return _noted(path, "id", str, lost)
+    if told := len(run.records("search")):
+        raise ValueError(f"{path} is gone, and {told} candidates are recorded; {lost}")
+    return secrets.token_hex(8)
 
 
 def keep_id(run: Run, own: str) -> None:
@@ -99,8 +107,8 @@ def keep_id(run: Run, own: str) -> None:
         write_json(run.checkpoints / ID, {"id": own})
 
 
-def _noted(path: Path, key: str, annotation: Any) -> Any:
+def _noted(path: Path, key: str, annotation: Any, fix: str = "remove it and resume the run") -> Any:
     try:
         return read_record(path, "note of a search", {key: annotation})[key]
     except ValueError as error:
-        raise ValueError(f"{error}; remove it and resume the run") from None
+        raise ValueError(f"{error}; {fix}") from None

@@ -15,7 +15,7 @@ from nas.methods.candidates.executors.crew import Crew
 from nas.methods.candidates.log import CandidateLog, Clock, is_kept, keep_id, run_id
 from nas.methods.candidates.scorers.base import Scorer
 from nas.methods.candidates.settings import CandidateSettings
-from nas.methods.candidates.storage import check_continued, file_url
+from nas.methods.candidates.storage import TRIALS, check_continued, file_url
 from nas.methods.candidates.study import check_candidates, study_identity
 from nas.methods.candidates.trials import TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
@@ -177,10 +177,10 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
     feasible, settings = search.feasible, search.settings
     own = run_id(run)
     study = settings.study or own_study(own)
-    if settings.storage is not None and is_kept(run):
+    if is_kept(run):
         check_continued(settings.storage, study, run.path)
     store = TrialStore(
-        settings.storage or file_url(run.path / "trials.db"),
+        settings.storage or file_url(run.path / TRIALS),
         study,
         feasible.space.variables,
         owner=own,

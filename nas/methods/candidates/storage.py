@@ -17,6 +17,7 @@ from nas.runs.locks import holders
 
 BUSY_SECONDS = 30.0  # how long SQLite waits for another process that has the file locked
 LOCK_SUFFIX = ".lock"
+TRIALS = "trials.db"  # in a run directory, where no other storage is named
 FAILURES = (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError, json.JSONDecodeError)
 
 
@@ -55,14 +56,21 @@ def check_storage(storage: str) -> None:
         raise unusable(storage, error) from None
 
 
-def check_continued(storage: str, study: str, run: Path) -> None:
-    """Raise `ValueError` where the study that `run` began in `storage` is not there; makes no file.
+def check_continued(storage: str | None, study: str, run: Path) -> None:
+    """Raise `ValueError` where the study that `run` began in `storage` (None: its own file) is not there.
 
-    A relative path is one below the present folder: in another one, a study of that name would be begun anew.
+    Makes no file. A relative path is one below the present folder: in another one, a study of that name would be begun
+    anew.
     """
-    file = sqlite_file(storage)
-    if (file is None or Path(file).exists()) and _holds(storage, study):
+    url = file_url(run / TRIALS) if storage is None else storage
+    file = sqlite_file(url)
+    if (file is None or Path(file).exists()) and _holds(url, study):
         return
+    if storage is None:
+        raise ValueError(
+            f"{run / TRIALS} does not hold study {study!r}, which has the candidates of {run}: all of them would be "
+            "trained again; put the file back as it was, or begin another run: run_dir=..."
+        )
     where = "" if file is None else f" ({Path(file).absolute()})"
     raise ValueError(
         f"search.storage={storage!r}{where} does not hold study {study!r}, which has the candidates of {run}; give the "

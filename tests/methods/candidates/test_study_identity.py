@@ -121,6 +121,36 @@ def test_a_run_goes_on_where_its_candidates_are(tmp_path: Path, monkeypatch: pyt
     assert executor.seen == []
 
 
+@pytest.mark.parametrize("loss", ["gone", "empty", "of another run"])
+def test_a_run_does_not_train_again_what_its_lost_study_had(loss: str, tmp_path: Path) -> None:
+    search(tmp_path / "run")
+    search(tmp_path / "other")
+    file, executor = tmp_path / "run" / "trials.db", Pretended()
+    file.unlink()
+    if loss == "empty":
+        file.touch()
+    if loss == "of another run":
+        shutil.copy(tmp_path / "other" / "trials.db", file)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"run/trials\.db does not hold study 'search-.*put the file back"):
+            search(tmp_path / "run", executor=executor, resume=True)
+    assert executor.seen == [] and file.exists() == (loss != "gone")
+
+
+@pytest.mark.parametrize("loss", ["gone", "damaged"])
+def test_a_run_that_lost_the_name_of_its_study_trains_nothing_again(loss: str, tmp_path: Path) -> None:
+    """By another name it would begin another study, beside the one that has its candidates."""
+    search(tmp_path / "run")
+    file, executor = tmp_path / "run" / "checkpoints" / "id.json", Pretended()
+    known = file.read_text()
+    file.unlink() if loss == "gone" else file.write_text("{")
+    with pytest.raises(ValueError, match=r"id\.json is (gone|damaged).*; put it back, it names the study"):
+        search(tmp_path / "run", executor=executor, resume=True)
+    file.write_text(known)
+    search(tmp_path / "run", executor=executor, resume=True)
+    assert executor.seen == []
+
+
 def test_networks_of_the_same_names_are_not_the_same_space(storage: str, tmp_path: Path) -> None:
     """Equal variables, other widths behind them."""
     wide = few_layers(expansions=(1, 3), head_channels=64)
