@@ -13,7 +13,7 @@ from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup, ElasticRun
 from nas.derive.within_budget import within_budget
 from nas.methods.base import CandidateMethod
-from nas.methods.candidates.scorers.elastic import ElasticScorer, score_inherited
+from nas.methods.candidates.scorers.elastic import ElasticScorer, digest_of_weights, score_inherited
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import read_trials
 from nas.methods.elastic import stored
@@ -52,6 +52,7 @@ def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: Elast
         setup.teacher, source.load()
     )  # a teacher that is not there is found before anything is scored
     supernet, trained = stored.load(elastic.supernet, space.architectures)
+    stored.check_scores(search.folder, elastic.supernet, digest_of_weights(supernet))
     elastic.check_images(trained, search.seed)
     batch_size = int(trained["recipe"]["batch_size"])
     in_memory = getattr(search.data, "fingerprint", "")

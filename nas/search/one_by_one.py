@@ -8,6 +8,7 @@ from nas.derive.handover import derived_once
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.executors.watched import Watched
 from nas.methods.candidates.loop import CandidateSearch, search_candidates
+from nas.methods.elastic.stored import note_scores
 from nas.runs.run import Run
 from nas.search.deriving import from_ranking
 from nas.search.found import Found
@@ -26,6 +27,8 @@ def search_one_by_one(run: Run, setup: SearchSetup, method: CandidateMethod, pri
     executor = Watched(setup.executor, setup.problem.images)
     search = CandidateSearch(method, feasible, scoring.scorer, executor, setup.candidates, setup.seed, first)
     found = search_candidates(run, search)
+    if scoring.weights is not None:
+        note_scores(run.path, scoring.weights)
     deriving = from_ranking(setup, prices, found.genotypes[feasible.mask(found.genotypes)])
     derived = derived_once(run.path, setup.problem.space, deriving.depends, deriving.now)
     known = {tuple(row): score for row, score in zip(found.genotypes.tolist(), found.scores.tolist(), strict=True)}

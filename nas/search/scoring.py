@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.methods.candidates.scorers.base import Scorer
-from nas.methods.candidates.scorers.elastic import ElasticScorer
+from nas.methods.candidates.scorers.elastic import ElasticScorer, digest_of_weights
 from nas.methods.candidates.scorers.training import TrainingScorer
 from nas.methods.candidates.training_job import JobMaker
 from nas.methods.elastic import pretraining, stored
@@ -29,12 +29,14 @@ FEW_IMAGES = 100  # below, one image is more than a point of accuracy
 
 @dataclass(frozen=True)
 class Scoring:
-    """`inherit(genotype)`: that network with the supernet's weights; `pretrain_seconds`: what that took. None: none."""
+    """`inherit(genotype)`: that network with the supernet's weights; `pretrain_seconds`: what that took; `weights`: a
+    digest of them. None: none."""
 
     scorer: Scorer
     inherit: Inheritance | None = None
     pretrain_seconds: float | None = None
 
+    weights: str | None = None
 
 def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
     """The scorer that `setup` asks for; an elastic one has its supernet trained first, or what is left of that."""
@@ -65,7 +67,7 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
         compute,
     )
     inherit = Inheritance(problem.space.decode, supernet, problem.source, batch_size, seed, compute)
-    return Scoring(scorer, inherit, trained.seconds)
+    return Scoring(scorer, inherit, trained.seconds, digest_of_weights(supernet))
 
 
 def far_beyond(settings: Pretraining, cost: AdditiveCost, limit: float) -> str | None:

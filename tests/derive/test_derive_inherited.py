@@ -105,6 +105,28 @@ def test_other_images_than_those_of_the_supernet_are_refused(
     assert 'data is "others", asked is' in said and "put back the images that it was trained on" in said
 
 
+def test_another_supernet_than_that_of_the_scores_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of the same space and images, which a relative `search.supernet` finds in another folder."""
+    load = stored.load
+
+    def another(checkpoint: Path, space: SearchSpace) -> tuple[Any, Identity]:
+        supernet, trained = load(checkpoint, space)
+        with torch.no_grad():
+            next(supernet.parameters()).mul_(1.5)
+        return supernet, trained
+
+    monkeypatch.setattr(stored, "load", another)
+    with pytest.raises(SystemExit):
+        derived(run, "budget.macs=1000000", out=tmp_path / "other")
+    said = capsys.readouterr().err
+    assert "weights is" in said and "put back the supernet that its search had" in said
+    (run / stored.SCORED_BY).rename(run / "aside.json")  # a run from before that was kept
+    derived(run, "budget.macs=1000000", out=tmp_path / "older")
+    (run / "aside.json").rename(run / stored.SCORED_BY)
+
+
 def test_another_device_by_its_table(run: Path, tmp_path: Path) -> None:
     board = table_of(ARCHS, "board", tmp_path / "board.json", 1e-7, 0.01)
     before, low = board.read_bytes(), LatencyTable.load(board).cost(ARCHS).reachable()[0]

@@ -7,7 +7,8 @@ from typing import Any
 
 from nas.methods.elastic.network import ElasticNetwork
 from nas.runs import checkpoint as checkpoints
-from nas.runs.stored import Count, NonNegative, record
+from nas.runs.files import write_json
+from nas.runs.stored import Count, NonNegative, read_record, record
 from search_spaces.arch import own_code
 from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
@@ -16,6 +17,7 @@ from search_spaces.space import SearchSpace
 FORMAT = "nas.elastic"
 PROGRESS = {"epoch": Count, "seconds": NonNegative, "best": float | None, "roll_backs": Count | None}  # of a checkpoint
 SUPERNET = "checkpoints/supernet.pt"  # of a run directory
+SCORED_BY = "scored_by.json"  # in a run directory: whose weights its candidates inherited
 
 
 def finished_epochs(checkpoint: Path) -> int:
@@ -47,6 +49,21 @@ def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity
     network = ElasticNetwork(space)
     load_part(network, state, "network", checkpoint)
     return network, known
+
+
+def note_scores(run: Path, weights: str) -> None:
+    """Keep in `run` that the scores of its candidates are those of a supernet of these `weights` (a digest)."""
+    write_json(run / SCORED_BY, {"weights": weights})
+
+
+def check_scores(run: Path, checkpoint: Path, weights: str) -> None:
+    """Raise `ValueError` where the candidates of `run` inherited from another supernet than that of `checkpoint`, which
+    has these `weights` (a digest). Runs from before that was kept do not say it."""
+    if not (run / SCORED_BY).exists():
+        return
+    known = read_record(run / SCORED_BY, "note of a supernet", {"weights": str})
+    fix = "put back the supernet that its search had (a relative search.supernet is one below the present folder)"
+    identity.check(f"the supernet {checkpoint}", {"weights": weights}, known, fix)
 
 
 def progress_of(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
