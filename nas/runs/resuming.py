@@ -10,6 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from nas.runs.run import Run
+from nas.terminal.progress import log
 from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 
@@ -26,6 +28,18 @@ MAY_CHANGE = (
     "train.evaluate_every",
 )  # keys of the command line
 FIX = "give the same settings to resume, or another run_dir to start afresh"
+
+
+def go_on(run: Run, phase: str, done: int, checkpoint: Path) -> None:
+    """Forget what `run` recorded of `phase` behind the `done` epochs in `checkpoint`; says where that lost all of them.
+
+    One epoch may be recorded that no checkpoint has yet: the record comes first.
+    """
+    recorded = len(run.records(phase))
+    is_of_another = checkpoint.with_name(f"before-{checkpoint.name}").exists()  # which was said when it was set aside
+    if not done and recorded > 1 and not is_of_another:
+        log(f"{run.path} has recorded {recorded} epochs of {phase}, which {checkpoint} lacks: they are done again")
+    run.rewind(phase, done)
 
 
 def check_checkpoint(

@@ -13,6 +13,7 @@ from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
+from nas.runs.resuming import go_on
 from nas.runs.run import Run
 from nas.search.contest.of_search import compete
 from nas.search.diagnosis.marginal import write_levers
@@ -127,7 +128,7 @@ def _train(
 ) -> dict[str, float]:
     assert asked.checkpoint is not None
     done = training.finished_epochs(asked.checkpoint)
-    run.rewind("train", done)
+    go_on(run, "train", done, asked.checkpoint)
     done = done or (asked.begin.epochs if asked.begin else 0)
     steps = training.steps_per_epoch(data, recipe)
     with phase("training the network", recipe.epochs * steps, "step", completed=done * steps) as advance:

@@ -14,6 +14,7 @@ from nas.methods.elastic.inheritance import Inheritance
 from nas.methods.elastic.pretraining import Trained
 from nas.methods.elastic.settings import Pretraining
 from nas.methods.elastic.stored import SUPERNET
+from nas.runs.resuming import go_on
 from nas.runs.run import Run
 from nas.search.pricing.prices import Prices
 from nas.search.setup import SearchSetup
@@ -35,8 +36,8 @@ class Scoring:
     scorer: Scorer
     inherit: Inheritance | None = None
     pretrain_seconds: float | None = None
-
     weights: str | None = None
+
 
 def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
     """The scorer that `setup` asks for; an elastic one has its supernet trained first, or what is left of that."""
@@ -107,7 +108,7 @@ def _supernet(run: Run, setup: SearchSetup, prices: Prices) -> Trained:
     if limits and (said := far_beyond(setup.pretraining, cost, min(limits))):
         log(f"NOTE: {said}")
     done, epochs = stored.finished_epochs(checkpoint), setup.pretraining.recipe.epochs
-    run.rewind("pretrain", done)
+    go_on(run, "pretrain", done, checkpoint)
     with phase("pretraining the supernet", epochs, "epoch", completed=done) as advance:
         seen = 0.0  # of the present epoch
 

@@ -8,6 +8,7 @@ import time
 from nas.derive.handover import derived_once, write_probabilities
 from nas.derive.most_probable import log_probability
 from nas.methods.base import SearchResult, SupernetMethod
+from nas.runs.resuming import go_on
 from nas.runs.run import Run
 from nas.search.deriving import from_probabilities
 from nas.search.ending import Ending
@@ -36,7 +37,7 @@ def search_supernet(run: Run, setup: SearchSetup, method: SupernetMethod, prices
 def _train(run: Run, setup: SearchSetup, method: SupernetMethod, prices: Prices, told: Told) -> SearchResult:
     checkpoint = run.checkpoints / "search.pt"
     done = method.finished(checkpoint)
-    run.rewind("search", done)
+    go_on(run, "search", done, checkpoint)
     assert prices.cost is not None
     ahead = [method.work_of(epoch) for epoch in range(done, method.epochs)]
     with phase("searching", method.epochs, "epoch", completed=done) as advance:

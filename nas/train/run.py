@@ -177,7 +177,7 @@ def _train(setup: TrainSetup, network: Network | FlatNetwork, path: Path, run: R
     if run is None:
         return train(options)
     done = training.finished_epochs(path / CHECKPOINT)
-    run.rewind("train", done)
+    resuming.go_on(run, "train", done, path / CHECKPOINT)
     steps = training.steps_per_epoch(setup.data, recipe)
     with phase("training", recipe.epochs * steps, "step", completed=done * steps) as advance:
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nas.runs.result_file import read_environment
+from nas.runs.resuming import go_on
 from nas.runs.run import Run, read_metrics
 
 HOLD = """
@@ -81,6 +82,28 @@ def test_what_is_logged_again_is_what_it_was(tmp_path: Path) -> None:
             run.log("search", step, score=float(step))
         run.rewind("train", 1)
     assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == before
+
+
+def test_epochs_whose_checkpoint_is_gone_are_not_done_again_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One epoch may be recorded and not kept: a process was killed in between."""
+    checkpoint = tmp_path / "r" / "checkpoints" / "train.pt"
+    for recorded, done, is_said in ((1, 0, False), (3, 2, False), (3, 0, True)):
+        with start(tmp_path / "r", resume=(tmp_path / "r").exists()) as run:
+            run.rewind("train", 0)
+            for step in range(recorded):
+                run.log("train", step, loss=1.0)
+            go_on(run, "train", done, checkpoint)
+            assert len(run.records("train")) == done
+        said = f"has recorded 3 epochs of train, which {checkpoint} lacks: they are done again"
+        assert (said in " ".join(capsys.readouterr().out.split())) == is_said
+    with start(tmp_path / "r", resume=True) as run:  # the training of another network, which was set aside
+        checkpoint.with_name("before-train.pt").touch()
+        for step in range(3):
+            run.log("train", step, loss=1.0)
+        go_on(run, "train", 0, checkpoint)
+    assert "lacks" not in capsys.readouterr().out
 
 
 def test_rewind_within_a_session(tmp_path: Path) -> None:
