@@ -84,6 +84,15 @@ def write_json(path: str | Path, data: Any) -> Path:
     return write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
+def set_aside(path: Path) -> Path:
+    """Rename `path` to `before-<name>`, with a number where there is one of that name; what it is called now."""
+    number, found = 1, path.with_name(f"before-{path.name}")
+    while found.exists():
+        number += 1
+        found = path.with_name(f"before-{path.name}-{number}")
+    return path.rename(found)
+
+
 def read_json(path: str | Path, what: str) -> Any:
     """The JSON in `path`; `what` names the kind of file in the error. Raises `ValueError` naming file and fault.
 

@@ -26,7 +26,7 @@ from nas.networks import CONFIG
 from nas.networks.creation import create_model
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
-from nas.runs.files import write_json
+from nas.runs.files import set_aside, write_json
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, held
 from nas.search.contest.of_search import as_decided
@@ -190,20 +190,11 @@ def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:
         assert isinstance(network, Network | FlatNetwork)
         write_model(dataclasses.replace(outcome, network=network))
     elif model.exists():
-        aside = _free(run.folder / "before-model")
-        model.rename(aside)
+        aside = set_aside(model)
         (run.folder / ANSWERS).unlink(missing_ok=True)
         log(f"{model} is of another network: kept as {aside.name}")
     write_json(run.folder / "result.json", outcome.result)
     write_report(run.folder)
-
-
-def _free(path: Path) -> Path:
-    number, found = 1, path
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.name}-{number}")
-    return found
 
 
 def _show(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:

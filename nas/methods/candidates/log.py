@@ -13,9 +13,10 @@ import numpy as np
 
 from nas.methods.candidates.trials import Outcome
 from nas.methods.candidates.trials_file import named_costs
-from nas.runs.files import write_json
+from nas.runs.files import set_aside, write_json
 from nas.runs.run import Run
 from nas.runs.stored import NonNegative, read_record
+from nas.terminal.progress import log
 from search_spaces.pricing.additive import Floats
 from search_spaces.pricing.budgets import Feasible
 
@@ -25,6 +26,7 @@ OF_THE_WINNER = (
     *("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "answers.json", "figures/*.*"),
     "checkpoints/train*",
 )
+MODEL = "model"
 
 
 class CandidateLog:
@@ -61,11 +63,16 @@ class CandidateLog:
         self.run.log("search", number, **values)
 
     def _forget_the_winner(self) -> None:
-        """The search goes on: what was made of its best candidate, and trained, is made again."""
+        """The search goes on: what was made of its best candidate, and trained, is made again.
+
+        The trained network stays under another name: the run would hand it over for its own until it has another.
+        """
         self.run.rewind("train", 0)
         for pattern in OF_THE_WINNER:
             for path in self.run.path.glob(pattern):
                 path.unlink()
+        if (model := self.run.path / MODEL).exists():
+            log(f"the search goes on: {model}, of the best candidate before, is kept as {set_aside(model).name}")
 
 
 class Clock:

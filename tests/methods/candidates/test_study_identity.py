@@ -215,6 +215,8 @@ def test_a_finished_search_goes_on_with_more_trials(tmp_path: Path) -> None:
     search(tmp_path / "run")
     for name in ("result.json", "derived.json", "arch.json", "checkpoints/train.pt"):
         (tmp_path / "run" / name).write_text("old")
+    (tmp_path / "run" / "model").mkdir()
+    (tmp_path / "run" / "model" / "config.json").write_text("old")
     with Run.open(None, str(tmp_path / "run"), "x", {}) as run:
         run.log("train", 0, train_loss=1.0)
     before = read_metrics(tmp_path / "run")
@@ -223,7 +225,8 @@ def test_a_finished_search_goes_on_with_more_trials(tmp_path: Path) -> None:
     assert len(executor.seen) == 4 and len(found.genotypes) == 8
     rows = read_metrics(tmp_path / "run")
     assert rows[:4] == before[:4] and [row["step"] for row in rows] == list(range(8))
-    assert not any((tmp_path / "run" / name).exists() for name in ("result.json", "derived.json", "arch.json"))
+    assert not any((tmp_path / "run" / name).exists() for name in ("result.json", "derived.json", "arch.json", "model"))
+    assert (tmp_path / "run" / "before-model" / "config.json").exists()  # no more what the run hands over
     whole = search(tmp_path / "whole", trials=8)
     np.testing.assert_array_equal(found.genotypes, whole.genotypes)  # the rounds are as large in both
     with pytest.raises(ValueError, match="has proposed 8 candidates already; give search.trials=8 or more"):
