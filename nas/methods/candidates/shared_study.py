@@ -16,6 +16,7 @@ from nas.methods.candidates.storage import (
     FAILURES,
     LOCK_SUFFIX,
     damaged,
+    holds,
     lock_file,
     sqlite_file,
     unusable,
@@ -43,6 +44,23 @@ def spoken(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P]
             raise unusable(self.url, error) from error
 
     return speaking
+
+
+def known_identity(storage: str, study: str) -> Identity:
+    """What the trials of the study called `study` depend on; empty where it is not there or cannot be read.
+
+    Makes no file. What is wrong with a study is said by whoever opens it.
+    """
+    found: Any = None
+    with contextlib.suppress(*FAILURES, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, OSError):
+        if holds(storage, study):
+            stored = RDBStorage(storage)
+            try:
+                found = stored.get_study_user_attrs(stored.get_study_id_from_name(study)).get(IDENTITY)
+            finally:
+                stored.remove_session()
+                stored.engine.dispose()
+    return found if isinstance(found, dict) else {}
 
 
 class SharedStudy:

@@ -64,7 +64,7 @@ def check_continued(storage: str | None, study: str, run: Path) -> None:
     """
     url = file_url(run / TRIALS) if storage is None else storage
     file = sqlite_file(url)
-    if (file is None or Path(file).exists()) and _holds(url, study):
+    if holds(url, study):
         return
     if storage is None:
         raise ValueError(
@@ -78,7 +78,11 @@ def check_continued(storage: str | None, study: str, run: Path) -> None:
     )
 
 
-def _holds(storage: str, study: str) -> bool:
+def holds(storage: str, study: str) -> bool:
+    """Whether there is a study of that name in `storage`; makes no file."""
+    file = sqlite_file(storage)
+    if file is not None and not Path(file).exists():
+        return False
     engine = sqlalchemy.create_engine(storage)
     try:
         with engine.connect() as connection:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nas.methods.candidates.log import is_kept
+from nas.methods.candidates.settings import CandidateSettings
+from nas.methods.candidates.shared_study import known_identity
 from nas.runs.files import write_json
 from nas.runs.run import Run
 from nas.runs.stored import Schema, read_record
@@ -32,8 +34,9 @@ def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feas
     """Genotypes within the budgets, one of each reference that has one, distinct: (n, genes).
 
     Each is the nearest to the widest network of its family that the table's estimates let in. They follow from space,
-    budgets and table alone, so that every process of a search begins with the same ones. They are kept with the run,
-    which goes on from those that it began with. Raises `ValueError` where what is kept is damaged.
+    budgets and table alone, so that every process of a search begins with the same ones; in a study that was begun with
+    those of before, with these. They are kept with the run, which goes on from those that it began with. Raises
+    `ValueError` where what is kept is damaged.
     """
     space, path = feasible.space, run.path / NAME
     assert isinstance(space, JointSpace)
@@ -45,11 +48,21 @@ def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feas
         found = _found(setup, prices, feasible, as_before=True)
     else:
         found = _found(setup, prices, feasible)
+        if _of_study(setup.candidates) not in (None, identity.digest(found.tolist())):
+            before = _found(setup, prices, feasible, as_before=True)
+            found = before if identity.digest(before.tolist()) == _of_study(setup.candidates) else found
         genotypes = found.tolist()
         write_json(path, {"genotypes": genotypes, "digest": identity.digest(genotypes)})
     if len(found):
         log(f"the search begins with {len(found)} candidates that are references, or the points most like them")
     return found
+
+
+def _of_study(settings: CandidateSettings) -> str | None:
+    """The digest of those that the study named by `settings` was begun with; None where none is, or it has none."""
+    if settings.storage is None or settings.study is None:
+        return None
+    return known_identity(settings.storage, settings.study).get("first")
 
 
 def _kept(path: Path, space: JointSpace) -> Population:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nas.methods.candidates.log import keep_id, run_id
+from nas.methods.candidates.trials import TrialStore
 from nas.runs.run import Run
 from nas.search.references import starting
 from nas.search.references.request import Family
@@ -19,6 +20,7 @@ from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.families.hand_made.plain import plain
 from search_spaces.families.mobile.space import mobile
+from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Feasible, Limit
 from search_spaces.recipe import Recipe
 from search_spaces.recipe_space import recipe_space
@@ -49,7 +51,8 @@ class Points:
             table=table, budget=budget, budgets=SimpleNamespace(latency=budget, others=(), counted=None)
         )
         families = (Family("plain", conv4(1.0), is_scaled=True),)
-        self.setup: Any = SimpleNamespace(references=SimpleNamespace(start=True, families=families))
+        unnamed = SimpleNamespace(storage=None, study=None)
+        self.setup: Any = SimpleNamespace(references=SimpleNamespace(start=True, families=families), candidates=unnamed)
         guess = SimpleNamespace(of=lambda table: lambda arch: arch.macs / 2e6)
         monkeypatch.setattr(starting, "FirstGuess", guess)
 
@@ -93,6 +96,24 @@ def test_a_run_from_before_they_were_kept_goes_on_as_it_was(points: Points, run:
     keep_id(run, run_id(run))
     (found,) = points(run)
     assert SPACE.decode(found.tolist()) != conv4(1.0) and not (run.path / starting.NAME).exists()
+
+
+def test_a_new_process_begins_as_the_older_study_that_it_joins(points: Points, run: Run, tmp_path: Path) -> None:
+    """It would be refused, for candidates that come first, whatever else is equal."""
+    today, url = points(run).tolist(), f"sqlite:///{tmp_path / 'shared.db'}"
+    keep_id(run, run_id(run))
+    (run.path / starting.NAME).unlink()
+    before = points(run).tolist()
+    (run.checkpoints / "id.json").unlink()
+    points.setup.candidates = SimpleNamespace(storage=url, study="common")
+    for began, expected in (({"first": identity.digest(before)}, before), ({"first": "of others"}, today), ({}, today)):
+        joined = TrialStore(url, "common", (), owner="me", attempts=1, identity=began)
+        assert points(run).tolist() == expected != (today if expected is before else before)
+        assert points(run).tolist() == expected  # kept
+        joined.close()
+        (tmp_path / "shared.db").unlink()
+        (run.path / starting.NAME).unlink()
+    assert points(run).tolist() == today and not (tmp_path / "shared.db").exists()  # the first process of a study
 
 
 @pytest.mark.parametrize(("is_older", "recipe"), [(False, [1, 2]), (True, [1, 1])])
