@@ -34,7 +34,8 @@ def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity
     """
     state = checkpoints.latest(checkpoint)
     if state is None:
-        raise ValueError(f"there is no supernet at {checkpoint}; it is a run of search.scorer=elastic that has one")
+        where = checkpoint.absolute()
+        raise ValueError(f"there is no supernet at {where}; it is a run of search.scorer=elastic that has one")
     progress = progress_of(state, checkpoint)
     known = record(state.get("identity"), {}, f"checkpoint {checkpoint}: the identity")
     if known.get("networks") != space.fingerprint:
