@@ -1,0 +1,180 @@
+"""By which figure of the held-out images should networks be judged? (see README.md)"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from experiments import records
+from experiments.collecting import collect_or_report
+from experiments.wins.setting import Setting
+from nas.data import ImageData
+from nas.train import training
+from nas.train.accelerator import make_accelerator
+from predictors.metrics import kendall_tau
+from search_spaces.arch import Arch
+
+WINS = Path(__file__).parents[1] / "wins"
+NAMES = ("found", "plain", "best plain: four")  # of the networks that are judged
+JUDGES = 2000  # images of one split: a fifth of 10,000, as a search holds them out
+CUTS = (0.5, 0.75, 1.0)  # of a training's epochs, where a contest compares
+FIGURES = ("top-1", "probability", "Brier score", "loss", "loss at its best temperature")
+DRAWS = 2000
+
+Record = dict[str, Any]
+Split = Mapping[str, float]  # by figure, higher is better
+
+
+def good_networks(setting: Setting, count: int) -> dict[str, Arch]:
+    """By id, `count` good networks of one latency: what searches of this data set found, then plain ones."""
+    lines = [r for file in sorted(WINS.glob("results-*.jsonl")) for r in records.read(file) if r["kind"] == "network"]
+    found = {r["id"]: Arch.from_dict(r["arch"]) for name in NAMES for r in lines if r["name"] == name}
+    mine = [(key, arch) for key, arch in found.items() if arch.in_channels == setting.in_channels]
+    return dict(mine[:count])
+
+
+def figures(logits: Tensor, labels: Tensor) -> Split:
+    """What the answers of some images say of a network; all but `top-1` and `probability` with their sign turned."""
+    told = logits.softmax(1)
+    ones = nn.functional.one_hot(labels, logits.shape[1])
+    scaled = minimize_scalar(lambda log_t: float(cross_entropy(logits / np.exp(log_t), labels)), bounds=(-2, 2))
+    return dict(
+        zip(
+            FIGURES,
+            (
+                100 * float((logits.argmax(1) == labels).float().mean()),
+                float(told.gather(1, labels[:, None]).mean()),
+                -float((told - ones).square().sum(1).mean()),
+                -float(cross_entropy(logits, labels)),
+                -float(scaled.fun),
+            ),
+            strict=True,
+        )
+    )
+
+
+def answers(network: nn.Module, data: ImageData) -> list[Split]:
+    """The figures of each split of the test images."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [(network(images), labels) for images, labels in data.test.in_order(500)]
+    network.train()
+    logits, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    return [figures(logits[rows], labels[rows]) for rows in order.split(JUDGES) if len(rows) == JUDGES]
+
+
+def judged(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
+    """`arch` trained with `seed`, and what each split of the test images says of it at each of the `CUTS`."""
+    torch.set_num_threads(1)
+    began, data, recipe = time.process_time(), setting.data(root), setting.recipe
+    network = training.build_network(arch, recipe, seed=seed)
+    cuts = {round(cut * recipe.epochs): str(cut) for cut in CUTS}
+    splits: dict[str, list[Split]] = {}
+
+    def look(epoch: int, _: Mapping[str, float]) -> None:
+        if (cut := cuts.get(epoch + 1)) is not None:
+            splits[cut] = answers(network, data)
+
+    options = training.Options(on_epoch=look, evaluate_every=0)
+    training.train(network, data, recipe, seed=seed, accelerator=make_accelerator("cpu"), options=options)
+    return {"splits": splits, "processor_seconds": time.process_time() - began}
+
+
+def collect(data: str, out: Path, dataset: str, images: int, networks: int, seeds: int, processes: int) -> None:
+    """Train what is missing, seed after seed."""
+    setting, file = Setting(dataset, images), out / "results.jsonl"
+    found, context = records.finished(file), multiprocessing.get_context("spawn")
+    done = {(r["arch"], r["seed"]) for r in found}
+    chosen = good_networks(setting, networks)
+    left = [(arch, seed) for seed in range(seeds) for key, arch in chosen.items() if (key, seed) not in done]
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        jobs = {pool.submit(partial(judged, setting, data), *piece): piece for piece in left}
+        for job in as_completed(jobs):
+            arch, seed = jobs[job]
+            found.append({"arch": arch.id, "macs": arch.macs, "seed": seed, **job.result()})
+            records.write(file, found)
+            print(json.dumps({key: value for key, value in found[-1].items() if key != "splits"}), flush=True)
+
+
+def report(file: Path) -> None:
+    """How well each figure of one split ranks networks by the accuracy that other seeds have on the other splits."""
+    found = {(r["arch"], r["seed"]): r["splits"] for r in records.read(file)}
+    seeds = sorted({seed for _, seed in found})
+    names = [name for name in dict.fromkeys(arch for arch, _ in found) if all((name, s) in found for s in seeds)]
+    values = _values(found, names, seeds)
+    final = values["1.0"]["top-1"].mean(axis=(1, 2))
+    print(f"{len(names)} networks, {len(seeds)} seeds, {min(final):.2f} to {max(final):.2f}%\n")
+    print("| judged after | by | Kendall's tau | less that of top-1 | what its best has below the best, points |")
+    print("| --- | --- | --- | --- | --- |")
+    rows = np.random.default_rng(0).integers(len(names), size=(DRAWS, len(names)))
+    for cut, mine in values.items():
+        usual = _agreements(mine["top-1"], values, None)[0]
+        drawn_usual = [_agreements(mine["top-1"], values, row)[0] for row in rows]
+        for figure, value in mine.items():
+            tau, regret = _agreements(value, values, None)
+            drawn = [_agreements(value, values, row)[0] for row in rows]
+            low, high = np.nanquantile(np.subtract(drawn, drawn_usual), [0.025, 0.975])
+            print(f"| {cut} | {figure} | {tau:.2f} | {tau - usual:+.2f} ({low:+.2f} to {high:+.2f}) | {regret:.2f} |")
+
+
+def _values(
+    found: Mapping[tuple[str, int], Mapping[str, list[Split]]], names: Sequence[str], seeds: Sequence[int]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By cut and figure, an array of networks, seeds and splits."""
+    cuts = found[names[0], seeds[0]]
+    return {
+        cut: {
+            figure: np.array([[[s[figure] for s in found[n, seed][cut]] for seed in seeds] for n in names])
+            for figure in FIGURES
+        }
+        for cut in cuts
+    }
+
+
+def _agreements(
+    value: np.ndarray, values: Mapping[str, Mapping[str, np.ndarray]], rows: np.ndarray | None
+) -> tuple[float, float]:
+    """Mean tau and regret over seeds and splits of one figure's `value`, on the networks `rows` (None: all).
+
+    What a split says of a seed's networks is held against the accuracy of the *other* seeds on the *other* splits.
+    """
+    accuracy = values["1.0"]["top-1"]
+    if rows is not None:
+        value, accuracy = value[rows], accuracy[rows]
+    taus, regrets = [], []
+    for seed in range(value.shape[1]):
+        for split in range(value.shape[2]):
+            truth = np.delete(np.delete(accuracy, seed, 1), split, 2).mean(axis=(1, 2))
+            taus.append(kendall_tau(value[:, seed, split], truth))
+            regrets.append(float(truth.max() - truth[value[:, seed, split].argmax()]))
+    return fmean(taus), fmean(regrets)
+
+
+DEFAULTS = Setting()
+
+if __name__ == "__main__":
+    collect_or_report(
+        __doc__,
+        "runs/judging",
+        collect,
+        report,
+        dataset=(DEFAULTS.dataset, "fashion_mnist or cifar10"),
+        images=(10_000, "training images; 0: all"),
+        networks=(12, "that are judged"),
+        seeds=(3, "trainings of every network"),
+        processes=(2, "single-threaded worker processes"),
+    )
