@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -82,7 +83,7 @@ def check_types_in(path: str | Path, arch: Arch) -> None:
     Or the other way round: loading would turn one into the other without a word.
     """
     found = {key: part.get_dtype().startswith(("F", "BF")) for key, part in _slices_in(path).items()}
-    _check_types(_floats(network_of(arch).state_dict()), found, str(path))
+    _check_types({key: is_float for key, (_, is_float) in _tensors_of(arch).items()}, found, str(path))
 
 
 def _slices_in(path: str | Path) -> dict[str, Any]:
@@ -117,7 +118,14 @@ def network_of(arch: Arch) -> Network | FlatNetwork:
 
 def shapes_of(arch: Arch) -> Shapes:
     """Name and shape of every tensor of the network of `arch`, without allocating it."""
-    return {key: tuple(value.shape) for key, value in network_of(arch).state_dict().items()}
+    return {key: shape for key, (shape, _) in _tensors_of(arch).items()}
+
+
+@functools.lru_cache(maxsize=64)  # a command asks several times, and building takes longer than reading the weights
+def _tensors_of(arch: Arch) -> dict[str, tuple[tuple[int, ...], bool]]:
+    """Of every tensor of the network of `arch` its shape, and whether it holds floating-point numbers."""
+    tensors = network_of(arch).state_dict()
+    return {key: (tuple(value.shape), value.is_floating_point()) for key, value in tensors.items()}
 
 
 def load(network: nn.Module, weights: Mapping[str, Tensor], origin: str = "state dict") -> None:

@@ -15,6 +15,8 @@ def init_weights(module: nn.Module) -> None:
     features. Three random FBNets on the digits (16 pixels, recipe quick) reach 92.9% with ours and 88.3% with timm's
     after three epochs, 99.0% and 98.0% after ten.
     """
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return  # without memory there is nothing to draw, and torch takes three times as long to draw nothing
     for child in module.modules():
         if isinstance(child, nn.Conv2d):
             fan_out = child.kernel_size[0] * child.kernel_size[1] * child.out_channels // child.groups
