@@ -5,6 +5,7 @@ What would run code, or write or connect outside of that directory, is done wher
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,10 @@ def run_config(path: str, known: Iterable[str] = ()) -> DictConfig:
     return stored
 
 
-def installed_targets() -> set[str]:
+@functools.cache  # over a hundred files
+def installed_targets() -> frozenset[str]:
     """All that the cards of this installation name."""
-    return {target for card in CONF.rglob("*.yaml") for target in targets(OmegaConf.load(card))}
+    return frozenset(target for card in CONF.rglob("*.yaml") for target in targets(OmegaConf.load(card)))
 
 
 def without_cards(cfg: DictConfig) -> DictConfig:
