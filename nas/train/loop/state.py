@@ -117,6 +117,7 @@ class TrainingState:
             self.identity["begun"] = {"epochs": options.begin.epochs, "data": options.begin.data}
         self.watch = Watch(options.keeping.on_collapse, "the training", data.num_classes, self._cure)
         self.keeper = Keeper(options.checkpoint, options.keeping.minutes, accelerator.is_main_process)
+        self.is_closed = False
         self.progress: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
         self.within: dict[str, Any] | None = None
         self._good: dict[str, Any] | None = None  # the last good epoch, where it may be gone back to
@@ -280,7 +281,10 @@ class TrainingState:
         return evaluate(self.network, split, accelerator=self.accelerator, autocast=False)
 
     def close(self) -> None:
-        """Leave the plain network."""
+        """Leave the plain network; once, as Accelerate collects garbage each time."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
         self.frozen.thaw()
