@@ -11,11 +11,17 @@ from torch import nn
 from nas.data import ImageData
 from nas.train.accelerator import check_shared, syncs_batch_norm
 from nas.train.averaging import judged
+from nas.train.start.tuning import NOTHING_TUNED, Frozen, Tuning
 from search_spaces.recipe import Recipe
 
 
 def check_fit(
-    network: nn.Module, data: ImageData, recipe: Recipe, accelerator: Accelerator, accumulate: int = 1
+    network: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    accumulate: int = 1,
+    tuning: Tuning = NOTHING_TUNED,
 ) -> None:
     """Raise `ValueError` where they do not."""
     split = judged(data.train)[0] if recipe.ema_decay else data.train
@@ -34,14 +40,16 @@ def check_fit(
         )
     parts = accumulate * (1 if syncs_batch_norm(accelerator) else accelerator.num_processes)
     if min(recipe.batch_size, len(split)) == parts:
-        _check_one_image(network, arch.input_shape, parts)
+        _check_one_image(network, data.input_shape, parts, tuning)
 
 
-def _check_one_image(network: nn.Module, shape: tuple[int, ...], parts: int) -> None:
-    """Raise `ValueError` where a batch norm of `network` sees a single value per channel of one image of `shape`."""
+def _check_one_image(network: nn.Module, shape: tuple[int, ...], parts: int, tuning: Tuning) -> None:
+    """Raise `ValueError` where a batch norm that learns sees a single value per channel of one image of `shape`."""
+    twin = copy.deepcopy(network).cpu().train()
+    Frozen(twin, tuning.frozen(twin)).rest()
     try:
         with torch.no_grad():
-            copy.deepcopy(network).to("meta").train()(torch.empty(1, *shape, device="meta"))
+            twin(torch.zeros(1, *shape))  # of no meta device: a block of the user's own may ask for values
     except ValueError as error:
         raise ValueError(
             f"one image at a time is too few: on maps of one pixel a batch norm has no variance ({error}); give a "

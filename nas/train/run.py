@@ -105,7 +105,8 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
             taken = take_over(network, weights.read_weights(origin), origin, others)
     tuned = setup.tuning.sentence(network)
     pieces = 1 if setup.accumulate == "auto" else setup.accumulate
-    check_fit(network, setup.data, recipe, setup.compute.here, pieces)  # before there is a run that cannot go on
+    # before there is a run that cannot go on
+    check_fit(network, setup.data, recipe, setup.compute.here, pieces, setup.tuning)
     here, title = setup.compute.here, f"train-{short_name(setup.name)}"
     with shared_run(here, setup.run_dir, setup.resume, title, setup.stored) as (path, run):
         if run is None:

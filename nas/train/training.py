@@ -72,7 +72,7 @@ def train(
     collapses (`nas.runs.keeping.collapse`); the checkpoint of the last good epoch stays.
     """
     accelerator = make_accelerator("cpu") if accelerator is None else accelerator
-    check_fit(network, data, recipe, accelerator, options.accumulate)
+    check_fit(network, data, recipe, accelerator, options.accumulate, options.tuning)
     epochs = recipe.epochs if options.stop_epoch is None else options.stop_epoch
     if not 1 <= epochs <= recipe.epochs:
         raise ValueError(f"stop_epoch must lie between 1 and the recipe's {recipe.epochs} epochs, got {epochs}")

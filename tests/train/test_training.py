@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from nas.data import ImageData, Split
+from nas.data.digits import digits
 from nas.data.split import MemorySource
 from nas.networks.weights import read_weights
 from nas.runs import checkpoint as checkpoints
 from nas.train.accelerator import share_buffers
 from nas.train.averaging import estimate_statistics, judged, keep_better
 from nas.train.mixing import Mixing
+from nas.train.start.tuning import Tuning
 from nas.train.training import Options, build_network, evaluate, train
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -216,10 +218,24 @@ def test_data_that_does_not_fit_is_refused(arch: Arch, data: ImageData) -> None:
     network = build_network(dataclasses.replace(arch, in_channels=3), RECIPE)
     with pytest.raises(ValueError, match="takes images of 3 channels, those of digits have 1"):
         train(network, data, RECIPE)
-    last_of_one_pixel = dataclasses.replace(arch, resolution=data.resolution // 4)
-    network, options = build_network(last_of_one_pixel, RECIPE), Options(accumulate=4)
+
+
+def test_one_image_at_a_time_is_refused_where_norms_learn_on_maps_of_one_pixel(arch: Arch, data: ImageData) -> None:
+    """Of the images as they are, whatever the resolution in the arch; frozen norms use the statistics they have."""
+    small = dataclasses.replace(digits(2), train=digits(2).train.subset(torch.arange(8)))
+    few = dataclasses.replace(data, train=data.train.subset(torch.arange(8)))
+    recipe, network = Recipe(epochs=1, batch_size=4, lr=0.05), build_network(arch, RECIPE)
     with pytest.raises(ValueError, match=r"one image at a time is too few: .* give a recipe.batch_size of 8 or more"):
-        train(network, data, dataclasses.replace(RECIPE, batch_size=4), options=options)
+        train(network, small, recipe, options=Options(accumulate=4))
+    train(network, small, recipe, options=Options(accumulate=4, tuning=Tuning(("backbone",))))
+    network = build_network(dataclasses.replace(arch, resolution=2), RECIPE)
+    network.blocks.append(Asking())  # a block of the user's own
+    train(network, few, recipe, options=Options(accumulate=4))
+
+
+class Asking(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.detach().abs().max().item() > 0 else x + 1
 
 
 @pytest.mark.slow
