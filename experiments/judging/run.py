@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ JUDGES = 2000  # images of one split: a fifth of 10,000, as a search holds them 
 CUTS = (0.5, 0.75, 1.0)  # of a training's epochs, where a contest compares
 FIGURES = ("top-1", "probability", "Brier score", "loss", "loss at its best temperature")
 DRAWS = 2000
+LEAST = 8  # networks that a seed must have trained to count
 
 Record = dict[str, Any]
 Split = Mapping[str, float]  # by figure, higher is better
@@ -111,23 +112,44 @@ def collect(data: str, out: Path, dataset: str, images: int, networks: int, seed
 
 
 def report(file: Path) -> None:
-    """How well each figure of one split ranks networks by the accuracy that other seeds have on the other splits."""
+    """How well each figure of one split ranks networks by the accuracy on the other splits: of these very trainings,
+    and of other seeds."""
     found = {(r["arch"], r["seed"]): r["splits"] for r in records.read(file)}
-    seeds = sorted({seed for _, seed in found})
-    names = [name for name in dict.fromkeys(arch for arch, _ in found) if all((name, s) in found for s in seeds)]
+    names = list(dict.fromkeys(arch for arch, _ in found))
+    seeds = [s for s in sorted({seed for _, seed in found}) if sum((n, s) in found for n in names) >= LEAST]
+    names = [name for name in names if all((name, s) in found for s in seeds)]
     values = _values(found, names, seeds)
     final = values["1.0"]["top-1"].mean(axis=(1, 2))
-    print(f"{len(names)} networks, {len(seeds)} seeds, {min(final):.2f} to {max(final):.2f}%\n")
+    print(f"{len(names)} networks, seeds {', '.join(map(str, seeds))}; {min(final):.2f} to {max(final):.2f}%")
+    _table("the same trainings", _same, values)
+    if len(seeds) > 1:
+        _table("the other seeds", _others, values)
+
+
+Truth = Callable[[np.ndarray, int, int], np.ndarray]
+"""Of the accuracies (networks, seeds, splits) at the end, those that seed and split are held against."""
+
+
+def _same(accuracy: np.ndarray, seed: int, split: int) -> np.ndarray:
+    return np.delete(accuracy[:, seed], split, 1).mean(axis=1)
+
+
+def _others(accuracy: np.ndarray, seed: int, split: int) -> np.ndarray:
+    return np.delete(np.delete(accuracy, seed, 1), split, 2).mean(axis=(1, 2))
+
+
+def _table(of: str, truth: Truth, values: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    print(f"\nHeld against {of}, on the other splits:\n")
     print("| judged after | by | Kendall's tau | less that of top-1 | what its best has below the best, points |")
     print("| --- | --- | --- | --- | --- |")
-    rows = np.random.default_rng(0).integers(len(names), size=(DRAWS, len(names)))
+    accuracy = values["1.0"]["top-1"]
+    rows = np.random.default_rng(0).integers(len(accuracy), size=(DRAWS, len(accuracy)))
     for cut, mine in values.items():
-        usual = _agreements(mine["top-1"], values, None)[0]
-        drawn_usual = [_agreements(mine["top-1"], values, row)[0] for row in rows]
+        drawn = {f: [_agreement(value[r], accuracy[r], truth)[0] for r in rows] for f, value in mine.items()}
+        usual = _agreement(mine["top-1"], accuracy, truth)[0]
         for figure, value in mine.items():
-            tau, regret = _agreements(value, values, None)
-            drawn = [_agreements(value, values, row)[0] for row in rows]
-            low, high = np.nanquantile(np.subtract(drawn, drawn_usual), [0.025, 0.975])
+            tau, regret = _agreement(value, accuracy, truth)
+            low, high = np.nanquantile(np.subtract(drawn[figure], drawn["top-1"]), [0.025, 0.975])
             print(f"| {cut} | {figure} | {tau:.2f} | {tau - usual:+.2f} ({low:+.2f} to {high:+.2f}) | {regret:.2f} |")
 
 
@@ -135,32 +157,23 @@ def _values(
     found: Mapping[tuple[str, int], Mapping[str, list[Split]]], names: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, dict[str, np.ndarray]]:
     """By cut and figure, an array of networks, seeds and splits."""
-    cuts = found[names[0], seeds[0]]
     return {
         cut: {
             figure: np.array([[[s[figure] for s in found[n, seed][cut]] for seed in seeds] for n in names])
             for figure in FIGURES
         }
-        for cut in cuts
+        for cut in found[names[0], seeds[0]]
     }
 
 
-def _agreements(
-    value: np.ndarray, values: Mapping[str, Mapping[str, np.ndarray]], rows: np.ndarray | None
-) -> tuple[float, float]:
-    """Mean tau and regret over seeds and splits of one figure's `value`, on the networks `rows` (None: all).
-
-    What a split says of a seed's networks is held against the accuracy of the *other* seeds on the *other* splits.
-    """
-    accuracy = values["1.0"]["top-1"]
-    if rows is not None:
-        value, accuracy = value[rows], accuracy[rows]
+def _agreement(value: np.ndarray, accuracy: np.ndarray, truth: Truth) -> tuple[float, float]:
+    """Mean tau and regret over seeds and splits of one figure's `value` of (networks, seeds, splits)."""
     taus, regrets = [], []
     for seed in range(value.shape[1]):
         for split in range(value.shape[2]):
-            truth = np.delete(np.delete(accuracy, seed, 1), split, 2).mean(axis=(1, 2))
-            taus.append(kendall_tau(value[:, seed, split], truth))
-            regrets.append(float(truth.max() - truth[value[:, seed, split].argmax()]))
+            true = truth(accuracy, seed, split)
+            taus.append(kendall_tau(value[:, seed, split], true))
+            regrets.append(float(true.max() - true[value[:, seed, split].argmax()]))
     return fmean(taus), fmean(regrets)
 
 

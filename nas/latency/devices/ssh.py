@@ -174,7 +174,7 @@ class SshDevice(TargetDevice):
 
         if "imported" in table.environment:
             return f"it was imported from {table.environment['imported'].get('file')}; {OTHER_NAME}"
-        code = own_code(table.keys) if "code" in table.environment else {}
+        code = {"code": own_code(table.keys).get("code", "none")} if "code" in table.environment else {}
         then, now = (measured_by(self.key, found) for found in (table.environment, {**self.about(), **code}))
         differing = [name for name in now if then.get(name) != now[name]]
         if not differing:

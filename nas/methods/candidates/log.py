@@ -94,12 +94,15 @@ def is_kept(run: Run) -> bool:
     return (run.checkpoints / ID).exists()
 
 
-def run_id(run: Run) -> str:
+def run_id(run: Run, study: str | None = None) -> str:
     """A name that no other run has, kept by `keep_id` in the run's directory: it stays where that is renamed.
 
-    Raises `ValueError` where it is lost, and damaged: by another name all candidates would be trained again.
+    Raises `ValueError` where it is damaged, and where it is lost and no `study` is named: by another name all
+    candidates would be trained again.
     """
     path = run.checkpoints / ID
+    if study is not None:
+        return _noted(path, "id", str) if path.exists() else secrets.token_hex(8)
     lost = f"put it back, it names the study of the candidates of {run.path}, or begin another run: run_dir=..."
     if path.exists():
         return _noted(path, "id", str, lost)

@@ -175,7 +175,7 @@ def _next_round(store: TrialStore, proposal: Proposal, plan: _Plan, number: int)
 def _store(run: Run, search: CandidateSearch) -> TrialStore:
     """The study of this search: the run's own unless one is named, and refused where it is another search's."""
     feasible, settings = search.feasible, search.settings
-    own = run_id(run)
+    own = run_id(run, settings.study)
     study = settings.study or own_study(own)
     if is_kept(run):
         check_continued(settings.storage, study, run.path)

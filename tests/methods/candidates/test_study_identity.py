@@ -148,6 +148,10 @@ def test_a_run_that_lost_the_name_of_its_study_trains_nothing_again(loss: str, t
         search(tmp_path / "run", executor=executor, resume=True)
     file.write_text(known)
     search(tmp_path / "run", executor=executor, resume=True)
+    named = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "study": "common"}
+    search(tmp_path / "other", **named)
+    (tmp_path / "other" / "checkpoints" / "id.json").unlink()  # of a named study it is the owner alone
+    search(tmp_path / "other", executor=executor, resume=True, **named)
     assert executor.seen == []
 
 
