@@ -53,7 +53,7 @@ def test_one_kit_asked_for_twice_is_measured_once(board: Board, tmp_path: Path) 
 
 
 def test_two_kits_wait_for_each_other(board: Board, tmp_path: Path, capsys) -> None:
-    kits = [write(tmp_path / "one", steps=150), write(tmp_path / "two")]
+    kits = [write(tmp_path / "one", steps=300), write(tmp_path / "two")]
     with running(job(board, kits[0])) as first:
         until(lambda: starts(board, kits[0]))
         with running(job(board, kits[1])) as second:

@@ -30,9 +30,13 @@ def test_a_free_worker_trains_the_next_candidate_while_another_trains(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "method", [pretended.METHOD, RandomSearch(), RegularizedEvolution(population_size=4, sample_size=2)]
+    ("method", "batch"),
+    [
+        *((pretended.METHOD, batch) for batch in (1, 2, 5)),
+        (RandomSearch(), 2),
+        (RegularizedEvolution(population_size=4, sample_size=2), 5),
+    ],
 )
-@pytest.mark.parametrize("batch", [1, 2, 5])
 def test_what_is_under_way_is_a_matter_of_the_batch_alone(method: Any, batch: int, tmp_path: Path) -> None:
     """Whatever ends first, and wherever it was interrupted, what is proposed is the same."""
     one = search(tmp_path / "one", Pretended(), method=method, batch=batch)

@@ -98,13 +98,17 @@ def test_a_run_from_before_they_were_kept_goes_on_as_it_was(points: Points, run:
     assert SPACE.decode(found.tolist()) != conv4(1.0) and not (run.path / starting.NAME).exists()
 
 
-def test_a_new_process_begins_as_the_older_study_that_it_joins(points: Points, run: Run, tmp_path: Path) -> None:
+def test_a_new_process_begins_as_the_older_study_that_it_joins(
+    points: Points, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It would be refused, for candidates that come first, whatever else is equal."""
     today, url = points(run).tolist(), f"sqlite:///{tmp_path / 'shared.db'}"
     keep_id(run, run_id(run))
     (run.path / starting.NAME).unlink()
     before = points(run).tolist()
     (run.checkpoints / "id.json").unlink()
+    found = {False: np.array(today), True: np.array(before)}  # searched for twice is enough
+    monkeypatch.setattr(starting, "_found", lambda *_, as_before=False: found[as_before])
     points.setup.candidates = SimpleNamespace(storage=url, study="common")
     for began, expected in (({"first": identity.digest(before)}, before), ({"first": "of others"}, today), ({}, today)):
         joined = TrialStore(url, "common", (), owner="me", attempts=1, identity=began)
