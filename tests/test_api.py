@@ -183,7 +183,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "smallfirst" in capsys.readouterr().out.split()
 
 
-@pytest.mark.slow  # test_extending.py: other code of one's own in processes of their own
+@pytest.mark.slow  # tests/extending: other code of one's own in processes of their own
 def test_the_script_of_the_page_runs_in_processes_of_its_own(tmp_path: Path) -> None:
     *_, script = blocks("docs/python.md", "python")
     (tmp_path / "mine.py").write_text(script)
