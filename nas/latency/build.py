@@ -208,7 +208,8 @@ def shuffled(networks: Sequence[Arch], seed: int) -> list[Arch]:
 
 
 def _phase(description: str, group: Group, visits: Visits) -> Any:
-    keys = {entry["key"] for entry in group.entries}
-    done = sum(len(turns) for key, turns in visits.items() if key in keys)
-    total = len(keys) * group.processes * group.visits_each
+    keys, each = {entry["key"] for entry in group.entries}, group.visits_each
+    own = range(group.first * each, (group.first + group.processes) * each)  # what others visited before is not of it
+    done = sum(turn in own for key, turns in visits.items() if key in keys for turn in turns)
+    total = len(keys) * len(own)
     return phase(description, total=total, unit="visit", completed=done)

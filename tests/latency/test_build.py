@@ -253,7 +253,7 @@ def test_spaces_of_few_networks_are_measured_too(tmp_path: Path, monkeypatch: py
     assert build_table(one, Device(), tmp_path, effort=SMALL) == table
 
 
-def test_networks_on_whose_time_processes_disagree_are_visited_once_more() -> None:
+def test_networks_on_whose_time_processes_disagree_are_visited_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """By as many processes again, which are new; what they said themselves does not count in who they are."""
     group = Group([{"key": key, "rung": "6m", "params": 1} for key in "abc"], rounds=15, visit_ms=3.0, minutes=2.0)
     luck = {"a": [1.0] * 5, "b": [1.0, 1.3, 1.0, 1.3, 1.6], "c": [1.0, 1.0, 1.0, 1.0, 1.9]}
@@ -268,6 +268,11 @@ def test_networks_on_whose_time_processes_disagree_are_visited_once_more() -> No
         (process, {"b": [3 * process, 3 * process + 1, 3 * process + 2]}) for process in range(5, 10)
     ]
     assert sum(one["minutes"] for one in asked) == pytest.approx(2.0 / 3)
+    shown = list[tuple[int, int]]()
+    monkeypatch.setattr(build, "phase", lambda _, total, unit, completed: shown.append((completed, total)))
+    for part in (group, more):
+        build._phase("measuring", part, visits)
+    assert shown == [(45, 45), (0, 15)]
     for one in asked:
         visits["b"] |= {turn: Visit(1.0, 1.0, 5, one["process"], 1.0) for turn in one["turns"]["b"]}
     assert build.disagreeing(group, visits) == {"b"} and not more.requests({"references": {}}, visits)
