@@ -51,7 +51,9 @@ def _check_one_image(network: nn.Module, shape: tuple[int, ...], parts: int, tun
         with torch.no_grad():
             twin(torch.zeros(1, *shape))  # of no meta device: a block of the user's own may ask for values
     except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
         raise ValueError(
-            f"one image at a time is too few: on maps of one pixel a batch norm has no variance ({error}); give a "
-            f"recipe.batch_size of {2 * parts} or more"
+            "one image at a time is too few: on maps of one pixel a batch norm has no variance; give a "
+            f"recipe.batch_size of {2 * parts} or more, or a larger resolution"
         ) from None
