@@ -33,14 +33,19 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Imports a module of the page; what it registers is forgotten afterwards."""
+    """Imports a module of the page; what it registers is forgotten afterwards, as modules of other tests are before."""
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(runtimes, "_OWN", {})
+    forget()
     registries: list[dict[str, Any]] = [activations.ACTIVATIONS, KINDS]
     before = [dict(registry) for registry in registries]
     yield importlib.import_module
     for registry, kept in zip(registries, before, strict=True):
         registry.clear()
         registry.update(kept)
+    forget()
+
+
+def forget() -> None:
     for name in [name for name in sys.modules if name.startswith("my_")]:
         del sys.modules[name]
