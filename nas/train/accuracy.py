@@ -53,3 +53,20 @@ def evaluate(
         sums = accelerator.reduce(sums)
     top1, top5, mean = (float(value) / len(split) for value in sums)
     return {"top1_percent": 100 * top1, "top5_percent": 100 * top5, "loss": mean}
+
+
+@torch.no_grad()
+def right_class_percent(network: nn.Module, split: Split, accelerator: Accelerator) -> float:
+    """The mean probability that `network`, in eval mode, gives to the right class of an image of `split`, in percent.
+
+    Of the same images it tells networks that are nearly trained apart where their accuracies, a bit an image, do not
+    (`experiments/judging`).
+    """
+    training = network.training
+    network.eval()
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    for images, labels in split.in_order(EVALUATION_BATCH, place_of(accelerator)):
+        if len(images):
+            total += network(images).float().softmax(1).gather(1, labels[:, None]).double().sum()
+    network.train(training)
+    return 100 * float(accelerator.reduce(total)) / len(split)

@@ -45,6 +45,21 @@ def test_each_network_has_a_row_with_its_accuracy_at_each_rung() -> None:
         contest({"contest": held([1.0, 2.0], [[101.0], [50.0]], (2,))})
 
 
+def test_late_rungs_show_the_probability_that_decided() -> None:
+    found = held([1.0, 2.0], [[60.0, 70.0], [61.0, 71.0]])
+    found["networks"].reverse()
+    found["winner"] = "found-2"
+    found["rungs"][1]["by"] = "right_class_percent"
+    for row, right in zip(found["rungs"][1]["networks"], (50.25, 52.5), strict=True):
+        row["right_class_percent"] = right
+    page = shown(contest({"contest": found}))
+    assert "71.00 (52.50)" in page and "70.00 (50.25)" in page and ">60.00<" in page
+    assert "from epoch 4 on by the mean probability" in page
+    assert "mean probability" not in shown(contest({"contest": held([1.0, 2.0], [[60.0], [50.0]], (2,))}))
+    said = " ".join(sentences({"contest": found}))
+    assert "gave the right class 2.25 points more of the probability than the first by score did, +1.00 of" in said
+
+
 @pytest.mark.parametrize(("count", "claimed"), [(4, False), (5, True)])
 def test_rankings_of_few_networks_are_not_judged(count: int, claimed: bool) -> None:
     said = ranking(held([float(-i) for i in range(count)], [[50.0]] * count, (2,)))

@@ -12,8 +12,9 @@ from nas.report.parts import NOTHING, Cell, Chart, Line, Section, Table, numeric
 from nas.runs.stored import Percent, Positive, Schema, record
 
 NETWORK: Schema = {"name": str, "score": float | None, "genotype": list[int] | None}
-RUNG: Schema = {"epochs": Positive, "networks": list[dict]}
-ROW: Schema = {"name": str, "validation_top1_percent": Percent | None, "kept": bool}
+RIGHT_CLASS = "right_class_percent"
+RUNG: Schema = {"epochs": Positive, "networks": list[dict], "by": str | None}  # None: an older run, by accuracy
+ROW: Schema = {"name": str, "validation_top1_percent": Percent | None, RIGHT_CLASS: Percent | None, "kept": bool}
 CONTEST: Schema = {"networks": list[dict], "rungs": list[dict], "winner": str, "score_is": str, "plan": dict}
 PLAN: Schema = {"epochs": Positive, "total_epochs": Positive, "from_contest": bool | None}  # None: an older run
 
@@ -22,12 +23,14 @@ PLAN: Schema = {"epochs": Positive, "total_epochs": Positive, "from_contest": bo
 class Contest(Section):
     """Networks trained against each other along a schedule of `epochs`; `total_epochs` in all.
 
-    `anew`: whether the last one was then trained from the beginning, not from its last cut.
+    `anew`: whether the last one was then trained from the beginning, not from its last cut. `late`: the first epoch
+    where networks were compared by the probability of the right class; None where accuracies decided everywhere.
     """
 
     epochs: float
     total_epochs: float
     anew: bool
+    late: float | None
     chart: Chart | None
     table: Table
 
@@ -56,19 +59,21 @@ def contest(result: Mapping[str, Any]) -> Contest | None:
         return None
     known = {(row["name"], r["epochs"]): row for r in found["rungs"] for row in r["networks"]}
     epochs = [rung["epochs"] for rung in found["rungs"]]
+    late = [rung["epochs"] for rung in found["rungs"] if rung["by"] == RIGHT_CLASS]
     lines = []
     for place, network in enumerate(found["networks"], start=1):
         name, score = network["name"], network["score"]
         cells = [Cell(str(place)), Cell(name, strong=place == 1)]
         cells.append(numeric(NOTHING if score is None else number(score)))
-        cells += [numeric(_percent(known.get((name, each)))) for each in epochs]
+        cells += [numeric(_percent(known.get((name, each)), each in late)) for each in epochs]
         lines.append(Line(cells))
     head = [Cell("place"), Cell("network"), numeric(f"score: {found['score_is']}")]
     head += [numeric(f"% after {each}") for each in epochs]
     series = [(network["name"], _points(network["name"], found["rungs"])) for network in found["networks"]]
     chart = charts.line_chart("contest: validation accuracy, %", series, "epoch")
     plan = found["plan"]
-    return Contest(plan["epochs"], plan["total_epochs"], plan["from_contest"] is False, chart, Table(head, lines))
+    anew, first = plan["from_contest"] is False, min(late, default=None)
+    return Contest(plan["epochs"], plan["total_epochs"], anew, first, chart, Table(head, lines))
 
 
 def _points(name: str, rungs: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
@@ -78,8 +83,12 @@ def _points(name: str, rungs: Sequence[Mapping[str, Any]]) -> list[tuple[float, 
     return [(epochs, percent) for epochs, percent in percents if percent is not None]
 
 
-def _percent(row: Mapping[str, Any] | None) -> str:
+def _percent(row: Mapping[str, Any] | None, is_late: bool) -> str:
     if row is None:
         return ""
-    percent = row["validation_top1_percent"]
-    return "failed" if percent is None else f"{percent:.2f}{'' if row['kept'] else ' – left'}"
+    percent, right = row["validation_top1_percent"], row[RIGHT_CLASS]
+    if percent is None:
+        return "failed"
+    return (
+        f"{percent:.2f}{f' ({right:.2f})' if is_late and right is not None else ''}{'' if row['kept'] else ' – left'}"
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.report.bars import interval
 from nas.report.parts import Cell, Line, Section, Table, numeric
-from nas.report.sections.contest import read_contest
+from nas.report.sections.contest import RIGHT_CLASS, read_contest
 from nas.runs.stored import Count, Schema, read_record, record
 
 FEWEST = 5
@@ -82,12 +82,19 @@ def _spread(contest: Mapping[str, Any]) -> list[str]:
     if favourite == contest["winner"]:
         return [*said, "the network that the score put first also won"]
     for rung in reversed(contest["rungs"]):
-        both = {row["name"]: row["validation_top1_percent"] for row in rung["networks"]}
-        if both.get(favourite) is not None and both.get(contest["winner"]) is not None:
-            gained = both[contest["winner"]] - both[favourite]
+        rows = {row["name"]: row for row in rung["networks"] if row["validation_top1_percent"] is not None}
+        if favourite in rows and contest["winner"] in rows:
+            best, other = rows[contest["winner"]], rows[favourite]
+            gained = best["validation_top1_percent"] - other["validation_top1_percent"]
+            what = f"was {gained:.2f} points above the first by score"
+            if rung["by"] == RIGHT_CLASS and None not in (best[RIGHT_CLASS], other[RIGHT_CLASS]):
+                sure = best[RIGHT_CLASS] - other[RIGHT_CLASS]
+                what = (
+                    f"gave the right class {sure:.2f} points more of the probability than the first by score did, "
+                    f"{gained:+.2f} of accuracy,"
+                )
             said.append(
-                f"the winner, {contest['winner']}, was {gained:.2f} points above the first by score after "
-                f"{rung['epochs']} epochs, where both were compared last"
+                f"the winner, {contest['winner']}, {what} after {rung['epochs']} epochs, where both were compared last"
             )
             break
     return said

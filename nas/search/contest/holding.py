@@ -19,7 +19,7 @@ from nas.search.contest.entrants import Entrant
 from nas.search.contest.plan import Plan
 from nas.search.contest.record import ContestRecord
 from nas.search.contest.rung_job import RungJob, train_rung
-from nas.search.contest.standings import Rung, Standings, rank
+from nas.search.contest.standings import TOP_1, Rung, Standings, rank
 from nas.terminal.progress import Advance, log, phase
 from nas.train import training
 from nas.train.accelerator import Compute
@@ -91,13 +91,14 @@ def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Hel
         out: list[Entrant] = []
         for number, kept in enumerate(plan.kept):
             trained = contest.trained(alive, number, advance)
-            ranked = rank(alive, trained)
+            by = contest.figure(number)
+            ranked = rank(alive, trained, by)
             alive = [entrant for entrant in ranked[:kept] if "error" not in trained[entrant.key]]
             if not alive:
                 reason = trained[ranked[0].key]["error"]
                 raise ValueError(f"none of the {len(ranked)} networks of the contest could be trained: {reason}")
             figures = tuple(trained[entrant.key] for entrant in ranked)
-            rungs.append(Rung(plan.cuts[number], tuple(ranked), figures, len(alive)))
+            rungs.append(Rung(plan.cuts[number], tuple(ranked), figures, len(alive), by))
             out = [*ranked[len(alive) :], *out]
         standings = Standings(plan, tuple(rungs), (*alive, *out), terms.score_is)
         contest.record.end(standings.to_dict())
@@ -127,6 +128,10 @@ class _Contest:
         """Epochs that earlier pieces of this contest trained."""
         pieces = [(entrant, number) for entrant in entrants for number in range(len(self.plan.cuts))]
         return sum(self._piece(number) for entrant, number in pieces if self._known(entrant, number) is not None)
+
+    def figure(self, number: int) -> str:
+        """What networks are compared by at rung `number`."""
+        return (self.record.late_figure if self.plan.is_late(number) else None) or TOP_1
 
     def trained(self, alive: Sequence[Entrant], number: int, advance: Advance) -> dict[str, Any]:
         """The figures of all of `alive` at rung `number`; those that are not known yet are trained."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from nas.search.contest.settings import ContestSettings
 
+LATE = 0.75  # of a training
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,6 +43,10 @@ class Plan:
     def total_epochs(self) -> int:
         """All epochs until the last one standing is trained to the end."""
         return self.contest_epochs + self.epochs - (self.cuts[-1] if self.from_contest else 0)
+
+    def is_late(self, rung: int) -> bool:
+        """Whether networks are nearly trained at `rung`: after three quarters."""
+        return self.cuts[rung] >= LATE * self.epochs
 
     def cut(self, rung: int, epochs: int) -> int:
         """Where `rung` cuts a training of so many epochs, which may be others: at the same share, rounded up."""

@@ -5,16 +5,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nas.runs.files import write_json
 from nas.runs.stored import NonNegative, Percent, Positive, Schema, read_record, record
+from nas.search.contest.standings import RIGHT_CLASS
 from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 
 NAME = "contest.json"
-SCHEMA: Schema = {"id": str, "identity": dict, "trained": dict, "outcome": dict | None, "digest": str}
-TRAINED: Schema = {"top1_percent": Percent, "loss": float | None, "train_seconds": NonNegative, "data": str}
+SCHEMA: Schema = {
+    "id": str,
+    "identity": dict,
+    "late_figure": Literal["right_class_percent"] | None,
+    "trained": dict,
+    "outcome": dict | None,
+    "digest": str,
+}
+TRAINED: Schema = {
+    "top1_percent": Percent,
+    "right_class_percent": Percent | None,
+    "loss": float | None,
+    "train_seconds": NonNegative,
+    "data": str,
+}
 FAILED: Schema = {"error": str}
 OUTCOME: Schema = {
     "networks": list[dict],
@@ -36,13 +50,15 @@ class ContestRecord:
     """The file of the run in `folder`: figures by network (its key) and epochs, and the outcome once there is one.
 
     What was trained under another `identity` (data, split, seed, precision, code) is not used, and that is said by
-    `differing`. Raises `ValueError` for a damaged file.
+    `differing`. `late_figure`: what networks that are nearly trained are compared by; None, by accuracy, in contests
+    that an earlier version began. Raises `ValueError` for a damaged file.
     """
 
     def __init__(self, folder: Path, asked: Identity) -> None:
         self.path, self.identity = folder / NAME, dict(asked)
         self.trained: dict[tuple[str, int], dict[str, Any]] = {}
         self.outcome: dict[str, Any] | None = None
+        self.late_figure: str | None = RIGHT_CLASS
         self.differing: list[str] = []
         self.id = secrets.token_hex(6)  # no other contest has it
         if not self.path.exists():
@@ -50,7 +66,7 @@ class ContestRecord:
         stored = read(folder)
         self.differing = identity.differences(stored["identity"], self.identity)
         if not self.differing:
-            self.outcome, self.id = stored["outcome"], stored["id"]
+            self.outcome, self.id, self.late_figure = stored["outcome"], stored["id"], stored["late_figure"]
             for key, rungs in stored["trained"].items():
                 self.trained |= {(key, int(epochs)): figures for epochs, figures in rungs.items()}
 
@@ -74,6 +90,8 @@ class ContestRecord:
         for key, epochs in sorted(self.trained):
             trained.setdefault(key, {})[str(epochs)] = self.trained[key, epochs]
         content = {"id": self.id, "identity": self.identity, "trained": trained, "outcome": self.outcome}
+        if self.late_figure is not None:
+            content["late_figure"] = self.late_figure
         write_json(self.path, {**content, "digest": identity.digest(content)})
 
 
@@ -82,7 +100,9 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     try:
         stored = read_record(path, "contest", SCHEMA)
-        if stored.pop("digest") != identity.digest(stored):
+        known = stored.pop("digest")
+        content = {key: value for key, value in stored.items() if key != "late_figure" or value is not None}
+        if known != identity.digest(content):
             raise ValueError("its content does not match its digest")
         for key, rungs in stored["trained"].items():
             for epochs, figures in record(rungs, {}, f"the trainings of {key}").items():

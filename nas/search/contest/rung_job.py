@@ -15,6 +15,7 @@ from nas.methods.candidates.image_job import ImageJob
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping.keeper import step_file
 from nas.train import training
+from nas.train.accuracy import right_class_percent
 from nas.train.start.teacher import Teacher, distillation_of
 from search_spaces.recipe import Recipe
 
@@ -38,14 +39,14 @@ class RungJob(ImageJob):
 def train_rung(job: RungJob) -> dict[str, Any]:
     """Train on the images that do not judge and evaluate on those that do; the test split is not looked at.
 
-    Returns `top1_percent` and `loss` (validation), `train_seconds` (over all rungs so far), `data` (what it was trained
-    on, for `nas.train.options.Begin`) and `state`: the checkpoint's content where this machine does not share the
-    run's disk, else None. Seeds and streams are those of the final training. Raises `ValueError` where the loss
-    diverges.
+    Returns `top1_percent`, `loss` and `right_class_percent` (validation), `train_seconds` (over all rungs so far),
+    `data` (what it was trained on, for `nas.train.options.Begin`) and `state`: the checkpoint's content where this
+    machine does not share the run's disk, else None. Seeds and streams are those of the final training. Raises
+    `ValueError` where the loss diverges.
     """
     arch, recipe = job.decoded(), Recipe.from_dict(job.recipe)
     data = job.images(arch.resolution)
-    network = training.build_network(arch, recipe, seed=job.seed)
+    network, accelerator = training.build_network(arch, recipe, seed=job.seed), job.alone()
     if job.weights is not None:
         network.load_state_dict(safetensors.torch.load(job.weights))
     with _checkpoint(job) as (path, is_shared):
@@ -59,14 +60,15 @@ def train_rung(job: RungJob) -> dict[str, Any]:
             data,
             recipe,
             seed=job.seed,
-            accelerator=job.alone(),
+            accelerator=accelerator,
             options=training.Options(
                 checkpoint=path, stop_epoch=job.stop_epoch, distillation=distillation_of(job.teacher, data)
             ),
         )
         state = None if is_shared else path.read_bytes()
     kept = {name: figures[name] for name in ("top1_percent", "loss", "train_seconds")}
-    return {**kept, "data": data.fingerprint, "state": state}
+    right = right_class_percent(network, data.test, accelerator)
+    return {**kept, "right_class_percent": right, "data": data.fingerprint, "state": state}
 
 
 def _is_of_other_images(path: Path, fingerprint: str) -> bool:

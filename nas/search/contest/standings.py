@@ -11,17 +11,19 @@ from typing import Any
 from nas.search.contest.entrants import Entrant
 from nas.search.contest.plan import Plan
 
-Figures = Mapping[str, Any]  # top1_percent, loss, train_seconds; of a training that failed: error
+Figures = Mapping[str, Any]  # top1_percent, right_class_percent, loss, train_seconds; of a training that failed: error
+TOP_1, RIGHT_CLASS = "top1_percent", "right_class_percent"  # what networks are compared by
 
 
 @dataclass(frozen=True)
 class Rung:
-    """The networks compared after `epochs` epochs, best first, with their figures; the first `kept` stayed."""
+    """The networks compared after `epochs` epochs by the figure `by`, best first; the first `kept` stayed."""
 
     epochs: int
     entrants: tuple[Entrant, ...]
     figures: tuple[Figures, ...]
     kept: int
+    by: str = TOP_1
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,14 @@ class Standings:
             for place, (entrant, figures) in enumerate(zip(rung.entrants, rung.figures, strict=True)):
                 row = {
                     "name": entrant.name,
-                    "validation_top1_percent": figures.get("top1_percent"),
+                    "validation_top1_percent": figures.get(TOP_1),
+                    "right_class_percent": figures.get(RIGHT_CLASS),
                     "loss": figures.get("loss"),
                     "kept": place < rung.kept,
                 }
                 rows.append(row)
                 last[entrant.key] = {"epochs": rung.epochs, "validation_top1_percent": row["validation_top1_percent"]}
-            rungs.append({"epochs": rung.epochs, "networks": rows})
+            rungs.append({"epochs": rung.epochs, "by": rung.by, "networks": rows})
         networks = [
             {
                 "name": entrant.name,
@@ -105,13 +108,13 @@ class Standings:
         }
 
 
-def rank(alive: Sequence[Entrant], figures: Mapping[str, Figures]) -> list[Entrant]:
-    """`alive`, best first: higher accuracy, then lower loss, then who stood in front; failed trainings come last."""
+def rank(alive: Sequence[Entrant], figures: Mapping[str, Figures], by: str = TOP_1) -> list[Entrant]:
+    """`alive`, best first: the higher figure `by`, then lower loss, then who stood in front; failed trainings last."""
 
     def worth(entrant: Entrant) -> tuple[float, float]:
         known = figures[entrant.key]
         loss = known.get("loss")
-        return (-known.get("top1_percent", -math.inf), math.inf if loss is None else loss)
+        return (-known.get(by, -math.inf), math.inf if loss is None else loss)
 
     return sorted(alive, key=worth)
 

@@ -30,11 +30,12 @@ RECIPE = Recipe(epochs=4, batch_size=32, lr=0.01, optimizer="adamw", schedule="c
 class MadeUp:
     """An executor whose accuracies `percent(arch id, epochs)` are known, newest job first; it leaves checkpoints.
 
-    A ValueError of `percent` fails the training. It is interrupted after `die_after` jobs; `seen`: arch id and epochs.
+    `right`: the probability of the right class in percent, as much if not given. A ValueError of `percent` fails the
+    training. It is interrupted after `die_after` jobs; `seen`: arch id and epochs.
     """
 
-    def __init__(self, percent: Any, workers: int = 1, die_after: int | None = None) -> None:
-        self.percent, self.capacity, self.die_after = percent, workers, die_after
+    def __init__(self, percent: Any, workers: int = 1, die_after: int | None = None, right: Any = None) -> None:
+        self.percent, self.capacity, self.die_after, self.right = percent, workers, die_after, right or percent
         self.waiting: list[tuple[int, RungJob]] = []
         self.seen: list[tuple[str, int]] = []
 
@@ -60,7 +61,7 @@ class MadeUp:
         progress = {"epoch": job.stop_epoch, "seconds": 1.0, "train_loss": 0.0}
         checkpoint.save(job.checkpoint, {"format": FORMAT, "progress": progress})
         figures = {"top1_percent": percent, "loss": 1.0, "train_seconds": float(job.stop_epoch), "data": "part"}
-        return [Done(key, {**figures, "state": None})]
+        return [Done(key, {**figures, "right_class_percent": float(self.right(arch, job.stop_epoch)), "state": None})]
 
 
 class Real:

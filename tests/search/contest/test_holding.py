@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.record import read
 from nas.search.contest.settings import ContestSettings
 from nas.train.training import Options, build_network, train
+from search_spaces.plain_data.identity import digest
 from tests.methods.gradient_task import DATA
 from tests.runs.killed_runs import same
 from tests.search.contest.contests import RECIPE, MadeUp, Real, entrants, held
@@ -59,9 +61,37 @@ def test_who_is_ahead_at_a_rung_stays(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "r" / "contest.json").read_text())["outcome"]
     assert stored["winner"] == "found-3" and stored["networks"][0]["genotype"] == [2, 2, 2, 2]
     assert stored["rungs"][1]["networks"][2] == {
-        "name": "found-2", "validation_top1_percent": 40.0, "loss": 1.0, "kept": False,
+        "name": "found-2", "validation_top1_percent": 40.0, "right_class_percent": 40.0, "loss": 1.0, "kept": False,
     }  # fmt: skip
     assert stored["plan"]["total_epochs"] == PLAN.total_epochs == 5 * 2 + 3 * 2 + 2 * 4 + 8
+
+
+def test_nearly_trained_networks_are_compared_by_the_probability_of_the_right_class(tmp_path: Path) -> None:
+    """From three quarters on; where an earlier version began the contest, by accuracy to its end."""
+    late_too = plan_of(ContestSettings(5, rungs=(2, 12)), 5, 16)
+
+    def right(arch: str, epochs: int) -> float:
+        return 10.0 * IDS.index(arch)  # the last is surest, from the beginning
+
+    standings = held(tmp_path / "r", MadeUp(late, right=right), late_too, FIVE).standings
+    assert [rung.by for rung in standings.rungs] == ["top1_percent", "right_class_percent"]
+    assert [entrant.name for entrant in standings.order] == [f"found-{i}" for i in (3, 2, 1, 4, 5)]
+    turned = {IDS[0]: 80.0, IDS[1]: 60.0, IDS[2]: 40.0}
+    executor = MadeUp(late, die_after=5, right=lambda arch, epochs: turned.get(arch, 0.0))
+    with pytest.raises(KeyboardInterrupt):
+        held(tmp_path / "before", executor, late_too, FIVE)
+    shutil.copytree(tmp_path / "before", tmp_path / "now")
+    path = tmp_path / "before" / "contest.json"
+    stored = json.loads(path.read_text())
+    del stored["late_figure"], stored["digest"]
+    for rungs in stored["trained"].values():
+        for figures in rungs.values():
+            del figures["right_class_percent"]
+    path.write_text(json.dumps({**stored, "digest": digest(stored)}))
+    for folder, winner in (("before", FIVE[2]), ("now", FIVE[0])):
+        executor = MadeUp(late, right=lambda arch, epochs: turned.get(arch, 0.0))
+        standings = held(tmp_path / folder, executor, late_too, FIVE).standings
+        assert standings.winner is winner and len(executor.seen) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
