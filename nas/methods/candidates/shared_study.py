@@ -12,12 +12,12 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from nas.methods.candidates.storage import (
-    BUSY_SECONDS,
     FAILURES,
     LOCK_SUFFIX,
     damaged,
     holds,
     lock_file,
+    patience,
     sqlite_file,
     unusable,
 )
@@ -54,7 +54,7 @@ def known_identity(storage: str, study: str) -> Identity:
     found: Any = None
     with contextlib.suppress(*FAILURES, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, OSError):
         if holds(storage, study):
-            stored = RDBStorage(storage)
+            stored = RDBStorage(storage, engine_kwargs=patience(storage))
             try:
                 found = stored.get_study_user_attrs(stored.get_study_id_from_name(study)).get(IDENTITY)
             finally:
@@ -86,12 +86,10 @@ class SharedStudy:
 
     @spoken
     def _open(self, name: str) -> None:
-        url = sqlalchemy.engine.make_url(self.url)
-        self._lock = lock_file(url)
-        connect: dict[str, Any] = {} if self._lock is None else {"connect_args": {"timeout": BUSY_SECONDS}}
+        self._lock = lock_file(sqlalchemy.engine.make_url(self.url))
         with self._exclusive():
             try:
-                self.storage = RDBStorage(self.url, engine_kwargs=connect)
+                self.storage = RDBStorage(self.url, engine_kwargs=patience(self.url))
                 self.study = optuna.create_study(
                     storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
                 )

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
@@ -38,6 +39,11 @@ def lock_file(url: sqlalchemy.engine.URL) -> Path | None:
     return path.with_name(path.name + LOCK_SUFFIX)
 
 
+def patience(storage: str) -> dict[str, Any]:
+    """Settings of an engine that waits for other processes as long as a search does."""
+    return {} if sqlite_file(storage) is None else {"connect_args": {"timeout": BUSY_SECONDS}}
+
+
 def check_storage(storage: str) -> None:
     """Raise `ValueError` for a storage that cannot be used, before anything is measured; makes no file."""
     try:
@@ -47,7 +53,7 @@ def check_storage(storage: str) -> None:
             if not Path(url.database or "").exists():
                 url.get_dialect()
                 return
-        engine = sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(url, **patience(storage))
         try:
             sqlalchemy.inspect(engine).get_table_names()
         finally:
@@ -83,7 +89,7 @@ def holds(storage: str, study: str) -> bool:
     file = sqlite_file(storage)
     if file is not None and not Path(file).exists():
         return False
-    engine = sqlalchemy.create_engine(storage)
+    engine = sqlalchemy.create_engine(storage, **patience(storage))
     try:
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("studies"):

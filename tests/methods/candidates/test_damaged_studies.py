@@ -7,6 +7,7 @@ import fcntl
 import json
 import random
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 import sqlalchemy
 
-from nas.methods.candidates import early_stopping, shared_study
+from nas.methods.candidates import early_stopping, storage
 from nas.methods.candidates.log import Clock
+from nas.methods.candidates.shared_study import known_identity
 from nas.methods.candidates.trials_file import read_trials, write_trials
 from nas.runs import locks
 from nas.terminal.error_lines import report
@@ -122,7 +124,7 @@ def test_a_wait_for_another_process_is_said_and_ends(
     """Both locks: the database's own, and ours beside it."""
     monkeypatch.setattr(locks, "SAY_SECONDS", 0.1)
     monkeypatch.setattr(locks, "GIVE_UP_SECONDS", 0.3)
-    monkeypatch.setattr(shared_study, "BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(storage, "BUSY_SECONDS", 0.3)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("begin exclusive")
     with pytest.raises(ValueError, match=r"trials\.db is locked by another process and stayed so; end it or wait"):
@@ -134,6 +136,29 @@ def test_a_wait_for_another_process_is_said_and_ends(
             store(tmp_path)
     said = capfd.readouterr().out.replace("\n", "")
     assert said.count("waiting for") >= 2 and "trials.db: slow, or in use by another process" in said
+
+
+def test_a_study_that_is_locked_for_a_moment_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever only asks for it waits as a search does: it would begin otherwise than the study that it joins."""
+    found = store(tmp_path)
+    url, name = found.url, found.study.study_name
+    found.close()
+    known = known_identity(url, name)
+    assert known and storage.holds(url, name)
+    other = sqlite3.connect(str(storage.sqlite_file(url)), isolation_level=None, check_same_thread=False)
+
+    def asked(seconds: float, patience: float) -> bool:
+        monkeypatch.setattr(storage, "BUSY_SECONDS", patience)
+        other.execute("begin exclusive")
+        later = threading.Timer(seconds, lambda: other.execute("rollback"))
+        later.start()
+        try:
+            return known_identity(url, name) == known
+        finally:
+            later.join()
+
+    assert asked(0.3, 20.0) and not asked(1.0, 0.05)
+    other.close()
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
