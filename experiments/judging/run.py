@@ -24,7 +24,6 @@ from experiments.wins.setting import Setting
 from nas.data import ImageData
 from nas.train import training
 from nas.train.accelerator import make_accelerator
-from predictors.metrics import kendall_tau
 from search_spaces.arch import Arch
 
 WINS = Path(__file__).parents[1] / "wins"
@@ -143,14 +142,16 @@ def _table(of: str, truth: Truth, values: Mapping[str, Mapping[str, np.ndarray]]
     print("| judged after | by | Kendall's tau | less that of top-1 | what its best has below the best, points |")
     print("| --- | --- | --- | --- | --- |")
     accuracy = values["1.0"]["top-1"]
-    rows = np.random.default_rng(0).integers(len(accuracy), size=(DRAWS, len(accuracy)))
+    count = len(accuracy)
+    draws = np.random.default_rng(0).integers(count, size=(DRAWS, count))
+    whole = np.arange(count)[None]
     for cut, mine in values.items():
-        drawn = {f: [_agreement(value[r], accuracy[r], truth)[0] for r in rows] for f, value in mine.items()}
-        usual = _agreement(mine["top-1"], accuracy, truth)[0]
+        usual, drawn = (_taus(mine["top-1"], accuracy, truth, rows) for rows in (whole, draws))
         for figure, value in mine.items():
-            tau, regret = _agreement(value, accuracy, truth)
-            low, high = np.nanquantile(np.subtract(drawn[figure], drawn["top-1"]), [0.025, 0.975])
-            print(f"| {cut} | {figure} | {tau:.2f} | {tau - usual:+.2f} ({low:+.2f} to {high:+.2f}) | {regret:.2f} |")
+            tau = _taus(value, accuracy, truth, whole)[0]
+            low, high = np.nanquantile(_taus(value, accuracy, truth, draws) - drawn, [0.025, 0.975])
+            regret, less = _regret(value, accuracy, truth), tau - usual[0]
+            print(f"| {cut} | {figure} | {tau:.2f} | {less:+.2f} ({low:+.2f} to {high:+.2f}) | {regret:.2f} |")
 
 
 def _values(
@@ -166,15 +167,26 @@ def _values(
     }
 
 
-def _agreement(value: np.ndarray, accuracy: np.ndarray, truth: Truth) -> tuple[float, float]:
-    """Mean tau and regret over seeds and splits of one figure's `value` of (networks, seeds, splits)."""
-    taus, regrets = [], []
-    for seed in range(value.shape[1]):
-        for split in range(value.shape[2]):
-            true = truth(accuracy, seed, split)
-            taus.append(kendall_tau(value[:, seed, split], true))
-            regrets.append(float(true.max() - true[value[:, seed, split].argmax()]))
-    return fmean(taus), fmean(regrets)
+def _judgements(value: np.ndarray, accuracy: np.ndarray, truth: Truth) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each split of each seed says of the networks, and what they are held against."""
+    _, seeds, splits = value.shape
+    return [(value[:, i, j], truth(accuracy, i, j)) for i in range(seeds) for j in range(splits)]
+
+
+def _regret(value: np.ndarray, accuracy: np.ndarray, truth: Truth) -> float:
+    """How far what is judged best lies below the best, on average."""
+    return fmean(float(true.max() - true[said.argmax()]) for said, true in _judgements(value, accuracy, truth))
+
+
+def _taus(value: np.ndarray, accuracy: np.ndarray, truth: Truth, draws: np.ndarray) -> np.ndarray:
+    """Of each row of `draws`, the mean Kendall tau-b of these networks; NaN where all networks of a row are alike."""
+    found = []
+    for said, true in _judgements(value, accuracy, truth):
+        first, second = (np.sign(x[:, None] - x)[draws[:, :, None], draws[:, None]] for x in (said, true))
+        ties = np.count_nonzero(first, axis=(1, 2)) * np.count_nonzero(second, axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            found.append((first * second).sum(axis=(1, 2)) / np.sqrt(ties))
+    return np.mean(found, axis=0)
 
 
 DEFAULTS = Setting()
