@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import time
@@ -30,6 +31,7 @@ WINS = Path(__file__).parents[1] / "wins"
 NAMES = ("found", "plain", "best plain: four")  # of the networks that are judged
 JUDGES = 2000  # images of one split: a fifth of 10,000, as a search holds them out
 CUTS = (0.5, 0.75, 1.0)  # of a training's epochs, where a contest compares
+SHORT = "a short training"  # of half of the epochs, along a schedule of its own, as candidates of a search have it
 FIGURES = ("top-1", "probability", "Brier score", "loss", "loss at its best temperature")
 DRAWS = 2000
 LEAST = 8  # networks that a seed must have trained to count
@@ -77,12 +79,15 @@ def answers(network: nn.Module, data: ImageData) -> list[Split]:
     return [figures(logits[rows], labels[rows]) for rows in order.split(JUDGES) if len(rows) == JUDGES]
 
 
-def judged(setting: Setting, root: str, arch: Arch, seed: int) -> Record:
-    """`arch` trained with `seed`, and what each split of the test images says of it at each of the `CUTS`."""
+def judged(setting: Setting, root: str, arch: Arch, seed: int, short: bool) -> Record:
+    """`arch` trained with `seed`, and what each split of the test images says of it: at each of the `CUTS`, or at the
+    end of a short training."""
     torch.set_num_threads(1)
     began, data, recipe = time.process_time(), setting.data(root), setting.recipe
+    if short:
+        recipe = dataclasses.replace(recipe, epochs=setting.candidate_epochs)
     network = training.build_network(arch, recipe, seed=seed)
-    cuts = {round(cut * recipe.epochs): str(cut) for cut in CUTS}
+    cuts = {round(cut * recipe.epochs): str(cut) for cut in CUTS} if not short else {recipe.epochs: SHORT}
     splits: dict[str, list[Split]] = {}
 
     def look(epoch: int, _: Mapping[str, float]) -> None:
@@ -98,13 +103,14 @@ def collect(data: str, out: Path, dataset: str, images: int, networks: int, seed
     """Train what is missing, seed after seed."""
     setting, file = Setting(dataset, images), out / "results.jsonl"
     found, context = records.finished(file), multiprocessing.get_context("spawn")
-    done = {(r["arch"], r["seed"]) for r in found}
+    done = {(r["arch"], r["seed"], SHORT in r["splits"]) for r in found}
     chosen = good_networks(setting, networks)
-    left = [(arch, seed) for seed in range(seeds) for key, arch in chosen.items() if (key, seed) not in done]
+    pieces = [(arch, seed, short) for short in (False, True) for seed in range(seeds) for arch in chosen.values()]
+    left = [piece for piece in pieces if (piece[0].id, *piece[1:]) not in done]
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         jobs = {pool.submit(partial(judged, setting, data), *piece): piece for piece in left}
         for job in as_completed(jobs):
-            arch, seed = jobs[job]
+            arch, seed, _ = jobs[job]
             found.append({"arch": arch.id, "macs": arch.macs, "seed": seed, **job.result()})
             records.write(file, found)
             print(json.dumps({key: value for key, value in found[-1].items() if key != "splits"}), flush=True)
@@ -113,10 +119,13 @@ def collect(data: str, out: Path, dataset: str, images: int, networks: int, seed
 def report(file: Path) -> None:
     """How well each figure of one split ranks networks by the accuracy on the other splits: of these very trainings,
     and of other seeds."""
-    found = {(r["arch"], r["seed"]): r["splits"] for r in records.read(file)}
+    found: dict[tuple[str, int], dict[str, list[Split]]] = {}
+    for r in records.read(file):
+        found.setdefault((r["arch"], r["seed"]), {}).update(r["splits"])
+    whole = {key for key, splits in found.items() if "1.0" in splits}
     names = list(dict.fromkeys(arch for arch, _ in found))
-    seeds = [s for s in sorted({seed for _, seed in found}) if sum((n, s) in found for n in names) >= LEAST]
-    names = [name for name in names if all((name, s) in found for s in seeds)]
+    seeds = [s for s in sorted({seed for _, seed in whole}) if sum((n, s) in whole for n in names) >= LEAST]
+    names = [name for name in names if all((name, s) in whole for s in seeds)]
     values = _values(found, names, seeds)
     final = values["1.0"]["top-1"].mean(axis=(1, 2))
     print(f"{len(names)} networks, seeds {', '.join(map(str, seeds))}; {min(final):.2f} to {max(final):.2f}%")
@@ -163,7 +172,8 @@ def _values(
             figure: np.array([[[s[figure] for s in found[n, seed][cut]] for seed in seeds] for n in names])
             for figure in FIGURES
         }
-        for cut in found[names[0], seeds[0]]
+        for cut in (SHORT, *map(str, CUTS))
+        if all(cut in found[n, seed] for n in names for seed in seeds)
     }
 
 
