@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from collections.abc import Iterator
+from types import SimpleNamespace
 
+import accelerate.utils.memory
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -27,6 +30,7 @@ CACHE = tempfile.TemporaryDirectory(prefix="nas-tests-")  # what tests teach us 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     os.environ["NAS_CACHE"] = CACHE.name
+    accelerate.utils.memory.gc = SimpleNamespace(collect=lambda: 0)  # after every training; Python does it by itself
     for name in TERMINALS:
         os.environ.pop(name, None)
 
@@ -59,9 +63,19 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
 
 
+@pytest.fixture(scope="module")
+def light_studies() -> Iterator[None]:
+    """Searches in this process keep their trials without a database."""
+    from tests.methods.candidates.light_studies import no_database
+
+    with pytest.MonkeyPatch.context() as patch:
+        no_database(patch)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def little_to_collect() -> None:
-    """Accelerate collects garbage before every training; what imports have left is not searched each time."""
+    """What imports have left is not searched whenever Python collects garbage."""
     gc.collect()
     gc.freeze()
 

@@ -32,6 +32,8 @@ from tests.methods.candidates import pretended
 from tests.methods.candidates.in_process import InProcess
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 BASE = Recipe(epochs=4, batch_size=64, lr=0.01, ema_decay=0.9, optimizer="adamw")
 SPACE = joint_space(BASE)
 SETTINGS = CandidateSettings(

@@ -19,6 +19,8 @@ from search_spaces.space import Population
 from tests.methods.candidates import pretended
 from tests.methods.candidates.test_candidate_search import Pretended, search
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 
 def test_a_free_worker_trains_the_next_candidate_while_another_trains(tmp_path: Path) -> None:
     """With one candidate beyond the workers proposed, the second worker trains two while the first one trains one."""
