@@ -58,9 +58,21 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the digits, for tests to which images are something that is trained on and no more."""
+    quarter(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def few_digits_in_all() -> Iterator[None]:
+    """The same for all tests of a module, which share what was trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        quarter(patch)
+        yield
+
+
+def quarter(patch: pytest.MonkeyPatch) -> None:
     bunch = load_digits()
     few = Bunch(images=bunch.images[:450], target=bunch.target[:450])
-    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
+    patch.setattr("sklearn.datasets.load_digits", lambda: few)
 
 
 @pytest.fixture(scope="module")

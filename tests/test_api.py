@@ -29,6 +29,8 @@ from search_spaces.space import LayerwiseSpace, Population
 from tests.methods.candidates.pretended import Pretended
 from tests.test_docs import ROOT, blocks
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SMALL: dict[str, Any] = {"width": 0.25, "head_channels": 32, "candidates": ["k3_e1", "k3_e3", "skip"]}
 SHORT: Any = {"search": {"trials": 2, "batch": 2}, "recipe": {"epochs": 1, "warmup_epochs": 0, "batch_size": 32}}
 ASKED: Any = {"accelerator": "cpu", "macs": 10**6, "references": {"names": []}, **SHORT}

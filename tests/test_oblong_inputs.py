@@ -28,6 +28,8 @@ from search_spaces.space import LayerwiseSpace
 from tests.methods.gradient_task import method, task
 from tests.test_api import Here
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SHAPE = Size(20, 33)
 RECIPE: dict[str, Any] = {"epochs": 2, "warmup_epochs": 0, "batch_size": 32, "augment": "shift"}
 EFFORT: dict[str, Any] = {

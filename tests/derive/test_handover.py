@@ -34,6 +34,8 @@ from search_spaces.pricing.limits import Limit
 from search_spaces.recipe import Recipe
 from tests.methods.candidates.pretended import joint_space
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
 SPACE = joint_space(BASE)
 LOCAL = LocalDevice()

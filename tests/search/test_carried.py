@@ -24,6 +24,8 @@ from nas.terminal.error_lines import USER_ERROR
 from tests.latency.devices.phone import measure_on, phone
 from tests.methods.candidates.pretended import Scored
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SPACE = ["space.width=0.25", "space.head_channels=32", "space.resolution=8", "space.candidates=[k3_e1,k3_e3,skip]"]
 DATA = ["space.num_classes=10", "space.in_channels=1"]
 EFFORT = [f"effort.{name}={value}" for name, value in {"fit_networks": 6, "held_out_networks": 4, "rounds": 2,

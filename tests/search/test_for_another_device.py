@@ -18,6 +18,8 @@ from search_spaces.arch import Arch
 from tests.latency.foreign_tables import LUT
 from tests.methods.candidates.pretended import Scored
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SPACE = ["space.resolution=32", "space.head_channels=1504"]
 RUNTIME = "tflite"  # none of ours, as it was measured
 

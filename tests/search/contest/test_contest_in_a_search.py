@@ -36,6 +36,8 @@ from tests.methods.candidates.pretended import made_up_percent
 from tests.methods.gradient_task import DATA, few_layers
 from tests.runs.killed_runs import finish, kill_when, same, start
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SETTINGS: dict[str, Any] = {
     "space": few_layers(),
     "data": DATA,

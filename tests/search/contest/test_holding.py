@@ -25,6 +25,8 @@ from tests.runs.killed_runs import same
 from tests.search.contest.contests import RECIPE, MadeUp, Real, entrants, held
 from tests.search.contest.test_contest_in_a_search import without_times
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 LONG = dataclasses.replace(RECIPE, epochs=16)
 FIVE = entrants((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 3, 3), (0, 1, 2, 3), recipe=LONG)
 PLAN = plan_of(ContestSettings(5, rungs=(2, 4, 8)), 5, 16, from_contest=True)  # 3 after 2 epochs, 2 after 4, 1 after 8

@@ -22,6 +22,8 @@ from nas.train.accelerator import make_accelerator
 from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SPACE = {"card": "fbnet", "width": 0.25, "head_channels": 32, "resolution": 8, "candidates": ["k3_e1", "k3_e3", "skip"]}
 TRAIN, TEST = 1348, 449  # images of the digits
 ASKED = {"space": SPACE, "references": {"names": []}, "accelerator": "cpu"}

@@ -27,6 +27,8 @@ from search_spaces.families.hand_made.plain import plain
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.pretended import Scored
 
+pytestmark = pytest.mark.usefixtures("light_studies")
+
 SPACE = ["space=fbnet", "space.width=0.25", "space.head_channels=32", "data=npz", "data.root=few.npz"]
 SHORT = ["space.candidates=[k3_e1,k3_e3,k3_e6,skip]", "recipe.epochs=1", "recipe.warmup_epochs=0", "accelerator=cpu"]
 CANDIDATES = ["method=regularized_evolution", "search.trials=3", "search.batch=3", "search.epochs=1"]
