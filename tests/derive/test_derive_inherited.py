@@ -21,9 +21,11 @@ from search_spaces.plain_data.identity import Identity
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.in_process import no_processes
 
+pytestmark = pytest.mark.usefixtures("light_studies", "few_digits_in_all")
+
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8"]
-PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=100"]
-SEARCH = [*SPACE, "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3", "recipe.batch_size=256"]
+PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=64", "search.statistics=100"]
+SEARCH = [*SPACE, "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3", "recipe.batch_size=64"]
 ARCHS = single_path(8, 10, 1, width=0.25, head_channels=32)
 
 

@@ -20,9 +20,11 @@ from search_spaces.families.mobile.space import mobile
 from search_spaces.recipe import Recipe
 from tests.methods.candidates.in_process import no_processes
 
+pytestmark = pytest.mark.usefixtures("light_studies", "few_digits_in_all")
+
 SPACE = ["space=single_path", "space.width=0.25", "space.head_channels=32", "space.resolution=8", "latency=off"]
 SPACE += ["references.names=[]"]
-PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=256", "search.statistics=200"]
+PRETRAINING = ["pretraining.recipe.epochs=2", "pretraining.recipe.batch_size=64", "search.statistics=200"]
 ELASTIC = [*SPACE, "method=random", "search.scorer=elastic", *PRETRAINING, "search.trials=3", "search.batch=3"]
 BUDGET = 300_000
 
