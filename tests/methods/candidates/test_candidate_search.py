@@ -16,12 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.data import ImageData
-from nas.data.digits import digits
 from nas.derive.budget import BudgetRequest, count_limits
 from nas.methods.candidates.executors.base import Work
 from nas.methods.candidates.executors.local import LocalExecutor
-from nas.methods.candidates.image_job import KeptData, image_bytes
 from nas.methods.candidates.loop import Found
 from nas.methods.candidates.settings import CandidateSettings
 from nas.methods.candidates.training_job import TrainingJob, search_recipe, train_candidate
@@ -32,6 +29,7 @@ from nas.runs.run import read_metrics
 from search_spaces.recipe import Recipe
 from search_spaces.space import Population
 from tests.methods.candidates import pretended
+from tests.methods.candidates.light_studies import no_database
 from tests.methods.candidates.pretended import digits_job, joint_space, made_up_percent
 
 BASE = Recipe(epochs=1, batch_size=64, lr=0.01)
@@ -66,7 +64,9 @@ def search(folder: Path, executor: Any, **changes: Any) -> Found:
 
 def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
     one = search(tmp_path / "one", Pretended())
-    three = search(tmp_path / "three", Pretended(workers=3))
+    with pytest.MonkeyPatch.context() as patch:  # nor on where its trials are kept
+        no_database(patch)
+        three = search(tmp_path / "three", Pretended(workers=3))
     np.testing.assert_array_equal(one.genotypes, three.genotypes)
     assert len(one.genotypes) == 10 and (np.diff(one.scores) <= 0).all()
     genotypes, scores = read_trials(tmp_path / "one", SPACE)
@@ -77,8 +77,12 @@ def test_what_is_found_does_not_depend_on_the_executor(tmp_path: Path) -> None:
     assert steps == list(range(10))
 
 
-@pytest.mark.parametrize("moment", [0, 2, 7, 9])
-def test_an_interrupted_search_goes_on_and_ends_the_same(moment: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("moment", "with_database"), [(0, False), (2, False), (7, False), (9, True)])
+def test_an_interrupted_search_goes_on_and_ends_the_same(
+    moment: int, with_database: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_database:
+        no_database(monkeypatch)
     expected = search(tmp_path / "whole", Pretended())
     executor = Pretended(workers=2, die_after=moment)
     with pytest.raises(KeyboardInterrupt):
@@ -92,9 +96,10 @@ def test_an_interrupted_search_goes_on_and_ends_the_same(moment: int, tmp_path: 
     assert records == [{k: v for k, v in r.items() if k != "time"} for r in read_metrics(tmp_path / "whole")]
 
 
-def test_failures_are_tried_again(tmp_path: Path) -> None:
+def test_failures_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = Pretended(fail_first=True)
     found = search(tmp_path / "run", executor)
+    no_database(monkeypatch)
     np.testing.assert_array_equal(found.genotypes, search(tmp_path / "fine", Pretended()).genotypes)
     assert len(executor.seen) == 20
     with pytest.raises(ValueError, match="none of 10 candidates could be trained; the last reason: ValueError: div"):
@@ -153,6 +158,7 @@ def test_finalists_are_among_the_trials(
     trials: int, finalists: int | None, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many are trained as are asked, the last of them those that the predictor ranks first."""
+    no_database(monkeypatch)
     ranked: list[int] = []
     finalists_of = PredictorProposal.finalists
 
@@ -193,7 +199,9 @@ def test_count_budgets_are_checked() -> None:
 def test_two_searches_share_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one trained before it died is not trained by the other, which finds what a single search finds."""
     shared = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "study": "common"}
-    expected = search(tmp_path / "alone", Pretended())
+    with monkeypatch.context() as patch:
+        no_database(patch)
+        expected = search(tmp_path / "alone", Pretended())
     one, other, back = Pretended(die_after=5), Pretended(), Pretended()
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "one", one, **shared)
@@ -270,26 +278,3 @@ def test_a_ray_node_that_dies_loses_no_trial(tmp_path: Path, monkeypatch: pytest
 def trial_states(path: Path) -> collections.Counter[str]:
     with sqlite3.connect(path) as database:
         return collections.Counter(state for (state,) in database.execute("select state from trials"))
-
-
-def test_searched_resolutions_are_loaded_once_each(tmp_path: Path) -> None:
-    """As many data sets stay as fit; the one in use stays whatever its size."""
-    images = {side: digits(resolution=side) for side in (6, 8, 10)}
-    size = image_bytes(images[8])
-    assert size == 64 * (len(images[8].train) + len(images[8].test))
-    loaded: list[int] = []
-
-    def get(kept: KeptData, side: int) -> None:
-        def load() -> ImageData:
-            loaded.append(side)
-            return images[side]
-
-        assert kept.get(side, load) is images[side]
-
-    roomy, tight = KeptData(), KeptData(size)
-    for side in (6, 8, 10, 6, 8, 10):
-        get(roomy, side)
-    assert loaded == [6, 8, 10]
-    for side in (8, 8, 10, 8):
-        get(tight, side)
-    assert loaded[3:] == [8, 10, 8]
