@@ -104,7 +104,11 @@ def test_a_mixture_is_the_weighted_sum_of_its_candidates(space: LayerwiseSpace, 
         torch.testing.assert_close(mix(x, slot, None, active, weights), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("space", "training"),
+    [*((name, True) for name in SPACES), ("small", False), ("every kind", False)],
+    indirect=["space"],
+)
 def test_fused_mixture_equals_the_plain_loop(space: LayerwiseSpace, training: bool) -> None:
     """Outputs, gradients of weights and theta, and batch statistics, in double precision."""
     outcomes = []
