@@ -22,6 +22,8 @@ from search_spaces.memory.counted import Counted
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.pretended import Scored
 
+pytestmark = pytest.mark.usefixtures("light_studies", "few_digits_in_all")
+
 SMALL = [
     "space.width=0.25",
     "space.head_channels=32",
@@ -33,7 +35,7 @@ SMALL = [
     "run_dir=r",
 ]
 RANDOM = [*SMALL, "method=random", "search.trials=3", "search.epochs=1"]
-DNAS = [*SMALL, "method.epochs=1", "method.batch_size=256", "method.warmup_epochs=0"]
+DNAS = [*SMALL, "method.epochs=1", "method.batch_size=64", "method.warmup_epochs=0"]
 
 
 def pretend_table(monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any] | None = None) -> None:
