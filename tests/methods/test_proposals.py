@@ -88,8 +88,16 @@ def rounds(proposal: Proposal, count: int, size: int, failing: bool = False) -> 
     return proposal.told
 
 
-@pytest.mark.parametrize("shares", [(), (0.3,), (0.3, 0.4), (0.015,)], ids=["free", "macs", "macs, params", "tight"])
-@pytest.mark.parametrize("space", ["arch", "joint"])
+@pytest.mark.parametrize(
+    ("space", "shares"),
+    [
+        pytest.param("joint", (), id="joint-free"),
+        pytest.param("joint", (0.3,), id="joint-macs"),
+        pytest.param("joint", (0.3, 0.4), id="joint-macs, params"),
+        pytest.param("joint", (0.015,), id="joint-tight"),
+        pytest.param("arch", (0.3, 0.4), id="arch-macs, params"),
+    ],
+)
 @pytest.mark.parametrize("name", SMALL)
 def test_asked_candidates_are_new_and_within_every_budget(name: str, space: str, shares: tuple[float, ...]) -> None:
     proposal = start(name, SPACES[space], shares)
