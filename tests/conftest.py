@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import accelerate.utils.memory
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
+from sqlalchemy import Engine, event
 
 from nas.latency.measuring import networks
 from tests.composing import compose_once
@@ -31,8 +34,15 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     os.environ["NAS_CACHE"] = CACHE.name
     accelerate.utils.memory.gc = SimpleNamespace(collect=lambda: 0)  # after every training; Python does it by itself
+    event.listen(Engine, "connect", hurry)
     for name in TERMINALS:
         os.environ.pop(name, None)
+
+
+def hurry(connection: Any, _: Any) -> None:
+    """No test cuts the power: the disk may have what is stored when it likes."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture(scope="session", autouse=True)
