@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from nas.methods.candidates.executors.base import Done, Work, describe
+from nas.terminal.progress import log
+
+REACHED_SECONDS = 10.0  # Ray itself tries an address for minutes
 
 
 class RayExecutor:
     """Tasks on the cluster at `address` (None: a new one on this machine), at most `workers` at a time.
 
     Each asks for `cpus` and `gpus` and runs `cpus` threads. Retries are left to the trials, so a lost node is an error
-    of the jobs it ran. Raises `ValueError` where Ray is not installed or the cluster cannot be reached.
+    of the jobs it ran. Raises `ValueError` where Ray is not installed, where the cluster cannot be reached, and where
+    this machine has less than a task asks for; a cluster may grow, so that of one it is only said.
     """
 
     def __init__(self, *, address: str | None, workers: int, cpus: int = 1, gpus: float = 0.0) -> None:
@@ -29,19 +36,59 @@ class RayExecutor:
             raise ValueError("executor=ray needs the package ray: pip install 'nas-under-budget[ray]'") from None
         mine = not ray.is_initialized()
         if mine:
+            self._begin(ray)
+        try:
+            self._check_room(ray)
+            workers = RayWorkers(ray, work, self)
             try:
+                yield workers
+            finally:
+                workers.stop()
+        finally:
+            if mine:
+                ray.shutdown()
+
+    def _begin(self, ray: Any) -> None:
+        """Join the cluster, or begin one here."""
+        try:
+            _reach(self.address)
+            with _own_signals():
                 # Ray itself would take None for whatever cluster it finds, running or not
                 where = self.address or "local"
                 ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="error")
-            except ConnectionError as error:
-                raise ValueError(f"executor.address={self.address} cannot be reached: {describe(error)}") from None
-        workers = RayWorkers(ray, work, self)
-        try:
-            yield workers
-        finally:
-            workers.stop()
-            if mine:
-                ray.shutdown()
+        except (OSError, ValueError, RuntimeError, ImportError) as error:  # OSError: ConnectionError, TimeoutError
+            what = f"executor.address={self.address} cannot be used" if self.address else "Ray cannot begin here"
+            raise ValueError(f"{what}: {describe(error)}") from None
+
+    def _check_room(self, ray: Any) -> None:
+        """Whether any node could run a task: Ray would wait for one that can, without a word."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if any(node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus for node in nodes):
+            return
+        has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
+        asked = f"executor.cpus={self.cpus} executor.gpus={self.gpus:g} is more than"
+        if self.address is None:
+            raise ValueError(f"{asked} this machine has ({has}); ask for less, or name a cluster: executor.address=")
+        log(f"{asked} any node of the cluster has ({has}): trainings wait until one that has joins")
+
+
+def _reach(address: str | None) -> None:
+    """Raise `OSError` where nothing answers at an `address` of a host and a port."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray ends its process at SIGTERM, for good: what was to be done then (a training keeps its state) stays ours."""
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if mine else None
+    try:
+        yield
+    finally:
+        if mine and before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 class RayWorkers:
