@@ -112,9 +112,10 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         if note := unsaid(setup.name, checkpoint, data, network.batch_norm_eps):
             log(note)
         log(f"{setup.name}: arch {arch.id}, on the {len(data.test):,} test images of {data.name}")
-        answers, by_class = Answers(), {}
+        answers = Answers()
         with answers.of(network):
             figures = training.evaluate(network, data.test, batch_size=setup.batch_size, accelerator=here)
+        answers = answers.of_all(len(data.test), setup.batch_size, here)
         at_others = [
             {"resolution": other.resolution}
             | training.evaluate(network, other.test, batch_size=setup.batch_size, accelerator=here)
@@ -122,8 +123,7 @@ def run_evaluation(setup: EvaluateSetup) -> EvaluateOutcome:
         ]
         if run is None:
             return EvaluateOutcome(path, figures)
-        if here.num_processes == 1:  # of several, each has seen its own images
-            by_class = answers.record(data.test.labels.cpu(), data.class_names)
+        by_class = answers.record(data.test.labels.cpu(), data.class_names)
         found = setup.device.measure([arch], None, setup.seed)[0] if setup.not_measured is None else None
         estimated, counted = setup.device.estimate_ms(arch), Counted.of_device(setup.device.key.dtype)
         record: dict[str, Any] = {

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 BINS = 15  # of confidence, equally wide, as in arXiv 1706.04599
 CONFUSION_CLASSES = 100  # more are not written as a matrix
@@ -35,6 +38,17 @@ class Answers:
             yield
         finally:
             hook.remove()
+
+    def of_all(self, images: int, batch_size: int, accelerator: Accelerator) -> Answers:
+        """These and those of the other processes, which shared so many `images` in batches, in the images' order."""
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        if processes == 1:
+            return self
+        rows = torch.cat([batch[rank::processes] for batch in torch.arange(images).split(batch_size)])
+        whole = torch.zeros(2, images, dtype=torch.float64)  # whole numbers and float32 are exact in it
+        whole[:, rows] = torch.stack([torch.cat(some).double() for some in (self.predicted, self.confidence)])
+        predicted, confidence = accelerator.reduce(whole.to(accelerator.device)).cpu()
+        return Answers([predicted.long()], [confidence.float()])
 
     def record(self, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
         """Plain data about them, where `labels` (N,) are right.

@@ -25,6 +25,7 @@ from nas.methods.elastic.settings import Pretraining
 from nas.runs.keeping.settings import Keeping
 from nas.train import training
 from nas.train.accelerator import make_accelerator
+from nas.train.answers.by_class import Answers
 from nas.train.several.alone import Alone
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual
@@ -61,9 +62,12 @@ def summary(records: list[dict[str, float]], state: Mapping[str, Tensor]) -> Fig
 def evaluation(accelerator: Accelerator, folder: Path) -> Figures:
     """45 images in batches of 8: the last batch is odd, and some process has fewer images than the others."""
     network, split = training.build_network(ARCH, RECIPE), digits(8).test
-    found = training.evaluate(network, split.subset(torch.arange(45)), batch_size=8, accelerator=accelerator)
+    answers, labels = Answers(), split.labels[:45]
+    with answers.of(network):
+        found = training.evaluate(network, split.subset(torch.arange(45)), batch_size=8, accelerator=accelerator)
+    by_class = answers.of_all(45, 8, accelerator).record(labels, digits(8).class_names)
     one = training.evaluate(network, split.subset(torch.arange(1)), batch_size=8, accelerator=accelerator)
-    return {"odd": found, "one image": one}
+    return {"odd": found, "one image": one, "by class": by_class}
 
 
 def _trained(accelerator: Accelerator, **options: Any) -> Figures:

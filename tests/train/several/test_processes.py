@@ -73,7 +73,13 @@ def check_norms(found: dict[str, float], expected: dict[str, float]) -> None:
 def test_two_processes_train_search_and_evaluate_as_one(tmp_path: Path, capsys) -> None:
     names = ["evaluation", "training_run", "begun", "dnas"]
     found = dict(zip(names, launched(tmp_path, *names), strict=True))
-    for split, figures in by_one(tmp_path, "evaluation").items():
+    evaluated = by_one(tmp_path, "evaluation")
+    by_class = evaluated.pop("by class")
+    assert found["evaluation"]["by class"]["calibration_error_percent"] == pytest.approx(
+        by_class.pop("calibration_error_percent"), rel=1e-5
+    )
+    assert found["evaluation"]["by class"].items() >= by_class.items() and sum(map(sum, by_class["confusion"])) == 45
+    for split, figures in evaluated.items():
         assert found["evaluation"][split] == pytest.approx(figures, rel=1e-6)
     whole = by_one(tmp_path, "training_run")
     check_alike(found["training_run"], whole)
