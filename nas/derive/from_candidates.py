@@ -8,7 +8,7 @@ import numpy as np
 
 from nas.derive.most_probable import NothingWithin
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
-from nas.derive.setup import DeriveSetup, FinishedSearch
+from nas.derive.setup import FinishedSearch
 from nas.derive.within_budget import within_budget
 from nas.methods.base import CandidateMethod
 from nas.methods.candidates.trials_file import read_trials
@@ -18,15 +18,14 @@ from search_spaces.space import Genotype, Population
 from search_spaces.wrappers.joint import JointSpace
 
 
-def derive_candidates(setup: DeriveSetup, method: CandidateMethod) -> DerivedNetworks:
-    """Write the best networks within the asked budgets, with their recipes, and show them.
+def derive_candidates(request: Request, method: CandidateMethod) -> DerivedNetworks:
+    """Write the best networks within the `request`'s budgets, with their recipes, and show them.
 
     A method that predicts scores gives its front under the new budgets, trained or not; another, and one whose
     candidates all score alike, offers those that were trained. Raises `ValueError` where the budget is out of reach, or
     where none of the trained candidates meets it.
     """
-    request = Request.of(setup)
-    space = setup.search.space
+    setup, space = request.setup, request.search.space
     assert isinstance(space, JointSpace)
     facts: dict[Genotype, dict[str, Any]] = {}
 

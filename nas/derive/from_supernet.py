@@ -36,15 +36,15 @@ BATCH = 8  # candidates between two looks of the method at the scores
 Trained = tuple[Network | FlatNetwork, dict[str, float]]
 
 
-def derive_inherited(setup: DeriveSetup, method: CandidateMethod, elastic: ElasticRun) -> DerivedNetworks:
-    """Write the best networks within the asked budgets with the weights they inherit, and show them.
+def derive_inherited(request: Request, method: CandidateMethod, elastic: ElasticRun) -> DerivedNetworks:
+    """Write the best networks within the `request`'s budgets with the weights they inherit, and show them.
 
-    The method goes on from the run's scores: `setup.candidates` more within the new budgets are scored, none trained.
-    Each network gets a folder `model` beside its arch, and its accuracy on the test images; with `setup.epochs` it is
-    fine-tuned for so many by the run's recipe, and by `setup.teacher`, if any. Raises `ValueError` for budgets out of
+    The method goes on from the run's scores: its setup's `candidates` more within the new budgets are scored, none is
+    trained. Each network gets a folder `model` beside its arch, and its accuracy on the test images; with `epochs` it
+    is fine-tuned for so many by the run's recipe, and by its `teacher`, if any. Raises `ValueError` for budgets out of
     reach, and for other images than the supernet was trained on.
     """
-    request, search = Request.of(setup), setup.search
+    setup, search = request.setup, request.search
     space = search.space
     assert isinstance(space, JointSpace)
     source, compute = DataSource(search.data), Compute()

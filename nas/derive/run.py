@@ -12,25 +12,26 @@ from nas.derive.most_probable import Derivation
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup
 from nas.methods.base import CandidateMethod, is_supernet
+from nas.runs.locks import in_use
 from search_spaces.space import Genotype
 from search_spaces.wrappers.silent import SilentGenes
 
 
 def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
     """Derive, measure, write and show networks. Raises `ValueError` for bad input and where none is within reach."""
-    method, elastic = setup.search.method, setup.search.elastic
-    if is_supernet(method):
-        return _derive_supernet(setup)
-    if elastic is not None:
-        return derive_inherited(setup, cast(CandidateMethod, method), elastic)
-    return derive_candidates(setup, cast(CandidateMethod, method))
+    method, elastic, request = setup.search.method, setup.search.elastic, Request.of(setup)
+    with in_use(request.out, f"the folder {request.out} of derived networks", "wait for it, or give out=FOLDER"):
+        if is_supernet(method):
+            return _derive_supernet(request)
+        if elastic is not None:
+            return derive_inherited(request, cast(CandidateMethod, method), elastic)
+        return derive_candidates(request, cast(CandidateMethod, method))
 
 
-def _derive_supernet(setup: DeriveSetup) -> DerivedNetworks:
+def _derive_supernet(request: Request) -> DerivedNetworks:
     """Derive from the probabilities of a supernet, or the network that its search decided."""
-    search, budget = setup.search, setup.budget
+    setup, search, budget = request.setup, request.search, request.setup.budget
     probabilities, decided = read_probabilities(search.folder, search.space), read_decided(search.folder, search.space)
-    request = Request.of(setup)
     assert request.cost is not None  # a supernet always has a table
     mode = most_probable.own_mode(search.method, setup.mode)
     silent = SilentGenes.of(search.archs)

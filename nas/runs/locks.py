@@ -65,6 +65,29 @@ def exclusive(file: Path, fix: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def in_use(folder: Path, what: str, fix: str) -> Iterator[None]:
+    """Keep `folder`, which is made, for this process; where nothing was put into it, it goes.
+
+    Raises `ValueError` where another process has it, with `what` it is and the `fix`, and where it cannot be made.
+    """
+    name = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{folder} cannot be made: a file of that name is in the way") from None
+    with name.open("a+") as file:
+        if not lock(file, str(name), "name a folder on a local disk", wait=False):
+            raise ValueError(f"{what} is in use by {holders(name)}; {fix}")
+        try:
+            yield
+        finally:
+            if [entry.name for entry in folder.iterdir()] == [name.name]:
+                with contextlib.suppress(OSError):
+                    name.unlink()
+                    folder.rmdir()
+
+
+@contextlib.contextmanager
 def said(what: str | Path, *locks: str | Path) -> Iterator[None]:
     """Say so once where what is done inside has waited for `what`, whose locks are `locks`, for `SAY_SECONDS`."""
 

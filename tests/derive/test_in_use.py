@@ -1,0 +1,28 @@
+"""Two derivations into one folder at once: the second is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.derive.__main__ import main
+from nas.runs.locks import in_use
+from tests.derive.test_derive_candidates import finished
+
+
+def test_one_derivation_at_a_time_writes_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, *_ = finished(tmp_path, "random")
+    asked = [f"run={run}", "measure=false", "budget.fraction=0.9", f"out={tmp_path / 'out'}"]
+    with in_use(tmp_path / "out", "it", "wait"):
+        with pytest.raises(SystemExit, match="2"):
+            main(asked)
+        said = capsys.readouterr().err.splitlines()
+        assert (
+            len(said) == 1 and "of derived networks is in use by another process; wait for it, or give out=" in said[0]
+        )
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+    assert not (tmp_path / "out").exists()  # nothing was put into it
+    main(asked)
+    main(asked)
+    assert (tmp_path / "out" / "derived.json").exists()
