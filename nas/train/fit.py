@@ -15,6 +15,10 @@ from nas.train.start.tuning import NOTHING_TUNED, Frozen, Tuning
 from search_spaces.recipe import Recipe
 
 
+class OneImage(ValueError):
+    """A batch norm would learn from a single value."""
+
+
 def check_fit(
     network: nn.Module,
     data: ImageData,
@@ -53,7 +57,7 @@ def _check_one_image(network: nn.Module, shape: tuple[int, ...], parts: int, tun
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        raise ValueError(
+        raise OneImage(
             "one image at a time is too few: on maps of one pixel a batch norm has no variance; give a "
             f"recipe.batch_size of {2 * parts} or more, or a larger resolution"
         ) from None

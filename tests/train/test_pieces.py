@@ -10,6 +10,7 @@ import torch
 from nas.data import ImageData
 from nas.runs import checkpoint
 from nas.runs.keeping.settings import Keeping
+from nas.train.fit import OneImage
 from nas.train.loop.epoch import _Epoch
 from nas.train.loop.pieces import in_pieces
 from nas.train.training import Options, build_network, train
@@ -75,3 +76,22 @@ def test_what_never_fits_and_what_runs_out_late_are_errors(
     small_memory(monkeypatch, 30)
     with pytest.raises(ValueError, match="ran out in the middle"):  # continued with the pieces it had
         trained(arch, data, tmp_path / "late.pt")
+
+
+@pytest.mark.parametrize(
+    ("images", "fits", "advice"),
+    [(7, 4, "with 7 images at a time, .* take a recipe.batch_size with equal pieces"), (2, 1, "a smaller network$")],
+)
+def test_pieces_of_one_image_that_norms_refuse_get_advice_that_helps(
+    images: int, fits: int, advice: str, tmp_path: Path
+) -> None:
+    """A larger batch has pieces of one image again."""
+
+    def once(count: int) -> None:
+        if images // count > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        raise OneImage(f"give a recipe.batch_size of {2 * count} or more")
+
+    with pytest.raises(ValueError, match=advice) as refused:
+        in_pieces(once, torch.nn.Linear(1, 1), images, tmp_path / "train.pt")
+    assert "or more" not in str(refused.value)

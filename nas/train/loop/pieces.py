@@ -12,6 +12,7 @@ from torch import nn
 from nas.runs import checkpoint as checkpoints
 from nas.runs.keeping.keeper import step_file
 from nas.terminal.progress import log
+from nas.train.fit import OneImage
 
 T = TypeVar("T")
 
@@ -23,11 +24,13 @@ def in_pieces(train: Callable[[int], T], network: nn.Module, images: int, checkp
     `checkpoint` begins with the pieces it had. Batch and learning rates stay as they are, batch-norm statistics are
     those of a piece. Raises `ValueError` where no number fits, and where memory runs out behind a kept step.
     """
+    before = 0  # images of a piece that did not fit
     begins = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
     count = _known(checkpoint)
 
     def smaller() -> int:
-        nonlocal count
+        nonlocal count, before
+        before = images // count
         if any(checkpoints.latest(path) is not None for path in (checkpoint, step_file(checkpoint))):
             raise ValueError(
                 f"memory ran out in the middle of the training, in {count} pieces, which what is kept of it has; begin "
@@ -45,6 +48,15 @@ def in_pieces(train: Callable[[int], T], network: nn.Module, images: int, checkp
 
     try:
         return attempt()
+    except OneImage:
+        if not before:
+            raise
+        between = "a recipe.batch_size with equal pieces of fewer than that (a power of two)"
+        way = between if before > 2 else "a smaller network"
+        raise ValueError(
+            f"out of memory with {before} images at a time, and one is too few: on maps of one pixel a batch norm "
+            f"has no variance; take {way}"
+        ) from None
     except RuntimeError as error:
         if "No executable batch size" not in str(error):
             raise
