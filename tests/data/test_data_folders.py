@@ -50,6 +50,15 @@ def test_train_and_test_folders(held_out: str, tmp_path: Path) -> None:
     assert (len(data.train), len(data.test), data.in_channels) == (9, 5, 1)
 
 
+def test_names_of_classes_are_compared_as_texts(tmp_path: Path) -> None:
+    """Some systems write an accent as one sign, others as two: the folders look the same."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    write_images(tmp_path / "train", {one: 5, "b": 4})
+    write_images(tmp_path / "val", {two: 2, "b": 3})
+    data = imagefolder(str(tmp_path), resolution=16, classes=["b", two])
+    assert data.class_names == ("b", one) and sorted(data.test.labels.tolist()) == [0, 0, 0, 1, 1]
+
+
 def test_images_are_cut_like_pillow_would(tmp_path: Path) -> None:
     write_images(tmp_path, {"a": 4, "b": 4}, size=(50, 30))
     data = imagefolder(str(tmp_path), resolution=21, crop_percent=0.875)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Listing:
                 raise ValueError(f"data.classes must lie between 2 and {len(self.names)}, got {classes}")
             chosen = sorted(numpy_generator(seed, "classes").choice(len(self.names), classes, replace=False).tolist())
         else:
-            classes = [str(name) for name in classes]  # folders called by numbers: [0, 1] names two of them
+            classes = [_called(str(name), self.names) for name in classes]  # folders may be called by numbers: [0, 1]
             unknown = [name for name in classes if name not in self.names]
             if unknown:
                 raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {few(self.names)}")
@@ -80,6 +81,7 @@ def listing(root: Path, test_fraction: float, split_seed: int) -> Listing:
     if test is None:
         raise ValueError(f"{root / used} has no folder with images; the test images are looked for in {used}/<class>/")
     names = train.names
+    test = test.called_as(names)
     _check_count(root / "train", names)
     unknown = sorted(set(test.files) - set(names))
     if unknown:
@@ -109,6 +111,14 @@ def _divided(root: Path, test_fraction: float, split_seed: int) -> Listing:
     return Listing([files[i] for i in first], [files[i] for i in second], found.names, tuple(found.notes))
 
 
+def _called(name: str, names: Sequence[str]) -> str:
+    """The one of `names` that is the same text as `name`, else `name`."""
+    if name in names:
+        return name
+    text = unicodedata.normalize("NFC", name)
+    return next((known for known in names if unicodedata.normalize("NFC", known) == text), name)
+
+
 @dataclass(frozen=True)
 class _Classes:
     """The image files of each class that has some."""
@@ -119,6 +129,14 @@ class _Classes:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.files))
+
+    def called_as(self, names: tuple[str, ...]) -> _Classes:
+        """With the very `names` for those that are the same text: file systems write an accent as one sign or two."""
+        files: dict[str, list[str]] = {}
+        for name, paths in self.files.items():
+            called = _called(name, names)
+            files[called] = files.get(called, []) + paths
+        return _Classes(files, self.notes)
 
     def labelled(self, names: tuple[str, ...]) -> Labelled:
         return [(path, label) for label, name in enumerate(names) for path in self.files.get(name, [])]
