@@ -18,6 +18,7 @@ from sklearn.utils import Bunch
 from sqlalchemy import Engine, event
 
 from nas.latency.measuring import networks
+from nas.methods.candidates.image_job import KeptData
 from tests.composing import compose_once
 
 TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS")  # what makes rich believe in one
@@ -83,6 +84,7 @@ def quarter(patch: pytest.MonkeyPatch) -> None:
     bunch = load_digits()
     few = Bunch(images=bunch.images[:450], target=bunch.target[:450])
     patch.setattr("sklearn.datasets.load_digits", lambda: few)
+    patch.setattr("nas.methods.candidates.image_job._KEPT", KeptData())  # this process keeps what it has read
 
 
 @pytest.fixture(scope="module")

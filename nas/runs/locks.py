@@ -66,25 +66,37 @@ def exclusive(file: Path, fix: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_use(folder: Path, what: str, fix: str) -> Iterator[None]:
-    """Keep `folder`, which is made, for this process; where nothing was put into it, it goes.
+    """Keep `folder`, which is made, for this process; one that was made here goes where nothing was put into it.
 
-    Raises `ValueError` where another process has it, with `what` it is and the `fix`, and where it cannot be made.
+    A file system without locks keeps nothing, which is said. Raises `ValueError` where another process has it, with
+    `what` it is and the `fix`, and where it cannot be made.
     """
-    name = folder / ".lock"
+    name, is_new = folder / ".lock", not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ValueError(f"{folder} cannot be made: a file of that name is in the way") from None
-    with name.open("a+") as file:
-        if not lock(file, str(name), "name a folder on a local disk", wait=False):
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # another user's, who shares the folder
+        descriptor = os.open(name, os.O_RDONLY)
+    try:
+        try:
+            is_mine = lock(descriptor, str(name), "two at once would mix what they write", wait=False)
+        except ValueError as error:
+            log(str(error))
+            is_mine = True
+        if not is_mine:
             raise ValueError(f"{what} is in use by {holders(name)}; {fix}")
         try:
             yield
         finally:
-            if [entry.name for entry in folder.iterdir()] == [name.name]:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if is_new and [entry.name for entry in folder.iterdir()] == [name.name]:
                     name.unlink()
                     folder.rmdir()
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

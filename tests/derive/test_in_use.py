@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,24 @@ def test_one_derivation_at_a_time_writes_into_a_folder(tmp_path: Path, capsys: p
         )
         assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
     assert not (tmp_path / "out").exists()  # nothing was put into it
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="the reason"), in_use(tmp_path / "mine", "it", "wait"):
+        raise ValueError("the reason")
+    assert (tmp_path / "mine").exists()
+    with pytest.raises(ValueError, match="the reason"), in_use(tmp_path / "gone", "it", "wait"):
+        shutil.rmtree(tmp_path / "gone")
+        raise ValueError("the reason")
     main(asked)
     main(asked)
     assert (tmp_path / "out" / "derived.json").exists()
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr("nas.runs.locks.fcntl.flock", none)
+    with in_use(tmp_path / "out", "it", "wait"):
+        assert "its file system has no locks; two at once would mix what they write" in capsys.readouterr().out

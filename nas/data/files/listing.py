@@ -41,7 +41,7 @@ class Listing:
                 raise ValueError(f"data.classes must lie between 2 and {len(self.names)}, got {classes}")
             chosen = sorted(numpy_generator(seed, "classes").choice(len(self.names), classes, replace=False).tolist())
         else:
-            classes = [_called(str(name), self.names) for name in classes]  # folders may be called by numbers: [0, 1]
+            classes = _called([str(name) for name in classes], self.names)  # folders may be called by numbers: [0, 1]
             unknown = [name for name in classes if name not in self.names]
             if unknown:
                 raise ValueError(f"data.classes: there is no class {unknown[0]!r}; there are {few(self.names)}")
@@ -111,12 +111,11 @@ def _divided(root: Path, test_fraction: float, split_seed: int) -> Listing:
     return Listing([files[i] for i in first], [files[i] for i in second], found.names, tuple(found.notes))
 
 
-def _called(name: str, names: Sequence[str]) -> str:
-    """The one of `names` that is the same text as `name`, else `name`."""
-    if name in names:
-        return name
-    text = unicodedata.normalize("NFC", name)
-    return next((known for known in names if unicodedata.normalize("NFC", known) == text), name)
+def _called(given: Sequence[str], names: Sequence[str]) -> list[str]:
+    """For each of those `given` the one of `names` that is the same text, else itself."""
+    known = {unicodedata.normalize("NFC", name): name for name in reversed(names)}
+    exact = set(names)
+    return [name if name in exact else known.get(unicodedata.normalize("NFC", name), name) for name in given]
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,7 @@ class _Classes:
     def called_as(self, names: tuple[str, ...]) -> _Classes:
         """With the very `names` for those that are the same text: file systems write an accent as one sign or two."""
         files: dict[str, list[str]] = {}
-        for name, paths in self.files.items():
-            called = _called(name, names)
+        for called, paths in zip(_called(list(self.files), names), self.files.values(), strict=True):
             files[called] = files.get(called, []) + paths
         return _Classes(files, self.notes)
 

@@ -49,11 +49,13 @@ def spoken(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P]
 def known_identity(storage: str, study: str) -> Identity:
     """What the trials of the study called `study` depend on; empty where it is not there or cannot be read.
 
-    Makes no file. What is wrong with a study is said by whoever opens it.
+    Makes no file. What is wrong with a study is said by whoever opens it. Raises `ValueError` where it stays locked.
     """
     found: Any = None
+    with said(sqlite_file(storage) or "the database"):
+        is_there = holds(storage, study)
     with contextlib.suppress(*FAILURES, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, OSError):
-        if holds(storage, study):
+        if is_there:
             stored = RDBStorage(storage, engine_kwargs=patience(storage))
             try:
                 found = stored.get_study_user_attrs(stored.get_study_id_from_name(study)).get(IDENTITY)

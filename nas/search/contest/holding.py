@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from nas.search.contest.entrants import Entrant
 from nas.search.contest.plan import Plan
 from nas.search.contest.record import ContestRecord
 from nas.search.contest.rung_job import RungJob, train_rung
-from nas.search.contest.standings import TOP_1, Rung, Standings, rank
+from nas.search.contest.standings import RIGHT_CLASS, TOP_1, Figures, Rung, Standings, rank
 from nas.terminal.progress import Advance, log, phase
 from nas.train import training
 from nas.train.accelerator import Compute
@@ -27,6 +27,7 @@ from nas.train.options import Begin
 from nas.train.start.teacher import Teacher, identity_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.arch import modules_of, own_code
+from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 
 WAIT_SECONDS = 5.0
@@ -91,7 +92,7 @@ def hold(run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant]) -> Hel
         out: list[Entrant] = []
         for number, kept in enumerate(plan.kept):
             trained = contest.trained(alive, number, advance)
-            by = contest.figure(number)
+            by = contest.figure(number, trained)
             ranked = rank(alive, trained, by)
             alive = [entrant for entrant in ranked[:kept] if "error" not in trained[entrant.key]]
             if not alive:
@@ -113,6 +114,8 @@ class _Contest:
         self, run: Run, terms: Terms, plan: Plan, entrants: Sequence[Entrant], stack: contextlib.ExitStack
     ) -> None:
         self.terms, self.plan, self.stack = terms, plan, stack
+        # one that smooths labels or mixes images keeps the probability of the right class down, whatever it is worth
+        self.is_one_recipe = len({identity.digest(entrant.recipe.to_dict()) for entrant in entrants}) == 1
         self.record = ContestRecord(run.path, depends_on(terms, entrants))
         if self.record.differing:
             log(f"{self.record.path} is of another contest ({'; '.join(self.record.differing[:3])}): held anew")
@@ -129,9 +132,14 @@ class _Contest:
         pieces = [(entrant, number) for entrant in entrants for number in range(len(self.plan.cuts))]
         return sum(self._piece(number) for entrant, number in pieces if self._known(entrant, number) is not None)
 
-    def figure(self, number: int) -> str:
-        """What networks are compared by at rung `number`."""
-        return (self.record.late_figure if self.plan.is_late(number) else None) or TOP_1
+    def figure(self, number: int, trained: Mapping[str, Figures]) -> str:
+        """What networks are compared by at rung `number`, where they came to what was `trained`."""
+        late = self._late_figure(number)
+        known = late is not None and all("error" in found or found.get(late) is not None for found in trained.values())
+        return late if late is not None and known else TOP_1
+
+    def _late_figure(self, number: int) -> str | None:
+        return self.record.late_figure if self.plan.is_late(number) and self.is_one_recipe else None
 
     def trained(self, alive: Sequence[Entrant], number: int, advance: Advance) -> dict[str, Any]:
         """The figures of all of `alive` at rung `number`; those that are not known yet are trained."""
@@ -180,8 +188,9 @@ class _Contest:
         if state is not None:
             write_atomic(self._checkpoint(entrant), write)
         figures = {name: value for name, value in result.items() if name != "state"}
-        if not math.isfinite(figures["loss"]):  # it may overflow where the accuracy is fine
-            figures["loss"] = None
+        for name in ("loss", RIGHT_CLASS):  # they may overflow where the accuracy is fine
+            if not math.isfinite(figures.get(name, 0.0)):
+                figures[name] = None
         return figures
 
     def _job(self, entrant: Entrant, number: int) -> RungJob:
@@ -199,6 +208,7 @@ class _Contest:
             checkpoint=str(path.resolve()),
             state=path.read_bytes() if path.exists() else None,
             weights=entrant.weights,
+            right_class=self._late_figure(number) is not None,
             modules=modules_of(entrant.arch),
             teacher=terms.teacher,
         )

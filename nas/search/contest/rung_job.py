@@ -25,7 +25,8 @@ class RungJob(ImageJob):
     """The training of `arch` up to `stop_epoch` of its `recipe`, by `teacher` too where there is one.
 
     `checkpoint`: where it goes on from and keeps every epoch, on a machine that has its folder; elsewhere it goes on
-    from the content `state` (None: it begins, from `weights` where those are given, as safetensors).
+    from the content `state` (None: it begins, from `weights` where those are given, as safetensors). `right_class`:
+    whether networks are compared by its probability too.
     """
 
     recipe: dict[str, Any]
@@ -34,15 +35,16 @@ class RungJob(ImageJob):
     state: bytes | None = None
     weights: bytes | None = None
     teacher: Teacher | None = None
+    right_class: bool = False
 
 
 def train_rung(job: RungJob) -> dict[str, Any]:
     """Train on the images that do not judge and evaluate on those that do; the test split is not looked at.
 
-    Returns `top1_percent`, `loss` and `right_class_percent` (validation), `train_seconds` (over all rungs so far),
-    `data` (what it was trained on, for `nas.train.options.Begin`) and `state`: the checkpoint's content where this
-    machine does not share the run's disk, else None. Seeds and streams are those of the final training. Raises
-    `ValueError` where the loss diverges.
+    Returns `top1_percent`, `loss` and, where asked for, `right_class_percent` (validation), `train_seconds` (over all
+    rungs so far), `data` (what it was trained on, for `nas.train.options.Begin`) and `state`: the checkpoint's content
+    where this machine does not share the run's disk, else None. Seeds and streams are those of the final training.
+    Raises `ValueError` where the loss diverges.
     """
     arch, recipe = job.decoded(), Recipe.from_dict(job.recipe)
     data = job.images(arch.resolution)
@@ -67,8 +69,9 @@ def train_rung(job: RungJob) -> dict[str, Any]:
         )
         state = None if is_shared else path.read_bytes()
     kept = {name: figures[name] for name in ("top1_percent", "loss", "train_seconds")}
-    right = right_class_percent(network, data.test, accelerator)
-    return {**kept, "right_class_percent": right, "data": data.fingerprint, "state": state}
+    if job.right_class:
+        kept["right_class_percent"] = right_class_percent(network, data.test, accelerator)
+    return {**kept, "data": data.fingerprint, "state": state}
 
 
 def _is_of_other_images(path: Path, fingerprint: str) -> bool:

@@ -123,9 +123,13 @@ def sentence(contest: Mapping[str, Any]) -> str:
     """What came of a contest in one line, from its record."""
     first = contest["rungs"][0]
     shown = [n["validation_top1_percent"] for n in first["networks"] if n["validation_top1_percent"] is not None]
-    last = contest["rungs"][-1]["networks"][0]
+    rung = contest["rungs"][-1]
+    last = rung["networks"][0]
+    decided = ""
+    if rung.get("by") == RIGHT_CLASS:
+        decided = f", and {last[RIGHT_CLASS]:.2f}% of the probability for their right classes, which decided,"
     return (
         f"{contest['winner']} of {len(contest['networks'])} is left: {last['validation_top1_percent']:.2f}% of the "
-        f"validation images after {contest['rungs'][-1]['epochs']} epochs; after {first['epochs']} they had "
+        f"validation images{decided} after {rung['epochs']} epochs; after {first['epochs']} they had "
         f"{min(shown):.2f} to {max(shown):.2f}%"
     )

@@ -46,7 +46,8 @@ class Answers:
             return self
         rows = torch.cat([batch[rank::processes] for batch in torch.arange(images).split(batch_size)])
         whole = torch.zeros(2, images, dtype=torch.float64)  # whole numbers and float32 are exact in it
-        whole[:, rows] = torch.stack([torch.cat(some).double() for some in (self.predicted, self.confidence)])
+        if self.predicted:  # of few images, a process may have seen none
+            whole[:, rows] = torch.stack([torch.cat(some).double() for some in (self.predicted, self.confidence)])
         predicted, confidence = accelerator.reduce(whole.to(accelerator.device)).cpu()
         return Answers([predicted.long()], [confidence.float()])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nas.runs import checkpoint
 from nas.search.contest.plan import Plan, plan_of
 from nas.search.contest.record import read
 from nas.search.contest.settings import ContestSettings
+from nas.search.contest.standings import sentence
 from nas.train.training import Options, build_network, train
 from search_spaces.plain_data.identity import digest
 from tests.methods.gradient_task import DATA
@@ -94,6 +96,26 @@ def test_nearly_trained_networks_are_compared_by_the_probability_of_the_right_cl
         executor = MadeUp(late, right=lambda arch, epochs: turned.get(arch, 0.0))
         standings = held(tmp_path / folder, executor, late_too, FIVE).standings
         assert standings.winner is winner and len(executor.seen) == 3
+    assert "of the probability for their right classes, which decided," in sentence(standings.to_dict())
+
+
+def test_accuracy_decides_where_the_probability_of_the_right_class_tells_something_else(tmp_path: Path) -> None:
+    """Of recipes that differ, where a worker of another version did not say it, and where it is no number."""
+    late_too = plan_of(ContestSettings(5, rungs=(2, 12)), 5, 16)
+    smoothed = dataclasses.replace(FIVE[2], recipe=dataclasses.replace(LONG, label_smoothing=0.1))
+    sure = {IDS[0]: 90.0}
+    for number, (field, others) in enumerate([([*FIVE[:2], smoothed, *FIVE[3:]], 20.0), (FIVE, math.nan)]):
+        executor = MadeUp(late, right=lambda arch, epochs, others=others: sure.get(arch, others))
+        standings = held(tmp_path / f"{number}", executor, late_too, field).standings
+        assert standings.winner is field[2] and [rung.by for rung in standings.rungs] == ["top1_percent"] * 2
+        assert "which decided" not in sentence(standings.to_dict())
+    executor = MadeUp(late)
+    wait = executor.wait
+    executor.wait = lambda seconds: [
+        dataclasses.replace(done, result={k: v for k, v in done.result.items() if k != "right_class_percent"})
+        for done in wait(seconds)
+    ]
+    assert held(tmp_path / "older", executor, late_too, FIVE).standings.rungs[1].by == "top1_percent"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -66,8 +66,12 @@ def evaluation(accelerator: Accelerator, folder: Path) -> Figures:
     with answers.of(network):
         found = training.evaluate(network, split.subset(torch.arange(45)), batch_size=8, accelerator=accelerator)
     by_class = answers.of_all(45, 8, accelerator).record(labels, digits(8).class_names)
-    one = training.evaluate(network, split.subset(torch.arange(1)), batch_size=8, accelerator=accelerator)
-    return {"odd": found, "one image": one, "by class": by_class}
+    answers = Answers()
+    with answers.of(network):
+        one = training.evaluate(network, split.subset(torch.arange(1)), batch_size=8, accelerator=accelerator)
+    confusion = answers.of_all(1, 8, accelerator).record(labels[:1], digits(8).class_names)["confusion"]
+    its_class = {f"{right} for {seen}": n for right, row in enumerate(confusion) for seen, n in enumerate(row)}
+    return {"odd": found, "one image": one, "by class": by_class, "its class": its_class}
 
 
 def _trained(accelerator: Accelerator, **options: Any) -> Figures:

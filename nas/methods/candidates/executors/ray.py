@@ -38,7 +38,7 @@ class RayExecutor:
         if mine:
             self._begin(ray)
         try:
-            self._check_room(ray)
+            self._check_room(ray, may_grow=not mine or self.address is not None)
             workers = RayWorkers(ray, work, self)
             try:
                 yield workers
@@ -56,18 +56,19 @@ class RayExecutor:
                 # Ray itself would take None for whatever cluster it finds, running or not
                 where = self.address or "local"
                 ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="error")
-        except (OSError, ValueError, RuntimeError, ImportError) as error:  # OSError: ConnectionError, TimeoutError
+        except Exception as error:  # Ray raises bare ones too
+            ray.shutdown()
             what = f"executor.address={self.address} cannot be used" if self.address else "Ray cannot begin here"
             raise ValueError(f"{what}: {describe(error)}") from None
 
-    def _check_room(self, ray: Any) -> None:
+    def _check_room(self, ray: Any, may_grow: bool) -> None:
         """Whether any node could run a task: Ray would wait for one that can, without a word."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if any(node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus for node in nodes):
             return
         has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
         asked = f"executor.cpus={self.cpus} executor.gpus={self.gpus:g} is more than"
-        if self.address is None:
+        if not may_grow:
             raise ValueError(f"{asked} this machine has ({has}); ask for less, or name a cluster: executor.address=")
         log(f"{asked} any node of the cluster has ({has}): trainings wait until one that has joins")
 
@@ -75,7 +76,7 @@ class RayExecutor:
 def _reach(address: str | None) -> None:
     """Raise `OSError` where nothing answers at an `address` of a host and a port."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal() and int(port) < 2**16:
+    if host and "/" not in host and port.isdecimal() and int(port) < 2**16:
         socket.create_connection((host.strip("[]"), int(port)), REACHED_SECONDS).close()
 
 
