@@ -78,7 +78,10 @@ def in_use(folder: Path, what: str, fix: str) -> Iterator[None]:
         raise ValueError(f"{folder} cannot be made: a file of that name is in the way") from None
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:  # another user's, who shares the folder
+    except PermissionError:
+        if not name.exists():
+            raise
+        # another user's, who shares the folder
         descriptor = os.open(name, os.O_RDONLY)
     try:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -46,3 +47,22 @@ def test_a_file_system_without_locks_is_said(
     monkeypatch.setattr("nas.runs.locks.fcntl.flock", none)
     with in_use(tmp_path / "out", "it", "wait"):
         assert "its file system has no locks; two at once would mix what they write" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of another user's is enough; none, where none can be made, is no missing file."""
+
+    def refused(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, flags, mode)
+
+    opened, shared = os.open, tmp_path / "shared"
+    shared.mkdir()
+    (shared / ".lock").touch()
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr("nas.runs.locks.os.open", refused)
+    with pytest.raises(PermissionError), in_use(tmp_path / "out", "it", "wait"):
+        pass
+    with in_use(shared, "it", "wait"), pytest.raises(ValueError, match="it is in use by"), in_use(shared, "it", "wait"):
+        pass

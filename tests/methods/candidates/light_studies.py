@@ -6,8 +6,10 @@ What becomes of the real one is tested in `test_trials.py`, `test_study_identity
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,28 +37,34 @@ class LightStorage(InMemoryStorage):
         aside = ("_lock", "file", "engine")
         self.file.write_bytes(pickle.dumps({key: kept for key, kept in self.__dict__.items() if key not in aside}))
 
-    def create_new_study(self, *args: Any, **kwargs: Any) -> int:
-        found = super().create_new_study(*args, **kwargs)
-        self.save()
-        return found
-
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, json.loads(json.dumps(value)))
-        self.save()
-
-    def create_new_trial(self, *args: Any, **kwargs: Any) -> int:
-        found = super().create_new_trial(*args, **kwargs)
-        self.save()
-        return found
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_user_attr(trial_id, key, json.loads(json.dumps(value)))
-        self.save()
 
-    def set_trial_state_values(self, *args: Any, **kwargs: Any) -> bool:
-        found = super().set_trial_state_values(*args, **kwargs)
+
+def saved(change: Callable[..., Any]) -> Callable[..., Any]:
+    """`change` of a study, which is kept then."""
+
+    @functools.wraps(change)
+    def kept(self: LightStorage, *args: Any, **kwargs: Any) -> Any:
+        found = change(self, *args, **kwargs)
         self.save()
         return found
+
+    return kept
+
+
+CHANGES = (
+    "create_new_study",
+    "create_new_trial",
+    "set_trial_state_values",
+    "set_study_user_attr",
+    "set_trial_user_attr",
+)
+for name in CHANGES:
+    setattr(LightStorage, name, saved(getattr(LightStorage, name)))
 
 
 def holds(url: str, study: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,14 +71,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def said(folder: Path) -> str:
+    """What the search into `r` said: whichever test of it comes first on a worker."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        search([*SETTINGS, "references.train=true", "run_dir=r"])
+    return " ".join(out.getvalue().split())
+
+
 def result(run: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(run, "result.json").read_text())
     return found
 
 
-def test_found_against_references(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    search([*SETTINGS, "references.train=true", "run_dir=r"])
-    found, said = result("r"), " ".join(capsys.readouterr().out.split())
+def test_found_against_references(said: str) -> None:
+    found = result("r")
     rows = {row["name"]: row for row in found["references"]}
     assert list(rows) == ["plain", "fbnet_c"] and found["top1_percent"] is not None
     ceiling = 1.2 * found["asked_latency_ms"]
@@ -93,7 +102,7 @@ def test_found_against_references(folder: Path, capsys: pytest.CaptureFixture[st
     assert ("A reference is ahead" in page) == bool(leading)
 
 
-def test_a_run_that_was_interrupted_compares_with_the_same_ones(folder: Path) -> None:
+def test_a_run_that_was_interrupted_compares_with_the_same_ones(said: str) -> None:
     """Before a training of a reference, and before they were priced: what was measured is kept beside the table."""
     before = result("r")
     (times,) = Path("latency_tables").glob("*.references")
@@ -110,7 +119,7 @@ def test_a_run_that_was_interrupted_compares_with_the_same_ones(folder: Path) ->
         of_finished(Path("r"), before)
 
 
-def test_times_of_another_machine_are_not_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_of_another_machine_are_not_used(said: str, capsys: pytest.CaptureFixture[str]) -> None:
     (path,) = Path("latency_tables").glob("*.json")
     table, times = LatencyTable.load(path), place(path)
     known = read_times(times, table)
@@ -177,7 +186,7 @@ def test_without_a_latency_the_other_budgets_decide(folder: Path) -> None:
     assert rows[0]["name"] == "plain" and rows[0]["macs"] > 250_000  # the widest within it
 
 
-def test_by_a_table_alone_what_it_does_not_price_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_by_a_table_alone_what_it_does_not_price_is_said(said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And candidates begin with the points most like references all the same; chance has none."""
     (table,) = Path("latency_tables").glob("*.json")
     device = ["device=table", f"device.file={table}", "train.enabled=false"]
