@@ -31,6 +31,7 @@ from nas.train.accelerator import make_accelerator
 from search_spaces.arch import Arch
 
 SHARES = (0.06, 0.12, 0.03)  # budgets, of the reference network's time; the middle one first
+EVERY_BUDGET = ",".join(map(str, SHARES))
 REFERENCE = "6m"  # that network, as tables call it
 CARE = Care(5, 9, 8.0)  # processes that measure, visits of each, ms of a visit
 
@@ -214,11 +215,14 @@ class Comparison:
         self.add({"kind": "training", **which, **job.result()})
 
 
-def collect(data: str, out: Path, processes: int, seeds: int, budgets: int, **settings: Any) -> None:
-    """Run what is missing: seed after seed, of each the middle budget first, and all of it before the next begins."""
+def collect(data: str, out: Path, processes: int, seeds: int, budgets: str, **settings: Any) -> None:
+    """Run what is missing: seed after seed, of each one budget after the other, all of it before the next begins."""
+    shares = [float(share) for share in budgets.split(",")]
+    if unknown := [share for share in shares if share not in SHARES]:
+        raise SystemExit(f"--budgets must be of {EVERY_BUDGET}, got {', '.join(map(str, unknown))}")
     comparison = Comparison(Setting(**settings), data, out, processes)
     for seed in range(seeds):
-        for share in SHARES[:budgets]:
+        for share in shares:
             comparison.trained(comparison.networks(share, seed))
         comparison.trained(comparison.published(seed))
 
@@ -233,7 +237,7 @@ if __name__ == "__main__":
         report,
         processes=(2, "single-threaded worker processes"),
         seeds=(5, "searches of each budget, each with its hand-made and random networks"),
-        budgets=(len(SHARES), f"budgets, of {', '.join(map(str, SHARES))} of the reference network's time"),
+        budgets=(EVERY_BUDGET, "budgets, as shares of the reference network's time"),
         dataset=(DEFAULTS.dataset, "fashion_mnist or cifar10"),
         images=(DEFAULTS.images, "training images; 0: all"),
         epochs=(DEFAULTS.epochs, "of every final training"),
