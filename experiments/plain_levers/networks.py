@@ -100,8 +100,10 @@ FORMS: dict[str, Form] = {
     "residual at 4 pixels": Form((*_four(16, 32), Conv(64, residual=True), Conv(128))),
     "residual at 2 pixels": Form((*_four(16, 32, 64), Conv(128, residual=True))),
     "residual at all sizes": Form((Conv(16), *(Conv(channels, residual=True) for channels in (32, 64, 128)))),
-    # what a search of `wins` found, at its own width: several things at once
+    # what searches of `wins` found, at their own widths: several things at once
     "inverted residual at 16 pixels": Form((Conv(16), Conv(24, stride=1, expand=6), *_four(48, 128, 96))),
+    "inverted residual second": Form((Conv(32), Conv(48, expand=6), *_four(96, 256))),  # CIFAR-10, seed 0
+    "inverted residual second, narrow end": Form((Conv(32), Conv(48, expand=6), *_four(128, 56))),  # Fashion-MNIST
     # total stride 8
     "total stride 8": Form((*_four(16, 32, 64), Conv(128, stride=1))),
 }

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,17 +28,14 @@ JUDGES = 10_000  # images that judge: training images that none of these network
 Record = dict[str, Any]
 
 
-def chosen(target: float, processes: int) -> list[Record]:
+def chosen(names: Sequence[str], target: float, processes: int) -> list[Record]:
     """Of each form the width whose time is nearest to `target` of the reference network's, as records."""
     archs = {
-        (name, width): arch
-        for name, form in FORMS.items()
-        for width, arch in form.ladder().items()
-        if arch.macs <= MOST_MACS
+        (name, width): arch for name in names for width, arch in FORMS[name].ladder().items() if arch.macs <= MOST_MACS
     }
     found = dict(zip(archs, shares(list(archs.values()), Device(), processes, rounds=7), strict=True))
     lines = []
-    for name in FORMS:
+    for name in names:
         mine = {width: share for (form, width), share in found.items() if form == name}
         width = min(mine, key=lambda w: abs(math.log(mine[w].share / target)))
         arch, share = archs[name, width], mine[width]
@@ -83,11 +81,12 @@ def collect(
     """Run what is missing: all networks with a seed before the next one begins."""
     file = out / "results.jsonl"
     found = records.finished(file)
-    if not found:
-        found += chosen(float(target), processes)
-        records.write(file, found)
     setting = Setting(dataset, images, epochs)
     names = forms.split("; ") if forms else list(FORMS)
+    measured = {r["form"] for r in found if r["kind"] == "network"}
+    if new := [name for name in names if name not in measured]:
+        found += chosen(new, float(target), processes)
+        records.write(file, found)
     lines = {r["form"]: r for r in found if r["kind"] == "network"}
     done = {(r["form"], r["seed"]) for r in found if r["kind"] == "training"}
     for seed in range(seeds):
