@@ -25,19 +25,25 @@ from search_spaces.arch import Arch
 
 MOST_MACS = 20e6
 JUDGES = 10_000  # images that judge: training images that none of these networks is trained on
+BASE = next(iter(FORMS))
 Record = dict[str, Any]
 
 
-def chosen(names: Sequence[str], target: float, processes: int) -> list[Record]:
-    """Of each form the width whose time is nearest to `target` of the reference network's, as records."""
+def chosen(names: Sequence[str], target: float, processes: int, known: Sequence[Record] = ()) -> list[Record]:
+    """Of the base the width whose time is nearest to `target` of the reference network's, of every other form the
+    widest that takes no longer than the base, which is in `names` or `known`; as records."""
     archs = {
         (name, width): arch for name in names for width, arch in FORMS[name].ladder().items() if arch.macs <= MOST_MACS
     }
     found = dict(zip(archs, shares(list(archs.values()), Device(), processes, rounds=7), strict=True))
-    lines = []
+    lines: list[Record] = []
     for name in names:
+        base = next((line["share"] for line in (*known, *lines) if line["form"] == BASE), math.inf)
         mine = {width: share for (form, width), share in found.items() if form == name}
-        width = min(mine, key=lambda w: abs(math.log(mine[w].share / target)))
+        quick = [width for width in mine if mine[width].share <= base]
+        width = max(quick, default=min(mine))
+        if name == BASE:
+            width = min(mine, key=lambda w: abs(math.log(mine[w].share / target)))
         arch, share = archs[name, width], mine[width]
         lines.append(
             {
@@ -85,7 +91,7 @@ def collect(
     names = forms.split("; ") if forms else list(FORMS)
     measured = {r["form"] for r in found if r["kind"] == "network"}
     if new := [name for name in names if name not in measured]:
-        found += chosen(new, float(target), processes)
+        found += chosen(new, float(target), processes, [r for r in found if r["kind"] == "network"])
         records.write(file, found)
     lines = {r["form"]: r for r in found if r["kind"] == "network"}
     done = {(r["form"], r["seed"]) for r in found if r["kind"] == "training"}
