@@ -61,12 +61,14 @@ class NearestPoints:
                 found[i] = points[self._distances(points, self._described([archs[i]])).argmin()]
         return found
 
-    def descended(self, archs: Sequence[Arch]) -> Population:
-        """What the descents find, also of networks that are points."""
+    def descended(self, archs: Sequence[Arch], starts: Population | None = None) -> Population:
+        """What the descents find, also of networks that are points; `starts`: genotypes to begin from (n, genes)."""
         space, targets = self.space, self._described(archs)
-        starts = np.concatenate([space.cardinalities[None] // 2, space.sample(STARTS - 1, np.random.default_rng(0))])
+        if starts is None:
+            chance = space.sample(STARTS - 1, np.random.default_rng(0))
+            starts = np.concatenate([space.cardinalities[None] // 2, chance])
         current = np.repeat(starts[None], len(archs), axis=0).reshape(-1, len(space.variables))
-        goals = np.repeat(targets, STARTS, axis=0)
+        goals = np.repeat(targets, len(starts), axis=0)
         distances = self._distances(current, goals)
         for _ in range(MOST_STEPS):
             neighbours, owner = _neighbours(space, current)
@@ -78,8 +80,8 @@ class NearestPoints:
                 break
             rows = owner[firsts[better]]
             current[rows], distances[rows] = neighbours[firsts[better]], others[firsts[better]]
-        best = distances.reshape(len(archs), STARTS).argmin(axis=1)
-        found: Population = current.reshape(len(archs), STARTS, -1)[np.arange(len(archs)), best]
+        best = distances.reshape(len(archs), len(starts)).argmin(axis=1)
+        found: Population = current.reshape(len(archs), len(starts), -1)[np.arange(len(archs)), best]
         return found
 
     @cached_property

@@ -12,6 +12,7 @@ from nas.networks.location import locate
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.families.geometry import geometry_of
+from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.scaling import fitted, ladder
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ class Family:
 @dataclass(frozen=True)
 class ReferenceRequest:
     """The references of a search. `train`: whether they are trained, None: where that is cheap; `start`: whether the
-    search begins from those that are points of its space, or from the points most like them."""
+    search begins from those that are points of its space, or from the points most like them, and from those of `found`,
+    networks of earlier searches, that are points."""
 
     families: tuple[Family, ...] = ()
     train: bool | None = None
     start: bool = True
+    found: tuple[Family, ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None, data: ImageData) -> ReferenceRequest:
@@ -65,7 +68,9 @@ class ReferenceRequest:
             raise ValueError(f"references.names lists {doubled[0]!r} twice; drop one")
         train = config.get("train")
         families = tuple(family_of(name, data) for name in names)
-        return cls(families, train if isinstance(train, bool) else None, config.get("start") is not False)
+        return cls(
+            families, train if isinstance(train, bool) else None, config.get("start") is not False, found_for(data)
+        )
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -96,6 +101,13 @@ def family_of(name: str, data: ImageData) -> Family:
                 "images, or leave it out"
             )
     return Family(Path(name).name.removesuffix(".json") or name, arch, is_scaled=False)
+
+
+def found_for(data: ImageData) -> tuple[Family, ...]:
+    """The networks that earlier searches found on images of this size, for images like those of `data`."""
+    archs = FOUND[geometry_of(data.resolution, "auto", "references")]
+    needs = (data.resolution, data.num_classes, data.in_channels)
+    return tuple(Family(name, fitted(arch, *needs), is_scaled=True) for name, arch in archs.items())
 
 
 def _located(name: str) -> Path | None:

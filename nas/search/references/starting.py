@@ -1,7 +1,9 @@
-"""Where a search of candidates begins: at the references' points of its space, or the points most like them."""
+"""Where a search of candidates begins: at the references' points of its space, or the points most like them, and at
+networks of it that earlier searches found."""
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +29,22 @@ from search_spaces.wrappers.joint import JointSpace
 NAME = "starting.json"
 STORED: Schema = {"genotypes": list[list[int]], "digest": str}
 STEP = 3  # widths of a ladder between two tries, about a sixth of the channels
+ABOVE, BELOW = 3, 6  # widths of what was found before that are tried, beyond the budget and within it
 TRIES = 12  # narrower and narrower, until one is within the budgets
 
 
+class Since(IntEnum):
+    """What searches begin with, by the first version of the program that did."""
+
+    FIRST = 1  # points nearest to networks that may be beyond the budget themselves, found by descents alone, which
+    # passed over networks of other widths that are points; no field of a base recipe of which one is not in its list
+    WITHIN = 2  # points nearest to the widest networks within the budget; of references alone
+    FOUND = 3  # and networks that earlier searches found
+
+
 def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feasible) -> Population:
-    """Genotypes within the budgets, one of each reference that has one, distinct: (n, genes).
+    """Genotypes within the budgets, one of each reference that has one, and of each network that earlier searches found
+    in spaces that have them, distinct: (n, genes).
 
     Each is the nearest to the widest network of its family that the table's estimates let in. They follow from space,
     budgets and table alone, so that every process of a search begins with the same ones; in a study that was begun with
@@ -45,16 +58,18 @@ def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feas
     if path.exists():
         found = _kept(path, space)
     elif is_kept(run):  # begun before they were kept
-        found = _found(setup, prices, feasible, as_before=True)
+        found = _found(setup, prices, feasible, Since.FIRST)
     else:
-        found = _found(setup, prices, feasible)
-        if _of_study(setup.candidates) not in (None, identity.digest(found.tolist())):
-            before = _found(setup, prices, feasible, as_before=True)
-            found = before if identity.digest(before.tolist()) == _of_study(setup.candidates) else found
+        found, of_study = _found(setup, prices, feasible), _of_study(setup.candidates)
+        if of_study not in (None, identity.digest(found.tolist())):
+            before = (_found(setup, prices, feasible, since) for since in (Since.WITHIN, Since.FIRST))
+            found = next((points for points in before if identity.digest(points.tolist()) == of_study), found)
         genotypes = found.tolist()
         write_json(path, {"genotypes": genotypes, "digest": identity.digest(genotypes)})
     if len(found):
-        log(f"the search begins with {len(found)} candidates that are references, or the points most like them")
+        log(
+            f"the search begins with {len(found)} candidates: references and networks found before, or points like them"
+        )
     return found
 
 
@@ -73,32 +88,50 @@ def _kept(path: Path, space: JointSpace) -> Population:
     return np.array(genotypes, dtype=np.int64).reshape(-1, len(space.variables))
 
 
-def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, as_before: bool = False) -> Population:
-    """The starting points. `as_before`: as they were found once, nearest to networks that may be beyond the budget
-    themselves, by descents alone, which passed over networks of other widths that are points, and with no field of a
-    base recipe of which one is not in its list."""
+def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since = Since.FOUND) -> Population:
+    """The starting points, as searches `since` then begin."""
     space = feasible.space
     assert isinstance(space, JointSpace)
-    found = np.zeros((0, len(space.variables)), dtype=np.int64)
     guess = FirstGuess.of(prices.table) if prices.table is not None else None
     families, nearest, known = setup.references.families, NearestPoints(space.architectures), None
     ladders = [_likely(family, prices, guess) for family in families]
-    if not as_before:
+    if since > Since.FIRST:
         ladders = [_estimated_within(ladder, prices) for ladder in ladders]
         known = [_points(family, nearest) for family in families]
+    recipe = np.array(_recipe_genes(space, since), dtype=np.int64)
+
+    def with_recipe(points: Population) -> Population:
+        return np.hstack([points, np.tile(recipe, (len(points), 1))])
+
+    found = np.zeros((0, len(space.variables)), dtype=np.int64)
     left = {number: ladder for number, ladder in enumerate(ladders) if ladder}
-    recipe = np.array(_recipe_genes(space, as_before), dtype=np.int64)
     for _ in range(TRIES):
         if not left:
             break
         points = nearest([ladder[-1].arch for ladder in left.values()], known and [known[i] for i in left])
-        genotypes = np.hstack([points, np.tile(recipe, (len(points), 1))])
+        genotypes = with_recipe(points)
         within = feasible.mask(genotypes)
         found = np.concatenate([found, genotypes[within]])
         beyond = [number for number, fits in zip(left, within, strict=True) if not fits]
         left = {number: left[number][:-STEP] for number in beyond if len(left[number]) > STEP}
+    if since >= Since.FOUND:
+        for family in setup.references.found:
+            if len(own := _points(family, nearest)):
+                ladder = _estimated_within(_likely(family, prices, guess), prices)
+                like = with_recipe(_like(family, ladder[-1], nearest, own))
+                found = np.concatenate([found, like[feasible.mask(like)][:1]])
     _, first = np.unique(found, axis=0, return_index=True)
     return found[np.sort(first)]
+
+
+def _like(family: Family, widest: Width, nearest: NearestPoints, own: Population) -> Population:
+    """Points like the networks of `family` about as wide as `widest`, wide to narrow; `own`: those that it has.
+
+    Some are like a network wider than the budget lets in, and within it themselves: channels are of lists.
+    """
+    archs = [arch for _, arch in family.ladder]
+    end = next((i for i, arch in enumerate(archs) if arch.macs > widest.arch.macs), len(archs))
+    return nearest.descended(archs[max(end - BELOW, 0) : end + ABOVE][::-1], own)
 
 
 def _points(family: Family, nearest: NearestPoints) -> Population:
@@ -130,10 +163,10 @@ def _likely(family: Family, prices: Prices, guess: FirstGuess | None) -> list[Wi
     return [w for w in widths if prices.budgets.others or w.multiplier is None or w.multiplier <= 1]
 
 
-def _recipe_genes(space: JointSpace, as_before: bool) -> list[int]:
-    """The base recipe; the middle of its list for a field whose value is not there, `as_before` then for all fields."""
+def _recipe_genes(space: JointSpace, since: Since) -> list[int]:
+    """The base recipe; the middle of its list for a field whose value is not there, for all fields at the first."""
     recipes = space.recipes
     own = [(variable.choices, getattr(recipes.base, variable.name)) for variable in recipes.variables]
-    if as_before and any(value not in choices for choices, value in own):
+    if since == Since.FIRST and any(value not in choices for choices, value in own):
         return [len(choices) // 2 for choices, _ in own]
     return [choices.index(value) if value in choices else len(choices) // 2 for choices, value in own]

@@ -9,9 +9,10 @@ import pytest
 
 from nas.data.digits import digits
 from nas.search.__main__ import main as search
-from nas.search.references.request import FAMILIES, PLAIN, ReferenceRequest, family_of
+from nas.search.references.request import FAMILIES, PLAIN, ReferenceRequest, family_of, found_for
 from nas.terminal.error_lines import USER_ERROR
 from search_spaces import zoo
+from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.plain import plain
 from search_spaces.families.hand_made.scaling import fitted
 
@@ -26,8 +27,19 @@ def test_the_default_ones_are_families_that_fit_the_images() -> None:
         assert len(family.ladder) > 30
         assert all(arch.input_shape == DATA.input_shape and arch.num_classes == 10 for _, arch in family.ladder)
     assert family_of("plain", DATA).arch == fitted(zoo.published("plain_conv4"), 16, 10, 1)
-    assert ReferenceRequest.from_config({**SETTINGS, "names": None, "train": True}, DATA) == ReferenceRequest((), True)
-    assert ReferenceRequest.from_config(None, DATA).families == ()
+    nothing = ReferenceRequest.from_config({**SETTINGS, "names": None, "train": True}, DATA)
+    assert nothing == ReferenceRequest((), True, found=request.found)
+    assert ReferenceRequest.from_config(None, DATA) == ReferenceRequest()
+
+
+def test_networks_of_earlier_searches_fit_the_images_that_they_were_found_on() -> None:
+    found = found_for(DATA)
+    assert [family.name for family in found] == list(FOUND["small"])
+    assert all(arch.input_shape == DATA.input_shape for family in found for _, arch in family.ladder)
+    assert found_for(digits(65)) == ()
+
+
+def test_no_name_is_given_twice() -> None:
     with pytest.raises(ValueError, match="references.names lists 'plain' twice"):
         ReferenceRequest.from_config({**SETTINGS, "names": ["plain", "plain"]}, DATA)
 

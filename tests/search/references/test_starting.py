@@ -15,9 +15,11 @@ from nas.methods.candidates.trials import TrialStore
 from nas.runs.run import Run
 from nas.search.references import starting
 from nas.search.references.request import Family
+from nas.search.references.starting import Since
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
+from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.plain import plain
 from search_spaces.families.mobile.space import mobile
 from search_spaces.plain_data import identity
@@ -52,7 +54,8 @@ class Points:
         )
         families = (Family("plain", conv4(1.0), is_scaled=True),)
         unnamed = SimpleNamespace(storage=None, study=None)
-        self.setup: Any = SimpleNamespace(references=SimpleNamespace(start=True, families=families), candidates=unnamed)
+        asked = SimpleNamespace(start=True, families=families, found=())
+        self.setup: Any = SimpleNamespace(references=asked, candidates=unnamed)
         guess = SimpleNamespace(of=lambda table: lambda arch: arch.macs / 2e6)
         monkeypatch.setattr(starting, "FirstGuess", guess)
 
@@ -76,6 +79,24 @@ def test_a_search_begins_at_the_reference_that_is_a_point(points: Points, run: R
     """Not at a like of one twice as wide, nor at a fused block in the place of its last convolution."""
     (found,) = points(run)
     assert SPACE.decode(found.tolist()) == conv4(1.0)
+
+
+def test_it_begins_at_what_was_found_before_too_where_that_is_a_point(points: Points, run: Run, tmp_path: Path) -> None:
+    """At the width that the budget lets in, of the same blocks; nowhere in a space without such blocks."""
+    archs = FOUND["small"]
+    points.setup.references.found = tuple(Family(name, arch, is_scaled=True) for name, arch in archs.items())
+    first, *others = points(run)
+    assert SPACE.decode(first.tolist()) == conv4(1.0) and len(others) == len(archs)
+    for genotype, arch in zip(others, archs.values(), strict=True):
+        began = SPACE.decode(genotype.tolist())
+        assert [(layer.kind, getattr(layer, "stride", 1)) for layer in began.layers] == [
+            (layer.kind, getattr(layer, "stride", 1)) for layer in arch.layers
+        ]
+        assert 0.7 * points.prices.budget.limit_ms < began.macs / 1e6 <= points.prices.budget.limit_ms
+    (run.path / starting.NAME).unlink()
+    dense = mobile(32, 10, 3, forms=["conv_k3"])
+    points.feasible = Feasible(JointSpace(dense, SPACE.recipes), [Limit("ms", dense.cost(ms), conv4(1.06).macs / 1e6)])
+    assert len(points(run)) == 1
 
 
 def test_a_run_goes_on_from_where_it_began(
@@ -107,12 +128,15 @@ def test_a_new_process_begins_as_the_older_study_that_it_joins(
     (run.path / starting.NAME).unlink()
     before = points(run).tolist()
     (run.checkpoints / "id.json").unlink()
-    found = {False: np.array(today), True: np.array(before)}  # searched for twice is enough
-    monkeypatch.setattr(starting, "_found", lambda *_, as_before=False: found[as_before])
+    alone = before[:0]  # searched for once is enough
+    found = {Since.FIRST: np.array(before), Since.WITHIN: np.array(alone), Since.FOUND: np.array(today)}
+    monkeypatch.setattr(starting, "_found", lambda *_: found[_[3] if len(_) > 3 else Since.FOUND])
     points.setup.candidates = SimpleNamespace(storage=url, study="common")
-    for began, expected in (({"first": identity.digest(before)}, before), ({"first": "of others"}, today), ({}, today)):
+    known = [({"first": identity.digest(began)}, began) for began in (before, alone)]
+    for began, expected in (*known, ({"first": "of others"}, today), ({}, today)):
         joined = TrialStore(url, "common", (), owner="me", attempts=1, identity=began)
-        assert points(run).tolist() == expected != (today if expected is before else before)
+        assert points(run).tolist() == expected
+        assert expected != (before if expected is today else today)
         assert points(run).tolist() == expected  # kept
         joined.close()
         (tmp_path / "shared.db").unlink()
