@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from nas.latency.measuring.kit_script import groups
 from nas.latency.measuring.network_time import NOTED
 from nas.latency.measuring.processes.bench import bench
 from nas.latency.measuring.processes.ended import Ended
-from nas.latency.measuring.processes.sampling import PROCESSES, Group, Record
+from nas.latency.measuring.processes.sampling import PROCESSES, Group
 from nas.latency.measuring.samples import Conditions, Measurement, calm_speed, measurements, slowdown
 from nas.latency.measuring.visits import Visit, Visits
 from nas.latency.runtimes import check_local
@@ -31,7 +31,7 @@ from nas.latency.tables.fall_backs import fallen_back
 from nas.latency.tables.origin import LOCAL, here, measured_by
 from nas.latency.tables.reuse import make_room, usable
 from nas.latency.tables.table import LatencyTable, all_entries, entries, entries_hash, row_key, table_path
-from nas.terminal.progress import log, phase
+from nas.terminal.progress import Advance, log, phase
 from search_spaces.arch import Arch, own_code
 from search_spaces.space import SearchSpace
 
@@ -111,8 +111,9 @@ def _build(
             nonlocal bound
             with _phase(what, group, journal.visits) as advance:
                 asked = group.requests(common, journal.visits)
+                record = _Recording(journal, advance)
                 try:
-                    bound = ready.run(asked, _recording(journal, advance), visiting.pin) or bound
+                    bound = ready.run(asked, record, visiting.pin, record.told) or bound
                 except Ended as fault:
                     raise fault.keeping(
                         f"what was measured until then is kept in {journal_path}: the same command goes on from there"
@@ -169,12 +170,22 @@ def _times(visits: Visits, rungs: dict[str, str], device: Device) -> tuple[dict[
     return times, {"calm_ms": calm, "elasticity": felt, "slowdown": slower}
 
 
-def _recording(journal: Journal, advance: Callable[[], None]) -> Record:
-    def record(key: str, turn: int, visit: Visit) -> None:
-        journal.record(key, turn, visit)
-        advance()
+@dataclass
+class _Recording:
+    """Keeps visits, and shows them and what processes do before they begin with theirs."""
 
-    return record
+    journal: Journal
+    advance: Advance
+    note: str = ""
+
+    def __call__(self, key: str, turn: int, visit: Visit) -> None:
+        self.journal.record(key, turn, visit)
+        self.advance(1, "visiting" if self.note else "")  # a bar keeps a note until it is given another
+        self.note = ""
+
+    def told(self, words: str) -> None:
+        self.note = words
+        self.advance(0, words)
 
 
 def draw_networks(space: SearchSpace, effort: Effort, seed: int) -> tuple[list[Arch], list[Arch]]:

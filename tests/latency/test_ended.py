@@ -89,7 +89,9 @@ def dying(way: str) -> None:
         raise Ended("the measuring process of another interpreter", signal.SIGSEGV, said="last words")
 
     module_script._answer = answer
-    sys.stdin = io.StringIO(json.dumps([{"modules": [], "device": {"threads": 1}, "references": {}, "entries": []}]))
+    sys.stdin = io.StringIO(
+        json.dumps([{"modules": [], "device": Device().to_request(), "references": {}, "entries": []}])
+    )
     module_script.main()
 
 
@@ -105,7 +107,7 @@ def test_one_that_was_forked_is_told_of_by_its_parent(way: str) -> None:
 def test_a_table_keeps_what_was_measured_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(self: Bench, requests: list[Request], record: Any, pin: bool = False) -> bool:
+    def run(self: Bench, requests: list[Request], record: Any, pin: bool = False, told: Any = None) -> bool:
         record(requests[0]["entries"][0]["key"], 0, Visit(1.0, 1.0, 5, 0, 1.0))
         raise Ended("the process that measures under litert", signal.SIGSEGV, "running the block x")
 

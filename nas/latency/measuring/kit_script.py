@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
                 parts = [asked]  # of one process, which imports and builds once, and forks those that measure
             for part in parts:
                 try:
-                    ask([*command, SAMPLE if takes_graphs else MODULES], part, counter)
+                    ask([*command, SAMPLE if takes_graphs else MODULES], part, counter, told=counter.told)
                 except Ended as fault:
                     raise fault.keeping(f"what was measured until then is kept: {AGAIN}") from None
         journal.close()
@@ -213,9 +213,13 @@ class _Counter:
     def __call__(self, key: str, turn: int, visit: Visit) -> None:
         self.journal.record(key, turn, visit)
         self.done += 1
+        self.told("")
+
+    def told(self, words: str) -> None:
         if time.monotonic() - self.last > SAYS_EVERY_SECONDS:
             self.last = time.monotonic()
-            print(f"{self.group}: {self.done} of at most {self.total} visits", flush=True)
+            more = f" ({words})" if words else ""
+            print(f"{self.group}: {self.done} of at most {self.total} visits{more}", flush=True)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,10 @@ class Runtime(ABC):
     def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
         """`module` in eval mode, loaded `count` times to run on inputs of `shape` (batch, channels, height, width)."""
 
+    def prepared(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Callable[[int], Copies]:
+        """`load`, of which all is done that several processes need not do again: they call it with their `count`."""
+        return lambda count: self.load(module, shape, device, count)
+
     def placement(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Placement:
         """Where the operators of `module` run when it is loaded; by default a runtime runs all as it was asked to."""
         return Placement()
@@ -223,7 +227,13 @@ class GraphRuntime(SessionRuntime):
         return self.open(self.graph(module, shape, device), shape, device, count)
 
     def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
+        return self.prepared(module, shape, device)(count)
+
+    def prepared(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Callable[[int], Copies]:
         graph = self._timed_graph(module, shape, device)
+        return lambda count: self._loaded(graph, shape, device, count)
+
+    def _loaded(self, graph: bytes, shape: tuple[int, ...], device: Device, count: int) -> Copies:
         if device.python is not None:
             return client.load(device, type(self).__module__, graph, shape, count)
         in_caller = self.in_calling_thread(device)

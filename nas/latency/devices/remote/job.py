@@ -24,7 +24,7 @@ from nas.terminal.progress import Advance, format_seconds, log, phase
 PATIENCE_SECONDS = 900.0  # without reaching a machine that was reached before: time enough for a restart
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 1.0, 15.0  # between attempts to reach it
 MOST_RESULTS = 1 << 28  # bytes
-PROGRESS = re.compile(r"(blocks|networks): (\d+) of at most (\d+) visits")
+PROGRESS = re.compile(r"(blocks|networks): (\d+) of at most (\d+) visits(?: \((.+)\))?")
 PHASES = {"blocks": "measuring blocks", "networks": "timing whole networks"}
 UNTOLD = ("rows:", "done:")  # what the script says to somebody at its terminal
 
@@ -145,6 +145,7 @@ class _Told:
     advance: Advance | None = None
     group: str = ""
     done: int = 0
+    note: str = ""
 
     def reached(self) -> None:
         self.last_contact, self.was_reached_just_now = time.monotonic(), True
@@ -188,7 +189,7 @@ class _Told:
 
     def _line(self, line: str) -> None:
         if found := PROGRESS.fullmatch(line):
-            self._progress(found[1], int(found[2]), int(found[3]))
+            self._progress(found[1], int(found[2]), int(found[3]), found[4] or "")
         elif not line.startswith(UNTOLD):
             self._once(f"{self.host}: {line}")
 
@@ -198,14 +199,14 @@ class _Told:
             log(text)
         self.said.add(text)
 
-    def _progress(self, group: str, done: int, total: int) -> None:
+    def _progress(self, group: str, done: int, total: int, note: str) -> None:
         if group != self.group:
             self.end()
             self.advance = self.stack.enter_context(phase(f"{PHASES[group]} on {self.host}", total, "visit", done))
             self.group, self.done = group, done
-        elif self.advance is not None and done > self.done:
-            self.advance(done - self.done)
-            self.done = done
+        if self.advance is not None and (done > self.done or note):
+            self.advance(max(done - self.done, 0), note or ("visiting" if self.note else ""))
+            self.done, self.note = max(done, self.done), note
 
     def end(self) -> None:
         self.stack.close()

@@ -18,7 +18,7 @@ from nas.latency.device import Device, pinned
 from nas.latency.measuring.kit_script import SAMPLE
 from nas.latency.measuring.ladder import ladder, numbers_of, numbers_of_row, rung_of
 from nas.latency.measuring.processes.module_script import FORKS
-from nas.latency.measuring.processes.sampling import Record, Request, ask
+from nas.latency.measuring.processes.sampling import Record, Request, Told, ask
 from nas.latency.runtimes import check_local, runtime_named
 from nas.networks.network import build_network
 from nas.terminal.thread_waits import as_deployed
@@ -96,8 +96,12 @@ class Bench:
         told = {"seed": seed, "device": self.device.to_request(), "under": self.under or self.device.runtime}
         return {**told, "references": references, "modules": modules}
 
-    def run(self, requests: Sequence[Request], record: Record, pin: bool = False) -> bool:
+    def run(
+        self, requests: Sequence[Request], record: Record, pin: bool = False, told: Told = lambda words: None
+    ) -> bool:
         """Let processes answer `requests`, one each; returns whether they were bound to one core.
+
+        `told` is given what they say of their preparations.
 
         No process begins for no request: all blocks of an interrupted table may have been visited already.
         """
@@ -112,10 +116,10 @@ class Bench:
             command = [sys.executable, "-m", "nas.latency.measuring.kit_script", str(self.folder), SAMPLE]
         with pinned(pin, self.device.threads) as bound:  # what they are started by, they inherit
             if not self.takes_graphs and FORKS:
-                ask(command, requests, record, found)
+                ask(command, requests, record, found, told)
             else:
                 for one in requests:
-                    ask(command, [one], record, found)
+                    ask(command, [one], record, found, told)
         return bound
 
 

@@ -1,7 +1,7 @@
 """A process that measures torch modules, for runtimes that are not given graphs.
 
-It imports torch and builds what it is asked for once, and forks a process for each sample, which loads everything anew.
-Where the system cannot fork, it makes one sample, and is started once for each.
+It imports torch, builds what it is asked for and makes its graphs once, and forks a process for each sample, which
+loads everything anew. Where the system cannot fork, it makes one sample, and is started once for each.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
 from torch import nn
 
 from nas.latency.device import Device
-from nas.latency.measuring.processes.ended import SHELL, Ended
-from nas.latency.measuring.processes.sampling import MISTAKE, Request, answer
-from nas.latency.measuring.timing import Workload
+from nas.latency.measuring.processes.ended import SHELL, Ended, Slip, named
+from nas.latency.measuring.processes.sampling import MISTAKE, Request, Steps, answer
+from nas.latency.measuring.timing import Copies
 from nas.latency.runtimes import runtime_named
 from nas.networks.network import build_network
 from search_spaces.arch import Arch
@@ -29,6 +30,7 @@ from search_spaces.blocks import layer_from_dict
 from search_spaces.costs import Shape
 
 FORKS = hasattr(os, "fork")
+Prepared = Callable[[int], Copies]  # see `Runtime.prepared`
 
 
 def main() -> None:
@@ -36,20 +38,20 @@ def main() -> None:
     requests: list[Request] = json.loads(sys.stdin.read())
     for module in requests[0]["modules"]:
         importlib.import_module(module)
+    torch.set_num_threads(1)  # a pool of more threads would not be there after a fork
+    prepared = _prepared(requests)
     torch.set_num_threads(requests[0]["device"]["threads"])
-    wanted = {entry["key"]: entry for asked in requests for entry in _all(asked)}
-    built = {key: module_of(entry) for key, entry in wanted.items()}
     gc.collect()
     gc.freeze()
     gc.disable()
     for asked in requests:
         if not FORKS:
-            _answer(asked, built)
+            _answer(asked, prepared)
             continue
         child = os.fork()
         if child == 0:
             try:
-                _answer(asked, built)
+                _answer(asked, prepared)
                 sys.stdout.flush()
                 os._exit(0)
             except BaseException as error:
@@ -81,14 +83,23 @@ def _all(asked: Request) -> list[Mapping[str, Any]]:
     return [*asked["references"].values(), *asked["entries"]]
 
 
-def _answer(asked: Request, built: Mapping[str, tuple[nn.Module, Shape]]) -> None:
-    device = Device.from_request(asked["device"])
+def _prepared(requests: list[Request]) -> dict[str, Prepared]:
+    """All that is asked for, by key: what every process would do alike is done."""
+    device = Device.from_request(requests[0]["device"])
+    runtime = runtime_named(device.runtime)
+    wanted = {entry["key"]: entry for asked in requests for entry in _all(asked)}
+    steps, prepared = Steps("preparing", len(wanted)), {}
+    with closing(Slip(requests[0].get("slip"))) as slip:
+        for key, entry in wanted.items():
+            steps.next()
+            slip.write(f"preparing {named(key)}")
+            module, shape = module_of(entry)
+            prepared[key] = runtime.prepared(module, (device.batch_size, *shape), device)
+    return prepared
 
-    def load(entry: Mapping[str, Any]) -> Workload:
-        module, shape = built[entry["key"]]
-        return runtime_named(device.runtime).load(module, (device.batch_size, *shape), device, 1)[0]
 
-    answer(asked, load)
+def _answer(asked: Request, prepared: Mapping[str, Prepared]) -> None:
+    answer(asked, lambda entry: prepared[entry["key"]](1)[0])
 
 
 def module_of(entry: Mapping[str, Any]) -> tuple[nn.Module, Shape]:

@@ -14,6 +14,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -26,9 +27,12 @@ from nas.latency.measuring.visits import Interleaved, Visit, Visits, visit_of
 
 PROCESSES = 5  # that share the visits to a workload
 MARK = "visit "  # begins the lines in which a process says what it measured
+AT = "at: "  # and these those in which it says what it does before, while nothing is timed
+SAYS_SECONDS = 1.0  # from one of the latter to the next, at least
 MISTAKE = 2  # exit status of a process that was asked for what it cannot do
 
 Record = Callable[[str, int, Visit], None]
+Told = Callable[[str], None]  # what a process does before it visits, in words
 Request = dict[str, Any]
 
 
@@ -110,10 +114,12 @@ def _parts(entries: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]
 def answer(asked: Request, load: Callable[[Mapping[str, Any]], Any]) -> None:
     """Make the visits of a request in this process and say them; `load` makes the workload of an entry."""
     with closing(Slip(asked.get("slip"))) as slip:
+        steps = Steps("loading", len(asked["references"]) + len(asked["entries"]))
 
         def loaded(entry: Mapping[str, Any]) -> Workload:
             name = named(entry["key"])
             slip.write(f"loading {name}")
+            steps.next()
             workload = load(entry)
 
             def noted(calls: int) -> list[float]:
@@ -130,14 +136,34 @@ def answer(asked: Request, load: Callable[[Mapping[str, Any]], Any]) -> None:
         watch.run({entry["key"]: [loaded(entry)] for entry in asked["entries"]}, asked["turns"], minutes)
 
 
+class Steps:
+    """Says now and then how far a process is in what it does (`what`) before anything is timed."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total = what, total
+        self.begun, self.last = 0, time.monotonic()
+
+    def next(self) -> None:
+        self.begun += 1
+        if time.monotonic() - self.last >= SAYS_SECONDS:
+            self.last = time.monotonic()
+            print(f"{AT}{self.what} {self.begun} of {self.total}", flush=True)
+
+
 def _say(key: str, turn: int, visit: Visit) -> None:
     print(MARK + json.dumps([key, turn, visit.numbers()]), flush=True)
 
 
 def ask(
-    command: Sequence[str], requests: Sequence[Request], record: Record, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    requests: Sequence[Request],
+    record: Record,
+    environment: Mapping[str, str] | None = None,
+    told: Told = lambda words: None,
 ) -> None:
     """Run `command`, which reads `requests` as JSON and answers with visits, and tell `record` of each as it comes.
+
+    `told` is given what it says of its preparations.
 
     Raises `ValueError` with what the process says is wrong, `Ended` where a signal ended it, `RuntimeError` where it
     broke.
@@ -161,6 +187,8 @@ def ask(
                     if visit is None:
                         raise RuntimeError(f"a process that measures gave the visit {numbers!r}, which is no time")
                     record(key, turn, visit)
+                elif line.startswith(AT):
+                    told(line[len(AT) :].strip())
             process.wait()
         finally:
             process.kill()
