@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import torch
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.latency.elsewhere import client
+from nas.latency.measuring.onnx_graph import to_onnx
 from nas.latency.measuring.timing import image
-from nas.latency.runtimes import NAMES, check_local, environment, runtime_named
+from nas.latency.runtimes import NAMES, check_local, environment, ncnn, runtime_named
 from nas.latency.runtimes.base import GraphRuntime, Package, Session, SessionRuntime
 from nas.latency.tables.table import LatencyTable
 from nas.networks.network import Network
@@ -229,3 +231,18 @@ def test_graphs_of_one_network_are_one(name: str) -> None:
     graphs = {runtime._timed_graph(Network(arch), (1, *arch.input_shape), device) for _ in range(2)}
     other = runtime._timed_graph(Network(every_kind(16, 10, 3).decode((3, 7, 5))), (1, *arch.input_shape), device)
     assert len(graphs) == 1 and other not in graphs
+
+
+@pytest.mark.parametrize("gone", ["in0", "out0"])
+def test_a_network_that_ncnn_cannot_compute_has_no_time(gone: str, tmp_path: Path) -> None:
+    """It says so by a number, and gave the empty answer of a call that was over at once."""
+    device, shape = installed("ncnn"), (1, 3, 4, 4)
+    for part, data in zip(
+        ncnn.PARTS,
+        ncnn._converted(to_onnx(torch.nn.Conv2d(3, 2, 1), shape).SerializeToString(), shape, tmp_path),
+        strict=True,
+    ):
+        (tmp_path / part).write_bytes(data.replace(gone.encode(), b"gone"))
+    session = ncnn._session(tmp_path, shape, device)
+    with pytest.raises(ValueError, match="ncnn could not compute the network: its status is -1"):
+        session.run()

@@ -80,8 +80,12 @@ def _session(folder: Path, shape: tuple[int, ...], device: Device) -> Session:
 
     def run() -> None:
         extractor = net.create_extractor()
-        extractor.input("in0", source)
-        last[:] = [extractor.extract("out0")[1]]
+        failed = extractor.input("in0", source)
+        if not failed:
+            failed, found = extractor.extract("out0")
+        if failed:  # it says so by this number alone, and what stopped early would be filed as a quick time
+            raise ValueError(f"ncnn could not compute the network: its status is {failed}; try another release of it")
+        last[:] = [found]
 
     def output() -> np.ndarray:
         return np.array(last[0])[None]
