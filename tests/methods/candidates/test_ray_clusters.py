@@ -83,6 +83,34 @@ def test_a_task_that_no_node_can_run_is_not_waited_for(
         assert "wait" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("asked", "gpus", "room"),
+    [
+        ({"workers": 3}, 0, 2),
+        ({"workers": 2}, 0, None),
+        ({"workers": 2, "cpus": 2}, 0, 1),
+        ({"workers": 2, "gpus": 0.6}, 1, 1),  # 0.6 of one GPU twice is more than the GPU
+        ({"workers": 2, "gpus": 0.5}, 1, None),
+        ({"workers": 2, "gpus": 2.0}, 3, 1),
+    ],
+)
+@pytest.mark.parametrize(("address", "whose"), [(None, "this machine"), ("auto", "the cluster")])
+def test_more_workers_than_there_is_room_for_are_said(
+    cluster: Cluster,
+    asked: Any,
+    gpus: int,
+    room: int | None,
+    address: str | None,
+    whose: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster.resources |= {"GPU": gpus}
+    with RayExecutor(address=address, **asked).open(abs):
+        out = capsys.readouterr().out
+    said = f"executor.workers={asked['workers']}, but {whose} has room for {room} at once with"
+    assert out.count("\n") == 1 and out.startswith(said) if room else out == ""
+
+
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_cluster_that_does_not_answer_is_said_at_once(cluster: Cluster, scheme: str) -> None:
     with socket.socket() as closed:

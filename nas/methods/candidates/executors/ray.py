@@ -62,15 +62,31 @@ class RayExecutor:
             raise ValueError(f"{what}: {describe(error)}") from None
 
     def _check_room(self, ray: Any, may_grow: bool) -> None:
-        """Whether any node could run a task: Ray would wait for one that can, without a word."""
+        """Whether the nodes could run a task, and as many as asked: Ray would wait for room without a word."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if any(node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus for node in nodes):
+        room = sum(self._room(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
+        if room >= self.workers:
+            return
+        if room:
+            whose = "the cluster" if may_grow else "this machine"
+            log(
+                f"executor.workers={self.workers}, but {whose} has room for {room} at once with "
+                f"executor.cpus={self.cpus} executor.gpus={self.gpus:g}: the others wait for these"
+            )
             return
         has = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "none"
         asked = f"executor.cpus={self.cpus} executor.gpus={self.gpus:g} is more than"
         if not may_grow:
             raise ValueError(f"{asked} this machine has ({has}); ask for less, or name a cluster: executor.address=")
         log(f"{asked} any node of the cluster has ({has}): trainings wait until one that has joins")
+
+    def _room(self, cpus: float, gpus: float) -> int:
+        """How many tasks a node runs side by side. Those that ask for a part of a GPU each get it of a single one."""
+        most = int(cpus // self.cpus)
+        if not self.gpus:
+            return most
+        of_gpus = int(gpus) * int(1 / self.gpus + 1e-6) if self.gpus < 1 else int(gpus // self.gpus)
+        return min(most, of_gpus)
 
 
 def _reach(address: str | None) -> None:
