@@ -83,8 +83,7 @@ class Arch:
     @property
     def cost(self) -> Cost:
         """Parameters, MACs and activations of the whole network for one image."""
-        costs = [layer.cost(shape) for layer, shape in self.walk()]
-        return Cost(*(sum(values) for values in zip(*costs, strict=True)))
+        return _cost(self)
 
     @property
     def params(self) -> int:
@@ -177,6 +176,12 @@ class Arch:
             raise ValueError(f"no arch file at {path}; a search writes one as arch.json in its run directory") from None
         except (ValueError, OSError) as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+@functools.lru_cache(maxsize=256)  # asked for again and again, figure by figure
+def _cost(arch: Arch) -> Cost:
+    costs = [layer.cost(shape) for layer, shape in arch.walk()]
+    return Cost(*(sum(values) for values in zip(*costs, strict=True)))
 
 
 def _check_count(stages: Sequence[Sequence[Any]]) -> None:

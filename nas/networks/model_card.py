@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 import yaml
 
 from nas.data import ImageData
 from nas.data.preprocessing import MODES, SQUASHED, Preprocessing, kept_size
 from nas.networks import ENTRY, WEIGHTS
-from nas.networks.network import FlatNetwork, Network, build_network
+from nas.networks.network import FlatNetwork, Network
 from nas.networks.timm_alone import code as timm_code
 from search_spaces.arch import Arch
+from search_spaces.costs import Shape
 from search_spaces.recipe import Recipe
 from search_spaces.resolution import Resolution, size
 from search_spaces.zoo import FAMILIES
@@ -206,14 +206,10 @@ image = transform({opened}).unsqueeze(0)""",
 
 def _usage(name: str, network: Network | FlatNetwork, way: Preprocessing) -> str:
     arch = network.arch
-    with torch.device("meta"):
-        twin = build_network(arch).eval()
-        image = torch.empty(1, *arch.input_shape)
-        features, pyramid = twin.forward_intermediates(image)
-        embedding = twin.forward_head(features, pre_logits=True)
+    pyramid, features, embedding = _shapes(network)
     imported, prepared = _input(arch, way)
     folder, local = _literal(name), _literal(f"local-dir:{name}")
-    shapes = "\n".join(f"# {tuple(part.shape)}" for part in pyramid)
+    shapes = "\n".join(f"# {(1, *shape)}" for shape in pyramid)
     top = min(5, arch.num_classes)
     return f"""## Model usage
 The folder of this card is a model folder: `nas.create_model` loads it, and so does timm once `nas` is imported.
@@ -238,10 +234,21 @@ features = model(image)
 ### Embeddings
 ```python
 model = nas.create_model({folder}, num_classes=0).eval()
-embedding = model(image)  # {tuple(embedding.shape)}
-features = model.forward_features(image)  # {tuple(features.shape)}
+embedding = model(image)  # {(1, embedding)}
+features = model.forward_features(image)  # {(1, *features)}
 embedding = model.forward_head(features, pre_logits=True)
 ```"""
+
+
+def _shapes(network: Network | FlatNetwork) -> tuple[list[Shape], Shape, int]:
+    """Of one image: the feature maps, the unpooled features, and how many numbers an embedding has."""
+    arch = network.arch
+    stem, *stages, head = arch.walk_stages()
+    if isinstance(network, FlatNetwork):  # whose units are blocks; identities are none
+        stages = [(step,) for stage in stages for step in stage if not step[0].is_identity(step[1])]
+    ends = [layer.out_shape(shape) for layer, shape in (unit[-1] for unit in (stem, *stages))]
+    behind = 0 if head[0][0].role == "pooled_convolution" else -1  # features end before what is pooled first
+    return [ends[tap["stage"]] for tap in network.feature_info], head[behind][1], head[-1][1].channels
 
 
 def _without_us(name: str, architecture: Any, network: Network | FlatNetwork) -> str:

@@ -20,9 +20,11 @@ from nas.export.exporting import export
 from nas.networks import ENTRY, model_folder
 from nas.networks.creation import create_model
 from nas.networks.model_card import About
+from nas.networks.network import build_network
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
 from search_spaces.recipe import Recipe
+from search_spaces.zoo import published
 
 
 def discovered(channels: int = 3, resolution: int = 32) -> Arch:
@@ -172,6 +174,17 @@ def test_folder_with_data_carries_names_and_normalisation(tmp_path: Path) -> Non
     assert embedding.eval()(torch.randn(2, 1, 16, 16)).shape == (2, 64) and "(1, 64)" in card
     pyramid = nas.create_model(tmp_path / "net", features_only=True).eval()(torch.randn(1, 1, 16, 16))
     assert all(f"# {tuple(f.shape)}" in card for f in pyramid)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "rexnet_100"])  # pooled before its last convolution; flat
+def test_a_card_says_the_shapes_that_a_network_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.networks.network.init_weights", lambda module: None)
+    network = build_network(published(name, 10, [33, 20])).eval()
+    features, pyramid = network.forward_intermediates(torch.zeros(1, *network.arch.input_shape))
+    card = model_folder.model_card.write(name, network, {}, About())
+    for part in (*pyramid, features, network.forward_head(features, pre_logits=True)):
+        assert f"# {tuple(part.shape)}\n" in card
+    assert card.count("\n# (1, ") == len(pyramid)
 
 
 def test_card_of_a_published_net_says_what_timms_card_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
