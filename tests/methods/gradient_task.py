@@ -31,15 +31,18 @@ UNDECIDED = {"decided_at": None, "entropy_weight": 0.0, "theta_passes": 1}
 
 
 def few_layers(
-    kernels: Sequence[int] = (3, 5), expansions: Sequence[float] = (3, 6), head_channels: int = 32
+    kernels: Sequence[int] = (3, 5),
+    expansions: Sequence[float] = (3, 6),
+    head_channels: int = 32,
+    widths: Sequence[int] = (8, 16),
 ) -> LayerwiseSpace:
-    """Two stages of two inverted residuals or skips, whose kernels and expansions nest as Single-Path's do."""
+    """A stage of two inverted residuals or skips for each of `widths`; what they choose nests as Single-Path's does."""
     block = {"kind": "inverted_residual", "kernel_size": list(kernels), "expand_ratio": list(expansions)}
     stages = [
-        {"channels": channels, "depth": 2, "stride": 2, "blocks": [block, {"kind": "skip"}]} for channels in (8, 16)
+        {"channels": channels, "depth": 2, "stride": 2, "blocks": [block, {"kind": "skip"}]} for channels in widths
     ]
     stem, head = {"out_channels": 8, "kernel_size": 3}, {"out_channels": head_channels}
-    space = from_card(stages, stem, head, "few layers", 8, 10, 1)
+    space = from_card(stages, stem, head, "few_layers", 8, 10, 1)
     assert isinstance(space, LayerwiseSpace)
     return space
 

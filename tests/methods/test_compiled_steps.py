@@ -32,7 +32,7 @@ def test_steps_are_compiled_once_whatever_the_path(
 ) -> None:
     counted = CompileCounterWithBackend("aot_eager")
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=counted))
-    space = few_layers(kernels=(3,), expansions=(1, 3))
+    space = few_layers(kernels=(3,), expansions=(1, 3), widths=(8,))
     found = []
     for compiled in (False, True):
         torch._dynamo.reset()

@@ -29,7 +29,9 @@ from search_spaces.zoo import published
 
 def discovered(channels: int = 3, resolution: int = 32) -> Arch:
     space = fbnet(resolution, 10, channels, width=0.35, head_channels=64)
-    return space.decode(space.sample(1, np.random.default_rng(1))[0])
+    drawn = space.sample(1, np.random.default_rng(1))[0]
+    skips = [len(variable) - 1 for variable in space.variables]  # the last candidate of each: few blocks are quick
+    return space.decode([gene if i % 4 == 0 else skip for i, (gene, skip) in enumerate(zip(drawn, skips, strict=True))])
 
 
 def run(code: str, *arguments: object) -> None:
