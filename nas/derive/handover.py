@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def propose_ranked(ranked: Population, cost: AdditiveCost | None) -> Propose:
 
 # -- derived.json: what was derived and measured in a run, for its continuation
 
+NUMBERED = re.compile(r"arch-\d+\.json")
 STORED = {"networks": list[dict], "rounds": int, "identity": dict, "digest": str}
 TIMED: Schema = {
     "genotype": list[int],
@@ -171,50 +173,26 @@ def derived_once(
 ) -> Derived:
     """What `folder`/derived.json holds if it is the outcome of the same derivation, else that of `derive_now`, stored.
 
-    Networks derived from something else are derived anew, and what differs is said; where another network comes first
-    then, the training of the one before is set aside. Raises `ValueError` for a damaged file.
+    Networks derived from something else are derived anew, and what differs is said. Raises `ValueError` for a damaged
+    file.
     """
     path = folder / "derived.json"
-    stored: Derived | None = None
     if path.exists():
         stored, known = _read_derived(path, space)
         differing = identity.differences(known, depends)
         if not differing:
             return stored
         log(f"{path} was derived from something else ({'; '.join(differing[:3])}): deriving anew")
-    return _derived_now(folder, stored, depends, derive_now)
+    return derived_now(folder, depends, derive_now)
 
 
-def derived_again(
-    folder: Path, space: SearchSpace, depends: Mapping[str, Any], derive_now: Callable[[], Derived]
-) -> Derived:
-    """The outcome of `derive_now`, which by now knows more; it takes the place of what `folder`/derived.json held.
-
-    Where another network comes first then, the training of the one before is set aside. Raises `ValueError` for a
-    damaged file.
-    """
-    path = folder / "derived.json"
-    stored = _read_derived(path, space)[0] if path.exists() else None
-    return _derived_now(folder, stored, depends, derive_now)
-
-
-def _derived_now(
-    folder: Path, stored: Derived | None, depends: Mapping[str, Any], derive_now: Callable[[], Derived]
-) -> Derived:
+def derived_now(folder: Path, depends: Mapping[str, Any], derive_now: Callable[[], Derived]) -> Derived:
+    """The outcome of `derive_now`; it takes the place of what `folder`/derived.json held."""
     found = derive_now()
-    if stored is not None and stored.first.genotype != found.first.genotype:
-        set_aside_trainings(folder)
     networks = [{**dataclasses.asdict(network), "genotype": list(network.genotype)} for network in found.networks]
     content = {"networks": networks, "rounds": found.rounds, "identity": dict(depends)}
     write_json(folder / "derived.json", {**content, "digest": identity.digest(content)})
     return found
-
-
-def set_aside_trainings(folder: Path) -> None:
-    """Keep what the run in `folder` has trained, of a network that is no longer its, under other names."""
-    for checkpoint in (folder / "checkpoints").glob("train*.pt"):
-        log(f"{checkpoint.name} is of another network: kept as before-{checkpoint.name}")
-        checkpoint.replace(checkpoint.with_name(f"before-{checkpoint.name}"))
 
 
 def _read_derived(path: Path, space: SearchSpace) -> tuple[Derived, dict[str, Any]]:
@@ -230,11 +208,14 @@ def _read_derived(path: Path, space: SearchSpace) -> tuple[Derived, dict[str, An
 
 
 def write_archs(folder: Path, space: SearchSpace, genotypes: tuple[Genotype, ...]) -> list[Path]:
-    """`arch.json` for the first network, `arch-2.json`... for further ones."""
+    """`arch.json` for the first network, `arch-2.json`... for further ones; those beyond are of a former derivation."""
     paths = []
     for i, genotype in enumerate(genotypes, start=1):
         name = "arch.json" if i == 1 else f"arch-{i}.json"
         paths.append(write_text(folder / name, space.decode(genotype).to_json()))
+    for path in set(folder.glob("arch-*.json")) - set(paths):
+        if NUMBERED.fullmatch(path.name):
+            path.unlink()
     return paths
 
 

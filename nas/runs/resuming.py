@@ -36,8 +36,7 @@ def go_on(run: Run, phase: str, done: int, checkpoint: Path) -> None:
     One epoch may be recorded that no checkpoint has yet: the record comes first.
     """
     recorded = len(run.records(phase))
-    is_of_another = checkpoint.with_name(f"before-{checkpoint.name}").exists()  # which was said when it was set aside
-    if not done and recorded > 1 and not is_of_another:
+    if not done and recorded > 1:
         log(f"{run.path} has recorded {recorded} epochs of {phase}, which {checkpoint} lacks: they are done again")
     run.rewind(phase, done)
 

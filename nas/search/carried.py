@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nas.derive.handover import derived_again, write_archs
+from nas.derive.handover import derived_now, write_archs
 from nas.derive.settings import TABLE
 from nas.derive.verdict import kit_command, say_missed
 from nas.derive.within_budget import Derived
@@ -27,11 +27,13 @@ from nas.networks.creation import create_model
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
 from nas.runs.files import set_aside, write_json
+from nas.runs.metrics import Metrics
 from nas.runs.result_file import read_environment, read_result
 from nas.runs.run import Run, held
 from nas.search.contest.of_search import as_decided
 from nas.search.contest.record import outcome_of
 from nas.search.deriving import of_finished
+from nas.search.former import set_aside_trainings
 from nas.search.found import Found
 from nas.search.pricing.prices import Prices, price
 from nas.search.references.pricing import of_finished as references_of
@@ -126,10 +128,9 @@ def import_found(run: CarriedRun, folder: str | Path) -> list[str]:
     """
     with held(run.folder):
         _enter(run, Path(folder))
-        space = run.setup.problem.space
         prices = price(run.folder, run.setup)  # with what is known now
         deriving = of_finished(run.folder, run.setup, prices)
-        derived = as_decided(run.folder, derived_again(run.folder, space, deriving.depends, deriving.now))
+        derived = as_decided(run.folder, derived_now(run.folder, deriving.depends, deriving.now))
         before = read_result(run.folder)
         outcome = _outcome(run, prices, derived, before)
         _write(run, outcome, is_same=outcome.arch.id == before.get("arch"))
@@ -180,9 +181,6 @@ def _outcome(run: CarriedRun, prices: Prices, derived: Derived, before: Mapping[
 
 def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:
     """The run's files, the receipt behind those that it tells of."""
-    for file in run.folder.iterdir():
-        if NAMES.fullmatch(file.name) and file not in outcome.archs:
-            file.unlink()
     write_json(run.folder / "recipe.json", outcome.recipe.to_dict())
     model = run.folder / "model"
     if is_same and (model / CONFIG).exists():
@@ -193,6 +191,8 @@ def _write(run: CarriedRun, outcome: SearchOutcome, is_same: bool) -> None:
         aside = set_aside(model)
         (run.folder / ANSWERS).unlink(missing_ok=True)
         log(f"{model} is of another network: kept as {aside.name}")
+    if not is_same:
+        set_aside_trainings(run.folder, Metrics(run.folder))
     write_json(run.folder / "result.json", outcome.result)
     write_report(run.folder)
 

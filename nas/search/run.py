@@ -13,14 +13,15 @@ from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.report.run_page import write_report
-from nas.runs.resuming import go_on
+from nas.runs.resuming import FIXES, go_on
 from nas.runs.run import Run
 from nas.search.contest.of_search import compete
 from nas.search.diagnosis.marginal import write_levers
 from nas.search.forecast.phases import Told, forecast
+from nas.search.former import forget_receipt, give_way_to
 from nas.search.one_by_one import search_one_by_one
 from nas.search.pricing.prices import intention, price
-from nas.search.references.handing_over import write_handed
+from nas.search.references.handing_over import FOUND, write_handed
 from nas.search.references.pricing import price_references
 from nas.search.references.reference import Reference
 from nas.search.references.training_alike import trained, trained_alike
@@ -35,6 +36,8 @@ from nas.train.options import Begin
 from nas.train.several.alone import alone
 from search_spaces.recipe import Recipe
 from search_spaces.zoo import FAMILIES
+
+CURES = (*(key.partition(".")[2] for key in FIXES), "epochs")  # of a training that goes on
 
 
 def run_search(setup: SearchSetup) -> SearchOutcome:
@@ -61,6 +64,8 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
         found, contest = compete(run, setup, found, references)
         genotype = found.derived.first.genotype
         arch, recipe = space.decode(genotype), space.recipe(genotype)
+        forget_receipt(run.path, genotype)
+        give_way_to(run.path, run.metrics, arch, recipe, CURES)
         archs = tuple(write_archs(run.path, space, found.derived.genotypes))
         run.write_json("recipe.json", recipe.to_dict())
         outcome = SearchOutcome(setup, run.path, prices, found, arch, recipe, archs, setup.problem.data)
@@ -86,6 +91,7 @@ def _beside_references(run: Run, outcome: SearchOutcome) -> SearchOutcome:
     outcome = dataclasses.replace(outcome, references=references)
     leading = _leading(outcome, references)
     if outcome.setup.best_of != "all" or not leading:
+        (run.path / FOUND).unlink(missing_ok=True)
         return outcome
     write_handed(run, outcome.arch, leading[0])
     return dataclasses.replace(outcome, handed=leading[0], network=trained(run, outcome.against, leading[0])[0])

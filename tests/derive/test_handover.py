@@ -97,12 +97,6 @@ def test_what_was_derived_is_kept_and_derived_anew_from_something_else(
         derived(**changes)  # type: ignore[arg-type]
         said = " ".join(capsys.readouterr().out.split())
         assert measured and words in said and "deriving anew" in said, said
-    trained = tmp_path / "checkpoints" / "train.pt"
-    trained.parent.mkdir()
-    for ranked, kept in ((population, True), (population[fits[0] + 1 :], False)):  # the training of another network
-        trained.write_text("")
-        derived(seed=5, ranked=ranked)
-        assert trained.exists() == kept and trained.with_name("before-train.pt").exists() != kept
     derived()
     content = json.loads((tmp_path / "derived.json").read_text())
     for damage in ('{"genotypes": [[0]]}', "[]", json.dumps({**content, "rounds": content["rounds"] + 1})):

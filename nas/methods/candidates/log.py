@@ -24,7 +24,7 @@ ID = "id.json"
 # what a finished search made of its candidates; more of them may make it another
 OF_THE_WINNER = (
     *("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "answers.json", "figures/*.*"),
-    "checkpoints/train*",
+    *("found.json", "checkpoints/train*"),
 )
 MODEL = "model"
 

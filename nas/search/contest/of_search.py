@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nas.derive.handover import set_aside_trainings
 from nas.derive.within_budget import Derived
 from nas.methods.base import is_supernet
 from nas.methods.candidates.executors.base import at_a_time
@@ -15,18 +14,16 @@ from nas.methods.candidates.scorers.elastic import weights_of
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.candidates.trials_file import epoch_seconds
 from nas.networks.network import FlatNetwork, Network
-from nas.runs import checkpoint as checkpoints
-from nas.runs.keeping.keeper import step_file
 from nas.runs.run import Run
 from nas.search.contest.entrants import Entrant
 from nas.search.contest.holding import Held, Terms, hold
 from nas.search.contest.record import outcome_of
 from nas.search.contest.standings import sentence
+from nas.search.former import give_way_to
 from nas.search.found import Found
 from nas.search.references.reference import Reference
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import log
-from search_spaces.plain_data import identity
 from search_spaces.space import Genotype
 
 
@@ -49,21 +46,10 @@ def compete(
     seconds = epoch_seconds(run.path)
     log(plan.sentence(None if seconds is None else seconds / min(at_a_time(setup.executor), plan.networks)))
     held = hold(run, _terms(setup, found.score_is), plan, [*entrants, *others])
-    _set_aside(run, held.standings.best)
+    best = held.standings.best  # held again, with others in it, it may leave another network than was trained
+    give_way_to(run.path, run.metrics, best.arch, best.recipe)
     log(f"contest: {sentence(held.standings.to_dict())}")
     return in_order(found, [entrant.genotype for entrant in held.standings.found if entrant.genotype]), held
-
-
-def _set_aside(run: Run, best: Entrant) -> None:
-    """A contest that was held again, with others in it, may leave another network than the one that was trained."""
-    path = run.checkpoints / "train.pt"
-    state = checkpoints.latest(path) or checkpoints.latest(step_file(path))
-    if state is None:
-        return
-    known = state.get("identity") or {}
-    asked = {"arch": best.arch.id, "recipe": best.recipe.to_dict()}
-    if identity.differences({key: known.get(key) for key in asked}, asked):
-        set_aside_trainings(run.path)
 
 
 def in_order(found: Found, genotypes: Sequence[Genotype]) -> Found:
