@@ -28,6 +28,7 @@ HARMLESS = (
     *("references.train", "derive.best_of"),  # of a network that is found already
     *("checkpoint_minutes", "on_collapse", "trackers"),
 )
+ELSEWHERE = ("search.supernet", "teacher", "teacher_weights")  # may lie in another place: known by their weights
 SPOKEN_FOR = ("resume", "debug", "run_dir")
 
 
@@ -94,10 +95,10 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
         now, then = plain_value(now), plain_value(then)
         if now == then or _harmlessly_apart(key, now, then):
             continue
-        if not _may_change(key):
+        if not _may_change(key) and not (key in ELSEWHERE and now is not None and then is not None):
             raise ValueError(
                 f"a resumed run keeps its settings, but {_difference(key, then, now)}; leave it out: resume=..., or "
-                f"begin another run: run_dir=...; what may change: {', '.join((*HARMLESS, *MAY_CHANGE))}"
+                f"begin another run: run_dir=...; what may change: {', '.join((*HARMLESS, *ELSEWHERE, *MAY_CHANGE))}"
             )
         if key == "recipe.epochs" and OmegaConf.select(stored, "search.epochs", default=None) is not None:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import torch
 import nas
 from nas.methods.elastic import stored
 from nas.methods.elastic.settings import Pretraining
+from nas.runs import checkpoint as checkpoints
 from nas.runs.run import read_metrics
+from nas.search.__main__ import main as search
 from nas.search.scoring import far_beyond
 from search_spaces.families.mobile.space import mobile
 from search_spaces.recipe import Recipe
@@ -73,6 +76,31 @@ def test_another_search_takes_the_supernet(run: Any, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             nas.run_search(overrides=[*settings, wrong, f"run_dir={tmp_path / 'wrong'}"])
+
+
+def test_a_supernet_that_was_moved_is_known_by_its_weights(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relative `search.supernet`, and a run that goes on below another folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.run_dir, tmp_path / "mine")
+    search([*ELASTIC, "budget.macs=200000", "search.supernet=mine", "run_dir=one"])
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    with pytest.raises(SystemExit):
+        search(["resume=one", "search.trials=4"])
+    assert "resume=RUN search.supernet=ITS-NEW-PLACE" in capsys.readouterr().err
+    state = checkpoints.load(tmp_path / "moved" / stored.SUPERNET)
+    for weights in state["network"].values():
+        weights.mul_(2)
+    checkpoints.save(tmp_path / "other" / stored.SUPERNET, state)
+    for wrong, words in (("other", "belongs to something else"), ("null", "a resumed run keeps its settings")):
+        with pytest.raises(SystemExit):
+            search(["resume=one", "search.trials=4", f"search.supernet={wrong}"])
+        assert words in capsys.readouterr().err
+    search(["resume=one", "search.trials=4", "search.supernet=moved"])
+    assert json.loads(Path("one/result.json").read_text())["trials"] == 4
+    capsys.readouterr()
+    search(["resume=one"])  # it was kept
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,10 @@ def load(checkpoint: Path, space: SearchSpace) -> tuple[ElasticNetwork, Identity
     state = checkpoints.latest(checkpoint)
     if state is None:
         where = checkpoint.absolute()
-        raise ValueError(f"there is no supernet at {where}; it is a run of search.scorer=elastic that has one")
+        raise ValueError(
+            f"there is no supernet at {where}; it is a run of search.scorer=elastic that has one (where it was moved, "
+            "tell a run that names it: nas.search resume=RUN search.supernet=ITS-NEW-PLACE)"
+        )
     progress = progress_of(state, checkpoint)
     known = record(state.get("identity"), {}, f"checkpoint {checkpoint}: the identity")
     if known.get("networks") != space.fingerprint:
@@ -63,7 +66,10 @@ def check_scores(run: Path, checkpoint: Path, weights: str) -> None:
     if not (run / SCORED_BY).exists():
         return
     known = read_record(run / SCORED_BY, "note of a supernet", {"weights": str})
-    fix = "put back the supernet that its search had (a relative search.supernet is one below the present folder)"
+    fix = (
+        "put back the supernet that its search had (a relative search.supernet is one below the present folder), or "
+        f"tell the run where it lies now: nas.search resume={run} search.supernet=ITS-NEW-PLACE"
+    )
     identity.check(f"the supernet {checkpoint}", {"weights": weights}, known, fix)
 
 
