@@ -93,7 +93,8 @@ class Standing:
             log(f"all of it on one page: {self.path / 'report.html'}")
         elif not self.running and self.state != "finished":
             began = Run.read_command(self.path) or "search"
-            log(f"continue it with: {command(began, {'resume': str(self.path)})}")
+            if began != "evaluate":  # which is never continued
+                log(f"continue it with: {command(began, {'resume': str(self.path)})}")
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         yield "state", self.state

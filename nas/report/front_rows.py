@@ -133,6 +133,10 @@ def why_unfinished(run: Path) -> str:
     if _is_locked(run):
         return "still running"
     began = Run.read_command(run)
+    if began == "evaluate":  # which is never continued
+        return (
+            "an evaluation" if (run / "metrics.json").exists() else "an evaluation that was interrupted; make it again"
+        )
     again = f"continue it with: {command(began or 'search', {'resume': str(run)})}"
     try:
         records = read_metrics(run)

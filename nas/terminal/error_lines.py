@@ -24,6 +24,7 @@ from nas.terminal.configuration.override_text import command
 from nas.terminal.library_errors import translated
 
 USER_ERROR, BUG, INTERRUPTED, UNREAD, TERMINATED = 2, 1, 130, 141, 143  # those above 128 as a shell counts signals
+RESUMED = ("search", "train")  # the commands whose runs go on; an evaluation is made again
 PROCESSORS = ("cpu", "cuda", "gpu")  # which are no devices
 LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 
@@ -31,7 +32,8 @@ LONGEST = 1000  # characters of a line, whatever value of a file is quoted in it
 def report(error: BaseException, config_name: str, arguments: list[str], debug: bool) -> int:
     """Print what went wrong on stderr and return the exit status."""
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith("resume=")]
-    again = resume_command(config_name, notes[0].removeprefix("resume="), arguments) if notes else ""
+    is_resumable = notes and config_name in RESUMED
+    again = resume_command(config_name, notes[0].removeprefix("resume="), arguments) if is_resumable else ""
     if isinstance(error, KeyboardInterrupt):
         word, status = "interrupted", INTERRUPTED
         if isinstance(error, Terminated):

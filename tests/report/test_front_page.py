@@ -110,7 +110,13 @@ def test_a_front_names_every_network_and_every_run_without_a_result(run: Path, t
     with Run.open(str(tmp_path / "killed"), None, "x", {}) as opened:
         opened.log("search", 3, loss=1.0)
         running = Page(write_front(tmp_path).read_text()).text
+    for name, files in (("judged", ["metrics.json"]), ("cut", [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "env.json").write_text('{"command": "python -m nas.evaluate arch=x"}')
+        for file in ("config.yaml", *files):
+            (tmp_path / name / file).write_text("{}")
     page = Page(write_front(tmp_path).read_text()).text
+    assert "an evaluation that was interrupted; make it again" in page and "nas.evaluate resume=" not in page
     assert "still running" in running and "ended after search step 3; continue it with: python -m nas" in page
     assert "timed/derived-2ms/arch-2.json" in page and "1.234" in page
     assert "asked MACs" in page and "4 M" in page and "NO" in page and "over multiply-adds" in page

@@ -46,6 +46,22 @@ def test_a_run_whose_reader_goes_away_says_how_it_goes_on(tmp_path: Path) -> Non
     assert piped(program, tmp_path) == (2, "0\n", error)
 
 
+def test_an_evaluation_whose_reader_goes_away_is_not_to_be_continued(tmp_path: Path) -> None:
+    """`nas.evaluate` has no `resume`."""
+    program = (
+        "from nas.runs.run import Run\n"
+        "from nas.terminal.entry import entry\n"
+        "from nas.terminal.progress import log\n"
+        "@entry('evaluate')\n"
+        "def main(cfg):\n"
+        "    with Run.open('r', None, 'evaluate', {'seed': 0}) as run:\n"
+        "        run.write_json('metrics.json', {})\n"
+        "        for line in range(100_000): log(str(line))\n"
+        "main(['arch=fbnetc_100'])\n"
+    )
+    assert piped(program, tmp_path) == (141, "0\n", "")
+
+
 def piped(program: str, folder: Path) -> tuple[int, str, str]:
     """Status, output and errors of a Python program of whose output one line is read."""
     done = subprocess.run(
