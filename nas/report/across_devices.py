@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from search_spaces.arch import Arch
 
 FEWEST = 5  # networks, below which nothing is said of how alike two devices rank
 MOST = 40  # networks shown, the most accurate ones
+
+Tables = dict[str, LatencyTable]
+"""The different tables of one device, by their files."""
 
 Times = Mapping[str, Sequence[float | None]]
 """Milliseconds by device, one for each network; None where its table lacks a row."""
@@ -33,15 +38,16 @@ class AcrossDevices(Section):
 def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDevices | None:
     """A column of milliseconds and ranks for each device of `rows`. None for fewer than two devices or networks.
 
-    A network's time on a device is measured where it was, else estimated by that device's table in the same `folder`.
+    A network's time on a device is measured where it was, else estimated by that device's first table in `folder` that
+    has its rows; that there are others, with other times, is said.
     """
     tables = _tables(folder, rows)
     networks = _networks(rows)
     if len(tables) < 2 or len(networks) < 2:
         return None
     times = {
-        device: [each.times[device] if device in each.times else _estimated(each.arch, table) for each in networks]
-        for device, table in tables.items()
+        device: [each.times[device] if device in each.times else _estimated(each.arch, known) for each in networks]
+        for device, known in tables.items()
     }
     places = {device: ranks(found) for device, found in times.items()}
     lines = []
@@ -54,23 +60,31 @@ def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDev
         lines.append(Line(cells))
     head = [Cell("network of"), numeric("top-1 %")]
     head += [numeric(heading) for device in tables for heading in (f"{device}, ms", "rank")]
-    return AcrossDevices(_alike(times), Table(head, lines))
+    several = [
+        f"NOTE: of {device} there are {len(known)} tables with other rows or times; an estimate is of the first that "
+        f"has the rows: {', '.join(known)}"
+        for device, known in tables.items()
+        if len(known) > 1
+    ]
+    return AcrossDevices([*several, *_alike(times)], Table(head, lines))
 
 
-def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, LatencyTable]:
-    """The first readable table of each device; of devices that networks were derived for, it lies beside the run's."""
-    found: dict[str, LatencyTable] = {}
+def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tables]:
+    """The readable tables of each device; of devices that networks were derived for, they lie beside the run's."""
+    found: dict[str, Tables] = {}
     for row in rows:
         run = folder / row["folder"]
         for path in (run / "table.json", *sorted(run.glob("tables/*.json"))):
-            if row["device"] is None or row["device"] in found or not path.exists():
+            if row["device"] is None or not path.exists():
                 continue
             try:
                 table = LatencyTable.load(path)
             except ValueError:  # the run's own page says so
                 continue
             if row["device"].partition(" ")[0] == table.device.key:  # behind it the machine, where there are several
-                found[row["device"]] = table
+                known = found.setdefault(row["device"], {})
+                if all(table.rows_ != other.rows_ or table.offset_ms != other.offset_ms for other in known.values()):
+                    known[os.path.relpath(path, folder)] = table
     return found
 
 
@@ -108,11 +122,11 @@ def _networks(rows: Sequence[Mapping[str, Any]]) -> list[_Network]:
     return list(found.values())[:MOST]
 
 
-def _estimated(arch: Arch, table: LatencyTable) -> float | None:
-    try:
-        return table.estimate_ms(arch)
-    except ValueError:  # a network of another space
-        return None
+def _estimated(arch: Arch, tables: Tables) -> float | None:
+    for table in tables.values():
+        with contextlib.suppress(ValueError):  # a network of another space
+            return table.estimate_ms(arch)
+    return None
 
 
 def ranks(times: Sequence[float | None]) -> list[int | None]:

@@ -192,6 +192,18 @@ def test_networks_of_several_devices_stand_side_by_side(run: Path, tmp_path: Pat
     assert cells[0][0] == "here" and cells[0][2] == "1" and cells[0][4] == f"{other['here']:.4g} est."
     assert cells[1][0] == "there" and cells[1][4] == "2" and cells[1][2] == f"{other['there']:.4g} est."
     assert "2 networks in common, too few" in text
+    assert "tables with other rows or times" not in text
+    faster = dataclasses.replace(slow, rows_=tuple(dataclasses.replace(r, calibrated_ms=0.1) for r in slow.rows_))
+    shutil.copytree(tmp_path / "there", tmp_path / "twice")  # measured again
+    faster.save(tmp_path / "twice" / "table.json")
+    said = Page(write_front(tmp_path).read_text()).text
+    assert f"of {slow.device.key} there are 2 tables" in said and "there/table.json, twice/table.json" in said
+    assert f"{other['here']:.4g} est." in said
+    slow_rows = [row for row in slow.rows_ if row.layer.role == "classifier"]  # the first lacks the rows
+    dataclasses.replace(slow, rows_=tuple(slow_rows)).save(tmp_path / "there" / "table.json")
+    assert f"{faster.estimate_ms(space.decode(genes[0])):.4g} est." in Page(write_front(tmp_path).read_text()).text
+    slow.save(tmp_path / "there" / "table.json")
+    shutil.rmtree(tmp_path / "twice")
     shutil.copytree(tmp_path / "here", tmp_path / "again")  # the other device measured that network too
     slow.save(tmp_path / "again" / "table.json")
     own = {"device": slow.device.key, "measured_latency_ms": 7.5, "top1_percent": 50.0}
