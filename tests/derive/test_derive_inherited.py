@@ -72,7 +72,9 @@ def test_another_budget_gives_networks_with_weights(run: Path, tmp_path: Path) -
         alone = supernet.extract(ARCHS.decode(record["genotype"]))
         for mine, theirs in zip(alone.parameters(), model.parameters(), strict=True):
             assert torch.equal(mine, theirs)
-        evaluated = nas.evaluate_model(tmp_path / "out" / folder, data={"resolution": 8}, measure=False)
+        evaluated = nas.evaluate_model(
+            tmp_path / "out" / folder, data={"resolution": 8}, measure=False, run_dir=tmp_path / folder
+        )
         assert evaluated.result["top1_percent"] == pytest.approx(record["top1_percent"])
     again = derived(run, f"budget.latency_ms={limit}", "count=2", out=tmp_path / "again")
     assert again == [first, second]
