@@ -20,6 +20,7 @@ from nas.latency.measuring.journal import Journal
 from nas.latency.measuring.processes.bench import bench
 from nas.latency.measuring.processes.module_script import FORKS
 from nas.latency.measuring.processes.sampling import ask, request
+from nas.latency.measuring.timing import Copies
 from nas.latency.measuring.visits import Visit
 from nas.latency.runtimes import register
 from nas.latency.runtimes.base import GraphRuntime, Session
@@ -46,29 +47,55 @@ class WrittenDown(GraphRuntime):
         return [Session(lambda: None, lambda: np.zeros(1)) for _ in range(count)]
 
 
+class OwnLoad(WrittenDown):
+    """Loads in a way of its own."""
+
+    name = "own_load"
+
+    def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
+        _note("load")
+        return super().load(module, shape, device, count)
+
+
 def _note(word: str) -> None:
     with Path(os.environ[FILE]).open("a") as file:
         print(word, os.getpid(), file=file)
 
 
 register(WrittenDown())
+register(OwnLoad())
 
 
 @pytest.mark.skipif(not FORKS, reason="this system forks no processes")
 def test_graphs_are_made_once_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In eight bits a network's takes two seconds: each of five processes made them all before its first visit."""
     monkeypatch.setenv(FILE, str(tmp_path / "made"))
+    words = _noted(WrittenDown.name, tmp_path / "made")
+    assert Counter(word for word, _ in words) == {"graph": 2, "open": 6}  # the network, the reference beside it
+    assert len({process for word, process in words if word == "open"}) == 3
+
+
+@pytest.mark.skipif(not FORKS, reason="this system forks no processes")
+def test_a_runtime_that_is_given_graphs_may_load_in_a_way_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that measure went past its `load`, and timed what ours loads."""
+    monkeypatch.setenv(FILE, str(tmp_path / "made"))
+    words = _noted(OwnLoad.name, tmp_path / "made")
+    assert Counter(word for word, _ in words) == {"load": 6, "graph": 6, "open": 6}
+
+
+def _noted(runtime: str, file: Path) -> list[list[str]]:
+    """What is written down, word and process, where three processes visit a network."""
     space, visits = tiny(), list[int]()
     arch = space.decode(space.sample(1, np.random.default_rng(0))[0])
-    with bench(Device(runtime=WrittenDown.name)) as ready:
+    with bench(Device(runtime=runtime)) as ready:
         entries = [ready.network("net:a", arch)]
         common = ready.common(entries, 0)
         wanted = [request(common, entries, process, {"net:a": [process]}, 1.0) for process in range(3)]
         ready.run(wanted, lambda key, turn, visit: visits.append(turn))
     assert visits == [0, 1, 2]
-    words = [line.split() for line in (tmp_path / "made").read_text().splitlines()]
-    assert Counter(word for word, _ in words) == {"graph": 2, "open": 6}  # the network, the reference beside it
-    assert len({process for word, process in words if word == "open"}) == 3
+    return [line.split() for line in file.read_text().splitlines()]
 
 
 def test_what_a_process_does_before_it_visits_is_told() -> None:

@@ -227,9 +227,11 @@ class GraphRuntime(SessionRuntime):
         return self.open(self.graph(module, shape, device), shape, device, count)
 
     def load(self, module: nn.Module, shape: tuple[int, ...], device: Device, count: int) -> Copies:
-        return self.prepared(module, shape, device)(count)
+        return self._loaded(self._timed_graph(module, shape, device), shape, device, count)
 
     def prepared(self, module: nn.Module, shape: tuple[int, ...], device: Device) -> Callable[[int], Copies]:
+        if type(self).load is not GraphRuntime.load:  # how it is loaded is the runtime's own affair
+            return super().prepared(module, shape, device)
         graph = self._timed_graph(module, shape, device)
         return lambda count: self._loaded(graph, shape, device, count)
 
