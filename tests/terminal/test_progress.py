@@ -44,6 +44,25 @@ def test_plain_lines_and_time_left(clock: Clock, capsys: pytest.CaptureFixture[s
     assert lines[-1] == "measuring blocks: 100/100 blocks in 50 s"
 
 
+def test_the_time_left_is_judged_from_when_units_began(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a table's first visit, after minutes of preparations: "1/165 visits, about 1 h 47 min left"."""
+    with phase("timing whole networks", total=101, unit="visit", completed=1) as advance:
+        clock.now += 200.0
+        advance(0, "loading 9 of 9")
+        for _ in range(2):
+            clock.now += 5.0
+            advance(1, "visiting")
+        clock.now += 2.0
+        advance(0, "loading 1 of 9")  # of the next process: the pace of visits is what it is with those
+        advance(98)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "timing whole networks: 1/101 visits (loading 9 of 9)",
+        "timing whole networks: 3/101 visits, about 8 min 10 s left (visiting)",
+    ]
+    assert lines[-1] == "timing whole networks: 101/101 visits in 3 min 32 s"
+
+
 def test_unknown_total_and_failure(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with phase("reading") as advance:
         clock.now += 11

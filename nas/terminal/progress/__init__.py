@@ -24,7 +24,10 @@ SILENCE_SECONDS = 25.0  # without a line in plain output; a phase then says wher
 
 class Advance(Protocol):
     def __call__(self, amount: float = 1, note: str = "") -> None:
-        """Report `amount` more units done, perhaps a part of one; `note` is shown beside the bar."""
+        """Report `amount` more units done, perhaps a part of one; `note` is shown beside the bar.
+
+        Until the first unit, an `amount` of 0 tells of preparations: the time left is judged by what comes after them.
+        """
 
 
 _screen = Screen()
@@ -173,7 +176,7 @@ class Work:
         self.description, self.total, self.unit, self.completed = description, total, unit, completed
         self.done: float = completed
         self.note = ""
-        self.start = time.monotonic()
+        self.start = self.units_since = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -196,6 +199,8 @@ class Work:
         return f" and {100 * part:.0f}% of the next" if part > 0.005 else ""
 
     def add(self, amount: float, note: str) -> None:
+        if not amount and self.done <= self.completed:  # preparations, whose time says nothing of that of units
+            self.units_since = time.monotonic()
         done = self.done + amount  # parts of a unit add up to one
         self.done = float(round(done)) if abs(done - round(done)) < 1e-6 else done
         self.note = note or self.note
@@ -215,7 +220,8 @@ class Work:
         """Of the whole phase; None where nothing tells."""
         if self.total is None or self.done <= self.completed:
             return None
-        return max((self.total - self.done) * self.seconds / (self.done - self.completed), 0.0)
+        taken = time.monotonic() - self.units_since
+        return max((self.total - self.done) * taken / (self.done - self.completed), 0.0)
 
 
 _open: list[Work] = []
