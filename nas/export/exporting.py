@@ -10,6 +10,7 @@ from typing import Any
 from nas.export.comparing import BY_DEFAULT, Comparison
 from nas.export.formats import NAMES, format_named
 from nas.export.formats.base import Format, Run
+from nas.export.settings import EIGHT_BITS
 from nas.latency.device import Device
 from nas.latency.devices import TargetDevice, device_of
 from nas.latency.measuring.measure import Repeats, measured_here
@@ -51,7 +52,7 @@ def export(
     chosen.check()
     arch = network.arch
     comparison.check(network)
-    timed_for, not_measured = _timed_for(device, chosen.dtype)
+    key, not_measured = timed_for(device, chosen, batch_size)
     training = network.training
     network.eval()
     report: dict[str, Any] = {
@@ -74,7 +75,7 @@ def export(
 
     def written(temporary: Path) -> None:
         chosen.write(network, arch.input_shape, batch_size, temporary)
-        run = chosen.load(temporary, timed_for.threads if timed_for else 1)
+        run = chosen.load(temporary, key.threads if key else 1)
         files = [temporary, chosen.second(temporary)]
         report["bytes"] = sum(file.stat().st_size for file in files if file is not None)
         report["fell_back"] = chosen.placement and chosen.placement(temporary).to_dict()
@@ -84,7 +85,7 @@ def export(
         else:
             report["random"], report["calibrated"] = None, chosen.calibrated
             report["real"] = comparison.in_eight_bits(network, run)
-        report["latency"] = timed_for and _latency(temporary, chosen, run, network, batch_size, timed_for)
+        report["latency"] = key and _latency(temporary, chosen, run, network, batch_size, key)
         report["not_measured"] = not_measured
 
     try:
@@ -94,18 +95,48 @@ def export(
     return report
 
 
-def _timed_for(device: Device | TargetDevice | None, dtype: str) -> tuple[Device | None, str | None]:
-    """How a file in `dtype` is timed on this machine (None: not at all), and why it is not where that was asked."""
+def timed_for(
+    device: Device | TargetDevice | None, chosen: Format, batch_size: int
+) -> tuple[Device | None, str | None]:
+    """How a file of the format `chosen` is timed on this machine (None: not at all), and why it is not where that was
+    asked.
+
+    Raises `ValueError` for a device of this machine under which such a file is not timed.
+    """
     if device is None:
         return None, None
     target = device_of(device)
     if (why := target.files_not_timed()) is not None:
         return None, why
     key = target.key
-    if key.dtype != dtype or key.runtime != "onnxruntime":
-        raise ValueError(f"the exported file is {dtype} and timed by its own runtime; device {key} is not for it")
+    check_dtype(key.dtype, chosen)
+    if key.runtime != "onnxruntime":
+        raise ValueError(
+            f"a file of format {chosen.name} is timed by its own runtime, not under device.runtime={key.runtime}; "
+            "leave that out (nas.evaluate times networks under it)"
+        )
+    if key.processor != "cpu" and chosen.name != "onnx" and chosen.name in NAMES:
+        raise ValueError(
+            f"a file of format {chosen.name} is timed on the CPU, not on device.processor={key.processor}; give "
+            "device.processor=cpu"
+        )
+    if not chosen.dynamic_batch and key.batch_size not in (1, batch_size):
+        raise ValueError(
+            f"a file of format {chosen.name} takes batches of batch_size={batch_size} alone, and device.batch_size="
+            f"{key.batch_size} asks for the time of another; give batch_size={key.batch_size}"
+        )
     target.check()
     return key, None
+
+
+def check_dtype(dtype: str, chosen: Format) -> None:
+    """Raise `ValueError` where `dtype` is asked for and files of the format `chosen` hold another."""
+    if dtype != chosen.dtype:
+        others = f"; format=onnx is written in {EIGHT_BITS}, too" if EIGHT_BITS not in (dtype, chosen.dtype) else ""
+        raise ValueError(
+            f"the exported file is {chosen.dtype}, and device.dtype={dtype} asks for another; give device.dtype="
+            f"{chosen.dtype}{others}"
+        )
 
 
 def _latency(
@@ -130,12 +161,14 @@ def _latency(
         found = _in_this_process(run, shape, device)
     runtime = device.runtime if chosen.name == "onnx" else chosen.name
     threads = device.threads if chosen.sets_threads else None
+    processor = "" if device.processor == "cpu" else f"-{device.processor}"
     return {
         "median_ms": found.latency_ms,
         "now_ms": found.now_ms,
         "note": found.note,
         "spread_ms": found.spread_ms,
-        "device": f"{device.name}-{runtime}-{chosen.dtype}-b{batch_size}" + (f"-t{threads}" if threads else ""),
+        "device": f"{device.name}-{runtime}{processor}-{chosen.dtype}-b{batch_size}"
+        + (f"-t{threads}" if threads else ""),
         "threads": threads,
         **beside,
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.data.card import DataSource
 from nas.export.comparing import LARGEST_DROP, Comparison
 from nas.export.eight_bits import RANGES, Calibration, check_floats, eight_bits
-from nas.export.exporting import default_output, export, summary
+from nas.export.exporting import check_dtype, default_output, export, summary, timed_for
 from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
 from nas.export.settings import EIGHT_BITS, OTHER_WEIGHTS, RANDOM, check_calibrated
@@ -53,10 +53,11 @@ class ExportSetup:
     largest_drop: float = LARGEST_DROP
 
     def __post_init__(self) -> None:
-        if not self.in_eight_bits:
-            return
-        check_floats(self.format)
-        check_calibrated(self.data)
+        if self.in_eight_bits:
+            check_floats(self.format)
+            check_calibrated(self.data)
+        written = replace(self.format, dtype=EIGHT_BITS) if self.in_eight_bits else self.format
+        timed_for(self.device, written, self.batch_size)  # before anything is loaded
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ExportSetup:
@@ -68,6 +69,9 @@ class ExportSetup:
             chosen = onnx.of_opset(opset)
         chosen.check()
         device = devices.given(config["device"])
+        in_eight_bits = device.key.dtype == EIGHT_BITS
+        if not in_eight_bits and device.files_not_timed() is None:
+            check_dtype(device.key.dtype, chosen)  # though it is not measured: it names what is written
         source = resolve(name)
         if source.folder is None:
             check_has_weights(name, checkpoint, OTHER_WEIGHTS)
@@ -79,7 +83,7 @@ class ExportSetup:
             output=config["output"],
             data=DataSource(config["data"]) if config.get("data") is not None else None,
             device=device if config["measure"] else None,
-            in_eight_bits=device.key.dtype == EIGHT_BITS,
+            in_eight_bits=in_eight_bits,
             calibration_images=config["calibration_images"],
             calibration=config["calibration"],
             largest_drop=config["largest_drop"],

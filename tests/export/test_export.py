@@ -144,6 +144,21 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         export(small(), tmp_path / "x.onnx", device=Device(dtype="int8"))
 
 
+@pytest.mark.parametrize(
+    ("device", "format", "message"),
+    [
+        (Device(runtime="torch"), "onnx", "not under device.runtime=torch; leave that out"),
+        (Device(runtime="torch", dtype="bf16"), "onnx", "the exported file is fp32, and device.dtype=bf16 asks for"),
+        (Device(batch_size=3), "executorch", "batches of batch_size=2 alone.* give batch_size=3"),
+        (Device(processor="cuda"), "python", "python is timed on the CPU, not on device.processor=cuda"),
+    ],
+)
+def test_a_device_that_is_not_for_the_file_is_refused(device: Device, format: str, message: str) -> None:
+    """Where batches are fixed, the time was that of another batch; of `cuda`, that of the CPU."""
+    with pytest.raises(ValueError, match=message):
+        exporting.timed_for(device, formats.format_named(format), 2)
+
+
 def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name, fix in (("executorch", "pip install executorch"), ("litert", "torch < 2.15"), ("onnx", "onnxscript")):
@@ -180,6 +195,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["arch=fbnetc_100"], "no weights for fbnetc_100: give checkpoint="),
         ([f"arch={folder}", "output=x.bin"], "ends in .onnx"),
         ([f"arch={folder}", "format=tflite"], "unknown format 'tflite'"),
+        ([f"arch={folder}", "device.runtime=torch"], "not under device.runtime=torch"),
+        ([f"arch={folder}", "device.runtime=torch", "device.dtype=bf16", "measure=false"], "the exported file is fp32"),
         ([], "arch"),
     ):
         with pytest.raises(SystemExit) as caught:
