@@ -7,7 +7,7 @@ from pathlib import Path
 from nas.derive.settings import TABLE, TYPES, check_budgets, check_searched, check_tabled
 from nas.latency.devices import check_card
 from nas.networks.location import check_teacher
-from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, targets, without_cards
+from nas.terminal.entry import DictConfig, check_types, entry, plain, run_config, say_kept, targets, without_cards
 from nas.terminal.reached_devices import check_reached
 
 
@@ -21,7 +21,9 @@ def main(cfg: DictConfig) -> int:
         check_tabled(Path(asked["run"]), asked["budget"])
     check_card(asked["device"], measured=asked["measure"])
     check_teacher(asked["teacher"], asked["teacher_weights"])
-    stored = plain(run_config(asked["run"], known=targets(cfg)))
+    known = run_config(asked["run"], known=targets(cfg))
+    say_kept(cfg, known)
+    stored = plain(known)
     from nas.derive.run import run_derivation  # here: torch takes seconds, and mistakes are found before
     from nas.derive.setup import DeriveSetup, FinishedSearch
 

@@ -38,7 +38,7 @@ from nas.terminal.configuration.override_text import literal
 from nas.terminal.error_lines import USER_ERROR, report
 from nas.terminal.progress import log, silence
 from nas.terminal.renamed_keys import check_groups, move_renamed, present_words
-from nas.terminal.stored_config import plain_value, resumed, run_config, without_cards
+from nas.terminal.stored_config import plain_value, resumed, run_config, say_kept, without_cards
 from search_spaces.plain_data.annotations import check_type
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "instantiate",
     "plain",
     "run_config",
+    "say_kept",
     "targets",
     "typed",
     "without_cards",

@@ -19,6 +19,7 @@ from nas.terminal.configuration.card_roles import ROLES, check_places
 from nas.terminal.configuration.composition import CONF, targets
 from nas.terminal.configuration.moved_targets import moved
 from nas.terminal.configuration.override_text import command, literal
+from nas.terminal.progress import log
 from nas.terminal.reached_devices import reached_by
 from nas.terminal.renamed_keys import present_config
 from search_spaces.plain_data.identity import differences
@@ -89,7 +90,8 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
     for key in sorted((key for key in given if key not in SPOKEN_FOR), key=lambda key: (key not in choices, key)):
         now, then = (OmegaConf.select(config, key) for config in (cfg, stored))
         if key in choices and isinstance(now, DictConfig) and now.get("_target_") not in (None, *ours):
-            continue  # a card of the user's own, given again so that its code may run; the run's settings hold
+            _say_differences(key, now, then)  # a card of the user's own, given again so that its code may run
+            continue
         if key == "device" and isinstance(now, DictConfig) and then and now.get("_target_") == then.get("_target_"):
             continue  # given again so that the machine may be reached; each setting is looked at by itself
         now, then = plain_value(now), plain_value(then)
@@ -126,6 +128,23 @@ def _harmlessly_apart(card: str, now: Any, then: Any) -> bool:
 
 def _may_change(key: str) -> bool:
     return key in MAY_CHANGE or any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
+
+
+def say_kept(cfg: DictConfig, stored: DictConfig) -> None:
+    """Say which settings of the run `stored` hold where a command that goes by it is given other ones in its cards."""
+    for key in ROLES:
+        if key != "device" and isinstance(card := cfg.get(key), DictConfig):  # networks may be for another device
+            _say_differences(key, card, stored.get(key))
+
+
+def _say_differences(card: str, now: DictConfig, then: Any) -> None:
+    """Say which settings of a run hold where its `card` was edited, or was given others on the command line, since."""
+    known = plain_value(then)
+    if not isinstance(known, dict):
+        return
+    said = {str(key): value for key, value in plain_value(now).items() if value is not None}  # null: it is left open
+    if found := differences({key: known.get(key) for key in said}, said):
+        log(f"the run goes by its own settings, not by the card {card}: {'; '.join(found)}; run_dir=... begins another")
 
 
 def _difference(key: str, then: Any, now: Any) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from nas.runs.run import Run
 from nas.terminal.configuration.cards import find_target
 from nas.terminal.configuration.moved_targets import MOVED
-from nas.terminal.entry import DictConfig, plain, run_config
+from nas.terminal.entry import DictConfig, plain, run_config, say_kept
 from tests.terminal.conftest import Outcome
 
 
@@ -98,6 +99,36 @@ def test_resume_keeps_the_settings(attempt: Callable[..., Outcome]) -> None:
     assert status == 2 and "recipe differs: " in text
     status, text = attempt(["run_dir=r"], body)
     assert status == 2 and "already holds a run" in text and "resume=r" in text
+
+
+def test_a_card_of_ones_own_that_was_edited_is_not_passed_over_in_silence(
+    attempt: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """It is given again so that its code may run; the run's settings hold, and where they differ that is said."""
+
+    def body(cfg: DictConfig) -> None:
+        said.append(capsys.readouterr().out)
+        with Run.open(cfg.run_dir, cfg.resume, "x", plain(cfg)) as run:
+            run.log("search", 0, loss=1.0)
+
+    said: list[str] = []
+    (tmp_path / "own_stripes.py").write_text("def stripes(count=400, size=8):\n    return count\n")
+    card = tmp_path / "cards" / "data" / "stripes.yaml"
+    card.parent.mkdir(parents=True)
+    card.write_text("_target_: own_stripes.stripes\ncount: 400\nsize: 8\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["--config-dir", "cards", "data=stripes"]
+    assert attempt([*own, "run_dir=r"], body) == (0, "")
+    assert attempt([*own, "resume=r"], body) == (0, "")
+    card.write_text("_target_: own_stripes.stripes\ncount: 500\nsize: null\n")
+    assert attempt([*own, "resume=r"], body) == (0, "")
+    kept = "the run goes by its own settings, not by the card data: count is 400, asked is 500"
+    assert said[:2] == ["", ""] and said[2].startswith(kept)
+    say_kept(OmegaConf.create({"data": {"count": 500}}), run_config("r", known=["own_stripes.stripes"]))
+    assert capsys.readouterr().out.startswith(kept)
 
 
 def test_a_run_directory_may_not_name_code(attempt: Callable[..., Outcome]) -> None:
