@@ -206,9 +206,15 @@ def own_code(steps: Iterable[tuple[Layer, Shape]]) -> dict[str, str]:
     for layer, _ in steps:
         named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))
         made_by |= {type(layer), *(act for act in named if callable(act))}
+    code = code_of(made.__module__ for made in made_by)
+    return {"code": code} if code else {}
+
+
+def code_of(modules: Iterable[str]) -> str:
+    """Those of `modules` that are the user's own, each with a digest of its statements (see `own_code`)."""
     known = ("search_spaces.", "torch.", "timm.", "__main__", "__mp_main__")
-    names = sorted({made.__module__ for made in made_by if not made.__module__.startswith(known)})
-    return {"code": ", ".join(f"{name} {_statements(sys.modules.get(name))}" for name in names)} if names else {}
+    names = sorted({name for name in modules if not name.startswith(known)})
+    return ", ".join(f"{name} {_statements(sys.modules.get(name))}" for name in names)
 
 
 @functools.cache  # the file may be edited while the code that was read from it runs

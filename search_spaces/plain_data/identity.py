@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 Identity = Mapping[str, Any]
-ADDED = ("code",)  # entries that identities of before do not have: what these depended on is not known, nor refused
+ADDED = (
+    "code",
+    "runtime_code",
+)  # entries that identities of before do not have: what these depended on is not known, nor refused
 
 
 def digest(value: Any) -> str:

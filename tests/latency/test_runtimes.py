@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +20,9 @@ from nas.latency.measuring.quantize import quantize
 from nas.latency.measuring.timing import Copies
 from nas.latency.runtimes import NAMES, check_local, register, runtime_named
 from nas.latency.runtimes.base import Runtime
+from nas.latency.tables.origin import elsewhere, here
 from nas.networks.network import Network
+from search_spaces.arch import _statements
 from search_spaces.families.fbnet import fbnet
 from tests.search_spaces.every_kind import every_kind
 
@@ -113,3 +120,44 @@ def test_a_runtime_of_ones_own_that_claims_cuda_must_check_for_it(monkeypatch: p
     with pytest.raises(ValueError, match=r"runtime own lists cuda .* no require_cuda\(\)") as refused:
         check_local(Device(runtime="own", processor="cuda"))
     assert "\n" not in str(refused.value)
+
+
+def test_times_of_a_runtime_of_ones_own_know_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its versions are those of packages, which an edit of the file does not change. Tables from before that was kept
+    do not say it and are used as they were."""
+    monkeypatch.setattr("nas.latency.runtimes._OWN", {})
+    monkeypatch.syspath_prepend(tmp_path)
+    file, device = tmp_path / "own_clock.py", Device(runtime="own_clock")
+
+    def edited(scale: int, remark: str = "") -> dict[str, Any]:
+        file.write_text(OWN_RUNTIME.format(scale=scale) + remark)
+        importlib.invalidate_caches()
+        _statements.cache_clear()
+        sys.modules.pop("own_clock", None)
+        importlib.import_module("own_clock")
+        return here(device)
+
+    found = edited(1)
+    assert edited(1, "# a remark") == found
+    assert not elsewhere(device, found, [])
+    edited(200)
+    assert elsewhere(device, found, []).startswith('runtime_code is "own_clock ')
+    assert not elsewhere(device, {key: value for key, value in found.items() if key != "runtime_code"}, [])
+    assert "runtime_code" not in here(Device())
+
+
+OWN_RUNTIME = """
+from nas.latency.runtimes import register
+from nas.latency.runtimes.base import Runtime
+
+
+class Clock(Runtime):
+    name = "own_clock"
+    dtypes = ("fp32",)
+
+    def load(self, module, shape, device, count):
+        return [lambda calls: [float({scale})] * calls] * count
+
+
+register(Clock())
+"""

@@ -9,6 +9,7 @@ from typing import Any
 from nas.latency.device import Device
 from nas.latency.measuring.timing import check_threads, machine
 from nas.latency.runtimes.base import Runtime
+from search_spaces.arch import code_of
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
 _OWN: dict[str, Runtime] = {}
@@ -48,6 +49,8 @@ def environment(device: Device) -> dict[str, Any]:
     """Where and with what a table is measured: what a reader needs to judge or repeat it."""
     known = device.runtime in (*NAMES, *_OWN)  # a table may be of a runtime that is not among ours
     found = {**machine(), **(runtime_named(device.runtime).versions(device) if known else {})}
+    if device.runtime in _OWN and (code := code_of([type(_OWN[device.runtime]).__module__])):
+        found["runtime_code"] = code  # versions of packages do not say that it was edited
     if device.processor == "cuda":
         import torch
 

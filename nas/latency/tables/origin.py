@@ -18,12 +18,12 @@ from search_spaces.plain_data.identity import Identity, differences
 
 def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:
     """What the times of a table depend on beside its rows: the device's key, processor, runtime version, our code, and
-    that of the user's own blocks (tables from before that was kept do not say it).
+    that of the user's own blocks and runtime (tables from before that was kept do not say it).
 
     `found` is the environment the table was measured in.
     """
     machine = {name: found.get(name) for name in ("cpu", "cores", "gpu", device.runtime)}
-    own = {"code": found["code"]} if "code" in found else {}
+    own = {name: found[name] for name in ("code", "runtime_code") if name in found}
     return {"device": device.to_dict(), **machine, "measuring": found.get("measuring", 1), **own}
 
 

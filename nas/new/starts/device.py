@@ -4,7 +4,7 @@
     python -m nas.latency --config-dir my_cards device=my_name space=fbnet
 
 A board that is reached by ssh needs no code (device=ssh), nor does a device that a folder of files can be carried to
-(nas.latency action=kit). A table that was measured before this file changed is measured anew by refresh=true.
+(nas.latency action=kit). Once this file is edited, tables that it measured before are kept aside and measured anew.
 """
 
 import time
