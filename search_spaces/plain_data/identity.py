@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Identity = Mapping[str, Any]
-ADDED = (
-    "code",
-    "runtime_code",
-)  # entries that identities of before do not have: what these depended on is not known, nor refused
+# Entries that identities of before do not have: what these depended on is not known, nor refused.
+ADDED = ("code", "runtime_code")
 
 
 def digest(value: Any) -> str:
