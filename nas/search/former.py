@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.methods.candidates.log import MODEL
 from nas.runs import checkpoint as checkpoints
 from nas.runs.files import set_aside
-from nas.runs.keeping.keeper import step_file
+from nas.runs.keeping.keeper import Keeper
 from nas.runs.metrics import Metrics
 from nas.runs.result_file import read_result
 from nas.search.references.handing_over import FOUND
@@ -18,16 +18,18 @@ from search_spaces.plain_data import identity
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 
-RECEIPT = ("result.json", "report.html", "answers.json", "figures/*.*", FOUND)  # what tells of a trained network
+RECEIPT = ("report.html", "answers.json", "figures/*.*", FOUND, "result.json")  # what tells of a trained network;
+# the last names it: killed before, a run still knows that the others are of another one
 
 
 def give_way_to(folder: Path, metrics: Metrics, arch: Arch, recipe: Recipe, may_differ: Collection[str] = ()) -> None:
     """Keep what the run in `folder` has trained under other names, unless it is `arch` by `recipe`.
 
+    `recipe`: that of the training itself, which `train.epochs` may have made shorter and left without warmup.
     `may_differ`: values of a recipe that do not make it another one.
     """
     path = folder / "checkpoints" / "train.pt"
-    state = checkpoints.latest(path) or checkpoints.latest(step_file(path))
+    state = checkpoints.latest(path) or Keeper(path).unfinished()
     if state is None:
         return
     known, ours = state.get("identity") or {}, recipe.to_dict()
@@ -53,8 +55,8 @@ def forget_receipt(folder: Path, genotype: Genotype) -> None:
         return
     if tuple((told["found"] or told).get("genotype") or ()) == tuple(genotype):
         return
+    if (model := folder / MODEL).exists():
+        log(f"{model} is of another network: kept as {set_aside(model).name}")
     for pattern in RECEIPT:
         for path in folder.glob(pattern):
             path.unlink()
-    if (model := folder / MODEL).exists():
-        log(f"{model} is of another network: kept as {set_aside(model).name}")

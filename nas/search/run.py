@@ -65,7 +65,8 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
         genotype = found.derived.first.genotype
         arch, recipe = space.decode(genotype), space.recipe(genotype)
         forget_receipt(run.path, genotype)
-        give_way_to(run.path, run.metrics, arch, recipe, CURES)
+        epochs = setup.training.epochs if setup.final_epochs else None
+        give_way_to(run.path, run.metrics, arch, search_recipe(recipe, epochs, "train.epochs"), CURES)
         archs = tuple(write_archs(run.path, space, found.derived.genotypes))
         run.write_json("recipe.json", recipe.to_dict())
         outcome = SearchOutcome(setup, run.path, prices, found, arch, recipe, archs, setup.problem.data)

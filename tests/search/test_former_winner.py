@@ -91,3 +91,13 @@ def test_a_receipt_of_another_network_is_not_told(monkeypatch: pytest.MonkeyPatc
     left = {path.name for path in Path("told").iterdir()}
     assert not left & {"result.json", "report.html", "answers.json", "model", "arch-2.json"} and "before-model" in left
     assert not list(Path("told/figures").glob("*.*"))
+
+
+def test_a_training_shorter_than_its_warmup_is_not_of_another_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """`train.epochs` leaves the warmup of the recipe out then."""
+    longer = ["recipe.epochs=3", "recipe.warmup_epochs=2", "train.epochs=2", "references.names=[]"]
+    search([*SETTINGS, *longer, "run_dir=warm"])
+    capsys.readouterr()
+    search(["resume=warm"])
+    assert "is of another network" not in capsys.readouterr().out
+    assert not Path("warm/checkpoints/before-train.pt").exists()
