@@ -116,8 +116,8 @@ def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since 
         left = {number: left[number][:-STEP] for number in beyond if len(left[number]) > STEP}
     if since >= Since.FOUND:
         for family in setup.references.found:
-            if len(own := _points(family, nearest)):
-                ladder = _estimated_within(_likely(family, prices, guess), prices)
+            ladder = _estimated_within(_likely(family, prices, guess), prices)
+            if ladder and len(own := _points(family, nearest)):
                 like = with_recipe(_like(family, ladder[-1], nearest, own))
                 found = np.concatenate([found, like[feasible.mask(like)][:1]])
     _, first = np.unique(found, axis=0, return_index=True)

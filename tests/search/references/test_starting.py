@@ -99,6 +99,14 @@ def test_it_begins_at_what_was_found_before_too_where_that_is_a_point(points: Po
     assert len(points(run)) == 1
 
 
+def test_it_begins_without_what_was_found_before_where_no_width_is_within_the_budget(points: Points, run: Run) -> None:
+    macs = Limit("macs", SPACE.architectures.cost(lambda layer, shape: layer.cost(shape).macs), 1e5)
+    points.setup.references.families = ()
+    points.setup.references.found = tuple(Family(name, arch, is_scaled=True) for name, arch in FOUND["small"].items())
+    points.prices.budgets.others = (macs,)
+    assert len(points(run)) == 0
+
+
 def test_a_run_goes_on_from_where_it_began(
     points: Points, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
