@@ -50,6 +50,7 @@ class Arch:
         if channels > MOST_CHANNELS:
             raise ValueError(f"in_channels must be at most {MOST_CHANNELS}, got {channels:.6g}")
         _check_count(self.stages)
+        object.__setattr__(self, "stages", tuple(map(tuple, self.stages)))  # lists have no hash
         if len(self.stages) < 2 or not all(self.stages):
             raise ValueError("an arch needs a stem stage and a head stage, and every stage at least one layer")
         if self.stages[-1][-1].role != "classifier":

@@ -73,3 +73,9 @@ def test_a_network_larger_than_the_machine_is_out_of_memory_at_once() -> None:
     for build in (build_network, create_model):
         with pytest.raises(MemoryError, match=r"the weights of the network take 10485\d\d.\d GiB, there are"):
             build(arch)
+
+
+def test_stages_may_be_lists() -> None:
+    """Its figures are kept by the arch itself, and lists have no hash."""
+    arch = Arch(32, [[ConvBNAct(8, 3, 2)], [Classifier(10)]])  # type: ignore[arg-type]
+    assert arch == Arch(32, ((ConvBNAct(8, 3, 2),), (Classifier(10),))) and arch.params == 322
