@@ -72,17 +72,17 @@ def across_devices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> AcrossDev
 def _tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tables]:
     """The readable tables of each device; of devices that networks were derived for, they lie beside the run's."""
     found: dict[str, Tables] = {}
-    for row in rows:
-        run = folder / row["folder"]
+    for name, device in dict.fromkeys((row["folder"], row["device"]) for row in rows):  # networks of a run share them
+        run = folder / name
         for path in (run / "table.json", *sorted(run.glob("tables/*.json"))):
-            if row["device"] is None or not path.exists():
+            if device is None or not path.exists():
                 continue
             try:
                 table = LatencyTable.load(path)
             except ValueError:  # the run's own page says so
                 continue
-            if row["device"].partition(" ")[0] == table.device.key:  # behind it the machine, where there are several
-                known = found.setdefault(row["device"], {})
+            if device.partition(" ")[0] == table.device.key:  # behind it the machine, where there are several
+                known = found.setdefault(device, {})
                 if all(table.rows_ != other.rows_ or table.offset_ms != other.offset_ms for other in known.values()):
                     known[os.path.relpath(path, folder)] = table
     return found
