@@ -33,4 +33,5 @@ FOUND: dict[str, dict[str, Arch]] = {
     },
     "paper": {},  # none was searched for on images of more pixels
 }
-"""By the size of the images, as `geometry_of` calls it, and by name."""
+"""By the size of the images, as `geometry_of` calls it, and by name. Shared studies know what they were begun with: one
+more network here needs one more `Since` in `nas.search.references.starting`, which finds what was before."""
