@@ -79,12 +79,12 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
     out.mkdir()
     made_up.die_after = 4
     with pytest.raises(KeyboardInterrupt):
-        run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
+        run.collect(made_up.root, out, processes=1, seeds=2, budgets="0.06,0.12", **settings)
     partial = report.text(records.read(out / "results.jsonl"))
     assert made_up.searched == [(0.06, 0)] and "0.06, seed 0: 8 of 12 trainings" in partial
     made_up.die_after = None
     for _ in range(2):  # the second time all is done
-        run.collect(made_up.root, out, processes=1, seeds=2, budgets=2, **settings)
+        run.collect(made_up.root, out, processes=1, seeds=2, budgets="0.06,0.12", **settings)
     assert made_up.searched == [(0.06, 0), (0.12, 0), (0.06, 1), (0.12, 1)]
     assert len(made_up.trained) == len(set(made_up.trained)) == 46
     found = records.read(out / "results.jsonl")
@@ -104,7 +104,9 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
     text = report.text(found)
     assert "46 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
     with pytest.raises(ValueError, match=r"is of another setting \(epochs 2, now 3"):
-        run.collect(made_up.root, out, 1, 1, 1, **{**settings, "epochs": 3})
+        run.collect(made_up.root, out, 1, 1, "0.06", **{**settings, "epochs": 3})
+    with pytest.raises(SystemExit, match=r"--budgets must be of 0.06,0.12,0.03, got 0.5"):
+        run.collect(made_up.root, out, 1, 1, "0.06,0.5", **settings)
 
 
 def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from nas.latency.measuring.timing import image, timed
 from nas.latency.placement import Placement
 from nas.networks.network import FlatNetwork, Network
 from nas.runs.files import write_atomic
+from nas.terminal.progress import log
 from search_spaces.arch import Arch
 
 FLOATS = "floats"  # the same network in floats, measured beside a file in eight bits
@@ -109,7 +110,7 @@ def timed_for(
     if (why := target.files_not_timed()) is not None:
         return None, why
     key = target.key
-    check_dtype(key.dtype, chosen)
+    check_dtype(target, chosen)
     if key.runtime != "onnxruntime":
         raise ValueError(
             f"a file of format {chosen.name} is timed by its own runtime, not under device.runtime={key.runtime}; "
@@ -129,14 +130,20 @@ def timed_for(
     return key, None
 
 
-def check_dtype(dtype: str, chosen: Format) -> None:
-    """Raise `ValueError` where `dtype` is asked for and files of the format `chosen` hold another."""
-    if dtype != chosen.dtype:
-        others = f"; format=onnx is written in {EIGHT_BITS}, too" if EIGHT_BITS not in (dtype, chosen.dtype) else ""
-        raise ValueError(
-            f"the exported file is {chosen.dtype}, and device.dtype={dtype} asks for another; give device.dtype="
-            f"{chosen.dtype}{others}"
-        )
+def check_dtype(target: TargetDevice, chosen: Format) -> None:
+    """Raise `ValueError` where `target` asks for another dtype than files of the format `chosen` hold; of a device that
+    is not here, whose own tools may convert the file, only say so."""
+    dtype = target.key.dtype
+    if dtype == chosen.dtype:
+        return
+    if target.files_not_timed() is not None:
+        log(f"the file is {chosen.dtype}, not the device's {dtype}: its own tools have to convert it")
+        return
+    others = f"; format=onnx is written in {EIGHT_BITS}, too" if EIGHT_BITS not in (dtype, chosen.dtype) else ""
+    raise ValueError(
+        f"the exported file is {chosen.dtype}, and device.dtype={dtype} asks for another; give device.dtype="
+        f"{chosen.dtype}{others}"
+    )
 
 
 def _latency(

@@ -70,8 +70,8 @@ class ExportSetup:
         chosen.check()
         device = devices.given(config["device"])
         in_eight_bits = device.key.dtype == EIGHT_BITS
-        if not in_eight_bits and device.files_not_timed() is None:
-            check_dtype(device.key.dtype, chosen)  # though it is not measured: it names what is written
+        if not in_eight_bits:
+            check_dtype(device, chosen)  # though it is not measured: it names what is written
         source = resolve(name)
         if source.folder is None:
             check_has_weights(name, checkpoint, OTHER_WEIGHTS)

@@ -142,7 +142,8 @@ def _say_differences(card: str, now: DictConfig, then: Any) -> None:
     known = plain_value(then)
     if not isinstance(known, dict):
         return
-    said = {str(key): value for key, value in plain_value(now).items() if value is not None}  # null: it is left open
+    values = {str(key): plain_value(now[key]) for key in now if not OmegaConf.is_missing(now, key)}
+    said = {key: value for key, value in values.items() if value is not None}  # null, as ???: it is left open
     if found := differences({key: known.get(key) for key in said}, said):
         log(f"the run goes by its own settings, not by the card {card}: {'; '.join(found)}; run_dir=... begins another")
 

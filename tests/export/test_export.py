@@ -24,6 +24,7 @@ from nas.export.exporting import default_output, export, summary
 from nas.export.formats import onnx
 from nas.export.formats.base import Format
 from nas.latency.device import Device
+from nas.latency.devices import device_of
 from nas.latency.measuring.measure import Repeats
 from nas.latency.placement import Placement
 from nas.networks import model_folder
@@ -157,6 +158,11 @@ def test_a_device_that_is_not_for_the_file_is_refused(device: Device, format: st
     """Where batches are fixed, the time was that of another batch; of `cuda`, that of the CPU."""
     with pytest.raises(ValueError, match=message):
         exporting.timed_for(device, formats.format_named(format), 2)
+
+
+def test_a_file_of_another_dtype_than_a_device_elsewhere_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    exporting.check_dtype(device_of(Device(name="phone", dtype="bf16")), formats.format_named("onnx"))
+    assert "the file is fp32, not the device's bf16: its own tools have to convert it" in capsys.readouterr().out
 
 
 def test_formats_that_are_not_installed_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
