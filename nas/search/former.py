@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from nas.methods.candidates.log import MODEL
+from nas.methods.candidates.log import MODEL, RECEIPT, forget
 from nas.runs import checkpoint as checkpoints
 from nas.runs.files import set_aside
 from nas.runs.keeping.keeper import Keeper
 from nas.runs.metrics import Metrics
 from nas.runs.result_file import read_result
-from nas.search.references.handing_over import FOUND
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
 from search_spaces.plain_data import identity
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
-
-RECEIPT = ("report.html", "answers.json", "figures/*.*", FOUND, "result.json")  # what tells of a trained network;
-# the last names it: killed before, a run still knows that the others are of another one
 
 
 def give_way_to(folder: Path, metrics: Metrics, arch: Arch, recipe: Recipe, may_differ: Collection[str] = ()) -> None:
@@ -57,6 +53,4 @@ def forget_receipt(folder: Path, genotype: Genotype) -> None:
         return
     if (model := folder / MODEL).exists():
         log(f"{model} is of another network: kept as {set_aside(model).name}")
-    for pattern in RECEIPT:
-        for path in folder.glob(pattern):
-            path.unlink()
+    forget(folder, RECEIPT)

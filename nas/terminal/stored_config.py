@@ -90,7 +90,7 @@ def resumed(cfg: DictConfig, given: list[str], choices: Iterable[str], config_na
     for key in sorted((key for key in given if key not in SPOKEN_FOR), key=lambda key: (key not in choices, key)):
         now, then = (OmegaConf.select(config, key) for config in (cfg, stored))
         if key in choices and isinstance(now, DictConfig) and now.get("_target_") not in (None, *ours):
-            _say_differences(key, now, then)  # a card of the user's own, given again so that its code may run
+            _say_differences(key, now, then, "run_dir=... begins another")  # one's own, given so that its code may run
             continue
         if key == "device" and isinstance(now, DictConfig) and then and now.get("_target_") == then.get("_target_"):
             continue  # given again so that the machine may be reached; each setting is looked at by itself
@@ -134,18 +134,19 @@ def say_kept(cfg: DictConfig, stored: DictConfig) -> None:
     """Say which settings of the run `stored` hold where a command that goes by it is given other ones in its cards."""
     for key in ROLES:
         if key != "device" and isinstance(card := cfg.get(key), DictConfig):  # networks may be for another device
-            _say_differences(key, card, stored.get(key))
+            _say_differences(key, card, stored.get(key), "nas.search with that card begins another")
 
 
-def _say_differences(card: str, now: DictConfig, then: Any) -> None:
-    """Say which settings of a run hold where its `card` was edited, or was given others on the command line, since."""
+def _say_differences(card: str, now: DictConfig, then: Any, cure: str) -> None:
+    """Say which settings of a run hold where its `card` was edited, or was given others on the command line, since; and
+    the `cure`."""
     known = plain_value(then)
     if not isinstance(known, dict):
         return
     values = {str(key): plain_value(now[key]) for key in now if not OmegaConf.is_missing(now, key)}
     said = {key: value for key, value in values.items() if value is not None}  # null, as ???: it is left open
     if found := differences({key: known.get(key) for key in said}, said):
-        log(f"the run goes by its own settings, not by the card {card}: {'; '.join(found)}; run_dir=... begins another")
+        log(f"the run goes by its own settings, not by the card {card}: {'; '.join(found)}; {cure}")
 
 
 def _difference(key: str, then: Any, now: Any) -> str:

@@ -21,12 +21,18 @@ from search_spaces.pricing.additive import Floats
 from search_spaces.pricing.budgets import Feasible
 
 ID = "id.json"
+# what tells of a run's trained network; the last names it: killed before, a run still knows of which one the others are
+RECEIPT = ("report.html", "answers.json", "figures/*.*", "found.json", "result.json")
 # what a finished search made of its candidates; more of them may make it another
-OF_THE_WINNER = (
-    *("result.json", "derived.json", "recipe.json", "report.html", "arch*.json", "answers.json", "figures/*.*"),
-    *("found.json", "checkpoints/train*"),
-)
+OF_THE_WINNER = ("derived.json", "recipe.json", "arch.json", "arch-*.json", "checkpoints/train*", *RECEIPT)
 MODEL = "model"
+
+
+def forget(run: Path, patterns: Sequence[str]) -> None:
+    """Take away the files of the directory `run` that `patterns` name, in that order."""
+    for pattern in patterns:
+        for path in run.glob(pattern):
+            path.unlink()
 
 
 class CandidateLog:
@@ -68,11 +74,9 @@ class CandidateLog:
         The trained network stays under another name: the run would hand it over for its own until it has another.
         """
         self.run.rewind("train", 0)
-        for pattern in OF_THE_WINNER:
-            for path in self.run.path.glob(pattern):
-                path.unlink()
         if (model := self.run.path / MODEL).exists():
             log(f"the search goes on: {model}, of the best candidate before, is kept as {set_aside(model).name}")
+        forget(self.run.path, OF_THE_WINNER)
 
 
 class Clock:

@@ -12,8 +12,8 @@ from nas.networks.location import locate
 from search_spaces import zoo
 from search_spaces.arch import Arch
 from search_spaces.families.geometry import geometry_of
-from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.scaling import fitted, ladder
+from search_spaces.families.mobile.found import FOUND
 
 if TYPE_CHECKING:
     from nas.data import ImageData

@@ -12,9 +12,9 @@ from nas.search.__main__ import main as search
 from nas.search.references.request import FAMILIES, PLAIN, ReferenceRequest, family_of, found_for
 from nas.terminal.error_lines import USER_ERROR
 from search_spaces import zoo
-from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.plain import plain
 from search_spaces.families.hand_made.scaling import fitted
+from search_spaces.families.mobile.found import FOUND
 
 DATA = digits(16)
 SETTINGS: dict[str, Any] = {"names": [*FAMILIES, *PLAIN], "train": "auto", "start": True}

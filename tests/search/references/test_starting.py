@@ -19,8 +19,8 @@ from nas.search.references.starting import Since
 from search_spaces.arch import Arch
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
-from search_spaces.families.hand_made.found import FOUND
 from search_spaces.families.hand_made.plain import plain
+from search_spaces.families.mobile.found import FOUND
 from search_spaces.families.mobile.space import mobile
 from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Feasible, Limit

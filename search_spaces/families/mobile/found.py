@@ -1,4 +1,4 @@
-"""Networks that searches of the mobile space found, at the width at which they were found: where later ones begin.
+"""Networks that searches of this space found, at the width at which they were found: where later ones begin.
 
 All are a stem, one inverted residual of expansion 6, dense convolutions and a 1x1 one, and differ in where they have
 their channels and strides. Against plain convolutions of their time, trained anew with seeds that chose nothing, they
