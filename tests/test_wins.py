@@ -105,20 +105,24 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
     assert "46 trainings" in text and "Still to be trained" not in text and "the goal is open" in text
     with pytest.raises(ValueError, match=r"is of another setting \(epochs 2, now 3"):
         run.collect(made_up.root, out, 1, 1, "0.06", **{**settings, "epochs": 3})
+    with pytest.raises(ValueError, match=r"is of another setting \(search_images None, now 10"):
+        run.collect(made_up.root, out, 1, 1, "0.06", **settings, search_images=10)
     with pytest.raises(SystemExit, match=r"--budgets must be of 0.06,0.12,0.03, got 0.5"):
         run.collect(made_up.root, out, 1, 1, "0.06,0.5", **settings)
 
 
 def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> None:
-    for setting in (SETTING, Setting("cifar10", elastic=3)):
+    for setting in (SETTING, Setting("cifar10", elastic=3), Setting(search_images=10)):
         config = compose("search", [*setting.search_keys(), "data.root=x"])
         assert Recipe(**{k: v for k, v in config["recipe"].items() if k != "_target_"}) == setting.recipe
         assert config["space"]["method"] == "predictor" and config["search"]["epochs"] == 5
-        assert config["data"]["train_limit"] == (setting.images or None)
+        assert config["data"]["train_limit"] == (setting.search_images or setting.images or None)
         assert config["search"]["scorer"] == ("elastic" if setting.elastic else "training")
         assert config["derive"]["contest"] is None and len(config["references"]["names"]) == 6
     with pytest.raises(ValueError, match="--dataset must be one of fashion_mnist, cifar10, got 'mnist'"):
         Setting("mnist")
+    with pytest.raises(ValueError, match=r"--search_images must be at most --images \(20\), got 21"):
+        Setting(images=20, search_images=21)
 
 
 def test_published_networks_are_those_of_their_figures() -> None:

@@ -124,6 +124,8 @@ def _at(found: list[Record], budget: float) -> AtBudget:
 def _setting(found: list[Record]) -> str:
     (setting,) = (r for r in found if r["kind"] == "setting")
     images = f"{setting['images']:,}" if setting["images"] else "all"
+    if setting.get("search_images"):
+        images += f" ({setting['search_images']:,} in searches)"
     how = f"trained for {setting['candidate_epochs']} epochs"
     if setting["elastic"]:
         how = f"scored by a supernet of {setting['elastic']} epochs"

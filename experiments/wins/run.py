@@ -17,7 +17,7 @@ import torch
 from experiments import records
 from experiments.collecting import collect_or_report
 from experiments.wins import published, rivals
-from experiments.wins.report import report
+from experiments.wins.report import NEAR, report
 from experiments.wins.searching import Search, waited_for
 from experiments.wins.setting import Setting
 from nas.latency.build import build_table
@@ -73,9 +73,9 @@ class Comparison:
         found = records.finished(self.file)
         asked = self.setting.record()
         for known in (r for r in found if r["kind"] == "setting"):
-            differing = [key for key in asked if known.get(key) != asked[key]]
+            differing = [key for key in {**known, **asked} if known.get(key) != asked.get(key)]
             if differing:
-                what = ", ".join(f"{key} {known.get(key)!r}, now {asked[key]!r}" for key in differing)
+                what = ", ".join(f"{key} {known.get(key)!r}, now {asked.get(key)!r}" for key in differing)
                 raise ValueError(f"{self.file} is of another setting ({what}); give another --out")
         if not found:
             found = [asked]
@@ -216,15 +216,21 @@ class Comparison:
 
 
 def collect(data: str, out: Path, processes: int, seeds: int, budgets: str, **settings: Any) -> None:
-    """Run what is missing: seed after seed, of each one budget after the other, all of it before the next begins."""
+    """Run what is missing: seed after seed, of each one budget after the other; behind all of these the trainings of
+    what is too slow to count at its latency, and of published networks."""
     shares = [float(share) for share in budgets.split(",")]
     if unknown := [share for share in shares if share not in SHARES]:
         raise SystemExit(f"--budgets must be of {EVERY_BUDGET}, got {', '.join(map(str, unknown))}")
     comparison = Comparison(Setting(**settings), data, out, processes)
+    late: list[Record] = []
     for seed in range(seeds):
         for share in shares:
-            comparison.trained(comparison.networks(share, seed))
-        comparison.trained(comparison.published(seed))
+            found, *others = comparison.networks(share, seed)
+            slow = [other for other in others if other["latency_ms"] > NEAR * found["latency_ms"]]
+            comparison.trained([found, *(other for other in others if other not in slow)])
+            late += slow
+        late += comparison.published(seed)
+    comparison.trained(late)
 
 
 DEFAULTS = Setting()
@@ -240,6 +246,7 @@ if __name__ == "__main__":
         budgets=(EVERY_BUDGET, "budgets, as shares of the reference network's time"),
         dataset=(DEFAULTS.dataset, "fashion_mnist or cifar10"),
         images=(DEFAULTS.images, "training images; 0: all"),
+        search_images=(DEFAULTS.search_images, "of these, that searches use; 0: all of these"),
         epochs=(DEFAULTS.epochs, "of every final training"),
         candidate_epochs=(DEFAULTS.candidate_epochs, "of a candidate's training"),
         elastic=(DEFAULTS.elastic, "epochs of a supernet that candidates are scored by; 0: they are trained"),

@@ -19,7 +19,8 @@ PRETRAINING = "small_images"  # the card of an elastic supernet's training
 
 @dataclass(frozen=True)
 class Setting:
-    """`images` of the training split are used (0: all), for `epochs` of every final training.
+    """`images` of the training split are used (0: all), for `epochs` of every final training, and `search_images` of
+    them by searches (0: as many).
 
     A search trains candidates for `candidate_epochs`; with `elastic` > 0 it scores `elastic_trials` of them by a
     supernet pretrained for so many epochs instead. `random`: networks drawn beside each found one.
@@ -32,6 +33,7 @@ class Setting:
     elastic: int = 0
     elastic_trials: int = 200
     random: int = 4
+    search_images: int = 0
 
     def __post_init__(self) -> None:
         if self.dataset not in DATASETS:
@@ -39,9 +41,11 @@ class Setting:
         for name in ("epochs", "candidate_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("images", "elastic", "random"):
+        for name in ("images", "elastic", "random", "search_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be >= 0, got {getattr(self, name)}")
+        if self.images and self.search_images > self.images:
+            raise ValueError(f"--search_images must be at most --images ({self.images}), got {self.search_images}")
 
     @property
     def recipe(self) -> Recipe:
@@ -75,7 +79,7 @@ class Setting:
             "space=mobile",
             f"data={self.dataset}",
             f"data.resolution={RESOLUTION}",
-            f"data.train_limit={self.images or 'null'}",
+            f"data.train_limit={self.search_images or self.images or 'null'}",
             f"recipe.epochs={recipe.epochs}",
             f"recipe.batch_size={recipe.batch_size}",
             f"recipe.lr={recipe.lr!r}",
@@ -93,5 +97,9 @@ class Setting:
         return keys
 
     def record(self) -> dict[str, Any]:
-        """What figures depend on, as a record of the results."""
-        return {"kind": "setting", **dataclasses.asdict(self), "recipe": self.recipe.to_dict()}
+        """What figures depend on, as a record of the results; without `search_images` where searches see all of them,
+        as in the files from before there were other ones."""
+        found = {"kind": "setting", **dataclasses.asdict(self), "recipe": self.recipe.to_dict()}
+        if not self.search_images:
+            del found["search_images"]
+        return found
