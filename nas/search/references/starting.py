@@ -20,6 +20,7 @@ from nas.search.references.first_guess import FirstGuess
 from nas.search.references.request import Family
 from nas.search.setup import SearchSetup
 from nas.terminal.progress import log
+from search_spaces.arch import Arch
 from search_spaces.plain_data import identity
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.pricing.nearest import NearestPoints
@@ -40,6 +41,10 @@ class Since(IntEnum):
     # passed over networks of other widths that are points; no field of a base recipe of which one is not in its list
     WITHIN = 2  # points nearest to the widest networks within the budget; of references alone
     FOUND = 3  # and networks that earlier searches found
+    LIKE = 4  # references with points of their own, too, as points like networks a little wider than the budget lets in
+
+
+BEFORE = (Since.FOUND, Since.WITHIN, Since.FIRST)  # which a study may have been begun with
 
 
 def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feasible) -> Population:
@@ -62,7 +67,7 @@ def starting_points(run: Run, setup: SearchSetup, prices: Prices, feasible: Feas
     else:
         found, of_study = _found(setup, prices, feasible), _of_study(setup.candidates)
         if of_study not in (None, identity.digest(found.tolist())):
-            before = (_found(setup, prices, feasible, since) for since in (Since.WITHIN, Since.FIRST))
+            before = (_found(setup, prices, feasible, since) for since in BEFORE)
             found = next((points for points in before if identity.digest(points.tolist()) == of_study), found)
         genotypes = found.tolist()
         write_json(path, {"genotypes": genotypes, "digest": identity.digest(genotypes)})
@@ -88,7 +93,7 @@ def _kept(path: Path, space: JointSpace) -> Population:
     return np.array(genotypes, dtype=np.int64).reshape(-1, len(space.variables))
 
 
-def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since = Since.FOUND) -> Population:
+def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since = Since.LIKE) -> Population:
     """The starting points, as searches `since` then begin."""
     space = feasible.space
     assert isinstance(space, JointSpace)
@@ -103,8 +108,21 @@ def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since 
     def with_recipe(points: Population) -> Population:
         return np.hstack([points, np.tile(recipe, (len(points), 1))])
 
+    def like(family: Family, ladder: list[Width], own: Population) -> Population:
+        """The points like `family`'s networks within the budgets, wide to narrow."""
+        points = with_recipe(_like(family, ladder[-1], nearest, own))
+        return points[feasible.mask(points)]
+
     found = np.zeros((0, len(space.variables)), dtype=np.int64)
     left = {number: ladder for number, ladder in enumerate(ladders) if ladder}
+    if since >= Since.LIKE and known:
+        for number in [number for number in left if len(known[number])]:
+            points = like(families[number], left[number], known[number])
+            own_kinds = _kinds(families[number].arch)
+            alike = np.array([_kinds(space.decode(genotype)) == own_kinds for genotype in points], dtype=bool)
+            if len(points):  # the widest, and the widest of the very layers
+                found = np.concatenate([found, points[alike][:1], points[:1]])
+                del left[number]
     for _ in range(TRIES):
         if not left:
             break
@@ -118,8 +136,7 @@ def _found(setup: SearchSetup, prices: Prices, feasible: Feasible, since: Since 
         for family in setup.references.found:
             ladder = _estimated_within(_likely(family, prices, guess), prices)
             if ladder and len(own := _points(family, nearest)):
-                like = with_recipe(_like(family, ladder[-1], nearest, own))
-                found = np.concatenate([found, like[feasible.mask(like)][:1]])
+                found = np.concatenate([found, like(family, ladder, own)[:1]])
     _, first = np.unique(found, axis=0, return_index=True)
     return found[np.sort(first)]
 
@@ -132,6 +149,10 @@ def _like(family: Family, widest: Width, nearest: NearestPoints, own: Population
     archs = [arch for _, arch in family.ladder]
     end = next((i for i, arch in enumerate(archs) if arch.macs > widest.arch.macs), len(archs))
     return nearest.descended(archs[max(end - BELOW, 0) : end + ABOVE][::-1], own)
+
+
+def _kinds(arch: Arch) -> list[str]:
+    return [layer.kind for layer in arch.layers]
 
 
 def _points(family: Family, nearest: NearestPoints) -> Population:

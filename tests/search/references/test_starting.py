@@ -40,11 +40,11 @@ def conv4(width: float) -> Arch:
 
 
 class Points:
-    """The starting points under a budget that the plain network of 1.06 times the channels just holds, by a table that
-    prices every network and a first guess that takes twice as many for likely."""
+    """The starting points under a budget that the plain network of `width` times the channels just holds, by a table
+    that prices every network and a first guess that takes twice as many for likely."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, space: JointSpace = SPACE) -> None:
-        limit = conv4(1.06).macs / 1e6
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, space: JointSpace = SPACE, width: float = 1.06) -> None:
+        limit = conv4(width).macs / 1e6
         cost = space.architectures.cost(ms)
         self.feasible = Feasible(space, [Limit("latency_ms", cost, limit)])
         budget = SimpleNamespace(limit_ms=limit)
@@ -79,6 +79,18 @@ def test_a_search_begins_at_the_reference_that_is_a_point(points: Points, run: R
     """Not at a like of one twice as wide, nor at a fused block in the place of its last convolution."""
     (found,) = points(run)
     assert SPACE.decode(found.tolist()) == conv4(1.0)
+
+
+def test_it_begins_at_plain_networks_that_use_their_budget(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels are of lists: one like a network that is wider than the budget lets in may be within it. Nearest to the
+    widest within 0.9 times the channels is one of 63% of that; at 1.4, the widest has a residual block."""
+    for width, shares, blocks in ((0.9, [0.93], [4]), (1.4, [0.52, 0.98], [4, 3])):
+        points = Points(monkeypatch, width=width)
+        found = [SPACE.decode(genotype.tolist()) for genotype in points(run)]
+        macs = [arch.macs / 1e6 / points.prices.budget.limit_ms for arch in found]
+        assert [round(used, 2) for used in macs] == shares
+        assert [sum(layer.kind == "conv_bn_act" for layer in arch.layers) - 1 for arch in found] == blocks
+        (run.path / starting.NAME).unlink()
 
 
 def test_it_begins_at_what_was_found_before_too_where_that_is_a_point(points: Points, run: Run, tmp_path: Path) -> None:
@@ -137,10 +149,11 @@ def test_a_new_process_begins_as_the_older_study_that_it_joins(
     before = points(run).tolist()
     (run.checkpoints / "id.json").unlink()
     alone = before[:0]  # searched for once is enough
-    found = {Since.FIRST: np.array(before), Since.WITHIN: np.array(alone), Since.FOUND: np.array(today)}
-    monkeypatch.setattr(starting, "_found", lambda *_: found[_[3] if len(_) > 3 else Since.FOUND])
+    narrow = [[0] * len(today[0])]  # as of other starting points of before
+    found = {since: np.array(p) for since, p in zip(Since, (before, alone, narrow, today), strict=True)}
+    monkeypatch.setattr(starting, "_found", lambda *_: found[_[3] if len(_) > 3 else Since.LIKE])
     points.setup.candidates = SimpleNamespace(storage=url, study="common")
-    known = [({"first": identity.digest(began)}, began) for began in (before, alone)]
+    known = [({"first": identity.digest(began)}, began) for began in (before, alone, narrow)]
     for began, expected in (*known, ({"first": "of others"}, today), ({}, today)):
         joined = TrialStore(url, "common", (), owner="me", attempts=1, identity=began)
         assert points(run).tolist() == expected
