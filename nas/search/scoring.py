@@ -50,7 +50,7 @@ def scoring_of(run: Run, setup: SearchSetup, prices: Prices) -> Scoring:
         )
     if not setup.is_elastic:
         space, source, compute = setup.trained_space, problem.source, setup.compute
-        job_of = JobMaker(space, source, fingerprint, held_out, seed, compute, setup.teacher)
+        job_of = JobMaker(space, source, fingerprint, held_out, seed, compute, setup.teacher, settings.images)
         return Scoring(TrainingScorer(job_of))
     trained = _supernet(run, setup, prices)
     batch_size = int(trained.identity["recipe"]["batch_size"])

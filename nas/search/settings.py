@@ -46,6 +46,7 @@ TYPES: dict[str, Any] = {
     "search.batch": (int | None, 1),
     "search.finalists": (int | None, 0),
     "search.epochs": (int | None, 1),
+    "search.images": (int | None, 1),
     "search.scorer": Scorer,
     "search.supernet": str | None,
     "search.statistics": (int, 1),

@@ -20,7 +20,6 @@ from nas.methods.candidates.early_stopping import check_equal_lengths
 from nas.methods.candidates.executors.base import Executor, at_a_time
 from nas.methods.candidates.problem import Problem
 from nas.methods.candidates.settings import CandidateSettings, usual_batch
-from nas.methods.candidates.storage import check_storage
 from nas.methods.candidates.training_job import search_recipe
 from nas.methods.elastic.places import ElasticPlan
 from nas.methods.elastic.settings import Pretraining
@@ -158,8 +157,7 @@ class SearchSetup:
             recipes = self.trained_space.recipes
             if self.candidates.stop_correlation is not None:
                 check_equal_lengths(recipes)
-            if self.candidates.storage is not None:
-                check_storage(self.candidates.storage)
+            self.candidates.check(self.problem.data)
         _ = self.counts
         if self.contestants:
             self.plan(self.contestants)
@@ -289,11 +287,7 @@ class SearchSetup:
 
     def _check_supernet(self) -> None:
         """A supernet is one set of weights under one recipe."""
-        if self.candidates.scorer == "elastic":
-            raise ValueError(
-                "search.scorer=elastic scores the candidates of a method that proposes them; this one trains a "
-                "supernet of its own: take method=predictor, random, regularized_evolution, tpe or nsga2"
-            )
+        self.candidates.check_idle()
         if getattr(self.method, "compile", False) and self.compute.sync_batch_norm:
             raise ValueError("sync_batch_norm changes a step from outside, compile=true compiles it; give one of them")
         if self.problem.space.recipes.variables:

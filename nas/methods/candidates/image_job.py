@@ -55,8 +55,8 @@ class ImageJob:
 
     `data`: a resolved data card, or data in memory, whose content is that of `fingerprint` (at the resolution of the
     search's data); `validation_fraction` of its training images score the network and are not trained on (the same
-    ones for all networks of a `seed`). `accelerator`: auto, cpu, cuda. `modules`: what registers the block kinds and
-    activations of the arch.
+    ones for all networks of a `seed`), `train_images` of the others are (None: all). `accelerator`: auto, cpu, cuda.
+    `modules`: what registers the block kinds and activations of the arch.
     """
 
     arch: dict[str, Any]
@@ -66,6 +66,7 @@ class ImageJob:
     seed: int
     accelerator: str
     precision: str
+    train_images: int | None = None
     modules: tuple[str, ...] = ()
 
     def decoded(self) -> Arch:
@@ -79,13 +80,14 @@ class ImageJob:
         """Training images without those that score, and these as test images; the test split is not looked at."""
 
         def load() -> ImageData:
-            return DataSource(self.data).at(resolution).held_out(1 - self.validation_fraction, self.seed)
+            data = DataSource(self.data).at(resolution).held_out(1 - self.validation_fraction, self.seed)
+            return data if self.train_images is None else data.with_fewer(self.train_images, "search.images")
 
         if isinstance(self.data, Mapping):
             content = (json.dumps({**self.data, "resolution": resolution}), stamp(self.data))
         else:
             content = (self.fingerprint, f"{resolution}")
-        return _KEPT.get((*content, self.validation_fraction, self.seed), load)
+        return _KEPT.get((*content, self.validation_fraction, self.train_images, self.seed), load)
 
     def alone(self) -> Accelerator:
         """The device that this process does it on, with no other process."""

@@ -44,6 +44,7 @@ class JobMaker:
     seed: int
     compute: Compute
     teacher: Teacher | None = None
+    train_images: int | None = None
 
     def __call__(self, candidate: str, genotype: Genotype) -> TrainingJob:
         arch = self.space.decode(genotype)
@@ -57,6 +58,7 @@ class JobMaker:
             candidate=candidate,
             accelerator=self.compute.accelerator,
             precision=self.compute.precision,
+            train_images=self.train_images,
             modules=modules_of(arch),
             teacher=self.teacher,
         )

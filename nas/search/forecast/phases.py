@@ -37,7 +37,8 @@ def phases(setup: SearchSetup) -> list[Phase]:
     else:
         trials = settings.trials
         validation = count * settings.validation_fraction
-        each = kept * count * setup.trained_space.recipes.base.epochs + validation * FORWARD
+        learned = kept * count if settings.images is None else settings.images
+        each = learned * setup.trained_space.recipes.base.epochs + validation * FORWARD
         if setup.is_elastic:
             each = (settings.statistics + validation) * FORWARD
             if setup.pretraining is not None and settings.supernet is None:

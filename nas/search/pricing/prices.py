@@ -122,6 +122,8 @@ def intention(setup: SearchSetup, prices: Prices) -> str:
         )
     if note := _short_trainings(setup):
         parts.append(note)
+    if (few := setup.candidates.images) is not None:
+        parts.append(f"candidates train on {few:,} of the {len(setup.problem.data.train):,} training images")
     if setup.contestants:
         parts.append(setup.plan(setup.contestants).sentence())
     elif setup.contest.networks is None and setup.contest_hindrance is None:

@@ -120,6 +120,15 @@ def test_a_real_training_is_the_same_in_another_process() -> None:
     assert train_candidate(dataclasses.replace(job, candidate="other"))["train_loss"] != here["train_loss"]
 
 
+def test_a_candidate_may_train_on_a_part_of_the_images() -> None:
+    """The same ones whatever is trained, the same share of each class; all the others judge, as without it."""
+    job = digits_job(SPACE, "abc", (0,) * len(SPACE.variables), 0.2)
+    whole, few = job.images(8), dataclasses.replace(job, train_images=200).images(8)
+    assert (len(whole.train), len(few.train)) == (1078, 200) and few.test.fingerprint() == whole.test.fingerprint()
+    assert 19 <= min(counts := few.train.labels.bincount().tolist()) and max(counts) <= 21
+    assert dataclasses.replace(job, train_images=200, candidate="other").images(8) is few
+
+
 def test_candidates_may_be_trained_for_fewer_epochs() -> None:
     recipe = Recipe(epochs=10, batch_size=32, lr=0.1, warmup_epochs=2)
     assert search_recipe(recipe, None) == recipe

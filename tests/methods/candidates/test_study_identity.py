@@ -68,6 +68,7 @@ def search(
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"job": {"fingerprint": "noise"}}, 'data is "digits", asked is "noise"'),
     ({"job": {"validation_fraction": 0.5}}, "validation_fraction is 0.2, asked is 0.5"),
+    ({"job": {"train_images": 200}}, "images is null, asked is 200"),
     ({"job": {"seed": 1}}, "seed is 0, asked is 1"),
     ({"job": {"precision": "bf16"}}, 'precision is "no", asked is "bf16"'),
     ({"job": {"teacher": Teacher("t", digest="a")}}, 'distillation is null, asked is {"teacher": "a"'),

@@ -46,6 +46,10 @@ def test_phases_by_hand() -> None:
     )
     parallel = setup(method="predictor", search={"trials": 5}, executor={"workers": 4}, **counted)
     assert images(parallel)["5 candidates"] == pytest.approx(5 * (0.8 * TRAIN * 6 + 0.2 * TRAIN / 3) / 4)
+    few = setup(method="predictor", search={"trials": 5, "images": 100}, **counted)
+    assert images(few) == pytest.approx(
+        {"5 candidates": 5 * (100 * 6 + 0.2 * TRAIN / 3), "training": 6 * (TRAIN + TEST / 3)}
+    )
     elastic = setup(method="random", search={"trials": 5, "scorer": "elastic"}, **counted)
     assert list(images(elastic)) == ["pretraining", "5 candidates"]  # and the weights are those of the supernet
     assert images(elastic)["pretraining"] == pytest.approx(20 * 0.8 * TRAIN * 4)
@@ -65,6 +69,20 @@ def test_candidates_that_train_for_less_than_half_are_told(tmp_path: Path) -> No
         found = setup(method=method, search=search, **counted)
         notes = [line for line in intention(found, price(tmp_path, found)).splitlines() if "NOTE: candidates" in line]
         assert [note.rpartition("; ")[2] for note in notes] == ([fix] if fix else [])
+
+
+def test_candidates_that_train_on_a_part_of_the_images_are_told(tmp_path: Path) -> None:
+    counted = {"budget": {"macs": 10**6}, "recipe": {"epochs": 2}}
+    found = setup(method="random", search={"images": 100}, **counted)
+    assert "candidates train on 100 of the 1,348 training images" in intention(found, price(tmp_path, found))
+    for asked, told in (
+        ({"search": {"images": 1079}}, r"search.images: a limit lies between 10 \(the classes\) and 1078, got 1079"),
+        ({"search": {"images": 9}}, r"search.images: a limit lies between 10 \(the classes\) and 1078, got 9"),
+        ({"search": {"images": 100, "scorer": "elastic"}}, "search.images are what a candidate trains on"),
+        ({"search": {"images": 100}, "method": "dnas"}, "this method trains a supernet instead: take method=predictor"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            setup(**{"method": "random", "recipe": {"epochs": 2}, **asked})
 
 
 def test_half_as_many_again_are_proposed_as_workers_train() -> None:

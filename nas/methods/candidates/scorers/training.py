@@ -29,7 +29,8 @@ class TrainingScorer:
         return self.job_of(candidate, genotype)
 
     def identity(self, feasible: Feasible) -> Identity:
-        """Recipe, recipe space, data's content, split, seed, precision, kind of device, training's code, a teacher."""
+        """Recipe, recipe space, data's content, split, how many images are trained on where not all are, seed,
+        precision, kind of device, training's code, a teacher."""
         space, job = feasible.space, self.job_of("", tuple(int(gene) for gene in feasible.anchor))
         assert isinstance(space, JointSpace)
         searched = {variable.name for variable in space.recipes.variables}
@@ -42,5 +43,6 @@ class TrainingScorer:
             "precision": job.precision,
             "accelerator": kind_of_device(job.accelerator),
             "training_version": TRAINING_VERSION,
+            **({} if job.train_images is None else {"images": job.train_images}),
             **identity_of(job.teacher),
         }
