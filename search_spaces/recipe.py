@@ -12,6 +12,11 @@ from search_spaces.plain_data import fields
 OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "nadamw", "rmsprop", "rmsproptf", "lamb", "lion")
 _MOMENTUM = 0.9
 SCHEDULES = ("cosine", "multistep", "step", "linear", "constant")
+_OF_SCHEDULES = {
+    "min_lr": ("cosine", "linear"),
+    "decay_rate": ("multistep", "step"),
+    "decay_epochs": ("step",),
+}  # `milestones` are refused by all but multistep
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +106,26 @@ class Recipe:
         return self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
 
     @property
-    def idle(self) -> tuple[str, ...]:
-        """Settings that have a value of their own and that the optimiser does not get."""
+    def idle(self) -> dict[str, str]:
+        """Settings that have a value of their own and that change nothing in the training, and why they do not."""
         unknown = {"sgd": ("second_moment", "eps"), "nesterov": ("second_moment", "eps"), "lion": ("eps",)}
-        found = tuple(name for name in unknown.get(self.optimizer, ()) if getattr(self, name) is not None)
+        found: dict[str, str] = {}
         is_adams = self.optimizer not in ("sgd", "nesterov", "rmsprop", "rmsproptf")
-        if is_adams and self.second_moment is None and self.momentum != _MOMENTUM:  # its betas come in a pair
-            return ("momentum", *found)
-        return found
+        if is_adams and self.second_moment is None:  # its betas come in a pair
+            found["momentum"] = f"{self.optimizer} takes it beside recipe.second_moment alone"
+        found |= dict.fromkeys(unknown.get(self.optimizer, ()), f"{self.optimizer} has no such setting")
+        if not self.warmup:
+            found["warmup_lr"] = "there is no warm-up (recipe.warmup_epochs)"
+        for name, schedules in _OF_SCHEDULES.items():
+            if self.schedule not in schedules:
+                found[name] = f"schedule {self.schedule} has no such setting"
+        return {name: why for name, why in found.items() if getattr(self, name) != _DEFAULTS[name]}
 
     @property
     def acting(self) -> Recipe:
         """The recipe with its `idle` settings at their defaults: one for all that train alike."""
-        if not self.idle:
-            return self
-        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
-        return dataclasses.replace(self, **{name: defaults[name] for name in self.idle})
+        idle = self.idle
+        return dataclasses.replace(self, **{name: _DEFAULTS[name] for name in idle}) if idle else self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: `from_dict(to_dict()) == self`."""
@@ -140,6 +149,9 @@ class Recipe:
         if not isinstance(milestones, list | tuple):
             raise ValueError(f"recipe: milestones must be a list of epochs, got {milestones!r}")
         return Recipe(**{**data, "milestones": tuple(milestones)})
+
+
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Recipe)}
 
 
 def _require(recipe: Recipe, name: str, holds: bool, constraint: str) -> None:

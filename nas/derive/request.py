@@ -204,7 +204,7 @@ def _same_networks(records: Sequence[Mapping[str, Any]], recipes: Sequence[Recip
         if len(rows) == 1:
             continue
         files = ", ".join(records[i]["file"] for i in rows)
-        known = [recipe.to_dict() for i in rows if (recipe := recipes[i])]
+        known = [recipe.acting.to_dict() for i in rows if (recipe := recipes[i])]
         apart = [
             f"{name} ({', '.join(str(recipe[name]) for recipe in known)})"
             for name in (known[0] if known else ())

@@ -217,10 +217,7 @@ def intention(setup: TrainSetup) -> str:
     recipe = setup.recipe
     if recipe.batch_size > (images := training.images_per_step(data, recipe)):
         lines.append(f"recipe.batch_size={recipe.batch_size} is more than there are: every step takes all {images:,}")
-    for name in recipe.idle:
-        why = f"{recipe.optimizer} has no such setting"
-        if name == "momentum":
-            why = f"{recipe.optimizer} takes it beside recipe.second_moment alone"
+    for name, why in recipe.idle.items():
         lines.append(f"recipe.{name}={getattr(recipe, name)} counts for nothing: {why}")
     if (told := setup.distillation) is not None:
         size = sum(weight.numel() for weight in told.teacher.parameters())

@@ -72,7 +72,7 @@ class JointSpace(SearchSpace):
         return self._id(genotype, self.recipe(genotype))
 
     def training_id(self, genotype: Sequence[int]) -> str:
-        """As `candidate_id`, equal also where recipes differ only in settings that the optimiser does not get."""
+        """As `candidate_id`, equal also where recipes differ only in settings that change nothing."""
         return self._id(genotype, self.recipe(genotype).acting)
 
     def _id(self, genotype: Sequence[int], recipe: Recipe) -> str:

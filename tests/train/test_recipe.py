@@ -114,7 +114,29 @@ def test_idle_settings_are_those_that_change_nothing(optimizer: str, name: str, 
     given = dataclasses.replace(base, **{name: value})
     net = network()
     before, after = (make_optimizer(net, recipe).defaults for recipe in (base, given))
-    assert base.idle == () and given.idle == ((name,) if before == after else ())
+    assert not base.idle and list(given.idle) == ([name] if before == after else [])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup_epochs", [0.0, 0.5])
+def test_idle_settings_are_those_that_leave_every_learning_rate(schedule: str, warmup_epochs: float) -> None:
+    milestones = (2, 3) if schedule == "multistep" else ()
+    base = dataclasses.replace(BASE, schedule=schedule, milestones=milestones, warmup_epochs=warmup_epochs, epochs=4)
+
+    def rates(recipe: Recipe) -> list[float]:
+        made = make_optimizer(network(), recipe)
+        scheduler, found = make_scheduler(made, recipe, 4), []
+        for step in range(16):
+            scheduler.step_update(step)
+            found.append(made.param_groups[0]["lr"])
+        return found
+
+    assert not base.idle and base.acting == base
+    for name, value in (("warmup_lr", 0.01), ("min_lr", 0.02), ("decay_rate", 0.7), ("decay_epochs", 0.5)):
+        given = dataclasses.replace(base, **{name: value})
+        acts = rates(given) != rates(base)
+        assert list(given.idle) == ([] if acts else [name]), name
+        assert given.acting == (given if acts else base)
 
 
 def test_sgd_is_heavy_ball_and_nesterov_is_nesterov() -> None:

@@ -27,7 +27,6 @@ from nas.train.options import Begin
 from nas.train.start.teacher import Teacher, identity_of
 from nas.train.training import TRAINING_VERSION
 from search_spaces.arch import modules_of, own_code
-from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 
 WAIT_SECONDS = 5.0
@@ -115,7 +114,7 @@ class _Contest:
     ) -> None:
         self.terms, self.plan, self.stack = terms, plan, stack
         # one that smooths labels or mixes images keeps the probability of the right class down, whatever it is worth
-        self.is_one_recipe = len({identity.digest(entrant.recipe.to_dict()) for entrant in entrants}) == 1
+        self.is_one_recipe = len({entrant.recipe.acting for entrant in entrants}) == 1
         self.record = ContestRecord(run.path, depends_on(terms, entrants))
         if self.record.differing:
             log(f"{self.record.path} is of another contest ({'; '.join(self.record.differing[:3])}): held anew")

@@ -77,7 +77,8 @@ def test_nearly_trained_networks_are_compared_by_the_probability_of_the_right_cl
     def right(arch: str, epochs: int) -> float:
         return 10.0 * IDS.index(arch)  # the last is surest, from the beginning
 
-    standings = held(tmp_path / "r", MadeUp(late, right=right), late_too, FIVE).standings
+    alike = dataclasses.replace(FIVE[2], recipe=dataclasses.replace(LONG, decay_rate=0.5))  # of which a cosine has none
+    standings = held(tmp_path / "r", MadeUp(late, right=right), late_too, [*FIVE[:2], alike, *FIVE[3:]]).standings
     assert [rung.by for rung in standings.rungs] == ["top1_percent", "right_class_percent"]
     assert [entrant.name for entrant in standings.order] == [f"found-{i}" for i in (3, 2, 1, 4, 5)]
     turned = {IDS[0]: 80.0, IDS[1]: 60.0, IDS[2]: 40.0}
