@@ -187,17 +187,17 @@ def _in_this_process(run: Run, shape: tuple[int, ...], device: Device) -> Networ
     return measured_here({"file": [timed(lambda: run(images))]}, device, 0, Repeats())["file"].of_network()
 
 
-def default_output(arch: str, suffix: str) -> Path:
+def default_output(arch: str, suffix: str, kind: str = "") -> Path:
     """Where an exported file goes by default: beside the arch file, into the model folder, or into this directory.
 
-    Of an arch that is given as text, it is called by the id.
+    Of an arch that is given as text, it is called by the id. `kind`: what keeps it apart from others of the network.
     """
     if arch.lstrip().startswith("{"):
-        return Path(f"{Arch.from_json(arch).id}{suffix}")
+        return Path(f"{Arch.from_json(arch).id}{kind}{suffix}")
     path = Path(arch.removeprefix("local-dir:"))
     if path.is_dir():
-        return path / f"model{suffix}"
-    return path.with_suffix(suffix) if path.is_file() else Path(f"{arch}{suffix}")
+        return path / f"model{kind}{suffix}"
+    return path.with_name(f"{path.stem}{kind}{suffix}") if path.is_file() else Path(f"{arch}{kind}{suffix}")
 
 
 def summary(report: dict[str, Any]) -> list[str]:

@@ -95,9 +95,15 @@ class ExportSetup:
     @property
     def path(self) -> Path:
         """Where the file goes. Raises `ValueError` for a name that does not end as the format's files do."""
-        path = Path(self.output) if self.output else default_output(self.name, self.format.suffix)
+        path = Path(self.output) if self.output else default_output(self.name, self.format.suffix, self._kind)
         self.format.check_output(path)
         return path
+
+    @property
+    def _kind(self) -> str:
+        """How the names of files end that stand beside the network's own in floats and for single images."""
+        eight = f"-{EIGHT_BITS}" if self.in_eight_bits else ""
+        return eight if self.format.dynamic_batch or self.batch_size == 1 else f"{eight}-b{self.batch_size}"
 
     @property
     def folder(self) -> Path | None:
@@ -124,7 +130,7 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
     path = setup.path
     log(f"exporting {setup.name} (arch {network.arch.id}) to {path}")
     images = model_folder.images_of(setup.folder) if setup.folder is not None else None
-    chosen = setup.format
+    chosen, before = setup.format, " in place of the one that was there" if path.exists() else ""
     if setup.in_eight_bits and data is not None:
         chosen = eight_bits(chosen, Calibration(data, setup.calibration_images, setup.calibration, setup.seed))
     report = export(
@@ -140,5 +146,5 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
     write_json(path.with_name(path.name + ".json"), report)
     for line in summary(report):
         log(line)
-    log(f"written: {path}, and this report as {path}.json")
+    log(f"written: {path}{before}, and this report as {path}.json")
     return report

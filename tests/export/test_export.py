@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from nas.data.card import DataSource
 from nas.data.digits import digits
 from nas.export import exporting, formats
 from nas.export.__main__ import main
@@ -23,12 +24,13 @@ from nas.export.comparing import Comparison
 from nas.export.exporting import default_output, export, summary
 from nas.export.formats import onnx
 from nas.export.formats.base import Format
+from nas.export.run import ExportSetup
 from nas.latency.device import Device
 from nas.latency.devices import device_of
 from nas.latency.measuring.measure import Repeats
 from nas.latency.placement import Placement
 from nas.networks import model_folder
-from nas.networks.creation import create_model
+from nas.networks.creation import create_model, resolve
 from nas.networks.model_card import About
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Skip
@@ -189,14 +191,22 @@ def test_where_files_go(tmp_path: Path) -> None:
     assert default_output("fbnetc_100", ".onnx") == Path("fbnetc_100.onnx")
     arch = short_rexnet()
     assert default_output(arch.to_json(), ".onnx") == Path(f"{arch.id}.onnx")  # no file may be called by all its text
+    for given, name in ((tmp_path, "model"), (tmp_path / "arch.json", "arch"), ("fbnetc_100", "fbnetc_100")):
+        one = ExportSetup(str(given), resolve("fbnetc_100"), None, onnx.FORMAT, None, DataSource({}), None, 8, 1e-4, 0)
+        fixed = dataclasses.replace(one, format=formats.format_named("litert"))
+        setups = (one, dataclasses.replace(one, in_eight_bits=True), fixed, dataclasses.replace(fixed, batch_size=1))
+        ends = (".onnx", "-int8.onnx", "-b8.tflite", ".tflite")  # none replaces another
+        assert [setup.path.name for setup in setups] == [name + end for end in ends]
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = model_folder.write(tmp_path / "net", small(), About(data=digits()))
+    (folder / "model.onnx").touch()
     main([f"arch={folder}", "data=digits", "measure=false"])
     report = json.loads((folder / "model.onnx.json").read_text())
     assert report["real"]["images"] == 256 and (folder / "model.onnx").exists()
-    assert "256 test images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "256 test images" in said and "model.onnx in place of the one that was there, and this report" in said
     for arguments, message in (
         (["arch=fbnetc_100"], "no weights for fbnetc_100: give checkpoint="),
         ([f"arch={folder}", "output=x.bin"], "ends in .onnx"),
