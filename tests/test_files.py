@@ -13,7 +13,7 @@ from typing import Annotated
 
 import pytest
 
-from nas.runs.files import cache_folder, read_json, write_atomic, write_json, write_text
+from nas.runs.files import cache_folder, leftovers, read_json, write_atomic, write_json, write_text
 from nas.runs.stored import Count, record
 from search_spaces.plain_data.annotations import Range
 
@@ -38,6 +38,17 @@ def test_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
         write_atomic(path, half)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_files_are_leftovers_once_nobody_works_on_them(tmp_path: Path) -> None:
+    killed = tmp_path / ".x-partial-abcd1_34.txt"
+    killed.touch()
+
+    def write(temporary: Path) -> None:
+        assert temporary.parent == tmp_path and list(leftovers(tmp_path / "x.txt")) == [killed]
+
+    write_atomic(tmp_path / "x.txt", write)
+    assert list(leftovers(tmp_path / "y.txt")) == list(leftovers(tmp_path / "none" / "x.txt")) == []
 
 
 def test_full_disk_in_a_librarys_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

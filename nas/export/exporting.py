@@ -19,7 +19,7 @@ from nas.latency.measuring.networks import measure_file, measure_files
 from nas.latency.measuring.timing import image, timed
 from nas.latency.placement import Placement
 from nas.networks.network import FlatNetwork, Network
-from nas.runs.files import write_atomic
+from nas.runs.files import leftovers, write_atomic
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
 
@@ -90,6 +90,10 @@ def export(
         report["not_measured"] = not_measured
 
     try:
+        for left in leftovers(path):
+            for file in (chosen.second(left), left):
+                if file is not None:
+                    file.unlink(missing_ok=True)
         write_atomic(path, write)
     finally:
         network.train(training)

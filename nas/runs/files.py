@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from search_spaces.plain_data import plain_json
 
+_PARTIAL = "-partial-[a-z0-9_]{8}"
 FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
 
 def is_partial(name: str) -> bool:
     """Whether a file of this name is what a killed process left of `write_atomic`."""
-    return re.fullmatch(r"\..+-partial-[a-z0-9_]{8}(\.\w+)?", name) is not None
+    return re.fullmatch(rf"\..+{_PARTIAL}(\.\w+)?", name) is not None
+
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """What killed processes left of `write_atomic(path)`: temporary files that no process works on.
+
+    None where the file system has no locks, which tell that.
+    """
+    name = re.compile(re.escape(f".{path.stem}") + _PARTIAL + re.escape(path.suffix))
+    for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
+        if name.fullmatch(entry.name):
+            with contextlib.suppress(OSError), entry.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield entry
 
 
 def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
@@ -35,9 +51,10 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     except OSError as error:  # about the file that was asked for, not the temporary one
         code = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno
         raise OSError(code, os.strerror(code or errno.EIO), str(path)) from None
-    os.close(descriptor)
     temporary = Path(name)
     try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed: no leftover
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -53,6 +70,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
             raise OSError(code, os.strerror(code), str(path)) from error
         raise
     finally:
+        os.close(descriptor)
         temporary.unlink(missing_ok=True)
     return path
 

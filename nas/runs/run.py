@@ -195,7 +195,7 @@ class Run:
         return write_json(self.path / name, data)
 
     def _remove_temporary(self) -> None:
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.path / "model"):
             for entry in folder.iterdir() if folder.is_dir() else ():
                 if is_partial(entry.name) and entry.is_file():
                     entry.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -116,6 +117,17 @@ def test_a_file_that_computes_otherwise_leaves_no_weights(tmp_path: Path, monkey
     with pytest.raises(ValueError, match="differs from torch"):
         export(small(), tmp_path / "net.py", "python")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_goes_with_the_next_of_its_name(tmp_path: Path) -> None:
+    for name in (".net-partial-abcd1_34.py", ".net-partial-abcd1_34_weights.safetensors", ".net2-partial-abcd1_34.py"):
+        (tmp_path / name).touch()
+    with (tmp_path / ".net-partial-at_work0.py").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        export(small(), tmp_path / "net.py", "python")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        ".net-partial-at_work0.py", ".net2-partial-abcd1_34.py", "net.py", "net_weights.safetensors",
+    ]  # fmt: skip
 
 
 def test_an_onnx_file_says_its_images_and_has_the_opset_that_is_asked(folder: Path, tmp_path: Path, capsys) -> None:

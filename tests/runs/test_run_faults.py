@@ -65,8 +65,10 @@ def test_a_directory_that_a_full_disk_left_half_made_is_begun_again(
     assert "begun again" in capsys.readouterr().out
     assert Run.read_config(path)["seed"] == 0 and not list(path.glob(".config*"))
     (path / ".env-template").write_text("of the user's own")
+    (path / "model").mkdir()
+    (path / "model" / ".model-partial-abcd1_34.safetensors").touch()
     with start(path, resume=True):
-        assert (path / ".env-template").exists()
+        assert (path / ".env-template").exists() and not list((path / "model").iterdir())
     with pytest.raises(ValueError, match="already holds a run"):
         start(path)
 
