@@ -21,6 +21,7 @@ from nas.methods.elastic.inheritance import Inheritance
 from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import renamed
 from nas.terminal.progress import log, phase
 from nas.train import training
 from nas.train.accelerator import Compute
@@ -54,6 +55,8 @@ def derive_inherited(request: Request, method: CandidateMethod, elastic: Elastic
     supernet, trained = stored.load(elastic.supernet, space.architectures)
     stored.check_scores(search.folder, elastic.supernet, digest_of_weights(supernet))
     elastic.check_images(trained, search.seed)
+    if note := renamed(search.folder / "checkpoints", elastic.data):
+        log(note)
     batch_size = int(trained["recipe"]["batch_size"])
     in_memory = getattr(search.data, "fingerprint", "")
     scorer = ElasticScorer(

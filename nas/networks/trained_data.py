@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,15 @@ import torch
 from timm.models import get_pretrained_cfg, is_model
 
 from nas.data import ImageData
+from nas.data.images import few
 from nas.networks import model_folder
 from nas.networks.model_folder import Saved
+from nas.runs.files import write_json
+from nas.runs.result_file import CLASSES
+from nas.runs.stored import read_record
 from nas.terminal.progress import log
 from search_spaces import zoo
+from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import plain
 
 
@@ -26,6 +32,30 @@ def are_others(names: Sequence[str], data: ImageData) -> bool:
         return False
     numbers = tuple(str(i) for i in range(data.num_classes))
     return numbers not in (tuple(names), data.class_names) or set(names) == set(data.class_names)
+
+
+def keep_class_names(checkpoints: Path, data: ImageData) -> None:
+    """Keep beside the `checkpoints` of a run what the classes of its `data` are called; what was kept stays, and is
+    compared."""
+    if not (path := checkpoints / CLASSES).exists():
+        write_json(path, {"names": data.class_names, "digest": identity.digest(data.class_names)})
+    elif note := renamed(checkpoints, data):
+        log(note)
+
+
+def renamed(checkpoints: Path, data: ImageData) -> str:
+    """What to say where the classes of a run's `data` had other names when it began; empty where they are the same, and
+    where that was not kept. Digests of the data see images and labels: a folder may have another name since."""
+    names: list[str] = []
+    with contextlib.suppress(ValueError):  # none, or damaged: nothing is known
+        kept = read_record(checkpoints / CLASSES, "names of classes", {"names": list[str], "digest": str})
+        names = kept["names"] if kept["digest"] == identity.digest(kept["names"]) else []
+    pairs = list(zip(names, data.class_names, strict=False)) if len(names) == data.num_classes else []
+    changed = [f"{was!r} is {now!r} now" for was, now in pairs if was != now]
+    if not changed:
+        return ""
+    said = f"note: classes of {data.name} are called otherwise than when the run began, and so are the model's outputs"
+    return f"{said}: {few(changed)}"
 
 
 def unsaid(name: str, checkpoint: str | None, data: ImageData, eps: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.runs.stored import Count, Milliseconds, NonNegative, Percent, Schema, Share, read_record, record
 
+CLASSES = "classes.json"  # beside the checkpoints: what the classes were called when the run began
 RESULT: Schema = {
     **dict.fromkeys(("space", "method", "device", "weights", "not_measured", "derived_by", "scorer"), str | None),
     **dict.fromkeys(("asked_latency_ms", "measured_latency_ms", "limit_latency_ms"), Milliseconds | None),

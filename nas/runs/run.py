@@ -20,7 +20,7 @@ from nas.runs.locks import lock
 from nas.runs.metrics import Metrics, Record, read_metrics
 from nas.runs.progress_file import FILE as PROGRESS
 from nas.runs.progress_file import ProgressFile
-from nas.runs.result_file import read_environment
+from nas.runs.result_file import CLASSES, read_environment
 from nas.terminal.configuration.override_text import command
 from nas.terminal.configuration.plain_yaml import read_yaml, write_yaml
 from nas.terminal.progress import log
@@ -203,14 +203,14 @@ class Run:
     def _progress(self) -> tuple[object, ...]:
         """What has been done so far: which files there are, the checkpoints, how much is recorded."""
         folders = [folder for folder in (self.path, self.checkpoints) if folder.is_dir()]
-        names = {entry.name for folder in folders for entry in folder.iterdir()} - {PROGRESS}
+        names = {entry.name for folder in folders for entry in folder.iterdir()} - {PROGRESS, CLASSES}
         sizes = [file.stat().st_size for name in _GROWING if (file := self.path / name).exists()]
         return names, sizes, sorted(file.stat().st_mtime_ns for file in self.checkpoints.glob("*.pt"))
 
     def _is_blank(self) -> bool:
         entries = {entry.name for entry in self.path.iterdir()}
         kept = {entry.name for entry in self.checkpoints.iterdir()}
-        return entries <= _BEFORE_ANY_WORK and kept <= {"config.yaml"}
+        return entries <= _BEFORE_ANY_WORK and kept <= {"config.yaml", CLASSES}
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from nas.methods.candidates.training_job import search_recipe
 from nas.networks import model_folder
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
+from nas.networks.trained_data import keep_class_names
 from nas.report.run_page import write_report
 from nas.runs.resuming import FIXES, go_on
 from nas.runs.run import Run
@@ -48,6 +49,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     paths, space = setup.paths, setup.problem.space
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
         run.metrics.track(setup.trackers, setup.stored)
+        keep_class_names(run.checkpoints, setup.problem.data)
         prices = price(run.path, setup)
         log(intention(setup, prices))
         if setup.teacher is not None:

@@ -14,7 +14,7 @@ from nas.networks.creation import epsilon_of
 from nas.networks.location import LOCAL, locate
 from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
-from nas.networks.trained_data import unsaid
+from nas.networks.trained_data import keep_class_names, unsaid
 from nas.runs import resuming
 from nas.runs.files import read_json, write_text
 from nas.runs.run import Run
@@ -112,6 +112,7 @@ def run_training(setup: TrainSetup) -> TrainOutcome:
         if run is None:
             return TrainOutcome(setup, path, network, _train(setup, network, path, None))
         run.metrics.track(setup.trackers, setup.stored)
+        keep_class_names(run.checkpoints, setup.data)
         write_text(path / "arch.json", arch.to_json())
         log("\n".join(filter(None, (intention(setup), tuned))))
         if taken is not None:

@@ -16,7 +16,10 @@ from nas.derive.__main__ import main
 from nas.latency.device import Device
 from nas.latency.tables.table import LatencyTable, Row, entries
 from nas.methods.elastic import stored
+from nas.runs.files import write_json
+from nas.runs.result_file import CLASSES
 from search_spaces.families.single_path import single_path
+from search_spaces.plain_data import identity
 from search_spaces.plain_data.identity import Identity
 from search_spaces.space import SearchSpace
 from tests.methods.candidates.in_process import no_processes
@@ -167,10 +170,16 @@ def test_fine_tuning_goes_on_where_it_was_interrupted(
     assert expected["fine_tuned_epochs"] == 2 and kept.exists()
 
 
-def test_another_derivation_into_the_same_folder(run: Path, tmp_path: Path) -> None:
+def test_another_derivation_into_the_same_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Other epochs, and fewer networks: nothing of the one before is in the way, or stays beside it."""
     assert len(derived(run, "train.epochs=1", "count=2", out=tmp_path / "out")) == 2
+    assert "called otherwise" not in capsys.readouterr().out
+    kept = run / "checkpoints" / CLASSES  # by the search, of classes that have other names since
+    names, whole = [f"digit {label}" for label in range(10)], kept.read_text()
+    write_json(kept, {"names": names, "digest": identity.digest(names)})
     (one,) = derived(run, "train.epochs=2", out=tmp_path / "out")
+    kept.write_text(whole)
+    assert "outputs: 'digit 0' is '0' now, 'digit 1' is '1' now" in " ".join(capsys.readouterr().out.split())
     assert one["fine_tuned_epochs"] == 2
     assert sorted(path.name for path in (tmp_path / "out").glob("model*")) == ["model"]
 

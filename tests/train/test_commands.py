@@ -15,13 +15,16 @@ import torch
 import nas
 from nas.data.digits import digits
 from nas.evaluate import __main__ as evaluate
+from nas.networks.trained_data import renamed
 from nas.runs import checkpoint
+from nas.runs.result_file import CLASSES
 from nas.runs.run import Run
 from nas.train import __main__ as train
 from nas.train.accuracy import evaluate as evaluate_network
 from nas.train.setup import is_published_name, short_name
 from search_spaces.arch import Arch
 from search_spaces.memory.counted import Counted
+from tests.data.test_data_folders import write_images
 
 SHORT = ["recipe.epochs=2", "recipe.batch_size=256", "accelerator=cpu"]
 
@@ -184,6 +187,26 @@ def test_weights_of_another_network_or_data(folder: Path, arch: Arch, data, caps
     line = refused(evaluate.main, capsys, "arch=three.json", "checkpoint=three.safetensors")
     assert "data digits has 10 classes" in line
     assert not Path("runs").exists()
+
+
+def test_a_class_that_has_another_name_since_a_run_began_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images in memory are known by their pixels and labels, which a folder's name is none of."""
+    write_images(folder / "pets", {"cat": 8, "dog": 8}, (8, 8))
+    pets = ["data=imagefolder", "data.root=pets", "data.resolution=8", "recipe.epochs=1", "recipe.batch_size=4"]
+    train.main(["arch=arch.json", "run_dir=one", "accelerator=cpu", *pets])
+    train.main(["resume=one"])
+    assert "called otherwise" not in capsys.readouterr().out
+    (folder / "pets" / "dog").rename(folder / "pets" / "hound")
+    train.main(["resume=one"])
+    said = (
+        "note: classes of pets are called otherwise than when the run began, and so are the model's outputs: 'dog' is"
+    )
+    assert f"{said} 'hound' now" in " ".join(capsys.readouterr().out.split())
+    for text in ("[", "{}"):  # damaged, or of an earlier version
+        (folder / "one" / "checkpoints" / CLASSES).write_text(text)
+        assert renamed(folder / "one" / "checkpoints", digits()) == ""
 
 
 def test_diverged_training_keeps_the_last_good_epoch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
