@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from nas.data.digits import digits
 from nas.derive.verdict import COSTS
@@ -26,12 +27,15 @@ from nas.report.sections.budgets import budgets
 from nas.report.sections.costs import costs
 from nas.report.sections.latency import latency
 from nas.report.sections.references import ahead, references
-from nas.report.sections.stages import Drawn, nearest, stages
+from nas.report.sections.stages import SHARES, Drawn, nearest, stages
 from nas.runs.files import write_json
 from nas.train.answers.of_run import write_answers
 from search_spaces.arch import Arch
 from search_spaces.families.fbnet import fbnet
+from search_spaces.families.hand_made.scaling import fitted
+from search_spaces.resolution import canonical
 from search_spaces.space import SearchSpace
+from search_spaces.zoo import published
 
 from .pages import Page, shown
 
@@ -173,6 +177,20 @@ def test_the_drawing_stands_beside_the_nearest_network(run: Path, tmp_path: Path
     write_json(tmp_path / "references.json", {"references": [{"name": "near", "multiplier": 0.5, "arch": {}}]})
     with pytest.raises(ValueError, match="not an arch"):
         stages(tmp_path, result, None)
+
+
+@pytest.mark.parametrize("size", [16, 224, (40, 1024)])
+def test_the_words_of_a_stage_end_before_its_boxes(size: Any, tmp_path: Path) -> None:
+    """In DejaVu Sans, which is wide."""
+    arch = fitted(published("mobilenetv2_100"), canonical(size), 10, 3)
+    (tmp_path / "arch.json").write_text(arch.to_json())
+    page = shown(stages(tmp_path, {"handed_over": None, "space": None}, None))
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 12)
+    words = [font.getlength(said) for said in re.findall(r"[^>]+ px, \d+ ch", page)]
+    places = re.findall(r'class="(?:box[^"]*|left-out)" x="([\d.]+)" y="[-\d.]+" width="([\d.]+)', page)
+    assert len(words) == len(arch.stages) and len(places) == len(arch.layers)
+    assert max(words) + 5 < min(float(x) for x, _ in places)
+    assert max(float(x) + float(width) for x, width in places) < SHARES[0] - 5
 
 
 def test_phases_add_up_to_the_clock(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from search_spaces.zoo import FAMILIES, published
 REFERENCES = "references.json"  # of a run directory
 REFERENCE = {"name": str, "multiplier": float | None, "arch": dict}
 WIDTH, ROW, TOP = 380, 48, 16
-BLOCKS, SHARES = (86, 292), (304, 376)  # pixels from left to right that blocks and shares have
+BLOCKS, SHARES = (108, 292), (304, 376)  # pixels from left to right that blocks, at most, and shares have
+WORDS, DIGIT = 63, 7.7  # pixels that sizes and channels take beside their digits, a gap included, and of a digit
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,18 @@ def _blocks(arch: Arch) -> list[tuple[Layer, Shape]]:
 def _drawing(drawn: Drawn, kinds: Sequence[str], widest: int, file: str) -> Chart:
     arch, shares, parts = drawn.arch, drawn.shares, []
     parts.append(f'<text class="tick" x="{SHARES[0]}" y="{TOP - 4}">{drawn.unit}</text>')
-    last = len(arch.stages) - 1
+    last, sizes = len(arch.stages) - 1, _sizes(arch)
+    left = max(BLOCKS[0], *(WORDS + DIGIT * sum(map(str.isdigit, said)) for said in sizes))
     for number, (steps, share) in enumerate(zip(arch.walk_stages(), shares, strict=True)):
         top = TOP + ROW * number
         name = "stem" if number == 0 else "head" if number == last else f"stage {number}"
-        inside, outside = steps[0][1], steps[-1][0].out_shape(steps[-1][1])
         parts.append(
             f'<text class="label" x="0" y="{top + 20}">{name}</text><text class="tick" x="0" y="{top + 35}">'
-            f"{inside.height}×{inside.width} px, {_channels(steps, number == last, outside)}</text>"
+            f"{sizes[number]}</text>"
         )
-        room = (BLOCKS[1] - BLOCKS[0]) / len(steps)
-        slot = min(30.0, room)
+        slot = min(27.0, (BLOCKS[1] - left) / len(steps))
         for index, (layer, shape) in enumerate(steps):
-            parts.append(_box(layer, shape, kinds, widest, (BLOCKS[0] + 22 + slot * index * 0.9, top + 20, slot * 0.9)))
+            parts.append(_box(layer, shape, kinds, widest, (left + slot * index, top + 20, slot)))
         long = (SHARES[1] - SHARES[0] - 34) * share / max(shares)
         parts.append(
             f'<rect class="part" x="{SHARES[0]}" y="{top + 12}" width="{max(long, 1):.1f}" height="12" rx="2"/>'
@@ -144,10 +144,14 @@ def _drawing(drawn: Drawn, kinds: Sequence[str], widest: int, file: str) -> Char
     return Chart(said, figure(stages_said, (WIDTH, TOP + ROW * len(arch.stages)), "".join(parts), "plot", file))
 
 
-def _channels(steps: Sequence[tuple[Layer, Shape]], is_head: bool, outside: Shape) -> str:
-    if is_head:
-        return f"{steps[-1][1].channels} ch"  # before the classes
-    return f"{outside.channels} ch"
+def _sizes(arch: Arch) -> list[str]:
+    """The images and channels of each stage, in words; of the head those before the classes."""
+    found: list[str] = []
+    for steps in arch.walk_stages():
+        inside, (layer, shape) = steps[0][1], steps[-1]
+        channels = layer.out_shape(shape).channels if len(found) < len(arch.stages) - 1 else shape.channels
+        found.append(f"{inside.height}×{inside.width} px, {channels} ch")
+    return found
 
 
 def _box(layer: Layer, shape: Shape, kinds: Sequence[str], widest: int, place: tuple[float, float, float]) -> str:
