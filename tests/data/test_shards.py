@@ -15,6 +15,7 @@ from PIL import Image
 
 from nas.data.files import shards as reading_shards
 from nas.data.files.source import FileSource
+from nas.data.files.stamp import stamp
 from nas.data.folder import imagefolder
 from nas.data.images import ImageData
 from nas.data.shards import shards
@@ -137,6 +138,28 @@ def test_what_was_found_is_remembered_while_the_files_stay(
                 file.addfile(about, io.BytesIO(data))
     _, after, seen = load()
     assert after != before and {"_look", "read"} <= set(seen)
+
+
+def test_a_shard_that_carries_the_time_of_the_one_before_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other labels leave a tar its size, archives that are built reproducibly have one time, and a file that is
+    written in place or right after the one before was removed has its inode."""
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
+    pictures = [png(i % 2) for i in range(4)]
+    path, root = tmp_path / "tars/train/0.tar", str(tmp_path / "tars")
+
+    def write(path: Path, flipped: int) -> None:
+        named = {f"{i}.png": picture for i, picture in enumerate(pictures)}
+        archive(path, named | {f"{i}.cls": str((i + flipped) % 2).encode() for i in range(4)})
+        os.utime(path, (0, 0))
+
+    write(path, 0)
+    write(tmp_path / "tars/val/0.tar", 0)
+    before = stamp({"root": root})
+    assert shards(root, 16).train.labels.tolist() == [0, 1, 0, 1]
+    write(path, 1)
+    assert shards(root, 16).train.labels.tolist() == [1, 0, 1, 0] and stamp({"root": root}) != before
 
 
 def test_some_classes(images: Path) -> None:

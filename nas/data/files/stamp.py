@@ -10,7 +10,8 @@ from typing import Any
 
 
 def stamp(card: Mapping[str, Any]) -> str:
-    """A digest of the path, sizes and times of change of the file or of all files under `root` of a data card.
+    """A digest of the path, sizes and times of change (see `remembered.state_of`) of the file or of all files under
+    `root` of a data card.
 
     Nothing is read but the folders: 1.3 million files take 10 to 20 s. Cards without `root` have no files.
     """
@@ -19,7 +20,8 @@ def stamp(card: Mapping[str, Any]) -> str:
         return ""
     found = hashlib.sha256(os.path.realpath(root).encode(errors="surrogateescape"))
     for path, about in _files(os.path.realpath(root), set()):
-        found.update(f"{about.st_size} {about.st_mtime_ns} ".encode() + path.encode(errors="surrogateescape"))
+        found.update(f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} ".encode())
+        found.update(path.encode(errors="surrogateescape"))
     return found.hexdigest()[:32]
 
 
