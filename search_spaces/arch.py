@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from search_spaces.blocks import Classifier, Layer, layer_from_dict
@@ -21,6 +17,7 @@ from search_spaces.blocks.parts.checks import MOST_CHANNELS
 from search_spaces.costs import Cost, Shape
 from search_spaces.memory.counted import Counted
 from search_spaces.plain_data import plain_json
+from search_spaces.plain_data.own_code import code_of
 from search_spaces.resolution import Resolution, canonical, size
 
 FORMAT = "nas.arch"
@@ -201,27 +198,11 @@ def modules_of(arch: Arch) -> tuple[str, ...]:
 
 def own_code(steps: Iterable[tuple[Layer, Shape]]) -> dict[str, str]:
     """An entry `code` of identities: the modules of the user's own that define the layers of `steps` and their
-    activations, each with a digest of its statements as this process first saw them, comments and layout left out.
-    Nothing where all are ours or torch's, nor of blocks in the program itself, which holds the settings of its runs."""
+    activations (see `code_of`). Nothing where all are ours or torch's, nor of blocks in the program itself, which holds
+    the settings of its runs."""
     made_by: set[type | Callable[..., Any]] = set()
     for layer, _ in steps:
         named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))
         made_by |= {type(layer), *(act for act in named if callable(act))}
     code = code_of(made.__module__ for made in made_by)
     return {"code": code} if code else {}
-
-
-def code_of(modules: Iterable[str]) -> str:
-    """Those of `modules` that are the user's own, each with a digest of its statements (see `own_code`)."""
-    known = ("search_spaces.", "torch.", "timm.", "__main__", "__mp_main__")
-    names = sorted({name for name in modules if not name.startswith(known)})
-    return ", ".join(f"{name} {_statements(sys.modules.get(name))}" for name in names)
-
-
-@functools.cache  # the file may be edited while the code that was read from it runs
-def _statements(module: ModuleType | None) -> str:
-    try:
-        text = ast.unparse(ast.parse(inspect.getsource(module)))  # type: ignore[arg-type]
-    except (OSError, SyntaxError, TypeError, ValueError):  # it has no source, or none that can be read now
-        return "unknown"
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

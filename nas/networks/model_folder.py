@@ -24,6 +24,7 @@ from nas.runs.files import read_json, write_json, write_text
 from nas.terminal.progress import log
 from search_spaces import zoo
 from search_spaces.arch import Arch, own_code
+from search_spaces.plain_data.own_code import other_code
 from search_spaces.resolution import pixels
 
 DEFAULT_EPS = 1e-5
@@ -79,8 +80,8 @@ def read(folder: str | Path) -> Saved:
     if model.get("architecture") not in (ENTRY, timm_name(arch)):
         raise ValueError(f"{path}: architecture {model.get('architecture')!r} is not that of {ARCH}: one was altered")
     code = own_code(arch.walk()).get("code")
-    if code and about.get("code") not in (None, code):  # of blocks in the program itself nothing is known
-        _note_other_code(folder, about["code"], code)
+    if code and (changed := other_code(about.get("code") or code, code)):  # of blocks in the program nothing is known
+        _note_other_code(folder, *changed)
     return Saved(arch, model["architecture"], dict(images), float(about["batch_norm_eps"]), about.get("arrays"))
 
 

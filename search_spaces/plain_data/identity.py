@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from search_spaces.plain_data.own_code import other_code
+
 Identity = Mapping[str, Any]
 # Entries that identities of before do not have: what these depended on is not known, nor refused.
 ADDED = ("code", "runtime_code")
@@ -29,7 +31,10 @@ def differences(known: Identity, asked: Identity) -> list[str]:
         then, now = plain(known.get(key)), plain(asked.get(key))
         if then == now or (key in ADDED and key not in known):
             continue
-        if isinstance(then, dict) and isinstance(now, dict):
+        if key in ADDED and isinstance(then, str) and isinstance(now, str):
+            if (changed := other_code(then, now)) is not None:
+                found.append(f'{key} is "{changed[0]}", asked is "{changed[1]}"')
+        elif isinstance(then, dict) and isinstance(now, dict):
             found += [f"{key}.{phrase}" for phrase in differences(then, now)]
         else:
             found.append(f"{key} is {_shown(then)}, asked is {_shown(now)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,10 @@ from nas.search.contest.entrants import Entrant
 from nas.search.contest.holding import Terms, depends_on
 from nas.train import training
 from nas.train.accelerator import Compute
-from search_spaces.arch import _statements, own_code
+from search_spaces.arch import own_code
 from search_spaces.families.fbnet import fbnet
 from search_spaces.plain_data.identity import differences
+from search_spaces.plain_data.own_code import _imported, _statements, code_of
 from search_spaces.recipe import Recipe
 from tests.extending.cheap import cheap_space
 from tests.latency.test_build import SMALL
@@ -101,10 +104,38 @@ def test_times_that_another_device_brought_know_the_code_of_ones_own_block_kind(
     assert not _is_kit_of(kit, space, board, SMALL, 0) and 'code is "my_blocks' in ssh._elsewhere(table)
 
 
+def test_code_beside_it_that_it_imports_belongs_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block's `nn.Module` may lie in another file than its kind; what was noted of the kind alone, before, holds."""
+    files = {
+        "own_kind": "import os\nfrom own_parts.inner import f\nif f: import own_other\ndef g(): import own_late",
+        "own_parts/__init__": "",
+        "own_parts/inner": "from . import deep\nf = deep.__name__",
+        "own_parts/deep": "a = 1",
+        "own_other": "b = 1",
+        "own_late": "",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("own_kind", "own_late"):
+        importlib.import_module(name)
+    found = code_of(["own_kind"])
+    alone = found.partition(",")[0]
+    there = [entry.split()[0] for entry in found.split(", ")]
+    assert there == ["own_kind", "own_other", "own_parts", "own_parts.deep", "own_parts.inner"]
+    edited(tmp_path / "own_parts" / "deep.py", "a = 2")
+    assert "own_parts.deep" in differences({"code": found}, {"code": code_of(["own_kind"])})[0]
+    assert not differences({"code": alone}, {"code": found}) and differences({"code": found}, {"code": alone})
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+
+
 def edited(file: Path, text: str) -> None:
     """`file` with `text`, as a process that is begun now finds it."""
     file.write_text(text)
     _statements.cache_clear()
+    _imported.cache_clear()
 
 
 TERMS = Terms(DataSource(gradient_task.DATA), "data", 0.2, 0, Compute("cpu", "no"), LocalExecutor(workers=1), 2)

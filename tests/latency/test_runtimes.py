@@ -22,8 +22,8 @@ from nas.latency.runtimes import NAMES, check_local, register, runtime_named
 from nas.latency.runtimes.base import Runtime
 from nas.latency.tables.origin import elsewhere, here
 from nas.networks.network import Network
-from search_spaces.arch import _statements
 from search_spaces.families.fbnet import fbnet
+from search_spaces.plain_data.own_code import _statements
 from tests.search_spaces.every_kind import every_kind
 
 from .test_build import SMALL, SPACE

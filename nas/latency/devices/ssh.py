@@ -176,7 +176,7 @@ class SshDevice(TargetDevice):
             return f"it was imported from {table.environment['imported'].get('file')}; {OTHER_NAME}"
         code = {"code": own_code(table.keys).get("code", "none")} if "code" in table.environment else {}
         then, now = (measured_by(self.key, found) for found in (table.environment, {**self.about(), **code}))
-        differing = [name for name in now if then.get(name) != now[name]]
+        differing = [name for name in now if differences({name: then.get(name)}, {name: now[name]})]
         if not differing:
             return ""
         cure = OTHER_NAME if set(differing) & {"cpu", "cores", "gpu"} else AGAIN

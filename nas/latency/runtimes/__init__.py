@@ -9,7 +9,7 @@ from typing import Any
 from nas.latency.device import Device
 from nas.latency.measuring.timing import check_threads, machine
 from nas.latency.runtimes.base import Runtime
-from search_spaces.arch import code_of
+from search_spaces.plain_data.own_code import code_of
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
 _OWN: dict[str, Runtime] = {}

@@ -69,6 +69,9 @@ def environment(value: Any) -> dict[str, Any]:
         number(found["reference_ms"], "environment.reference_ms", 0.0)
     if "held_out_networks" in found:
         whole(found["held_out_networks"], "environment.held_out_networks")
+    for name in ("code", "runtime_code"):
+        if name in found:
+            text(found[name], f"environment.{name}")
     return dict(found)
 
 

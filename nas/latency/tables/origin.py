@@ -14,6 +14,7 @@ from search_spaces.arch import own_code
 from search_spaces.blocks import Layer
 from search_spaces.costs import Shape
 from search_spaces.plain_data.identity import Identity, differences
+from search_spaces.plain_data.own_code import other_code
 
 
 def measured_by(device: Device, found: Mapping[str, Any]) -> Identity:
@@ -51,9 +52,9 @@ def note_other_code(of: str, found: Mapping[str, Any], rows: Iterable[tuple[Laye
     """Say it where the times `of` a table of another device, measured in `found`, are those of other code of the
     user's own blocks than there is now; a table from before that was kept does not say it."""
     now = own_code(rows).get("code", "none")
-    if found.get("code", now) != now:
+    if (changed := other_code(found.get("code", now), now)) is not None:
         _say(
-            f"NOTE: {of} has the times of other code of the blocks of your own ({found['code']}; now {now}): they may "
+            f"NOTE: {of} has the times of other code of the blocks of your own ({'; now '.join(changed)}): they may "
             "no longer hold, and that device can measure them anew"
         )
 
