@@ -12,6 +12,7 @@ from nas.derive.most_probable import Derivation
 from nas.derive.request import DerivedNetworks, Ranking, Request, hand_over
 from nas.derive.setup import DeriveSetup
 from nas.methods.base import CandidateMethod, is_supernet
+from nas.runs.keeping.own_code import code_behind, say_other_code
 from nas.runs.locks import in_use
 from search_spaces.space import Genotype
 from search_spaces.wrappers.silent import SilentGenes
@@ -20,6 +21,8 @@ from search_spaces.wrappers.silent import SilentGenes
 def run_derivation(setup: DeriveSetup) -> DerivedNetworks:
     """Derive, measure, write and show networks. Raises `ValueError` for bad input and where none is within reach."""
     method, elastic, request = setup.search.method, setup.search.elastic, Request.of(setup)
+    code = code_behind(method, setup.search.archs.table_entries())
+    say_other_code(setup.search.folder, code, "networks are chosen by the present code from what was found then")
     with in_use(request.out, f"the folder {request.out} of derived networks", "wait for it, or give out=FOLDER"):
         if is_supernet(method):
             return _derive_supernet(request)

@@ -14,6 +14,7 @@ from nas.networks.model_card import About
 from nas.networks.network import FlatNetwork, Network
 from nas.networks.trained_data import keep_class_names
 from nas.report.run_page import write_report
+from nas.runs.keeping.own_code import code_behind, note_code
 from nas.runs.resuming import FIXES, go_on
 from nas.runs.run import Run
 from nas.search.contest.of_search import compete
@@ -50,6 +51,7 @@ def run_search(setup: SearchSetup) -> SearchOutcome:
     with Run.open(paths.run_dir, paths.resume, f"{space.name}-{setup.method_name}", dict(setup.stored)) as run:
         run.metrics.track(setup.trackers, setup.stored)
         keep_class_names(run.checkpoints, setup.problem.data)
+        note_code(run.path, code_behind(setup.method, space.architectures.table_entries()))
         prices = price(run.path, setup)
         log(intention(setup, prices))
         if setup.teacher is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from nas.terminal.configuration.cards import build
 from nas.terminal.configuration.composition import compose
 from nas.terminal.configuration.plain_yaml import read_yaml, write_yaml
 from nas.terminal.entry import plain
+from search_spaces.plain_data.own_code import _statements
 
 MINE = '''
 import contextlib
@@ -79,6 +81,10 @@ GIVEN = ["--config-dir", "my cards", "space=tiny", "data=shapes", "predictor=lin
 SMALL = ["search.trials=2", "search.epochs=1", "recipe.epochs=1", "recipe.warmup_epochs=0", "budget.macs=1000000"]
 
 
+OTHER_CODE = "NOTE: another, run was searched with other code of your own (method: mine; now mine): "
+OTHER_DIGESTS = re.compile(r"(?<=mine) [0-9a-f]{8}")
+
+
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
@@ -108,8 +114,12 @@ def test_search_resume_derive_and_report(mine: Any, capsys: pytest.CaptureFixtur
     following = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
     Path("a run (1)").rename("another, run")  # a renamed directory keeps working
     words = shlex.split(following.removeprefix("next: ").replace("a run (1)", "another, run"))
+    Path("mine.py").write_text(f"{MINE}\nEDITED = True\n")  # the method's and the predictor's module
+    _statements.cache_clear()
     assert call([words[2].removeprefix("nas."), *words[3:]]) == 0, capsys.readouterr().err
-    following = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    out = capsys.readouterr().out
+    assert f"{OTHER_CODE}networks are chosen by the present" in OTHER_DIGESTS.sub("", " ".join(out.split()))
+    following = next(line for line in out.splitlines() if line.startswith("next: "))
     words = shlex.split(following.removeprefix("next: "))
     assert words[2] == "nas.train" and call(["train", *words[3:], "run_dir=t"]) == 0, capsys.readouterr().err
     assert call(["report", "run='another, run'"]) == 0
@@ -119,7 +129,10 @@ def test_search_resume_derive_and_report(mine: Any, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().err
     assert "mine.tiny" in said and "--config-dir FOLDER space=CARD method=CARD" in said and not mine.RAN
     assert call(["derive", "run='another, run'"]) == 2 and not mine.RAN
+    capsys.readouterr()
     assert call(["search", "resume='another, run'", "search.trials=3", *GIVEN]) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert f"{OTHER_CODE}it goes on by the present one" in OTHER_DIGESTS.sub("", " ".join(out.split()))
     assert json.loads(Path("another, run", "result.json").read_text())["trials"] == 3  # harmless, so it may change
     assert read_yaml(Path("another, run", "config.yaml").read_text())["search"]["trials"] == 3
 
