@@ -31,6 +31,8 @@ from search_spaces.pricing.limits import Limit, as_typed
 from search_spaces.recipe import Recipe
 from search_spaces.space import Genotype
 
+DERIVED = "derived.json"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -176,7 +178,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
         times = ("–" if ms is None else f"{ms:#.4g}" for ms in (network.estimated_ms, network.measured_ms))
         kib = amount(records[-1]["memory_kib"])
         rows.append((path.name, f"{next(iter(known.values())):.2f}", *times, f"{arch.params:,}", f"{arch.macs:,}", kib))
-    write_json(out / "derived.json", records)
+    write_json(out / DERIVED, records)
     within = (
         f" within {budgets.latency.asked_ms:.4g} ms on {search.device.key}" if budgets.latency and search.device else ""
     )
@@ -222,6 +224,10 @@ def _out(search: FinishedSearch, given: str | None, budget: Budget | None, other
         return search.folder / "-".join(["derived", *other, *parts])
     if (Path(given) / "config.yaml").exists():
         raise ValueError(f"out={given} is a run directory, whose own arch.json stays; name another folder")
+    if not (Path(given) / DERIVED).exists() and (taken := _handed_over_in(Path(given))):
+        raise ValueError(
+            f"out={given} holds {taken[0]}, which no derivation wrote; name another folder, or move it away"
+        )
     return Path(given)
 
 
@@ -237,12 +243,18 @@ def _handed_over(path: Path) -> tuple[str, str] | None:
     return None
 
 
+def _handed_over_in(out: Path) -> list[str]:
+    """The files and folders in `out` of names that a derivation gives."""
+    there = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    return [name for name in there if re.fullmatch(r"(arch|recipe)(-\d+)?\.json|model(-\d+)?", name)]
+
+
 def _remove_earlier(out: Path, new: Collection[tuple[str, str]]) -> None:
     """Remove the networks that an earlier derivation wrote to `out`, so that none stands beside others' records.
 
     Where some of them, each with its recipe, are not among the `new` ones, that is said.
     """
-    if (out / "derived.json").exists():
+    if (out / DERIVED).exists():
         there = [path for path in sorted(out.glob("arch*.json")) if re.fullmatch(r"arch(-\d+)?\.json", path.name)]
         gone = [path.name for path in there if _handed_over(path) not in new]
         if gone:

@@ -38,6 +38,17 @@ def test_one_derivation_at_a_time_writes_into_a_folder(tmp_path: Path, capsys: p
     assert (tmp_path / "out" / "derived.json").exists()
 
 
+def test_files_that_no_derivation_wrote_are_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, *_ = finished(tmp_path, "random")
+    own = tmp_path / "own" / "recipe-2.json"
+    own.parent.mkdir()
+    own.write_text("{}")
+    with pytest.raises(SystemExit, match="2"):
+        main([f"run={run}", "measure=false", "budget.fraction=0.9", f"out={own.parent}"])
+    assert "holds recipe-2.json, which no derivation wrote; name another folder" in capsys.readouterr().err
+    assert [path.name for path in own.parent.iterdir()] == ["recipe-2.json"] and own.read_text() == "{}"
+
+
 def test_a_file_system_without_locks_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
