@@ -106,8 +106,9 @@ class FinishedSearch:
     def on(self, device: TargetDevice, tables: str) -> FinishedSearch:
         """This search asked about `device`: as it is where its table is that device's, else with a table of it.
 
-        That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run. A file
-        that is named counts, whatever tables of a device of that name the run has.
+        That is measured, taken from the folder `tables`, or the one that the device is, and copied into the run, anew
+        where that folder has another one by now. A file that is named counts, whatever tables of a device of that name
+        the run has.
         """
         own, name = self.folder / TABLE, device.key.key
         named = device.table(self.archs, tables).to_dict() if isinstance(device, TableDevice) else None
@@ -116,7 +117,11 @@ class FinishedSearch:
             return dataclasses.replace(self, device=device.of_run(own))
         counted = dataclasses.replace(self.counted, dtype=self.budget.dtype or device.key.dtype)
         path = self.folder / "tables" / f"{name if named is None else f'{name}-{digest(named)[:8]}'}.json"
-        if not path.exists():
+        there = device.table_path(self.archs, tables)
+        is_older = path.exists() and named is None and there.exists() and not _are_equal(there, path)
+        if is_older:  # measured or imported anew
+            log(f"{there} is another table than {path}, by which networks were derived before, and takes its place")
+        if is_older or not path.exists():
             device.table(self.archs, tables).save(path)
         return dataclasses.replace(self, device=device.of_run(path), counted=counted, other_table=path)
 
@@ -230,6 +235,10 @@ class DeriveSetup:
         epochs, asked = config["train"]["epochs"], {name: config[name] for name in TEACHING if config[name] is not None}
         teacher = _teacher(search.teaching, asked) if asked or epochs else None
         return cls(search, BudgetRequest(**config["budget"]), epochs=epochs, teacher=teacher, **given)
+
+
+def _are_equal(one: Path, other: Path) -> bool:
+    return LatencyTable.load(one).to_dict() == LatencyTable.load(other).to_dict()
 
 
 def _teacher(own: Mapping[str, Any], asked: Mapping[str, Any]) -> Teacher | None:

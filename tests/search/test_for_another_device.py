@@ -84,6 +84,18 @@ def test_a_search_and_three_derivations_by_an_imported_table(table: Path, capsys
         assert record["estimated_latency_ms"] == pytest.approx(LatencyTable.load("other.json").estimate_ms(arch))
         assert record["estimated_latency_ms"] > 1.2 * (known.estimate_ms(arch) or 0)
     assert len(list(Path("r/tables").glob("*.json"))) == 2, "each named table is kept, none takes another's place"
+    # so does the table that the folder of tables has now
+    by_name = ["device=local", "device.name=pixel4", f"device.runtime={RUNTIME}"]
+    for times in (1.0, 2.0):
+        rows = tuple(dataclasses.replace(row, ms=times * row.ms) for row in known.rows_)
+        device_of = dataclasses.replace(known.device, name="pixel4")
+        now = dataclasses.replace(known, device=device_of, rows_=rows, offset_ms=times * known.offset_ms)
+        there = now.save(Path("latency_tables") / table.name.replace("pixel3", "pixel4"))
+        derive(["run=r", *by_name, "budget.latency_ms=1000", "out=fourth"])
+        (record,) = json.loads(Path("fourth/derived.json").read_text())
+        assert record["estimated_latency_ms"] == pytest.approx(now.estimate_ms(Arch.load("fourth/arch.json")))
+    there.unlink()
+    assert "is another table than r/tables/pixel4" in capsys.readouterr().out
     search(["resume=r"])
     again = json.loads(Path("r/result.json").read_text())
     assert {**again, "search_seconds": 0} == {**found, "search_seconds": 0}
