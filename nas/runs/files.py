@@ -32,10 +32,18 @@ def leftovers(path: Path) -> Iterator[Path]:
     """
     name = re.compile(re.escape(f".{path.stem}") + _PARTIAL + re.escape(path.suffix))
     for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
-        if name.fullmatch(entry.name):
-            with contextlib.suppress(OSError), entry.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield entry
+        if name.fullmatch(entry.name) and is_left(entry):
+            yield entry
+
+
+def is_left(temporary: Path) -> bool:
+    """Whether no process works on a `temporary` file of `write_atomic`; False where nothing tells that."""
+    try:
+        with temporary.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:

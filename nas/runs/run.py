@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 import yaml
 
 from nas.runs import environment
-from nas.runs.files import is_partial, read_json, write_json, write_text
+from nas.runs.files import is_left, is_partial, read_json, write_json, write_text
 from nas.runs.locks import lock
 from nas.runs.metrics import Metrics, Record, read_metrics
 from nas.runs.progress_file import FILE as PROGRESS
@@ -195,9 +195,9 @@ class Run:
         return write_json(self.path / name, data)
 
     def _remove_temporary(self) -> None:
-        for folder in (self.path, self.checkpoints, self.path / "model"):
+        for folder in (self.path, self.checkpoints, self.path / "model"):  # into which an export may be under way
             for entry in folder.iterdir() if folder.is_dir() else ():
-                if is_partial(entry.name) and entry.is_file():
+                if is_partial(entry.name) and entry.is_file() and is_left(entry):
                     entry.unlink()
 
     def _progress(self) -> tuple[object, ...]:

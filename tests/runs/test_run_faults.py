@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nas.runs import checkpoint
-from nas.runs.files import write_json
+from nas.runs.files import write_atomic, write_json
 from nas.runs.run import Run
 from tests.runs.test_runs import start
 
@@ -67,8 +67,12 @@ def test_a_directory_that_a_full_disk_left_half_made_is_begun_again(
     (path / ".env-template").write_text("of the user's own")
     (path / "model").mkdir()
     (path / "model" / ".model-partial-abcd1_34.safetensors").touch()
-    with start(path, resume=True):
-        assert (path / ".env-template").exists() and not list((path / "model").iterdir())
+
+    def write(exported: Path) -> None:  # by an export in another shell
+        with start(path, resume=True):
+            assert (path / ".env-template").exists() and list((path / "model").iterdir()) == [exported]
+
+    write_atomic(path / "model" / "model.onnx", write)
     with pytest.raises(ValueError, match="already holds a run"):
         start(path)
 
