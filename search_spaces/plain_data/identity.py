@@ -31,8 +31,8 @@ def differences(known: Identity, asked: Identity) -> list[str]:
         then, now = plain(known.get(key)), plain(asked.get(key))
         if then == now or (key in ADDED and key not in known):
             continue
-        if key in ADDED and isinstance(then, str) and isinstance(now, str):
-            if (changed := other_code(then, now)) is not None:
+        if key in ADDED and isinstance(then, str) and isinstance(now, str | None):
+            if (changed := other_code(then, now or "none")) is not None:
                 found.append(f'{key} is "{changed[0]}", asked is "{changed[1]}"')
         elif isinstance(then, dict) and isinstance(now, dict):
             found += [f"{key}.{phrase}" for phrase in differences(then, now)]

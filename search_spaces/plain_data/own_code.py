@@ -33,13 +33,22 @@ def code_of(modules: Iterable[str]) -> str:
 def other_code(then: str, now: str) -> tuple[str, str] | None:
     """What the text `then` of `code_of` says of modules that have changed or are gone, and what `now` says of these;
     None where there are none. A module that `then` does not name was imported by none of its modules, or not looked at
-    by an earlier version."""
-    known, found = (dict(entry.rpartition(" ")[::2] for entry in text.split(", ")) for text in (then, now))
+    by an earlier version; "none" stands for no modules, of which all that are named now are others."""
+    known, found = (_digests(text) for text in (then, now))
+    if not known:
+        return ("none", now) if found else None
     names = [name for name, digest in known.items() if found.get(name) != digest]
     if not names:
         return None
-    before, after = (", ".join(f"{name} {of[name]}".lstrip() for name in names if name in of) for of in (known, found))
+    before, after = (", ".join(f"{name} {of[name]}" for name in names if name in of) for of in (known, found))
     return before, after or "none"
+
+
+def _digests(text: str) -> dict[str, str]:
+    """By module, those in a text of `code_of`. An earlier version named modules of Python's own in it, too: an
+    activation that is a `functools.partial` is of `functools`."""
+    entries = (entry.rpartition(" ")[::2] for entry in text.split(", "))
+    return {name: digest for name, digest in entries if name and name.partition(".")[0] not in KNOWN}
 
 
 def modules_behind(value: object) -> set[str]:

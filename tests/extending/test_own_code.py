@@ -127,6 +127,10 @@ def test_code_beside_it_that_it_imports_belongs_to_it(tmp_path: Path, monkeypatc
     edited(tmp_path / "own_parts" / "deep.py", "a = 2")
     assert "own_parts.deep" in differences({"code": found}, {"code": code_of(["own_kind"])})[0]
     assert not differences({"code": alone}, {"code": found}) and differences({"code": found}, {"code": alone})
+    assert differences({"code": "none"}, {"code": alone}) == [f'code is "none", asked is "{alone}"']
+    assert differences({"code": alone}, {}) == [f'code is "{alone}", asked is "none"']
+    partial = f"functools 12345678, {alone}"  # of an activation that is a partial function, noted by an earlier version
+    assert not differences({"code": partial}, {"code": alone}) and not differences({"code": partial[:18]}, {})
     for name in [name for name in sys.modules if name.startswith("own_")]:
         del sys.modules[name]
 
