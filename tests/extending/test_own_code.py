@@ -22,6 +22,8 @@ from nas.latency.tables.table import LatencyTable, table_path
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.networks import model_folder
 from nas.networks.creation import create_model
+from nas.runs.files import write_json
+from nas.runs.keeping.own_code import note_code, say_other_code
 from nas.search.contest.entrants import Entrant
 from nas.search.contest.holding import Terms, depends_on
 from nas.train import training
@@ -133,6 +135,20 @@ def test_code_beside_it_that_it_imports_belongs_to_it(tmp_path: Path, monkeypatc
     assert not differences({"code": partial}, {"code": alone}) and not differences({"code": partial[:18]}, {})
     for name in [name for name in sys.modules if name.startswith("own_")]:
         del sys.modules[name]
+
+
+def test_blocks_that_a_run_refused_to_go_on_with_are_not_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began, other = ({"method": "mine 1", "blocks": f"blocks {digest}"} for digest in (1, 2))
+    write_json(tmp_path / "env.json", {})
+    note_code(tmp_path, began)
+    write_json(tmp_path / "env.json", {**json.loads((tmp_path / "env.json").read_text()), "resumed": [{}]})
+    note_code(tmp_path, other)  # before what was trained is looked at
+    say_other_code(tmp_path, began, "so")
+    assert "NOTE" not in capsys.readouterr().out
+    say_other_code(tmp_path, other, "so")
+    assert "own (blocks: blocks 1; now blocks 2): so" in " ".join(capsys.readouterr().out.split())
 
 
 def edited(file: Path, text: str) -> None:

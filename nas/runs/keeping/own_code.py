@@ -27,14 +27,16 @@ def code_behind(method: object, rows: Iterable[tuple[Layer, Shape]]) -> dict[str
 
 
 def note_code(run: Path, code: Mapping[str, str]) -> None:
-    """Note the `code` that the present piece of `run` goes by; said where pieces before had another method's. What was
-    trained with blocks is refused by whoever goes on with it."""
+    """Note the `code` that the present piece of `run` goes by; said where pieces before had another method's.
+
+    What was trained with other blocks is refused by whoever goes on with it: those that the run began with are its own.
+    """
     now = {what: text for what, text in code.items() if what == "method"}
     say_other_code(run, now, "it goes on by the present one, what it finds is of both; run_dir=... begins another")
     found = read_json(run / FILE, "environment")
-    piece = found["resumed"][-1] if found.get("resumed") else found
-    if code:
-        piece[OWN_CODE] = dict(code)
+    piece, noted = (found["resumed"][-1], now) if found.get("resumed") else (found, dict(code))
+    if noted:
+        piece[OWN_CODE] = noted
         write_json(run / FILE, found)
 
 
