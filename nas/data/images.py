@@ -96,14 +96,6 @@ class ImageData:
         train, test = self.split_train(fraction, seed)
         return dataclasses.replace(self, train=train, test=test)
 
-    def with_fewer(self, images: int, key: str) -> ImageData:
-        """This data set with so many of its training images, a fixed stratified subset.
-
-        Raises `ValueError`, naming the setting `key`, where there are fewer, or more classes.
-        """
-        rows = limited(key, self.train.labels, images, self.class_names)
-        return dataclasses.replace(self, train=self.train.subset(rows))
-
 
 def stratified(
     labels: np.ndarray, fraction: float, seed: int, names: Sequence[str] | None = None, exact_total: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from collections import OrderedDict
@@ -13,7 +14,7 @@ import torch
 
 from nas.data.card import DataSource
 from nas.data.files.stamp import stamp
-from nas.data.images import ImageData
+from nas.data.images import ImageData, limited
 from nas.train.accelerator import Accelerator
 from nas.train.several.alone import alone
 from search_spaces.arch import Arch
@@ -37,6 +38,15 @@ class KeptData:
         while len(self._kept) > 1 and sum(map(image_bytes, self._kept.values())) > self.limit_bytes:
             self._kept.popitem(last=False)
         return self._kept[key]
+
+
+def with_fewer(data: ImageData, images: int) -> ImageData:
+    """`data` with so many of its training images, a fixed stratified subset.
+
+    Raises `ValueError`, naming the setting, where there are fewer images, or more classes.
+    """
+    rows = limited("search.images", data.train.labels, images, data.class_names)
+    return dataclasses.replace(data, train=data.train.subset(rows))
 
 
 def image_bytes(data: ImageData) -> int:
@@ -81,7 +91,7 @@ class ImageJob:
 
         def load() -> ImageData:
             data = DataSource(self.data).at(resolution).held_out(1 - self.validation_fraction, self.seed)
-            return data if self.train_images is None else data.with_fewer(self.train_images, "search.images")
+            return data if self.train_images is None else with_fewer(data, self.train_images)
 
         if isinstance(self.data, Mapping):
             content = (json.dumps({**self.data, "resolution": resolution}), stamp(self.data))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nas.data import ImageData
+from nas.methods.candidates.image_job import with_fewer
 from nas.methods.candidates.storage import check_storage
 from predictors.early_stopping import FEWEST
 
@@ -78,7 +79,7 @@ class CandidateSettings:
     def check(self, data: ImageData) -> None:
         """Raise `ValueError` where candidates cannot be scored by `data`, or not be kept in `storage`."""
         if self.images is not None:
-            data.held_out(1 - self.validation_fraction, 0).with_fewer(self.images, "search.images")
+            with_fewer(data.held_out(1 - self.validation_fraction, 0), self.images)
         if self.storage is not None:
             check_storage(self.storage)
 
