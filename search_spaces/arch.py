@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.blocks import Classifier, Layer, layer_from_dict
+from search_spaces.blocks import KINDS, Classifier, Layer, layer_from_dict
 from search_spaces.blocks.activations import ACTIVATIONS
 from search_spaces.blocks.parts.checks import MOST_CHANNELS
 from search_spaces.costs import Cost, Shape
@@ -200,6 +200,9 @@ def own_code(steps: Iterable[tuple[Layer, Shape]]) -> dict[str, str]:
     """An entry `code` of identities: the modules of the user's own that define the layers of `steps` and their
     activations (see `code_of`). Nothing where all are ours or torch's, nor of blocks in the program itself, which holds
     the settings of its runs."""
+    registered = (*KINDS.values(), *(act for act in ACTIVATIONS.values() if callable(act)))
+    if not code_of(made.__module__ for made in registered):  # large spaces have 100,000s of steps
+        return {}
     made_by: set[type | Callable[..., Any]] = set()
     for layer, _ in steps:
         named = (ACTIVATIONS.get(value) for value in layer.to_dict().values() if isinstance(value, str))

@@ -107,7 +107,7 @@ class SearchSpace(ABC):
 
     def table_entries(self) -> Iterator[tuple[Layer, Shape]]:
         """Every distinct (layer, input shape) that some arch of the space contains: the rows of a latency table."""
-        return iter(dict.fromkeys(step for walks in self.walks for steps in walks.values for step in steps))
+        yield from dict.fromkeys(step for walks in self.walks for steps in walks.values for step in steps)
 
     def cost(self, price: Callable[[Layer, Shape], float], fixed: float = 0.0) -> AdditiveCost:
         """The sum of `price(layer, input shape)` over the layers of an arch, plus `fixed`, compiled to arrays."""
