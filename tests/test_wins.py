@@ -112,11 +112,12 @@ def test_every_rival_is_as_slow_and_what_was_interrupted_goes_on(made_up: Simple
 
 
 def test_the_search_is_the_default_one_by_the_common_recipe(tmp_path: Path) -> None:
-    for setting in (SETTING, Setting("cifar10", elastic=3), Setting(search_images=10)):
+    for setting in (SETTING, Setting("cifar10", elastic=3), Setting(search_images=10), Setting(candidate_images=9)):
         config = compose("search", [*setting.search_keys(), "data.root=x"])
         assert Recipe(**{k: v for k, v in config["recipe"].items() if k != "_target_"}) == setting.recipe
         assert config["space"]["method"] == "predictor" and config["search"]["epochs"] == 5
         assert config["data"]["train_limit"] == (setting.search_images or setting.images or None)
+        assert config["search"]["images"] == (setting.candidate_images or None)
         assert config["search"]["scorer"] == ("elastic" if setting.elastic else "training")
         assert config["derive"]["contest"] is None and len(config["references"]["names"]) == 6
     with pytest.raises(ValueError, match="--dataset must be one of fashion_mnist, cifar10, got 'mnist'"):

@@ -126,6 +126,8 @@ def _setting(found: list[Record]) -> str:
     images = f"{setting['images']:,}" if setting["images"] else "all"
     if setting.get("search_images"):
         images += f" ({setting['search_images']:,} in searches)"
+    if setting.get("candidate_images"):
+        images += f" ({setting['candidate_images']:,} of a candidate)"
     how = f"trained for {setting['candidate_epochs']} epochs"
     if setting["elastic"]:
         how = f"scored by a supernet of {setting['elastic']} epochs"

@@ -246,6 +246,7 @@ if __name__ == "__main__":
         budgets=(EVERY_BUDGET, "budgets, as shares of the reference network's time"),
         dataset=(DEFAULTS.dataset, "fashion_mnist or cifar10"),
         images=(DEFAULTS.images, "training images; 0: all"),
+        candidate_images=(DEFAULTS.candidate_images, "of these, that a candidate trains on; 0: all that do not judge"),
         search_images=(DEFAULTS.search_images, "of these, that searches use; 0: all of these"),
         epochs=(DEFAULTS.epochs, "of every final training"),
         candidate_epochs=(DEFAULTS.candidate_epochs, "of a candidate's training"),

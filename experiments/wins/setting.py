@@ -20,7 +20,7 @@ PRETRAINING = "small_images"  # the card of an elastic supernet's training
 @dataclass(frozen=True)
 class Setting:
     """`images` of the training split are used (0: all), for `epochs` of every final training, and `search_images` of
-    them by searches (0: as many).
+    them by searches (0: as many), `candidate_images` of these by each candidate (0: all that do not judge).
 
     A search trains candidates for `candidate_epochs`; with `elastic` > 0 it scores `elastic_trials` of them by a
     supernet pretrained for so many epochs instead. `random`: networks drawn beside each found one.
@@ -34,6 +34,7 @@ class Setting:
     elastic_trials: int = 200
     random: int = 4
     search_images: int = 0
+    candidate_images: int = 0
 
     def __post_init__(self) -> None:
         if self.dataset not in DATASETS:
@@ -41,7 +42,7 @@ class Setting:
         for name in ("epochs", "candidate_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("images", "elastic", "random", "search_images"):
+        for name in ("images", "elastic", "random", "search_images", "candidate_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be >= 0, got {getattr(self, name)}")
         if self.images and self.search_images > self.images:
@@ -90,6 +91,8 @@ class Setting:
             "references.train=false",  # they are trained below, at widths that are no quicker than the found network
             "accelerator=cpu",
         ]
+        if self.candidate_images:
+            keys += [f"search.images={self.candidate_images}"]
         if self.elastic:
             keys += ["search.scorer=elastic", f"search.trials={self.elastic_trials}"]
             keys += [f"pretraining={PRETRAINING}", f"pretraining.recipe.epochs={self.elastic}"]
@@ -97,9 +100,10 @@ class Setting:
         return keys
 
     def record(self) -> dict[str, Any]:
-        """What figures depend on, as a record of the results; without `search_images` where searches see all of them,
-        as in the files from before there were other ones."""
+        """What figures depend on, as a record of the results; without `search_images` and `candidate_images` where
+        these are all, as in the files from before there were other ones."""
         found = {"kind": "setting", **dataclasses.asdict(self), "recipe": self.recipe.to_dict()}
-        if not self.search_images:
-            del found["search_images"]
+        for name in ("search_images", "candidate_images"):
+            if not found[name]:
+                del found[name]
         return found
