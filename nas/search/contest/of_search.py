@@ -43,13 +43,22 @@ def compete(
         log("no contest: a single network within the budget differs from all others by enough")
         return found, None
     plan = setup.plan(len(entrants), len(others))
-    seconds = epoch_seconds(run.path)
+    seconds = pace(run.path, setup)
     log(plan.sentence(None if seconds is None else seconds / min(at_a_time(setup.executor), plan.networks)))
     held = hold(run, _terms(setup, found.score_is), plan, [*entrants, *others])
     best = held.standings.best  # held again, with others in it, it may leave another network than was trained
     give_way_to(run.path, run.metrics, best.arch, best.recipe)
     log(f"contest: {sentence(held.standings.to_dict())}")
     return in_order(found, [entrant.genotype for entrant in held.standings.found if entrant.genotype]), held
+
+
+def pace(folder: Path, setup: SearchSetup) -> float | None:
+    """Seconds of an epoch of a contest, by those that candidates of the search in `folder` took: they may have trained
+    on a part of the images. None where it trained none."""
+    seconds, few = epoch_seconds(folder), setup.candidates.images
+    if seconds is None or few is None:
+        return seconds
+    return seconds * len(setup.problem.data.train) * (1 - setup.candidates.validation_fraction) / few
 
 
 def in_order(found: Found, genotypes: Sequence[Genotype]) -> Found:

@@ -10,6 +10,7 @@ import torch
 from nas.methods.base import SupernetMethod
 from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.dnas import DNAS
+from nas.search.contest.of_search import pace
 from nas.search.forecast.phases import Forecast, Told, forecast, phases
 from nas.search.forecast.trial import seconds_an_image
 from nas.search.pricing.prices import intention, price
@@ -75,6 +76,9 @@ def test_candidates_that_train_on_a_part_of_the_images_are_told(tmp_path: Path) 
     counted = {"budget": {"macs": 10**6}, "recipe": {"epochs": 2}}
     found = setup(method="random", search={"images": 100}, **counted)
     assert "candidates train on 100 of the 1,348 training images" in intention(found, price(tmp_path, found))
+    (tmp_path / "trials.json").write_text('[{"figures": {"train_seconds": 2.0, "epochs": 4}}, {"figures": null}]')
+    assert pace(tmp_path, found) == pytest.approx(0.5 * 0.8 * TRAIN / 100)  # of a contest, which has all of them
+    assert pace(tmp_path, setup(method="random", **counted)) == 0.5
     for asked, told in (
         ({"search": {"images": 1079}}, r"search.images: a limit lies between 10 \(the classes\) and 1078, got 1079"),
         ({"search": {"images": 9}}, r"search.images: a limit lies between 10 \(the classes\) and 1078, got 9"),
