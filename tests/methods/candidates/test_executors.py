@@ -6,6 +6,8 @@ import importlib.util
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,24 @@ def test_bad_executor_settings_are_refused() -> None:
         LocalExecutor(workers=0)
     with pytest.raises(ValueError, match="workers and cpus must be >= 1"):
         RayExecutor(address=None, workers=0)
+
+
+def test_a_program_that_starts_processes_wherever_it_is_read_is_told_where_to(tmp_path: Path) -> None:
+    """Each of its workers reads it, and would start workers of its own."""
+    program = """
+from nas.methods.candidates.executors.local import LocalExecutor
+{}with LocalExecutor(workers=1).open(str) as workers:
+      workers.submit(0, 7)
+      while not (done := workers.wait(1.0)):
+        pass
+      print(done[0].result, done[0].error)
+"""
+    for name, guard in (("bare", ""), ("guarded", 'if __name__ == "__main__":\n  ')):
+        (tmp_path / name).write_text(program.format(guard))
+    ended = [subprocess.run([sys.executable, tmp_path / name], capture_output=True, text=True).stdout.strip()
+             for name in ("bare", "guarded")]  # fmt: skip
+    cure = 'a program that starts workers is a file and does so below `if __name__ == "__main__":`'
+    assert ended == [f"None the worker process died (exit status 1; {cure})", "7 None"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")

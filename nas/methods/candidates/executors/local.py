@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
@@ -15,6 +16,7 @@ from typing import Any
 from nas.methods.candidates.executors.base import Done, Work, describe
 
 STOP_SECONDS = 5.0
+BELOW_MAIN = 'a program that starts workers is a file and does so below `if __name__ == "__main__":`'
 
 
 class LocalExecutor:
@@ -138,6 +140,9 @@ def _die_with_parent() -> None:
 
 
 def _exit(code: int | None) -> str:
+    """How a process ended; of one that could not begin, as it imports the program that starts it, the cure too."""
+    if code == 1 and getattr(sys.modules["__main__"], "__spec__", None) is None:
+        return f"exit status 1; {BELOW_MAIN}"
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"
