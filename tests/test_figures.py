@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
-from experiments import figures
-from experiments.mobile_search import picture
+from experiments import figures, records
+from experiments.wins import picture
+from experiments.wins.report import at_each_budget
 
 EXPERIMENTS = Path(figures.__file__).parent
 REPORTS = {  # the report's arguments, by experiment and module
@@ -47,18 +50,20 @@ def test_what_lies_outside_of_the_markers_stays(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_front_page_shows_what_was_measured(tmp_path: Path) -> None:
-    """Means are those of the experiment's README, found networks with the one training that is theirs."""
-    shown = picture.networks(EXPERIMENTS / "mobile_search" / "results.jsonl")
-    of_name = {name: [network for network in shown if network.name == name] for name in picture.SHOWN}
-    assert {name: len(found) for name, found in of_name.items()} == {
-        **{"predictor": 3, "random": 3},
-        **{"seven convolutions": 1, "MobileNetV2": 1},
+    """Means are those of the README; every network has a place in the legend, every name there its networks."""
+    (at,) = at_each_budget(records.read(picture.RESULTS))
+    shown = picture.dots(at)
+    of_name = {name: [dot for dot in shown if dot.name == name] for name in picture.SHOWN}
+    assert {name: len(dots) for name, dots in of_name.items()} == {
+        **{"found": 5, "best plain: four": 5, "plain": 5, "best plain: kernel 5": 5},
+        **{"random": 19, "mobilenetv4_conv_small": 5},
     }
-    readme = (EXPERIMENTS / "mobile_search" / "README.md").read_text()
-    for name, networks in of_name.items():
-        top1 = [percent for network in networks for percent in network.top1_percent]
-        assert len(top1) == 3 and f"{sum(top1) / 3:.2f} ±" in readme, name
-    assert of_name["random"][1].share == pytest.approx(0.028, abs=5e-4)
-    assert of_name["random"][1].top1_percent == (87.62,)
+    readme = (EXPERIMENTS / "wins" / "README.md").read_text().split("## All of CIFAR-10")[1]
+    for name in ("found", "best plain: four", "plain"):
+        in_order = [f"{dot.top1_percent:.2f}" for dot in sorted(of_name[name], key=lambda dot: dot.seed)]
+        assert f"| {', '.join(in_order)} |" in readme, name
+        assert f"| {fmean(dot.latency_ms for dot in of_name[name]):.4f} |" in readme, name
     picture.draw(shown, tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="no colour for another"):
+        picture.draw([replace(shown[0], name="another")], tmp_path / "another.png")
