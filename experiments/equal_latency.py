@@ -73,7 +73,7 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
     torch.set_num_threads(1)
     space, data = setting.space(), fashion_mnist(root, RESOLUTION, TRAIN_IMAGES, TEST_IMAGES)
     cost = LatencyTable.load(Path(out) / "table.json", space).cost(space)
-    limit = _limit(cost)
+    limit = limit_of(cost)
     kind, changes = setting.methods[name]
     card = card_values(f"method/{kind}") | changes
     checkpoint = Path(out) / f"search-{name.replace(' ', '-')}-{seed}.pt"
@@ -99,20 +99,22 @@ def search(setting: Setting, root: str, out: str, name: str, seed: int) -> dict[
     }
 
 
-def _limit(cost: AdditiveCost) -> float:
+def limit_of(cost: AdditiveCost) -> float:
     budget = resolve_budget(cost, BudgetRequest(), FRACTION, 0.0)
     assert budget is not None
     return budget.limit_ms
 
 
-def random_networks(cost: AdditiveCost, space: LayerwiseSpace, seed: int) -> list[list[int]]:
-    """Uniform genotypes whose table latency is `1 - TOLERANCE` to 1 of the limit."""
+def random_networks(
+    cost: AdditiveCost, space: LayerwiseSpace, seed: int, count: int = RANDOM_NETWORKS
+) -> list[list[int]]:
+    """`count` uniform genotypes whose table latency is `1 - TOLERANCE` to 1 of the limit."""
     population = space.sample(400_000, numpy_generator(seed, "random networks"))
-    share = cost(population) / _limit(cost)
+    share = cost(population) / limit_of(cost)
     near = population[(share <= 1) & (share >= 1 - TOLERANCE)]
-    if len(near) < RANDOM_NETWORKS:
-        raise ValueError(f"only {len(near)} of 400,000 uniform networks lie within 3% below {_limit(cost):.3g} ms")
-    return near[:RANDOM_NETWORKS].tolist()
+    if len(near) < count:
+        raise ValueError(f"only {len(near)} of 400,000 uniform networks lie within 3% below {limit_of(cost):.3g} ms")
+    return near[:count].tolist()
 
 
 def train(root: str, arch_json: str, seed: int) -> dict[str, float]:
@@ -146,7 +148,7 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
             jobs.append((found["method"], 0, found["seed"], space.decode(found["at the limit"]["genotype"])))
             if found["method"] in setting.free:
                 jobs.append((f"{found['method']}, free", 0, found["seed"], space.decode(found["free"]["genotype"])))
-        made = setting.hand_made(device, _limit(cost)) if setting.hand_made else {}
+        made = setting.hand_made(device, limit_of(cost)) if setting.hand_made else {}
         for seed in range(seeds):
             drawn = random_networks(cost, space, seed)[: setting.random_networks]
             jobs += [("random", i, seed, space.decode(g)) for i, g in enumerate(drawn)]

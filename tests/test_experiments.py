@@ -1,12 +1,14 @@
-"""What experiments share: proven tables recorded one by one."""
+"""What experiments share: proven tables recorded one by one; and that comparisons count what they say."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments import proven_tables
+from experiments.equal_cost import report, run
 from experiments.proven_tables import Recorder
 from nas.latency.device import Device
 from nas.latency.effort import Effort
@@ -52,3 +54,38 @@ def test_the_committed_tables_are_those_of_the_recorded_figures(machine: str) ->
         table = tables[str(Device.from_dict(record["device"]))]
         assert table.proof is not None and table.proof.to_dict() == record["proof"]
         assert len(table.rows_) == record["rows"] and table.environment == record["environment"]
+
+
+@pytest.mark.parametrize(("seconds", "networks"), [(1, 1), (24, 2), (26, 3), (1000, 5)])
+def test_a_random_search_trains_until_its_time_is_nearest_to_what_it_may_take(
+    seconds: float, networks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = [80.0, 90.0, 85.0, 70.0, 60.0]
+    trained: list[int] = []  # ten seconds each
+    space = SimpleNamespace(decode=lambda genotype: genotype)
+    held_out = SimpleNamespace(held_out=lambda fraction, seed: None)
+    monkeypatch.setattr(run, "QUESTIONS", {"fbnet": SimpleNamespace(space=lambda: space)})
+    monkeypatch.setattr(run, "DRAWS", 5)
+    monkeypatch.setattr(run, "data", lambda root: held_out)
+    monkeypatch.setattr(run, "random_networks", lambda cost, space, seed, count: [[i] for i in range(count)])
+    monkeypatch.setattr(run, "trained", lambda arch, *rest: trained.extend(arch) or {"top1_percent": scores[arch[0]]})
+    monkeypatch.setattr(run.time, "process_time", lambda: 10.0 * len(trained))
+    monkeypatch.setattr(run.LatencyTable, "load", lambda path, space: SimpleNamespace(cost=lambda space: None))
+    found = run.search_randomly("fbnet", "images.npz", ".", 0, seconds)
+    assert len(found["scores"]) == networks
+    assert found["index"] == min(networks - 1, 1) and found["genotype"] == [found["index"]]
+
+
+def test_found_networks_are_compared_seed_by_seed_with_the_mean_of_random_ones() -> None:
+    top1 = {"found": [90.0, 91.0], "random search": [89.0, 91.5], "random 0": [88.0, 88.0], "random 1": [90.0, 89.0]}
+    trainings = [
+        {"kind": "training", "name": name, "seed": seed, "macs": 2e6, "top1_percent": value}
+        for name, values in top1.items()
+        for seed, value in enumerate(values)
+    ]
+    times = [{"kind": "time", "name": name, "seed": 0, "latency_ms": 0.05} for name in top1]
+    text = report.text([*trainings, *times])
+    assert "| random mean | 2 | 0.0500 | 2.00 | 89.00, 88.50 |" in text
+    assert "| found | random search | 2 | +0.25 ± 9.53 | 1 |" in text
+    assert "| found | random mean | 2 | +1.75 ± 9.53 | 2 |" in text
+    assert "| found | random search | 1 | no spread yet | |" in report.text([t for t in trainings if t["seed"] == 0])

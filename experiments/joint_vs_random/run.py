@@ -35,9 +35,20 @@ from search_spaces.space import Genotype, SearchSpace
 from search_spaces.wrappers.joint import JointSpace
 
 RESOLUTION = 16
-SEARCH_IMAGES, VALIDATION_IMAGES, TRAIN_IMAGES, TEST_IMAGES = 600, 1000, 1000, 5000
-SEEDS = (0, 1, 2)
-HELD_OUT = VALIDATION_IMAGES / (SEARCH_IMAGES + VALIDATION_IMAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """How many a search sees, the share that it scores by, and what its network then trains on and is tested by."""
+
+    search: int
+    held_out: float
+    train: int
+    test: int
+
+
+SMALL = Images(search=1600, held_out=0.625, train=1000, test=5000)
+IMAGES = {1000: SMALL, 10_000: Images(search=10_000, held_out=0.2, train=10_000, test=10_000)}
 TRAININGS, FINALISTS = 24, 4  # candidate trainings of a search, the finalists among them
 FRACTION = 0.3  # of the reachable latency range
 RECIPE = dataclasses.replace(equal_latency.RECIPE, epochs=3, warmup_epochs=0.5)
@@ -65,7 +76,7 @@ def method_of(method: str) -> Any:
     return cards.build(card, "method", {})
 
 
-def images(root: str, train: int, test: int) -> dict[str, Any]:
+def image_card(root: str, train: int, test: int) -> dict[str, Any]:
     return {
         "_target_": "nas.data.arrays.npz",
         "root": root,
@@ -75,10 +86,10 @@ def images(root: str, train: int, test: int) -> dict[str, Any]:
     }
 
 
-def settings_of(method: str) -> CandidateSettings:
+def settings_of(method: str, of: Images = SMALL) -> CandidateSettings:
     """`TRAININGS` trainings in rounds of 4; random search has no predictor that could name finalists."""
     finalists = 0 if method == "random" else FINALISTS
-    return CandidateSettings(TRAININGS, 4, finalists, None, HELD_OUT, 1, None, None)
+    return CandidateSettings(TRAININGS, 4, finalists, None, of.held_out, 1, None, None)
 
 
 def search(
@@ -89,13 +100,14 @@ def search(
     seed: int,
     settings: CandidateSettings,
     base: Recipe = RECIPE,
+    of: Images = SMALL,
 ) -> dict[str, Any]:
     """The best trained candidate by validation accuracy; the test images are not looked at. `folder`: the run's."""
     space = space_of(method, base)
     cost = table.cost(space)
     budget = resolve_budget(cost, BudgetRequest(), FRACTION, table.margin)
     assert budget is not None
-    card = images(root, SEARCH_IMAGES + VALIDATION_IMAGES, TEST_IMAGES)
+    card = image_card(root, of.search, of.test)
     fingerprint = data_of(card).fingerprint
 
     def job_of(candidate: str, genotype: Genotype) -> TrainingJob:
@@ -105,7 +117,7 @@ def search(
             recipe=recipe,
             data=card,
             fingerprint=fingerprint,
-            validation_fraction=HELD_OUT,
+            validation_fraction=of.held_out,
             seed=seed,
             candidate=candidate,
             accelerator="cpu",
@@ -140,21 +152,23 @@ def search(
     }
 
 
-def final(root: str, found: dict[str, Any], own: bool) -> dict[str, Any]:
-    """The network found, trained anew on `TRAIN_IMAGES` with its own or the common recipe, on the test images."""
+def final(root: str, found: dict[str, Any], own: bool, of: Images = SMALL) -> dict[str, Any]:
+    """The network found, trained anew with its own or the common recipe, on the test images."""
     arch = space_of(found["method"]).decode(found["genotype"])
     recipe = Recipe.from_dict(found["recipe"]) if own else RECIPE
     recipe = dataclasses.replace(recipe, epochs=FINAL_EPOCHS, warmup_epochs=1.0)
     network = training.build_network(arch, recipe, seed=found["seed"])
-    data = data_of(images(root, TRAIN_IMAGES, TEST_IMAGES))
+    data = data_of(image_card(root, of.train, of.test))
     figures = training.train(network, data, recipe, seed=found["seed"], accelerator=make_accelerator("cpu"))
     names = {"kind": "final", "method": found["method"], "seed": found["seed"], "recipe": "own" if own else "common"}
     return {**names, "top1_percent": figures["top1_percent"], "train_seconds": figures["train_seconds"]}
 
 
-def collect(root: str, out: Path) -> None:
+def collect(root: str, out: Path, images: int, seeds: str) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
-    file = out / "results.jsonl"
+    if images not in IMAGES:
+        raise SystemExit(f"--images must be one of {', '.join(map(str, IMAGES))}, got {images}")
+    of, file = IMAGES[images], out / "results.jsonl"
     table = measured_table(architectures(), Device(), out)
     finished = records.finished(file)
 
@@ -164,14 +178,15 @@ def collect(root: str, out: Path) -> None:
         print(json.dumps(record), flush=True)
         return record
 
-    for seed in SEEDS:
+    for seed in map(int, seeds.split(",")):
         for method in METHODS:
             mine = [r for r in finished if (r["method"], r["seed"]) == (method, seed)]
             searched = [r for r in mine if r["kind"] == "search"]
             if searched:
                 found = searched[0]
             else:
-                found = add(search(root, out / f"{method}-{seed}", table, method, seed, settings_of(method)))
+                folder = out / f"{method}-{seed}"
+                found = add(search(root, folder, table, method, seed, settings_of(method, of), of=of))
             finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
             for recipe in ("own", "common"):
                 if recipe in finals:
@@ -179,13 +194,14 @@ def collect(root: str, out: Path) -> None:
                 if method == "architecture" and finals:  # its own recipe is the common one
                     add({**finals["own"], "recipe": recipe})
                 else:
-                    finals[recipe] = add(final(root, found, recipe == "own"))
+                    finals[recipe] = add(final(root, found, recipe == "own", of))
 
 
 def report(file: Path) -> None:
     """Print the table of `results.jsonl`, and the methods' differences to random search, paired by seed."""
     finished = records.read(file)
-    seeds = [s for s in SEEDS if sum(r["kind"] == "final" and r["seed"] == s for r in finished) == 2 * len(METHODS)]
+    begun = sorted({r["seed"] for r in finished})
+    seeds = [s for s in begun if sum(r["kind"] == "final" and r["seed"] == s for r in finished) == 2 * len(METHODS)]
     top1 = {(r["method"], r["recipe"], r["seed"]): r["top1_percent"] for r in finished if r["kind"] == "final"}
     print(
         "| search | validation % | test %, own recipe | test %, common recipe | estimated ms | measured ms | MACs (M) |"
@@ -201,7 +217,7 @@ def report(file: Path) -> None:
         means = [np.mean([r[key] for r in found]) for key in ("estimated_latency_ms", "measured_latency_ms", "macs")]
         print(f"| {method} | {' | '.join(cells)} | {means[0]:.3f} | {means[1]:.3f} | {means[2] / 1e6:.2f} |")
     if len(seeds) < 2:
-        print(f"{len(seeds)} of {len(SEEDS)} seeds are finished: no spread yet")
+        print(f"{len(seeds)} of {len(begun)} seeds are finished: no spread yet")
         return
     for method in METHODS[:2]:
         for recipe in ("own", "common"):
@@ -212,4 +228,14 @@ def report(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    collect_or_report(__doc__, "runs/joint_vs_random", collect, report)
+    collect_or_report(
+        __doc__,
+        "runs/joint_vs_random",
+        collect,
+        report,
+        images=(
+            1000,
+            f"that found networks train on, one of {', '.join(map(str, IMAGES))}; another wants another --out",
+        ),
+        seeds=("0,1,2", "searches of each method"),
+    )
