@@ -65,7 +65,7 @@ def report_html(run: str | Path) -> str:
         ahead(result),
         budgets(result),
         latency(result),
-        candidates(path, result),
+        candidates(path, result, settings.get("search")),
         references(result),
         stages(path, result, table),
         layers(path, table, result, theta),

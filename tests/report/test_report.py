@@ -123,6 +123,10 @@ def test_the_candidates_of_a_search_and_their_front(run: Path, tmp_path: Path) -
     text = report_html(tmp_path / "r")
     table = text.split("All that was scored</h2>")[1].split("</table>")[0]
     assert "3 candidates were trained, 1 failed" in Page(text).text
+    with (tmp_path / "r" / "config.yaml").open("a") as config:
+        config.write("search: {images: 10000}\n")
+    few = Page(report_html(tmp_path / "r")).text
+    assert "3 candidates were trained on 10,000 of the training images, 1 failed" in few
     assert [name in table for name in (">a<", ">b<", ">c<", ">d<")] == [True, False, False, True]
     halves = [text.count(f"{which} half of the candidates: ") for which in ("earlier", "later")]
     assert halves == [1, 2]

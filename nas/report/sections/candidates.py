@@ -33,11 +33,12 @@ Trial = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Candidates(Section):
-    """So many `trials`, of which some were `trained`, or `inherited` weights, and `best` have the best score; of each
-    cost its chart and its front."""
+    """So many `trials`, of which some were `trained`, on so many `images` where these are a part of all, or `inherited`
+    weights, and `best` have the best score; of each cost its chart and its front."""
 
     trials: int
     trained: int
+    images: int | None
     best: int
     inherited: bool
     costs: Sequence[tuple[Chart | None, Table | None]]
@@ -67,9 +68,12 @@ def trial_rows(run: Path) -> list[list[object]]:
     return rows
 
 
-def candidates(run: Path, result: Mapping[str, Any]) -> Candidates | None:
+def candidates(run: Path, result: Mapping[str, Any], search: Any) -> Candidates | None:
     """A chart over each cost, with candidates, references and the found network as far as they were scored, and a table
-    of the candidates that no other beats. None where fewer than two networks were scored."""
+    of the candidates that no other beats. None where fewer than two networks were scored.
+
+    `search`: what the run's settings say of its candidates, if they do.
+    """
     trials = read_trials(run)
     trained = [trial for trial in trials if trial["validation_top1_percent"] is not None]
     names = list(dict.fromkeys(["latency_ms", *(name for trial in trained for name in trial["costs"])]))
@@ -78,7 +82,9 @@ def candidates(run: Path, result: Mapping[str, Any]) -> Candidates | None:
         return None
     scores = [trial["validation_top1_percent"] for trial in trained]
     best = scores.count(max(scores)) if scores else 0
-    return Candidates(len(trials), len(trained), best, result.get("scorer") == "elastic", costs)
+    images = search.get("images") if isinstance(search, Mapping) else None
+    few = images if isinstance(images, int) else None
+    return Candidates(len(trials), len(trained), few, best, result.get("scorer") == "elastic", costs)
 
 
 def _chart(name: str, trained: Sequence[Trial], result: Mapping[str, Any]) -> Chart | None:
