@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,9 @@ def test_the_search_for_configurations_sees_them() -> None:
 def test_entry_points_are_short() -> None:
     for name in ("search", "derive", "train", "latency"):
         assert len((ROOT / "nas" / name / "__main__.py").read_text().splitlines()) < 40, name
+
+
+def test_notes_begin_as_the_docs_say() -> None:
+    """Lines that are worth a look begin with NOTE: (docs/instability.md), whatever wrote them."""
+    otherwise = re.compile(r"""["'](?!NOTE)(?i:note): """)
+    assert [name for name in FILES if otherwise.search((ROOT / name).read_text(encoding="utf-8"))] == []

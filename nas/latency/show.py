@@ -20,9 +20,9 @@ def show(table: LatencyTable, path: Path, seconds: float) -> None:
     if table.interpolation is not None:
         progress.log(interpolation_sentence(table.interpolation))
     for note in table.calibration.get("notes", []):
-        progress.log(f"note: {note}")
+        progress.log(f"NOTE: {note}")
     if table.fell_back is not None and table.fell_back.elsewhere:
-        progress.log(f"note: {table.fell_back.sentence()}")
+        progress.log(f"NOTE: {table.fell_back.sentence()}")
     if table.proof is None:
         progress.log("not proven: there are no whole networks beside those it was made of to test it on")
     else:

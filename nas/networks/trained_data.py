@@ -54,7 +54,7 @@ def renamed(checkpoints: Path, data: ImageData) -> str:
     changed = [f"{was!r} is {now!r} now" for was, now in pairs if was != now]
     if not changed:
         return ""
-    said = f"note: classes of {data.name} are called otherwise than when the run began, and so are the model's outputs"
+    said = f"NOTE: classes of {data.name} are called otherwise than when the run began, and so are the model's outputs"
     return f"{said}: {few(changed)}"
 
 
@@ -64,7 +64,7 @@ def unsaid(name: str, checkpoint: str | None, data: ImageData, eps: float) -> st
     if checkpoint is None or model_folder.folder_in(checkpoint) is not None:
         return ""
     mean, std = _numbers(data.train.mean.tolist()), _numbers(data.train.std.tolist())
-    said = f"note: {checkpoint} does not say how its images were normalised: those of {data.name} are by their own "
+    said = f"NOTE: {checkpoint} does not say how its images were normalised: those of {data.name} are by their own "
     said += f"mean {mean} and deviation {std}"
     published = name.partition(".")[0]
     theirs = get_pretrained_cfg(name) if is_model(published) and not Path(name).exists() else None
@@ -114,7 +114,7 @@ def as_trained(data: ImageData, folder: Path | None) -> ImageData:
     chosen = [key for key in ("input_size", "crop_mode", "crop_pct", "interpolation") if trained.get(key) is not None]
     for key in chosen:
         if plain(trained[key]) != here[key]:
-            log(f"note: evaluated with {key} {here[key]} of the data, {folder} was made with {trained[key]}")
+            log(f"NOTE: evaluated with {key} {here[key]} of the data, {folder} was made with {trained[key]}")
     if trained.get("mean") is None or trained.get("std") is None:
         return data
     return data.normalised(torch.tensor(trained["mean"]), torch.tensor(trained["std"]))

@@ -201,7 +201,7 @@ def test_a_class_that_has_another_name_since_a_run_began_is_said(
     (folder / "pets" / "dog").rename(folder / "pets" / "hound")
     train.main(["resume=one"])
     said = (
-        "note: classes of pets are called otherwise than when the run began, and so are the model's outputs: 'dog' is"
+        "NOTE: classes of pets are called otherwise than when the run began, and so are the model's outputs: 'dog' is"
     )
     assert f"{said} 'hound' now" in " ".join(capsys.readouterr().out.split())
     for text in ("[", "{}"):  # damaged, or of an earlier version

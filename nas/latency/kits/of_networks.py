@@ -56,5 +56,5 @@ def import_network_times(folder: str | Path, device: Device, at: Conditions | No
         networks = [(arch.id, key) for arch, key, _ in found.networks()]
         times = found.times(at or Conditions(found.calm_speed()))
     if found.fell_back is not None and found.fell_back.elsewhere:
-        log(f"note: {found.fell_back.sentence()} on {device}")
+        log(f"NOTE: {found.fell_back.sentence()} on {device}")
     return {name: times[key].of_network() for name, key in networks}
