@@ -19,6 +19,7 @@ from nas.latency.measuring.networks import measure_file, measure_files
 from nas.latency.measuring.timing import image, timed
 from nas.latency.placement import Placement
 from nas.networks.network import FlatNetwork, Network
+from nas.networks.weights import digest_of
 from nas.runs.files import leftovers, write_atomic
 from nas.terminal.progress import log
 from search_spaces.arch import Arch
@@ -39,14 +40,15 @@ def export(
 
     Logits are compared as `comparison` says, on random images in batches of 1, 2 and 5 (of `batch_size` where the
     format fixes it). `device` says how the file is timed (None: not at all; nor where it is another one than this
-    machine). The file appears only when it has passed. `format`: a name, or a format of your own; of
-    `nas.export.eight_bits`, one in eight bits, which is compared by accuracy.
+    machine). The file appears only when it has passed; the report of one that it replaces goes. `format`: a name, or a
+    format of your own; of `nas.export.eight_bits`, one in eight bits, which is compared by accuracy.
 
-    The report: `format, dtype, bytes, batch` (`dynamic` or the size), `random` and `real` (each `max_difference`,
-    `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median and spread, by how
-    many `threads`; null where the format's runtime takes as many as it likes) or why it is `not_measured`,
-    and what `fell_back` (null where the format has nothing to fall back to). Of eight bits also how it is `calibrated`,
-    in `real` what `Comparison.in_eight_bits` says, and in `latency` the time of the same file in floats, `float_ms`.
+    The report: `format, dtype, bytes, sha256` (of the file), `batch` (`dynamic` or the size), `random` and `real` (each
+    `max_difference`, `largest_logit`, `images`; `real` also `same_top1_percent` and `top1_percent`), `latency` (median
+    and spread, by how many `threads`; null where the format's runtime takes as many as it likes) or why it is
+    `not_measured`, and what `fell_back` (null where the format has nothing to fall back to). Of eight bits also how it
+    is `calibrated`, in `real` what `Comparison.in_eight_bits` says, and in `latency` the time of the same file in
+    floats, `float_ms`.
     Raises `ValueError` for a format that is not installed, data of another shape, and a file that computes otherwise.
     """
     chosen, path = format_named(format) if isinstance(format, str) else format, Path(path)
@@ -68,6 +70,7 @@ def export(
         second = chosen.second(temporary)
         try:
             written(temporary)
+            report_of(path).unlink(missing_ok=True)  # first: whatever ends this here, no file has the report of another
             if second is not None:
                 second.replace(chosen.second(path) or second)
         finally:
@@ -78,6 +81,7 @@ def export(
         chosen.write(network, arch.input_shape, batch_size, temporary)
         run = chosen.load(temporary, key.threads if key else 1)
         files = [temporary, chosen.second(temporary)]
+        report["sha256"] = digest_of(temporary)
         report["bytes"] = sum(file.stat().st_size for file in files if file is not None)
         report["fell_back"] = chosen.placement and chosen.placement(temporary).to_dict()
         if chosen.floats is None:
@@ -90,14 +94,17 @@ def export(
         report["not_measured"] = not_measured
 
     try:
-        for left in leftovers(path):
-            for file in (chosen.second(left), left):
-                if file is not None:
-                    file.unlink(missing_ok=True)
+        for left in (*leftovers(path, chosen.beside), *leftovers(report_of(path))):
+            left.unlink(missing_ok=True)
         write_atomic(path, write)
     finally:
         network.train(training)
     return report
+
+
+def report_of(path: Path) -> Path:
+    """Where the report of the exported file `path` is kept."""
+    return path.with_name(path.name + ".json")
 
 
 def timed_for(

@@ -10,7 +10,7 @@ from typing import Any
 from nas.data.card import DataSource
 from nas.export.comparing import LARGEST_DROP, Comparison
 from nas.export.eight_bits import RANGES, Calibration, check_floats, eight_bits
-from nas.export.exporting import check_dtype, default_output, export, summary, timed_for
+from nas.export.exporting import check_dtype, default_output, export, report_of, summary, timed_for
 from nas.export.formats import format_named, onnx
 from nas.export.formats.base import Format
 from nas.export.settings import EIGHT_BITS, OTHER_WEIGHTS, RANDOM, check_calibrated
@@ -143,7 +143,7 @@ def run_export(setup: ExportSetup) -> dict[str, Any]:
     )
     if images is not None:
         report["images"] = images
-    write_json(path.with_name(path.name + ".json"), report)
+    write_json(report_of(path), report)
     for line in summary(report):
         log(line)
     log(f"written: {path}{before}, and this report as {path}.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import json
 import os
 import re
@@ -21,26 +22,32 @@ FULL_BYTES = 1 << 20  # a disk with less free space than this is called full
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file of this name is what a killed process left of `write_atomic`."""
-    return re.fullmatch(rf"\..+{_PARTIAL}(\.\w+)?", name) is not None
+    """Whether a file of this name is what a killed process left of `write_atomic`, or beside that (`_weights`)."""
+    return re.fullmatch(rf"\..+{_PARTIAL}(_\w+)?(\.\w+)?", name) is not None
 
 
-def leftovers(path: Path) -> Iterator[Path]:
+def leftovers(path: Path, beside: str | None = None) -> Iterator[Path]:
     """What killed processes left of `write_atomic(path)`: temporary files that no process works on.
 
-    None where the file system has no locks, which tell that.
+    `beside`: how the name of a second file ends that was written beside each. None where the file system has no locks,
+    which tell that.
     """
-    name = re.compile(re.escape(f".{path.stem}") + _PARTIAL + re.escape(path.suffix))
+    ends = "|".join(re.escape(end) for end in (path.suffix, beside) if end is not None)
+    name = re.compile(re.escape(f".{path.stem}") + _PARTIAL + f"({ends})")
     for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
         if name.fullmatch(entry.name) and is_left(entry):
             yield entry
 
 
 def is_left(temporary: Path) -> bool:
-    """Whether no process works on a `temporary` file of `write_atomic`; False where nothing tells that."""
+    """Whether no process works on a `temporary` file of `write_atomic`, nor on the one that it lies beside; False where
+    nothing tells that."""
+    begins = re.match(rf"\..+{_PARTIAL}", temporary.name)
+    of_one = temporary.parent.glob(glob.escape(begins[0]) + "*") if begins else [temporary]
     try:
-        with temporary.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in of_one:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -32,6 +32,7 @@ from nas.latency.placement import Placement
 from nas.networks import model_folder
 from nas.networks.creation import create_model, resolve
 from nas.networks.model_card import About
+from nas.networks.weights import digest_of
 from search_spaces.arch import Arch
 from search_spaces.blocks import Classifier, ConvBNAct, InvertedResidual, Skip
 from search_spaces.families.rexnet.published import rexnet
@@ -136,6 +137,20 @@ def test_a_file_that_computes_otherwise_is_not_kept(written: tuple[Any, Format],
     assert list(tmp_path.iterdir()) == [] and network.training
 
 
+def test_no_file_stands_beside_the_report_of_another(written: tuple[Any, Format], tmp_path: Path) -> None:
+    """An export that is killed before it wrote its report leaves none, and one that fails both of the file before."""
+    network, format = written
+    file, report = tmp_path / "net.onnx", tmp_path / "net.onnx.json"
+    file.write_text("before")
+    report.write_text("{}")
+    with pytest.raises(ValueError, match="differs from torch"):
+        wrong = dataclasses.replace(format, load=lambda *_: lambda images: np.zeros((len(images), 10), np.float32))
+        export(network, file, wrong)
+    assert file.read_text() == "before" and report.exists()
+    export(network, file, format)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="unknown format 'coreml'; one of executorch, litert, onnx, python, torch_export"
@@ -204,6 +219,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "model.onnx").touch()
     main([f"arch={folder}", "data=digits", "measure=false"])
     report = json.loads((folder / "model.onnx.json").read_text())
+    assert report["sha256"] == digest_of(folder / "model.onnx")
     assert report["real"]["images"] == 256 and (folder / "model.onnx").exists()
     said = capsys.readouterr().out
     assert "256 test images" in said and "model.onnx in place of the one that was there, and this report" in said

@@ -120,13 +120,16 @@ def test_a_file_that_computes_otherwise_leaves_no_weights(tmp_path: Path, monkey
 
 
 def test_what_a_killed_export_left_goes_with_the_next_of_its_name(tmp_path: Path) -> None:
-    for name in (".net-partial-abcd1_34.py", ".net-partial-abcd1_34_weights.safetensors", ".net2-partial-abcd1_34.py"):
+    gone = (".net-partial-abcd1_34.py", ".net-partial-abcd1_34_weights.safetensors", ".net.py-partial-abcd1_34.json")
+    for name in (*gone, ".net-partial-abcd1_35_weights.safetensors", ".net2-partial-abcd1_34.py"):
         (tmp_path / name).touch()
+    (tmp_path / ".net-partial-at_work0_weights.safetensors").touch()
     with (tmp_path / ".net-partial-at_work0.py").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         export(small(), tmp_path / "net.py", "python")
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        ".net-partial-at_work0.py", ".net2-partial-abcd1_34.py", "net.py", "net_weights.safetensors",
+        ".net-partial-at_work0.py", ".net-partial-at_work0_weights.safetensors", ".net2-partial-abcd1_34.py", "net.py",
+        "net_weights.safetensors",
     ]  # fmt: skip
 
 

@@ -66,13 +66,15 @@ def test_a_directory_that_a_full_disk_left_half_made_is_begun_again(
     assert Run.read_config(path)["seed"] == 0 and not list(path.glob(".config*"))
     (path / ".env-template").write_text("of the user's own")
     (path / "model").mkdir()
-    (path / "model" / ".model-partial-abcd1_34.safetensors").touch()
+    for end in (".safetensors", ".py", "_weights.safetensors"):
+        (path / "model" / f".model-partial-abcd1_34{end}").touch()
 
     def write(exported: Path) -> None:  # by an export in another shell
+        (beside := exported.with_name(f"{exported.stem}_weights.safetensors")).touch()
         with start(path, resume=True):
-            assert (path / ".env-template").exists() and list((path / "model").iterdir()) == [exported]
+            assert (path / ".env-template").exists() and {*(path / "model").iterdir()} == {exported, beside}
 
-    write_atomic(path / "model" / "model.onnx", write)
+    write_atomic(path / "model" / "model.py", write)
     with pytest.raises(ValueError, match="already holds a run"):
         start(path)
 
