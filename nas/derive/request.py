@@ -151,7 +151,7 @@ def hand_over(request: Request, derived: Derived, ranking: Ranking) -> DerivedNe
     archs = [space.decode(network.genotype) for network in derived.networks]
     recipes = tuple(ranking.recipe_of(network.genotype) for network in derived.networks)
     written = [_text_of(recipe) if ranking.searched_recipes and recipe else "" for recipe in recipes]
-    _remove_earlier(out, {(arch.id, recipe) for arch, recipe in zip(archs, written, strict=True)})
+    _take(out, {(arch.id, recipe) for arch, recipe in zip(archs, written, strict=True)})
     rows, records = [], []
     for i, (network, arch, recipe) in enumerate(zip(derived.networks, archs, written, strict=True), start=1):
         suffix = "" if i == 1 else f"-{i}"
@@ -249,12 +249,15 @@ def _handed_over_in(out: Path) -> list[str]:
     return [name for name in there if re.fullmatch(r"(arch|recipe)(-\d+)?\.json|model(-\d+)?", name)]
 
 
-def _remove_earlier(out: Path, new: Collection[tuple[str, str]]) -> None:
-    """Remove the networks that an earlier derivation wrote to `out`, so that none stands beside others' records.
+def _take(out: Path, new: Collection[tuple[str, str]]) -> None:
+    """Make `out` a folder of derived networks without any: those that an earlier derivation wrote go, so that none
+    stands beside others' records. If this one is killed, the next finds whose files there are.
 
-    Where some of them, each with its recipe, are not among the `new` ones, that is said.
+    Where some of the earlier ones, each with its recipe, are not among the `new` ones, that is said.
     """
-    if (out / DERIVED).exists():
+    is_ours = (out / DERIVED).exists()
+    write_json(out / DERIVED, [])
+    if is_ours:
         there = [path for path in sorted(out.glob("arch*.json")) if re.fullmatch(r"arch(-\d+)?\.json", path.name)]
         gone = [path.name for path in there if _handed_over(path) not in new]
         if gone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nas.derive.__main__ import main
+from nas.runs.files import write_text
 from nas.runs.locks import in_use
 from tests.derive.test_derive_candidates import finished
 
@@ -47,6 +49,33 @@ def test_files_that_no_derivation_wrote_are_not_replaced(tmp_path: Path, capsys:
         main([f"run={run}", "measure=false", "budget.fraction=0.9", f"out={own.parent}"])
     assert "holds recipe-2.json, which no derivation wrote; name another folder" in capsys.readouterr().err
     assert [path.name for path in own.parent.iterdir()] == ["recipe-2.json"] and own.read_text() == "{}"
+
+
+def test_a_derivation_that_was_killed_half_way_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, *_ = finished(tmp_path, "random")
+    out = tmp_path / "out"
+    asked = [f"run={run}", "measure=false", f"out={out}"]
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path, text: str) -> Path:
+        if path.name == "arch-2.json":
+            raise Killed
+        return write_text(path, text)
+
+    def repeated(fraction: float, count: int) -> list[str]:
+        """What records there are after a derivation was killed, and the same one was done again."""
+        command = [*asked, f"budget.fraction={fraction}", f"count={count}"]
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr("nas.derive.request.write_text", killed)
+            main(command)
+        assert (out / "arch.json").exists() and json.loads((out / "derived.json").read_text()) == []
+        main(command)
+        return [record["file"] for record in json.loads((out / "derived.json").read_text())]
+
+    assert repeated(0.9, 2) == ["arch.json", "arch-2.json"]
+    assert repeated(0.8, 3) == ["arch.json", "arch-2.json", "arch-3.json"]  # no records of what was replaced
 
 
 def test_a_file_system_without_locks_is_said(
