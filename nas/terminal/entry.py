@@ -68,9 +68,9 @@ def entry(config_name: str) -> Callable[[Command], Callable[..., None]]:
     """Make a function of a `DictConfig` a command configured by `conf/<config_name>.yaml`.
 
     The command reads `sys.argv`, or the list of overrides it is called with. Bad input (`ValueError`, `OSError`, and
-    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130, SIGTERM with 143
-    and SIGUSR1 with 138, all of them with the way to continue, a reader of its output that goes away with 141 where it
-    has no run to continue, anything else is our bug: a traceback and status 1.
+    every mistake in the overrides) ends it with one line on stderr and exit status 2, Ctrl-C with 130, SIGTERM with
+    143, SIGUSR1 with 138 and SIGHUP with 129, all of them with the way to continue, a reader of its output that goes
+    away with 141 where it has no run to continue, anything else is our bug: a traceback and status 1.
     `debug=true` always shows the traceback. What the function returns is the status of what went well (None: 0), of
     several runs the largest.
     """

@@ -38,7 +38,7 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
         word, status = "interrupted", INTERRUPTED
         if isinstance(error, Terminated):
             word, status = "terminated", error.status
-        print(f"\n{word}{f'; continue with: {again}' if again else ''}", file=sys.stderr)
+        _say(f"\n{word}{f'; continue with: {again}' if again else ''}")
         return status
     if isinstance(error, BrokenPipeError):  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,9 +50,17 @@ def report(error: BaseException, config_name: str, arguments: list[str], debug: 
     line = _one_line(message(error, config_name, arguments))
     if again and again not in line:
         line += f" [the run can be continued: {again}]"
-    with contextlib.suppress(BrokenPipeError):  # who read this too
-        print(f"error: {line}", file=sys.stderr)
+    _say(f"error: {line}")
     return USER_ERROR
+
+
+def _say(line: str) -> None:
+    """Print `line` on stderr, unless nobody is left to read it: a broken pipe, a terminal that was closed."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # what is left of it must not change the exit status
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _one_line(text: str) -> str:

@@ -24,7 +24,7 @@ TRAIN += ["+recipe.mixup=0.2", "+recipe.ema_decay=0.9", "+recipe.drop_rate=0.1"]
 SEARCH = [*SEARCHES["dnas"], "method.mode=hard", "tables=tables", "budget.tolerance=1000", "budget.rounds=1"]
 COMMANDS = {"train": (TRAIN, "train.pt"), "search": (SEARCH, "search.pt")}
 LEAST = 12  # kills of each
-STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGUSR1: 138}
+STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGHUP: 129}
 
 
 def run_here(folder: str, name: str, settings: list[str]) -> None:

@@ -1,8 +1,10 @@
-"""A reader of the output that goes away (`... | head`)."""
+"""A reader of the output that goes away (`... | head`), or all of a terminal (an ssh session that is closed)."""
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import shlex
 import subprocess
 import sys
@@ -62,6 +64,42 @@ def test_an_evaluation_whose_reader_goes_away_is_not_to_be_continued(tmp_path: P
     assert piped(program, tmp_path) == (141, "0\n", "")
 
 
+def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
+    """It goes on printing until the step is done, which fails where nobody is left."""
+    program = (
+        "from pathlib import Path\n"
+        "from nas.runs.run import Run\n"
+        "from nas.runs.keeping import stopping\n"
+        "from nas.terminal.entry import entry\n"
+        "from nas.terminal.progress import log\n"
+        "@entry('train')\n"
+        "def main(cfg):\n"
+        "    with Run.open('r', None, 'train', {'seed': 0}) as run:\n"
+        "        run.log('train', 0, loss=0.0)\n"
+        "        with stopping.at_next_step():\n"
+        "            log('begun')\n"
+        "            while not stopping.asked(): pass\n"
+        "            for line in range(100): log(str(line))\n"
+        "            Path('kept').touch()\n"
+        "main(['arch=fbnetc_100'])\n"
+    )
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-c", program], surroundings())
+    said = b""
+    while b"begun" not in said:
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    assert (tmp_path / "kept").exists()
+    assert json.loads((tmp_path / "r" / "progress.json").read_text())["ended"] == "interrupted"
+
+
+def surroundings() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
 def piped(program: str, folder: Path) -> tuple[int, str, str]:
     """Status, output and errors of a Python program of whose output one line is read."""
     done = subprocess.run(
@@ -71,6 +109,6 @@ def piped(program: str, folder: Path) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=surroundings(),
     )
     return done.returncode, done.stdout, done.stderr

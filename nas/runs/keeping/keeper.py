@@ -17,7 +17,7 @@ from nas.runs.keeping.settings import MINUTES
 from nas.terminal.progress import log
 
 AGREE_EVERY = 10  # steps: processes wait for each other to agree
-INTERVAL = 1  # what `Keeper.due` says where time is up: no signal that is waited for has this number
+INTERVAL = 1  # what `Keeper.due` says where time is up
 
 
 def step_file(path: Path) -> Path:
@@ -45,7 +45,8 @@ class Keeper:
         self._steps = 0
 
     def due(self) -> int:
-        """`INTERVAL` where it is time to keep this step, the signal's number where the process is to end, else 0."""
+        """`INTERVAL` where it is time to keep this step, and as much more as the signal's number (which may be 1) where
+        the process is to end; else 0."""
         if self._agree is None:
             return self._due()
         self._steps += 1
@@ -53,17 +54,17 @@ class Keeper:
 
     def _due(self) -> int:
         if number := stopping.asked():
-            return number
+            return INTERVAL + number
         is_late = self.path is not None and self.seconds and time.monotonic() - self._last >= self.seconds
         return INTERVAL if is_late else 0
 
     def keep(self, state: dict[str, Any], due: int = INTERVAL) -> None:
-        """Write `state`; raises `Terminated` where `due` is a signal's number."""
+        """Write `state`; raises `Terminated` where `due` says that the process is to end."""
         if self.path is not None and self.writes:
             checkpoints.save(self.path, state)
         self._last = time.monotonic()
         if due > INTERVAL:
-            raise stopping.Terminated(due)
+            raise stopping.Terminated(due - INTERVAL)
 
     def unfinished(self) -> dict[str, Any] | None:
         """The newest intact state; None where there is none, also where both generations are damaged, which is said."""

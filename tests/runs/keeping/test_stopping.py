@@ -16,7 +16,7 @@ from nas.runs.keeping.randomness import random_state, set_random_state
 from nas.runs.keeping.settings import Keeping
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGUSR1", 138)])
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGUSR1", 138), ("SIGHUP", 129)])
 def test_a_signal_waits_for_the_step(name: str, status: int) -> None:
     number, before = signal.Signals[name], signal.getsignal(signal.Signals[name])
     done = []
@@ -30,6 +30,31 @@ def test_a_signal_waits_for_the_step(name: str, status: int) -> None:
     with pytest.raises(stopping.Terminated), stopping.by_signals():
         os.kill(os.getpid(), number)
         pytest.fail("outside of a loop it ends at once")
+
+
+def test_a_closed_terminal_ends_nothing_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_is_repeated_at_once_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that is hung up repeats the signal of its terminal, into the midst of leaving the run in order."""
+    done = []
+    with pytest.raises(stopping.Terminated) as ended, stopping.by_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            done.append("left in order")
+            monkeypatch.setattr(stopping, "PATIENCE_SECONDS", 0.0)
+            with pytest.raises(stopping.Terminated):
+                os.kill(os.getpid(), signal.SIGTERM)
+    assert done and ended.value.number == signal.SIGHUP
 
 
 def test_whoever_asks_again_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,10 +111,11 @@ def test_several_processes_keep_the_same_step(tmp_path: Path) -> None:
     due = []
     for step in range(2 * AGREE_EVERY):
         if step == 3:
-            told.append(signal.SIGUSR1)  # to a third one
+            told.append(INTERVAL + signal.SIGUSR1)  # to a third one
         due.append([keeper.due() for keeper in keepers])
     assert [step for step, both in enumerate(due, 1) if any(both)] == [AGREE_EVERY, 2 * AGREE_EVERY]
-    assert due[AGREE_EVERY - 1] == [signal.SIGUSR1] * 2
+    assert due[AGREE_EVERY - 1] == [INTERVAL + signal.SIGUSR1] * 2
     for keeper in keepers:
-        with pytest.raises(stopping.Terminated):
-            keeper.keep({"a": 1}, signal.SIGUSR1)
+        with pytest.raises(stopping.Terminated) as ended:
+            keeper.keep({"a": 1}, due[AGREE_EVERY - 1][0])
+        assert ended.value.number == signal.SIGUSR1

@@ -108,7 +108,7 @@ class _Worker:
 
 def _serve(pipe: Connection, work: bytes, threads: int) -> None:
     """The life of a worker: jobs in, results or errors out, until the other side is gone."""
-    for name in ("SIGINT", "SIGUSR1"):  # Ctrl-C and a job's last minute are for the parent, which ends us
+    for name in ("SIGINT", "SIGUSR1", "SIGHUP"):  # Ctrl-C, a job's last minute, a closed terminal: our parent ends us
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)
