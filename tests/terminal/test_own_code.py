@@ -137,6 +137,20 @@ def test_search_resume_derive_and_report(mine: Any, capsys: pytest.CaptureFixtur
     assert read_yaml(Path("another, run", "config.yaml").read_text())["search"]["trials"] == 3
 
 
+def test_a_study_that_others_search_with_other_code_says_so(mine: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = ["search.storage=sqlite:///shared.db", "search.study=ours", "train.enabled=false"]
+    begin = ["search", *GIVEN, "data.root=x", *SMALL, *shared]
+    for run in ("a", "b"):
+        assert call([*begin, f"run_dir={run}"]) == 0, capsys.readouterr().err
+    assert "other code" not in capsys.readouterr().out
+    Path("mine.py").write_text(f"{MINE}\nEDITED = True\n")
+    _statements.cache_clear()
+    assert call([*begin, "run_dir=c"]) == 0, capsys.readouterr().err
+    out = OTHER_DIGESTS.sub("", " ".join(capsys.readouterr().out.split()))
+    note = "NOTE: study 'ours' is searched with other code of your own, too (method: mine; now mine): what it holds is"
+    assert out.count(note) == 1 and out.count("other code") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -20,9 +20,11 @@ from nas.methods.candidates.study import check_candidates, study_identity
 from nas.methods.candidates.trials import TrialStore, own_study
 from nas.methods.candidates.trials_file import write_trials
 from nas.methods.proposal import Proposal
+from nas.runs.keeping.own_code import OWN_CODE, other_than
 from nas.runs.run import Run
 from nas.terminal.progress import log, phase
 from predictors.early_stopping import FEWEST
+from search_spaces.plain_data.own_code import code_of, modules_behind
 from search_spaces.pricing.additive import Floats
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import Genotype, Population
@@ -188,7 +190,24 @@ def _store(run: Run, search: CandidateSearch) -> TrialStore:
         identity=study_identity(feasible, search.method, search.scorer, settings.stop_correlation, search.first),
     )
     keep_id(run, own)  # only now: a run that is refused leaves no directory
+    if settings.study is not None:
+        _note_code(store, own, search.method)
     return store
+
+
+def _note_code(store: TrialStore, own: str, method: CandidateMethod) -> None:
+    """Note with a study that runs share the code of the user's own by which the run `own` proposes; said where others
+    of them went by another."""
+    noted = store.noted(OWN_CODE) or {}
+    others = [{"method": code} for run, code in noted.items() if run != own and isinstance(code, str)]
+    code = code_of(modules_behind(method))
+    if changed := other_than({"method": code}, others):
+        log(
+            f"NOTE: study {store.study.study_name!r} is searched with other code of your own, too ({changed}): what it "
+            "holds is of both; search.study=... begins another"
+        )
+    if code and noted.get(own) != code:
+        store.note(OWN_CODE, {**noted, own: code})
 
 
 def _noted(store: TrialStore, settings: CandidateSettings) -> Stop | None:

@@ -45,13 +45,18 @@ def say_other_code(run: Path, code: Mapping[str, str], so: str) -> None:
 
     Of pieces from before that was noted nothing is known.
     """
+    if changed := other_than(code, _noted(run)):
+        log(f"NOTE: {run} was searched with other code of your own ({changed}): {so}")
+
+
+def other_than(code: Mapping[str, str], noted: Iterable[Mapping[str, str]]) -> str:
+    """In what the present `code` is another than any that was `noted`, in words; empty where it is not."""
     changed: dict[str, str] = {}
-    for known in _noted(run):
+    for known in noted:
         for what in sorted(code.keys() & known.keys() - changed.keys()):
             if (apart := other_code(known[what], code[what])) is not None:
                 changed[what] = f"{what}: {'; now '.join(apart)}"
-    if changed:
-        log(f"NOTE: {run} was searched with other code of your own ({', '.join(changed.values())}): {so}")
+    return ", ".join(changed.values())
 
 
 def _noted(run: Path) -> list[Mapping[str, str]]:
