@@ -107,7 +107,8 @@ def _leading(outcome: SearchOutcome, references: tuple[Reference, ...]) -> tuple
     contest = outcome.contest
     if contest is None or all(network["genotype"] is not None for network in contest["networks"]):
         return outcome.against.ahead(references)
-    return tuple(reference for reference in references if reference.title == contest["winner"])
+    first = contest["networks"][0]  # by its arch: a network of the search may be called as a reference is
+    return tuple(one for one in references if first["genotype"] is None and one.arch.id == first["arch"])
 
 
 def _with_network(run: Run, outcome: SearchOutcome, begin: Begin | None) -> SearchOutcome:

@@ -106,7 +106,7 @@ def _weights(inherit: Callable[[Genotype], Network | FlatNetwork], genotype: Gen
 
 
 def _others(setup: SearchSetup, found: Found, references: Sequence[Reference], taken: set[str]) -> list[Entrant]:
-    """The references that take part: none of them is a found network. They train as the first of those does."""
+    """The references that take part, each once: none is a found network. They train as the first of those does."""
     if setup.best_of != "all" or not references:
         return []
     if found.inherit is not None and is_supernet(setup.method):
@@ -118,8 +118,11 @@ def _others(setup: SearchSetup, found: Found, references: Sequence[Reference], t
     recipe = search_recipe(
         setup.problem.space.recipe(found.derived.first.genotype), setup.training.epochs, "train.epochs"
     )
-    others = [Entrant(reference.title, reference.arch, recipe) for reference in references]
-    return [entrant for entrant in others if entrant.key not in taken]
+    others: dict[str, Entrant] = {}
+    for reference in references:  # of one network under two names the first
+        entrant = Entrant(reference.title, reference.arch, recipe)
+        others.setdefault(entrant.key, entrant)
+    return [entrant for key, entrant in others.items() if key not in taken]
 
 
 def _terms(setup: SearchSetup, score_is: str) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,7 +68,7 @@ class ReferenceRequest:
         if doubled:
             raise ValueError(f"references.names lists {doubled[0]!r} twice; drop one")
         train = config.get("train")
-        families = tuple(family_of(name, data) for name in names)
+        families = _told_apart(names, [family_of(name, data) for name in names])
         return cls(
             families, train if isinstance(train, bool) else None, config.get("start") is not False, found_for(data)
         )
@@ -101,6 +102,15 @@ def family_of(name: str, data: ImageData) -> Family:
                 "images, or leave it out"
             )
     return Family(Path(name).name.removesuffix(".json") or name, arch, is_scaled=False)
+
+
+def _told_apart(names: Sequence[str], families: Sequence[Family]) -> tuple[Family, ...]:
+    """`families`, those of files and folders by the whole of `names` where another one is called alike."""
+    short = [family.name for family in families]
+    return tuple(
+        family if short.count(family.name) == 1 else dataclasses.replace(family, name=name)
+        for name, family in zip(names, families, strict=True)
+    )
 
 
 def found_for(data: ImageData) -> tuple[Family, ...]:

@@ -27,6 +27,7 @@ from nas.search.contest.of_search import _found, _others
 from nas.search.contest.rung_job import train_rung
 from nas.search.found import Found
 from nas.search.references.reference import Reference
+from nas.search.run import _leading
 from nas.train import training
 from search_spaces.arch import Arch
 from search_spaces.recipe import Recipe
@@ -201,6 +202,7 @@ def test_references_take_part_where_one_may_be_handed_over(capsys: pytest.Captur
     references = (
         Reference("mine", 0.5, space.decode((1, 1, 1, 1))),
         Reference("same", None, space.decode(first.genotype)),
+        Reference("mine again", None, space.decode((1, 1, 1, 1))),
     )
     asked: dict[str, Any] = {
         "best_of": "found",
@@ -215,13 +217,27 @@ def test_references_take_part_where_one_may_be_handed_over(capsys: pytest.Captur
         return _others(setup, found, references, {entrant.key for entrant in _found(setup, found)})
 
     assert others(found) == []
-    (entrant,) = others(found, best_of="all")  # the other is the found network itself
+    (entrant,) = others(found, best_of="all")  # the others are the found network itself, and one that is there already
     assert (entrant.name, entrant.recipe, entrant.is_found) == ("mine x0.5", recipe, False)
     torch.manual_seed(0)
     inheriting = dataclasses.replace(found, inherit=lambda genotype: build_network(space.decode(genotype)))
     assert [one.name for one in others(inheriting, best_of="all")] == ["mine x0.5", "same"]  # it begins from scratch
     assert others(inheriting, best_of="all", method=SimpleNamespace(kind="supernet")) == []
     assert "a supernet that has seen the images that judge" in capsys.readouterr().out
+
+
+def test_a_reference_that_is_called_as_a_found_network_does_not_take_its_place() -> None:
+    mine = Reference("found-1", None, few_layers().decode((1, 1, 1, 1)))
+    networks = [
+        {"name": "found-1", "genotype": [0, 0, 0, 0], "arch": "its"},
+        {"name": "found-1", "genotype": None, "arch": mine.arch.id},
+    ]
+
+    def leading(networks: list[dict[str, Any]]) -> tuple[Reference, ...]:
+        outcome: Any = SimpleNamespace(contest={"winner": "found-1", "networks": networks})
+        return _leading(outcome, (mine,))
+
+    assert leading(networks) == () and leading(networks[::-1]) == (mine,)
 
 
 @pytest.mark.slow

@@ -52,6 +52,21 @@ def test_files_and_published_names_can_be_added(tmp_path: Path) -> None:
     assert family_of("mnasnet_100", DATA).is_scaled
 
 
+def test_files_and_folders_that_are_called_alike_are_told_apart(tmp_path: Path) -> None:
+    names = [str(tmp_path / folder / "arch.json") for folder in ("first", "second")] + [
+        "plain",
+        str(tmp_path / "plain"),
+    ]
+    for width, name in zip((0.2, 0.3, None, 0.4), names, strict=True):
+        if width is not None:
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_text(plain("plain_conv4", width, 16, 10, 1).to_json())
+    families = ReferenceRequest.from_config({**SETTINGS, "names": names}, DATA).families
+    assert [family.name for family in families] == names
+    (alone,) = ReferenceRequest.from_config({**SETTINGS, "names": names[:1]}, DATA).families
+    assert alone.name == "arch"
+
+
 @pytest.mark.parametrize(
     ("arch", "message"),
     [
