@@ -8,12 +8,15 @@ import os
 import runpy
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hydra
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
 import nas
 from nas.data.images import ImageData, in_memory
@@ -23,6 +26,7 @@ from nas.methods.candidates.executors.local import LocalExecutor
 from nas.methods.candidates.training_job import TrainingJob, train_candidate
 from nas.methods.proposal import Proposal
 from nas.search.__main__ import main as search
+from nas.terminal.python_settings import resolved
 from search_spaces.families.fbnet import fbnet
 from search_spaces.pricing.budgets import Feasible
 from search_spaces.space import LayerwiseSpace, Population
@@ -167,6 +171,18 @@ def test_a_table_is_built_as_the_command_builds_it(monkeypatch: pytest.MonkeyPat
     assert asked["space"].name == "fbnet" and asked["device"] == Device(threads=2) and asked["folder"] == "t"
     assert asked["effort"].rounds == 3 and asked["effort"].network_rounds == 15 and not asked["refresh"]
     assert nas.build_table(space=tiny(), device=Device("other")) == "table" and asked["device"].name == "other"
+
+
+def test_settings_are_resolved_in_threads_and_inside_a_program_of_hydras(tmp_path: Path) -> None:
+    def resolve(trials: int) -> int:
+        return int(resolved("search", {"search": {"trials": trials}}, {})["search"]["trials"])
+
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path)):
+        theirs = GlobalHydra.instance().hydra
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(resolve, range(1, 5))) == [1, 2, 3, 4]
+        assert GlobalHydra.instance().hydra is theirs is not None
+    assert not GlobalHydra.instance().is_initialized()
 
 
 def test_importing_nas_imports_no_torch() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 import conf
@@ -17,6 +20,7 @@ from nas.terminal.configuration.override_text import value_text
 from nas.terminal.configuration.plain_yaml import read_yaml
 
 CONF = Path(conf.__file__).parent
+COMPOSING = threading.Lock()
 LIKE = 0.55  # of last parts of keys (difflib's ratio) from which one may be meant by the other
 
 
@@ -71,8 +75,20 @@ def _read(card: Path) -> Any:
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
     overrides = own_method(config_name, overrides)
-    with hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
+    with _hydra_alone(), hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
         return hydra.compose(config_name=config_name, overrides=overrides)
+
+
+@contextlib.contextmanager
+def _hydra_alone() -> Iterator[None]:
+    """Hydra, which begins once a process, for this thread; a program that began it itself has it back afterwards."""
+    with COMPOSING:
+        theirs = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            yield
+        finally:
+            GlobalHydra.instance().hydra = theirs
 
 
 def card_values(name: str) -> dict[str, Any]:
