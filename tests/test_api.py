@@ -185,6 +185,14 @@ def test_settings_are_resolved_in_threads_and_inside_a_program_of_hydras(tmp_pat
     assert not GlobalHydra.instance().is_initialized()
 
 
+def test_a_package_of_the_users_that_is_called_conf_hides_no_cards(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "__init__.py").touch()
+    asked, around = [sys.executable, "-m", "nas.status", "run=nothing"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(asked, capture_output=True, text=True, env=around, cwd=tmp_path)
+    assert "nothing holds no run" in done.stderr
+
+
 def test_importing_nas_imports_no_torch() -> None:
     code = "import sys, nas; assert 'run_search' in nas.__all__ and not {'torch', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

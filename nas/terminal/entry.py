@@ -24,7 +24,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-import conf
 from nas.runs.keeping import stopping
 from nas.terminal import launch, thread_waits
 from nas.terminal.command_help import show_help
@@ -123,7 +122,7 @@ def _run(config_name: str, function: Command, arguments: list[str]) -> None:
     before, failure = sys.argv, None
     sys.argv = [f"nas.{config_name}", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{conf.__name__}", config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
     except _Carrier as carrier:
         failure = carrier.error
     finally:

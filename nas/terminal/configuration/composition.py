@@ -14,12 +14,11 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-import conf
 from nas.terminal.configuration.arguments import card_folders, split
 from nas.terminal.configuration.override_text import value_text
 from nas.terminal.configuration.plain_yaml import read_yaml
 
-CONF = Path(conf.__file__).parent
+CONF = Path(__file__).resolve().parents[3] / "conf"  # by its place: a user's own folder may be called conf, too
 COMPOSING = threading.Lock()
 LIKE = 0.55  # of last parts of keys (difflib's ratio) from which one may be meant by the other
 
@@ -75,7 +74,7 @@ def _read(card: Path) -> Any:
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
     overrides = own_method(config_name, overrides)
-    with _hydra_alone(), hydra.initialize_config_module(version_base="1.3", config_module=conf.__name__):
+    with _hydra_alone(), hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         return hydra.compose(config_name=config_name, overrides=overrides)
 
 
