@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nas.terminal.configuration.override_text import command
 from nas.train.answers.stored import FILE as ANSWERS
 
 Row = dict[str, Any]
+MARKS = ("config.yaml", "result.json")  # files by which a run directory is known
 CHECKPOINTS = "checkpoints"  # of a run: they keep a copy of its settings
 # Settings of data under which the test images stay the same, whatever is done to them.
 SAME_TEST = (
@@ -39,8 +41,26 @@ DERIVED = {  # of a network in the derived.json of nas.derive
 
 
 def run_folders(folder: str | Path) -> list[Path]:
-    """The run directories below `folder` (what holds a configuration or a result), by name."""
-    found = {path.parent for name in ("config.yaml", "result.json") for path in Path(folder).rglob(name)}
+    """The run directories below `folder` (what holds a configuration or a result), by name.
+
+    Those that links lead to are among them, and each is there once: by its own name, where it lies there itself.
+    """
+    found: set[Path] = set()
+    known: set[Path] = set()
+    waiting = deque([Path(folder)])
+    while waiting:
+        here = waiting.popleft()
+        if here.resolve() in known:
+            continue
+        known.add(here.resolve())
+        try:
+            inside = list(here.iterdir())
+            if any(path.name in MARKS for path in inside):
+                found.add(here)
+            for path in (path for path in inside if path.is_dir()):
+                (waiting.append if path.is_symlink() else waiting.appendleft)(path)  # links behind all that lies here
+        except OSError:  # nothing that may be looked into
+            continue
     return sorted(path for path in found if not (path.name == CHECKPOINTS and path.parent in found))
 
 

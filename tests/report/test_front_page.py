@@ -18,6 +18,7 @@ from nas.report.__main__ import main as report
 from nas.report.across_devices import ranks
 from nas.report.charts import count
 from nas.report.front_page import write_front
+from nas.report.front_rows import collect, run_folders
 from nas.runs.run import Run
 from search_spaces.families.fbnet import fbnet
 
@@ -42,6 +43,17 @@ def test_a_folder_of_runs_gives_their_front(run: Path, tmp_path: Path) -> None:
     assert count(record["params"]) in page.text and "e+0" not in page.text
     with pytest.raises(ValueError, match="holds no finished run"):
         write_front(tmp_path / "nothing")
+
+
+def test_a_front_holds_runs_that_links_lead_to_each_once(run: Path, tmp_path: Path) -> None:
+    first, elsewhere = tmp_path / "runs" / "first", tmp_path / "disk" / "second"
+    for folder in (first, elsewhere):
+        shutil.copytree(run, folder)
+    for name, there in (("best", first), ("linked", elsewhere), ("loop", tmp_path / "runs"), ("lost", tmp_path / "no")):
+        (tmp_path / "runs" / name).symlink_to(there)
+    assert run_folders(tmp_path / "runs") == [first, tmp_path / "runs" / "linked"]
+    rows, _ = collect(tmp_path / "runs")
+    assert {row["folder"] for row in rows} == {"first", "linked"}
 
 
 def test_data_of_one_name_that_may_be_other_images_are_marked(run: Path, tmp_path: Path) -> None:
