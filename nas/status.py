@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,38 @@ def main(cfg: DictConfig) -> None:
         runs = [folder] if (folder / "config.yaml").exists() else run_folders(folder)
         if not runs:
             raise ValueError(f"{folder} holds no run (no config.yaml in it or below); give run=<a run directory>")
-        standing = [Standing(run) for run in runs]
-        if cfg.every is not None and console().is_terminal:
-            console().clear()
-        if len(standing) == 1 and runs == [folder]:
-            standing[0].show()
+        if runs == [folder]:
+            alone = Standing(folder)
+            _clear(cfg.every)
+            alone.show()
+            running = alone.running
         else:
-            rows = [(run.path.relative_to(folder), run.state, *run.innermost()) for run in standing]
+            rows, running = _several(folder, runs)
+            _clear(cfg.every)
             table(str(folder), ("run", "state", "phase", "done", "left"), rows)
-        if cfg.every is None or not any(run.running for run in standing):
+        if cfg.every is None or not running:
             return
         time.sleep(cfg.every)
+
+
+def _clear(every: float | None) -> None:
+    if every is not None and console().is_terminal:
+        console().clear()
+
+
+def _several(folder: Path, runs: Sequence[Path]) -> tuple[list[tuple[Any, ...]], bool]:
+    """A row for each of `runs` below `folder`, and whether one of them works; that of a damaged one says so."""
+    rows: list[tuple[Any, ...]] = []
+    running = False
+    for run in runs:
+        name = run.relative_to(folder)
+        try:
+            standing = Standing(run)
+            rows.append((name, standing.state, *standing.innermost()))
+            running |= standing.running
+        except ValueError as error:
+            rows.append((name, str(error), None, None, None))
+    return rows, running
 
 
 class Standing:

@@ -121,6 +121,10 @@ def test_runs_of_before_and_what_is_none(tmp_path: Path, capsys: pytest.CaptureF
         with pytest.raises(SystemExit) as status:
             main(words)
         assert status.value.code == 2 and message in " ".join(capsys.readouterr().err.split())
+    with Run.open(str(tmp_path / "whole"), None, "search", CONFIG) as opened:
+        opened.log("search", 0, loss=0.5)
+    found = said(capsys, f"run={tmp_path}")  # a damaged run hides no other
+    assert "is damaged" in found and "whole finished" in found
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
