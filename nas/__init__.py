@@ -14,6 +14,7 @@ The functions import what they need when they are called: torch takes seconds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -92,6 +93,8 @@ def derive_from(search: SearchOutcome | str | Path, **keywords: Unpack[DeriveKey
     from nas.search.result import SearchOutcome
     from nas.terminal.python_settings import resolved, stored_settings
 
+    if not isinstance(search, SearchOutcome | str | os.PathLike):
+        raise ValueError(f"a search is what run_search gave back, or its run directory, got {type(search).__name__}")
     folder = Path(search.run_dir if isinstance(search, SearchOutcome) else search)
     asked = resolved("derive", _budgeted({**keywords, "run": str(folder)}), TYPES)
     if isinstance(search, SearchOutcome):

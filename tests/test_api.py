@@ -159,6 +159,13 @@ def test_bad_input_is_one_line(keywords: Any, message: str) -> None:
     assert "\n" not in str(refused.value) and not Path("r").exists()
 
 
+@pytest.mark.parametrize("function", ["evaluate_model", "export_model", "train_arch", "derive_from", "create_model"])
+def test_what_is_no_arch_and_no_run_is_named_by_its_kind(function: str) -> None:
+    with pytest.raises(ValueError, match="got Linear$") as refused:
+        getattr(nas, function)(torch.nn.Linear(2, 2))
+    assert "\n" not in str(refused.value)
+
+
 def test_a_table_is_built_as_the_command_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 

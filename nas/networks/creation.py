@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,8 @@ def resolve(source: str | Path | Arch | Mapping[str, Any]) -> Source:
         return Source(source)
     if isinstance(source, Mapping):
         return Source(Arch.from_dict(dict(source)))
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(f"a network is made of a name, a path, an arch or its JSON, got {type(source).__name__}")
     text = str(source)
     if text.lstrip().startswith("{"):
         return Source(Arch.from_json(text))

@@ -12,6 +12,7 @@ For any other group of settings it is a mapping: `search={"trials": 8}`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def _words(key: str, value: Any, objects: dict[str, Any]) -> Iterator[str]:
             objects[key] = value.to_json()
         elif isinstance(value, Mapping):
             yield from (f"{key}.{name}={_text(inner)}" for name, inner in value.items())
+        elif callable(value) or dataclasses.is_dataclass(value):  # a network, what a function gave back
+            raise ValueError(f"{key} must be a name, a path or another plain value, got {type(value).__name__}")
         else:
             yield f"{key}={_text(value)}"
         return
