@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from timm.layers import SelectAdaptivePool2d
@@ -29,10 +30,8 @@ class TimmInterface(nn.Module):
 
     def __init__(self, arch: Arch, drop_rate: float, drop_path_rate: float, num_classes: int | None) -> None:
         super().__init__()
-        if num_classes is not None and (isinstance(num_classes, bool) or not isinstance(num_classes, int)):
-            raise ValueError(f"num_classes must be a whole number, got {num_classes!r}")
-        if num_classes is not None and num_classes < 0:
-            raise ValueError(f"num_classes must be >= 0 (0: no classifier, embeddings only), got {num_classes}")
+        if num_classes is not None:
+            num_classes = _checked_classes(num_classes)
         for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {rate}")
@@ -142,6 +141,7 @@ class TimmInterface(nn.Module):
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A fresh classifier for `num_classes` (0: none), and another pooling where `global_pool` is given."""
+        num_classes = _checked_classes(num_classes)
         self._replace_head(num_classes, global_pool)
         self.num_classes = num_classes
         if num_classes:
@@ -199,7 +199,21 @@ def feature_taps(ends: Sequence[tuple[int, int, str]], first_tap: int = 0) -> li
 
 def with_in_channels(arch: Arch, in_channels: int | None) -> Arch:
     """`arch` for images of another number of channels."""
-    return arch if in_channels is None else dataclasses.replace(arch, in_channels=in_channels)
+    return arch if in_channels is None else dataclasses.replace(arch, in_channels=_whole("in_chans", in_channels))
+
+
+def _whole(name: str, value: object) -> int:
+    """`value` as a Python number, of numpy's too: archs are written as JSON."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return operator.index(value)
+
+
+def _checked_classes(num_classes: int) -> int:
+    count = _whole("num_classes", num_classes)
+    if count < 0:
+        raise ValueError(f"num_classes must be >= 0 (0: no classifier, embeddings only), got {count}")
+    return count
 
 
 def make_pool(pool_type: str, flatten: bool) -> SelectAdaptivePool2d:

@@ -167,6 +167,18 @@ def test_mistakes_are_named_in_one_line(case: str, monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
+def test_counts_may_be_numbers_of_numpy() -> None:
+    """What `labels.max() + 1` and `images.shape` give; archs are JSON, so they are Python's there."""
+    net = create_model(discovered(), num_classes=np.int64(4), in_chans=np.int32(1))
+    assert net.arch == create_model(discovered(), num_classes=4, in_chans=1).arch
+    net.reset_classifier(np.int64(5))
+    assert net.arch.to_json() and net(torch.randn(2, 1, 32, 32)).shape == (2, 5)
+    for wrong in (-1, True, 2.0):
+        with pytest.raises(ValueError, match="num_classes must be"):
+            net.reset_classifier(wrong)
+    assert net(torch.randn(2, 1, 32, 32)).shape == (2, net.num_classes) == (2, 5)
+
+
 def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:
     net = create_model(discovered())
     good = net.state_dict()
