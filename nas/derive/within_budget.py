@@ -190,12 +190,14 @@ class _Sought:
         """The `count` best networks within the budget, once it is known that the `first` one below `limit` is.
 
         That a better one measured too slow, and had the limit lowered for it, says little of others: they are measured
-        from the best on, until `rounds` of them were too slow, and then those below the lowered limit, likewise.
+        from the best on, until `rounds` of them were too slow, and then those below the lowered limit, likewise. Where
+        that ended the last look, there is one more, below what is left of the budget by how much slower these were.
         """
         taken: list[Timed] = []
-        for bound in sorted({limit, self.budget.limit_ms}, reverse=True):
-            too_slow = 0
-            for proposed in self.propose(bound, self.count + self.rounds):
+        bounds, slower, is_last = sorted({limit, self.budget.limit_ms}), list[float](), False
+        while bounds:
+            bound, too_slow = bounds.pop(), 0
+            for proposed in self._proposed(bound):
                 genotype = tuple(int(gene) for gene in proposed)
                 if len(taken) == self.count or too_slow == self.rounds:
                     break
@@ -205,9 +207,18 @@ class _Sought:
                 timed = self.watch.time(genotype)
                 if _fits(timed, self.budget):
                     taken.append(timed)
-                else:
-                    too_slow += is_new
+                elif is_new:
+                    too_slow += 1
+                    slower.append((timed.measured_ms or 0.0) / (timed.estimated_ms or np.inf))
+            if not bounds and too_slow == self.rounds and not is_last:
+                bounds, is_last = [min(bound, self.budget.asked_ms / float(np.median(slower)))], True
         return taken or [first]
+
+    def _proposed(self, bound: float) -> Sequence[Genotype]:
+        try:
+            return self.propose(bound, self.count + self.rounds)
+        except NothingWithin:
+            return []
 
     def _is_apart(self, genotype: Genotype, taken: Sequence[Timed]) -> bool:
         return all(genotype != other.genotype and self.differ(genotype, other.genotype) for other in taken)

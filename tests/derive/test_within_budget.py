@@ -130,6 +130,20 @@ def test_no_more_are_measured_than_may_be_too_slow() -> None:
     assert len(times) == 1 + 4 + 5 and derived.rounds == 2
 
 
+def test_where_a_run_of_networks_is_too_slow_further_ones_are_sought_below() -> None:
+    """The first one holds the budget, the next twenty take a tenth more than estimated, and so do all others: five of
+    these are tried, then those below ten elevenths of the budget, and none where these are too slow as well."""
+    derived = found(lambda estimate, _: estimate * (1 if estimate == 5.0 else 1.1), count=4)
+    assert [n.estimated_ms for n in derived.networks] == pytest.approx([5.0, 4.5, 4.4, 4.3])
+    alone = found(lambda estimate, measured: estimate if estimate == 5.0 else 5.1 + measured, count=4)
+    assert [n.estimated_ms for n in alone.networks] == pytest.approx([5.0])
+    budget = Budget(5.0, 5.0, 0.0, 0.1, 10.0)
+    cheap_only = within_budget(
+        propose_ranked(RANKED[50:56], COST), clock(lambda e, _: e if e == 5.0 else 9.0), budget, 4, 5
+    )
+    assert [n.estimated_ms for n in cheap_only.networks] == pytest.approx([5.0])
+
+
 def test_without_measurements_estimates_decide() -> None:
     budget = Budget(5.0, 4.0, 0.25, 0.1, 10.0)
     for limited, first in ((budget, 4.0), (None, 10.0)):

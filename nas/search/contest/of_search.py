@@ -40,7 +40,7 @@ def compete(
     entrants = _found(setup, found)
     others = _others(setup, found, references, {entrant.key for entrant in entrants})
     if len(entrants) + len(others) < 2:
-        log("no contest: a single network within the budget differs from all others by enough")
+        log("no contest: no second network that differs from the first by enough proved to be within the budget")
         return found, None
     plan = setup.plan(len(entrants), len(others))
     seconds = pace(run.path, setup)
