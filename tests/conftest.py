@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     event.listen(Engine, "connect", hurry)
     for name in TERMINALS:
         os.environ.pop(name, None)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup, where commands rightly go on
+        signal.signal(signal.SIGHUP, lambda *_: None)  # so does this, and tests of a closed terminal see one
 
 
 def hurry(connection: Any, _: Any) -> None:

@@ -67,6 +67,7 @@ def test_an_evaluation_whose_reader_goes_away_is_not_to_be_continued(tmp_path: P
 def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
     """It goes on printing until the step is done, which fails where nobody is left."""
     program = (
+        "import time\n"
         "from pathlib import Path\n"
         "from nas.runs.run import Run\n"
         "from nas.runs.keeping import stopping\n"
@@ -78,7 +79,8 @@ def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
         "        run.log('train', 0, loss=0.0)\n"
         "        with stopping.at_next_step():\n"
         "            log('begun')\n"
-        "            while not stopping.asked(): pass\n"
+        "            until = time.monotonic() + 60\n"
+        "            while not stopping.asked() and time.monotonic() < until: time.sleep(0.01)\n"
         "            for line in range(100): log(str(line))\n"
         "            Path('kept').touch()\n"
         "main(['arch=fbnetc_100'])\n"
