@@ -53,15 +53,30 @@ def run_folders(folder: str | Path) -> list[Path]:
         if here.resolve() in known:
             continue
         known.add(here.resolve())
-        try:
-            inside = list(here.iterdir())
-            if any(path.name in MARKS for path in inside):
+        for entry in _inside(here):
+            if entry.name in MARKS:
                 found.add(here)
-            for path in (path for path in inside if path.is_dir()):
-                (waiting.append if path.is_symlink() else waiting.appendleft)(path)  # links behind all that lies here
-        except OSError:  # nothing that may be looked into
-            continue
+            elif _is_folder(entry):  # links behind all that lies here
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(here / entry.name)
     return sorted(path for path in found if not (path.name == CHECKPOINTS and path.parent in found))
+
+
+def _inside(folder: Path) -> list[os.DirEntry[str]]:
+    """What `folder` holds, by name; nothing where nobody may look into it. An entry knows what it is without a further
+    look at the disk, which there are thousands of in a folder of images."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether `entry` is a folder, or a link to one; not where the link leads to what may not be looked at."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def finished_runs(folder: str | Path) -> list[Path]:

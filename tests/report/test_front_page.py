@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -49,11 +50,30 @@ def test_a_front_holds_runs_that_links_lead_to_each_once(run: Path, tmp_path: Pa
     first, elsewhere = tmp_path / "runs" / "first", tmp_path / "disk" / "second"
     for folder in (first, elsewhere):
         shutil.copytree(run, folder)
-    for name, there in (("best", first), ("linked", elsewhere), ("loop", tmp_path / "runs"), ("lost", tmp_path / "no")):
+    links: dict[str, Path | str] = {
+        "best": first,
+        "linked": elsewhere,
+        "linked again": elsewhere,
+        "loop": tmp_path / "runs",
+    }
+    links |= {"lost": tmp_path / "no", "itself": "itself", "too long": "name" * 100}  # the last may not be looked at
+    for name, there in links.items():
         (tmp_path / "runs" / name).symlink_to(there)
     assert run_folders(tmp_path / "runs") == [first, tmp_path / "runs" / "linked"]
     rows, _ = collect(tmp_path / "runs")
     assert {row["folder"] for row in rows} == {"first", "linked"}
+
+
+def test_a_look_for_runs_asks_the_disk_of_no_single_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are thousands in a folder of images, and every one takes its time on a disk of the network."""
+    for name in ("run/config.yaml", "run/images/first.png", "run/images/second.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    looked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **how: (looked.append(str(path)), stat(path, **how))[1])
+    assert run_folders(tmp_path) == [tmp_path / "run"]
+    assert not [path for path in looked if path.endswith(".png")]
 
 
 def test_data_of_one_name_that_may_be_other_images_are_marked(run: Path, tmp_path: Path) -> None:
