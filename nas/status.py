@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from nas.report.front_rows import run_folders, why_unfinished
+from nas.report.front_rows import fault, run_folders, why_unfinished
 from nas.runs.metrics import Record, read_metrics
 from nas.runs.progress_file import SIGN_SECONDS, read_progress
 from nas.runs.result_file import read_result
@@ -54,7 +54,8 @@ def _clear(every: float | None) -> None:
 
 
 def _several(folder: Path, runs: Sequence[Path]) -> tuple[list[tuple[Any, ...]], bool]:
-    """A row for each of `runs` below `folder`, and whether one of them works; that of a damaged one says so."""
+    """A row for each of `runs` below `folder`, and whether one of them works; that of one that is damaged, or cannot
+    be read, says so."""
     rows: list[tuple[Any, ...]] = []
     running = False
     for run in runs:
@@ -63,8 +64,8 @@ def _several(folder: Path, runs: Sequence[Path]) -> tuple[list[tuple[Any, ...]],
             standing = Standing(run)
             rows.append((name, standing.state, *standing.innermost()))
             running |= standing.running
-        except ValueError as error:
-            rows.append((name, str(error), None, None, None))
+        except (ValueError, OSError) as error:
+            rows.append((name, fault(error), None, None, None))
     return rows, running
 
 

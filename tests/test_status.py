@@ -123,8 +123,9 @@ def test_runs_of_before_and_what_is_none(tmp_path: Path, capsys: pytest.CaptureF
         assert status.value.code == 2 and message in " ".join(capsys.readouterr().err.split())
     with Run.open(str(tmp_path / "whole"), None, "search", CONFIG) as opened:
         opened.log("search", 0, loss=0.5)
-    found = said(capsys, f"run={tmp_path}")  # a damaged run hides no other
-    assert "is damaged" in found and "whole finished" in found
+    (tmp_path / "locked" / "config.yaml").mkdir(parents=True)
+    found = said(capsys, f"run={tmp_path}")  # a run that is damaged or cannot be read hides no other
+    assert "is damaged" in found and "whole finished" in found and "cannot be used: is a directory" in found
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

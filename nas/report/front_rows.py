@@ -90,16 +90,16 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
     The first network of a run is that of its result; others are those that `nas.derive` wrote into the run's folder.
     Beside its figures a row has its `run`, the run's `folder`, the network's `arch_file`, and `test_data`, the settings
     that say which images it was tested on; where runs on other test images or other machines go by one name, `data` or
-    `device` says which. A run whose files are damaged is among the others.
+    `device` says which. A run whose files are damaged or cannot be read is among the others.
     """
     rows: list[Row] = []
     unfinished: list[tuple[str, str]] = []
     for run in run_folders(folder):
         name = os.path.relpath(run, folder)
-        if not (run / "result.json").exists():
-            unfinished.append((name, why_unfinished(run)))
-            continue
         try:
+            if not (run / "result.json").exists():
+                unfinished.append((name, why_unfinished(run)))
+                continue
             about = {
                 "tested_on": _tested_on(run),
                 "test_data": _test_data(run),
@@ -110,8 +110,8 @@ def collect(folder: str | Path) -> tuple[list[Row], list[tuple[str, str]]]:
                 {**result, "run": name, "folder": name, "arch_file": run / "arch.json"},
                 *_derived(run, result, name),
             ]
-        except ValueError as error:
-            unfinished.append((name, str(error)))
+        except (ValueError, OSError) as error:
+            unfinished.append((name, fault(error)))
     _tell_apart(rows, "data", "tested_on", lambda row: True)
     _tell_apart(rows, "device", "machine", lambda row: str(row["device"]).startswith(f"{LOCAL}-"))
     return rows, unfinished
@@ -161,6 +161,13 @@ def _derived(run: Path, result: Row, name: str) -> list[Row]:
             arch_file = path.parent / Path(known["file"]).name
             rows.append({**result, "top1_percent": None, **figures, **called, "arch_file": arch_file})
     return rows
+
+
+def fault(error: ValueError | OSError) -> str:
+    """What is the matter with the files of a run, which `error` was raised for."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename} cannot be used: {error.strerror.lower()}"
+    return str(error)
 
 
 def why_unfinished(run: Path) -> str:

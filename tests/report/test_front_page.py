@@ -60,8 +60,13 @@ def test_a_front_holds_runs_that_links_lead_to_each_once(run: Path, tmp_path: Pa
     for name, there in links.items():
         (tmp_path / "runs" / name).symlink_to(there)
     assert run_folders(tmp_path / "runs") == [first, tmp_path / "runs" / "linked"]
-    rows, _ = collect(tmp_path / "runs")
+    shutil.copytree(run, tmp_path / "runs" / "locked")
+    (tmp_path / "runs" / "locked" / "config.yaml").unlink()
+    (tmp_path / "runs" / "locked" / "config.yaml").mkdir()
+    rows, others = collect(tmp_path / "runs")
     assert {row["folder"] for row in rows} == {"first", "linked"}
+    ((name, why),) = others
+    assert name == "locked" and why.endswith("cannot be used: is a directory")
 
 
 def test_a_look_for_runs_asks_the_disk_of_no_single_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
