@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
 
 import nas
 from nas.data.images import ImageData, in_memory
@@ -186,9 +187,11 @@ def test_settings_are_resolved_in_threads_and_inside_a_program_of_hydras(tmp_pat
 
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path)):
         theirs = GlobalHydra.instance().hydra
+        JobRuntime.instance().set("name", "their job")
         with ThreadPoolExecutor(4) as threads:
             assert list(threads.map(resolve, range(1, 5))) == [1, 2, 3, 4]
         assert GlobalHydra.instance().hydra is theirs is not None
+        assert JobRuntime.instance().get("name") == "their job"
     assert not GlobalHydra.instance().is_initialized()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
 from omegaconf import DictConfig, OmegaConf
 
 from nas.terminal.configuration.arguments import card_folders, split
@@ -82,12 +83,13 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 def _hydra_alone() -> Iterator[None]:
     """Hydra, which begins once a process, for this thread; a program that began it itself has it back afterwards."""
     with COMPOSING:
-        theirs = GlobalHydra.instance().hydra
+        theirs, job = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
         GlobalHydra.instance().clear()
         try:
             yield
         finally:
             GlobalHydra.instance().hydra = theirs
+            JobRuntime.instance().set("name", job)  # which names the logs of a program's further jobs
 
 
 def card_values(name: str) -> dict[str, Any]:
