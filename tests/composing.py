@@ -30,7 +30,8 @@ def compose_once() -> None:
 
     Hydra.get_mode = mode
     Plugins.instance()  # which imports the module of what reads cards a second time
-    SourcesRegistry.instance().resolve("pkg").load_config.__globals__["OmegaConf"] = ParsedOnce
+    for scheme in ("file", "pkg"):  # our cards, and Hydra's own
+        SourcesRegistry.instance().resolve(scheme).load_config.__globals__["OmegaConf"] = ParsedOnce
     Metadata.__deepcopy__ = copied
 
 
