@@ -13,6 +13,7 @@ from experiments.proven_tables import Recorder
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.tables.table import LatencyTable
+from nas.methods.base import Task
 from nas.runs.files import read_json
 from search_spaces.families.fbnet import fbnet
 
@@ -74,6 +75,27 @@ def test_a_random_search_trains_until_its_time_is_nearest_to_what_it_may_take(
     found = run.search_randomly("fbnet", "images.npz", ".", 0, seconds)
     assert len(found["scores"]) == networks
     assert found["index"] == min(networks - 1, 1) and found["genotype"] == [found["index"]]
+
+
+def test_a_search_that_was_interrupted_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the checkpoint of an earlier piece it would take less, and so would the random search beside it."""
+    begun: list[bool] = []
+
+    def search(task: Task) -> None:
+        begun.append(any(task.checkpoint.parent.iterdir()))
+        task.checkpoint.touch()
+        raise KeyboardInterrupt
+
+    space = SimpleNamespace(space=lambda: None, method="dnas")
+    monkeypatch.setattr(run, "QUESTIONS", {"fbnet": space})
+    monkeypatch.setattr(run, "data", lambda root: None)
+    monkeypatch.setattr(run, "limit_of", lambda cost: 1.0)
+    monkeypatch.setattr(run.LatencyTable, "load", lambda path, space: SimpleNamespace(cost=lambda space: None))
+    monkeypatch.setattr(run.cards, "build", lambda *_: SimpleNamespace(search=search))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run.search("fbnet", "images.npz", str(tmp_path), 0)
+    assert begun == [False, False]
 
 
 def test_found_networks_are_compared_seed_by_seed_with_the_mean_of_random_ones() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -66,15 +67,19 @@ def data(root: str) -> ImageData:
 
 
 def search(name: str, root: str, out: str, seed: int) -> dict[str, Any]:
-    """What the method finds with its card's values, within the limit and near it, and its processor seconds."""
+    """What the method finds with its card's values, within the limit and near it, and its processor seconds.
+
+    Begun anew where it was interrupted: what random search may take is what all of a search took, not its last piece.
+    """
     torch.set_num_threads(1)
     question, began = QUESTIONS[name], time.process_time()
     space, images = question.space(), data(root)
     cost = LatencyTable.load(Path(out) / "table.json", space).cost(space)
     limit = limit_of(cost)
-    checkpoint = Path(out) / f"search-{seed}.pt"
-    task = Task(space, images, cost, limit, seed, make_accelerator("cpu"), checkpoint, lambda epoch, record: None)
-    result = cards.build(card_values(f"method/{question.method}"), "method", {}).search(task)
+    with TemporaryDirectory(prefix=f"search-{seed}-", dir=out) as folder:
+        checkpoint = Path(folder) / "search.pt"
+        task = Task(space, images, cost, limit, seed, make_accelerator("cpu"), checkpoint, lambda epoch, record: None)
+        result = cards.build(card_values(f"method/{question.method}"), "method", {}).search(task)
     found = {}
     for derived, least in (("at the limit", (1 - TOLERANCE) * limit), ("free", -np.inf)):
         (genotype,) = best_under_budget(result.probabilities, cost, limit, 1, least)
