@@ -166,7 +166,9 @@ class TrialStore(SharedStudy):
             for trial in self._trials():
                 if trial.state != TrialState.RUNNING:
                     continue
-                is_ours = trial.user_attrs.get("owner") == self.owner
+                owner = trial.user_attrs.get("owner")
+                # under our lock nobody is in the midst of a claim: one without an owner was interrupted there
+                is_ours = owner == self.owner or (owner is None and self._lock is not None)
                 if (is_ours and restarted) or time.time() - _last_sign(trial) > GRACE_SECONDS:
                     self.storage.set_trial_user_attr(trial._trial_id, "reason", "the process that ran it is gone")
                     self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)

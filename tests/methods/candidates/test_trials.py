@@ -101,6 +101,24 @@ def test_a_trial_that_is_just_being_claimed_is_not_given_out_again(tmp_path: Pat
     found.close()
 
 
+def test_a_process_that_was_killed_within_a_claim_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = store(tmp_path)
+    found.add(0, CANDIDATES[:1])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(found.storage, "set_trial_user_attr", interrupted)
+        found.claim()
+    found.close()
+    continued = store(tmp_path)
+    assert continued.recover(restarted=True) == 1 and continued.claim() is not None
+    continued.close()
+
+
 def test_equal_candidates_are_trained_once(tmp_path: Path) -> None:
     found = store(tmp_path)
     found.add(0, [("same", (0, 0)), ("same", (1, 0))])
