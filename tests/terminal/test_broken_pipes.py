@@ -85,15 +85,17 @@ def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
         "            Path('kept').touch()\n"
         "main(['arch=fbnetc_100'])\n"
     )
-    pid, terminal = pty.fork()
-    if not pid:
-        os.chdir(tmp_path)
-        os.execve(sys.executable, [sys.executable, "-c", program], surroundings())
+    terminal, theirs = pty.openpty()
+    path = shlex.quote(os.ttyname(theirs))
+    # what begins a session takes the first terminal that it opens as its own
+    begin = f"exec <{path} >{path} 2>&1; exec {shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+    run = subprocess.Popen(["/bin/sh", "-c", begin], start_new_session=True, cwd=tmp_path, env=surroundings())
     said = b""
     while b"begun" not in said:
         said += os.read(terminal, 1000)
+    os.close(theirs)
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
+    assert run.wait(60) == 129
     assert (tmp_path / "kept").exists()
     assert json.loads((tmp_path / "r" / "progress.json").read_text())["ended"] == "interrupted"
 
