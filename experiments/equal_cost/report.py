@@ -33,7 +33,8 @@ def text(found: list[records.Record]) -> str:
         times = [r["latency_ms"] for r in found if r["kind"] == "time" and _name(r["name"]) == name]
         macs = fmean(r["macs"] for r in found if r["kind"] == "training" and _name(r["name"]) == name) / 1e6
         figures = ", ".join(f"{by_seed[seed]:.2f}" for seed in sorted(by_seed))
-        lines.append(f"| {name} | {len(by_seed)} | {fmean(times):.4f} | {macs:.2f} | {figures} |" if times else "")
+        ms = f"{fmean(times):.4f}" if times else "not yet measured"
+        lines.append(f"| {name} | {len(by_seed)} | {ms} | {macs:.2f} | {figures} |")
     lines += ["", "| | less | seeds | points, 95% interval | above in |", "| --- | --- | --- | --- | --- |"]
     for one in ("found", "found, free"):
         lines += [_difference(one, other, top1) for other in top1 if not other.startswith("found")]
@@ -46,7 +47,7 @@ def text(found: list[records.Record]) -> str:
     probable = ", ".join(f"{r['mean_top_probability']:.2f}" for r in found if r["kind"] == "search")
     trained = ", ".join(str(len(r["scores"])) for r in found if r["kind"] == "random search")
     lines.append(f"mean top probability: {probable}; networks that random search trained: {trained}")
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines)
 
 
 def _name(name: str) -> str:
