@@ -107,9 +107,9 @@ def test_found_networks_are_compared_seed_by_seed_with_the_mean_of_random_ones()
     ]
     times = [{"kind": "time", "name": name, "seed": 0, "latency_ms": 0.05} for name in top1]
     text = report.text([*trainings, *times])
-    assert "| random mean | 2 | 0.0500 | 2.00 | 89.00, 88.50 |" in text
+    assert "| random, mean | 2 | 0.0500 | 2.00 | 89.00, 88.50 |" in text
     assert "| found | random search | 2 | +0.25 ± 9.53 | 1 |" in text
-    assert "| found | random mean | 2 | +1.75 ± 9.53 | 2 |" in text
+    assert "| found | random, mean | 2 | +1.75 ± 9.53 | 2 |" in text
     begun = report.text([t for t in trainings if t["seed"] == 0])
     assert "| found | 1 | not yet measured | 2.00 | 90.00 |" in begun
     assert "| found | random search | 1 | no spread yet | |" in begun

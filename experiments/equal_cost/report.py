@@ -9,7 +9,7 @@ from statistics import fmean
 from experiments import records
 from experiments.equal_latency import mean_interval
 
-RANDOM_MEAN = "random mean"
+RANDOM, AS_QUICK = "random", "random, as quick as the free one"  # names of networks, each with its number
 
 
 def report(file: Path) -> None:
@@ -51,7 +51,8 @@ def text(found: list[records.Record]) -> str:
 
 
 def _name(name: str) -> str:
-    return RANDOM_MEAN if name.removeprefix("random ").isdigit() else name
+    kind, _, number = name.rpartition(" ")
+    return f"{kind}, mean" if number.isdigit() else name
 
 
 def _difference(one: str, other: str, top1: Mapping[str, Mapping[int, float]]) -> str:

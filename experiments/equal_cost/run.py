@@ -20,10 +20,11 @@ import torch
 
 from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
-from experiments.equal_cost.report import report
+from experiments.equal_cost.report import AS_QUICK, RANDOM, report
 from experiments.equal_latency import TOLERANCE, limit_of, random_networks
 from experiments.fbnet_vs_random import run as fbnet_vs_random
 from experiments.single_path_vs_random import run as single_path_vs_random
+from experiments.wins.rivals import drawn as drawn_near
 from nas.data.arrays import npz
 from nas.data.images import ImageData
 from nas.derive.integer_programme import best_under_budget
@@ -44,7 +45,7 @@ JUDGED = 0.2  # of the training images: what random search chooses by, what thet
 RECIPE = dataclasses.replace(equal_latency.RECIPE, batch_size=64)
 DRAWS = 60  # random networks of a seed that a random search may train
 TRAINED = ("top1_percent", "processor_seconds")
-COMPARED = 3  # of them trained on all images whatever a search says: the random mean
+COMPARED = 3  # of them trained on all images, whatever a search says, and as many that are as quick as its free network
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def collect(root: str, out: Path, processes: int, seeds: int, question: str) -> 
     if question not in QUESTIONS:
         raise SystemExit(f"--question must be one of {', '.join(QUESTIONS)}, got {question!r}")
     device, space = Device(), QUESTIONS[question].space()
-    table = measured_table(space, device, out)
-    hand_made = chosen_once(QUESTIONS[question], device, limit_of(table.cost(space)), out / "hand-made.json")
+    cost = measured_table(space, device, out).cost(space)
+    hand_made = chosen_once(QUESTIONS[question], device, limit_of(cost), out / "hand-made.json")
     file, lock = out / "results.jsonl", threading.Lock()
     finished = records.finished(file)
 
@@ -172,8 +173,10 @@ def collect(root: str, out: Path, processes: int, seeds: int, question: str) -> 
             "random search": space.decode(drawn["genotype"]),
             **hand_made,
         }
-        some = random_networks(table.cost(space), space, seed, COMPARED)
-        archs |= {f"random {index}": space.decode(genotype) for index, genotype in enumerate(some)}
+        some = random_networks(cost, space, seed, COMPARED)
+        archs |= {f"{RANDOM} {index}": space.decode(genotype) for index, genotype in enumerate(some)}
+        quick = drawn_near(space, cost, found["free"]["estimated_ms"], COMPARED, seed)
+        archs |= {f"{AS_QUICK} {index}": arch for index, arch in enumerate(quick)}
         trainings: dict[str, dict[str, Any]] = {}
         for name, arch in archs.items():
             figures = {"arch": arch.id, "macs": arch.macs, "params": arch.params}
