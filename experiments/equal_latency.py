@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ from scipy import stats
 
 from experiments import records
 from experiments.collecting import collect_or_report, measured_table
+from experiments.records import Results
 from nas.data.torchvision import fashion_mnist
 from nas.derive.budget import BudgetRequest, resolve_budget
 from nas.derive.integer_programme import best_under_budget
@@ -130,19 +130,14 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
     device, space = Device(), setting.space()
     table = measured_table(space, device, out)
     cost = table.cost(space)
-    file = out / "results.jsonl"
-    finished = records.finished(file)
-
-    def add(record: dict[str, Any]) -> None:
-        finished.append(record)
-        records.write(file, finished)
-        print(json.dumps(record), flush=True)
+    results = Results(out / "results.jsonl")
+    finished = results.found
 
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         done = {(r["method"], r["seed"]) for r in finished if r["kind"] == "search"}
         wanted = [(name, seed) for seed in range(seeds) for name in setting.methods if (name, seed) not in done]
         for future in [pool.submit(search, setting, root, str(out), *which) for which in wanted]:
-            add({"kind": "search", **future.result()})
+            results.add({"kind": "search", **future.result()})
         jobs: list[tuple[str, int, int, Arch]] = []
         for found in (r for r in finished if r["kind"] == "search"):
             jobs.append((found["method"], 0, found["seed"], space.decode(found["at the limit"]["genotype"])))
@@ -164,7 +159,7 @@ def collect(setting: Setting, root: str, out: Path, processes: int, seeds: int) 
                 estimate = table.estimate_ms(arch)
             except ValueError:  # another width than the table's
                 estimate = None
-            add(
+            results.add(
                 {
                     "kind": "training",
                     "name": name,

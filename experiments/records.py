@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,3 +26,19 @@ def finished(file: Path) -> list[Record]:
 def write(file: Path, records: Sequence[Record]) -> None:
     """Make `file` hold `records`."""
     write_text(file, "".join(json.dumps(record) + "\n" for record in records))
+
+
+class Results:
+    """What an experiment has finished: the records of `file`, an earlier run's in front. Threads may add to it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.found = file, finished(file)
+        self._lock = threading.Lock()
+
+    def add(self, record: Record) -> Record:
+        """`record`, which is kept and printed, its arch aside."""
+        with self._lock:
+            self.found.append(record)
+            write(self.file, self.found)
+            print(json.dumps({name: value for name, value in record.items() if name != "arch"}), flush=True)
+        return record

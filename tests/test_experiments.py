@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from experiments import proven_tables
 from experiments.equal_cost import report, run
 from experiments.proven_tables import Recorder
+from experiments.records import Results
 from nas.latency.device import Device
 from nas.latency.effort import Effort
 from nas.latency.tables.table import LatencyTable
@@ -113,3 +115,16 @@ def test_found_networks_are_compared_seed_by_seed_with_the_mean_of_random_ones()
     begun = report.text([t for t in trainings if t["seed"] == 0])
     assert "| found | 1 | not yet measured | 2.00 | 90.00 |" in begun
     assert "| found | random search | 1 | no spread yet | |" in begun
+
+
+def test_results_go_on_from_what_an_earlier_run_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "results.jsonl"
+    first = {"kind": "training", "arch": {"stages": []}, "top1_percent": 90.0}
+    assert Results(file).add(first) is first
+    assert capsys.readouterr().out == '{"kind": "training", "top1_percent": 90.0}\n'
+    again = Results(file)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: again.add({"number": number}), range(40)))
+    found = Results(file).found
+    assert found[0] == first and found == again.found
+    assert sorted(record["number"] for record in found[1:]) == list(range(40))

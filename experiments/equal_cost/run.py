@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import multiprocessing
 import threading
 import time
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments import equal_latency, records
+from experiments import equal_latency
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_cost.report import AS_QUICK, RANDOM, report
 from experiments.equal_latency import TOLERANCE, limit_of, random_networks
 from experiments.fbnet_vs_random import run as fbnet_vs_random
+from experiments.records import Results
 from experiments.single_path_vs_random import run as single_path_vs_random
 from experiments.wins.rivals import drawn as drawn_near
 from nas.data.arrays import npz
@@ -147,20 +147,12 @@ def collect(root: str, out: Path, processes: int, seeds: int, question: str) -> 
     device, space = Device(), QUESTIONS[question].space()
     cost = measured_table(space, device, out).cost(space)
     hand_made = chosen_once(QUESTIONS[question], device, limit_of(cost), out / "hand-made.json")
-    file, lock = out / "results.jsonl", threading.Lock()
-    finished = records.finished(file)
-
-    def add(record: dict[str, Any]) -> dict[str, Any]:
-        with lock:
-            finished.append(record)
-            records.write(file, finished)
-            print(json.dumps(record), flush=True)
-        return record
+    results = Results(out / "results.jsonl")
 
     def once(kind: str, seed: int, make: Callable[[], dict[str, Any]], **names: Any) -> dict[str, Any]:
         wanted = {"kind": kind, "question": question, "seed": seed, **names}
-        known = [r for r in finished if all(r.get(key) == value for key, value in wanted.items())]
-        return known[0] if known else add({**wanted, **make()})
+        known = [r for r in results.found if all(r.get(key) == value for key, value in wanted.items())]
+        return known[0] if known else results.add({**wanted, **make()})
 
     def of_seed(seed: int) -> None:
         run = functools.partial(_in_pool, pool)
@@ -186,7 +178,7 @@ def collect(root: str, out: Path, processes: int, seeds: int, question: str) -> 
                 return run(train, root, arch.to_json(), seed) if same is None else {n: same[n] for n in TRAINED}
 
             trainings[arch.id] = once("training", seed, result, name=name, **figures)
-        times = [r for r in finished if r["kind"] == "time" and r["seed"] == seed]
+        times = [r for r in results.found if r["kind"] == "time" and r["seed"] == seed]
         missing = [name for name in archs if name not in {r["name"] for r in times}]
         if missing:
             with measuring:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from experiments import equal_latency, records
 from experiments.collecting import collect_or_report, measured_table
 from experiments.equal_latency import mean_interval
+from experiments.records import Results
 from nas.data.card import data_of
 from nas.derive.budget import BudgetRequest, resolve_budget
 from nas.latency.device import Device
@@ -168,33 +168,26 @@ def collect(root: str, out: Path, images: int, seeds: str) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
     if images not in IMAGES:
         raise SystemExit(f"--images must be one of {', '.join(map(str, IMAGES))}, got {images}")
-    of, file = IMAGES[images], out / "results.jsonl"
+    of, results = IMAGES[images], Results(out / "results.jsonl")
     table = measured_table(architectures(), Device(), out)
-    finished = records.finished(file)
-
-    def add(record: dict[str, Any]) -> dict[str, Any]:
-        finished.append(record)
-        records.write(file, finished)
-        print(json.dumps(record), flush=True)
-        return record
 
     for seed in map(int, seeds.split(",")):
         for method in METHODS:
-            mine = [r for r in finished if (r["method"], r["seed"]) == (method, seed)]
+            mine = [r for r in results.found if (r["method"], r["seed"]) == (method, seed)]
             searched = [r for r in mine if r["kind"] == "search"]
             if searched:
                 found = searched[0]
             else:
                 folder = out / f"{method}-{seed}"
-                found = add(search(root, folder, table, method, seed, settings_of(method, of), of=of))
+                found = results.add(search(root, folder, table, method, seed, settings_of(method, of), of=of))
             finals = {r["recipe"]: r for r in mine if r["kind"] == "final"}
             for recipe in ("own", "common"):
                 if recipe in finals:
                     continue
                 if method == "architecture" and finals:  # its own recipe is the common one
-                    add({**finals["own"], "recipe": recipe})
+                    results.add({**finals["own"], "recipe": recipe})
                 else:
-                    finals[recipe] = add(final(root, found, recipe == "own", of))
+                    finals[recipe] = results.add(final(root, found, recipe == "own", of))
 
 
 def report(file: Path) -> None:

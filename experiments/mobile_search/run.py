@@ -16,6 +16,7 @@ from experiments.dense_or_depthwise.networks import ladder, network
 from experiments.dense_or_depthwise.run import MOST_MACS, RECIPES, train
 from experiments.dense_or_depthwise.timing import shares
 from experiments.equal_latency import mean_interval
+from experiments.records import Results
 from nas.latency.build import build_table
 from nas.latency.device import Device
 from nas.runs.files import read_json
@@ -97,13 +98,8 @@ def search(root: str, out: Path, method: str, seed: int, latency_ms: float) -> d
 
 def collect(root: str, out: Path, seeds: int) -> None:
     """Run what is missing; every finished piece is a line of `results.jsonl`, so an interrupted run continues."""
-    file = out / "results.jsonl"
-    finished = records.finished(file)
-
-    def add(record: dict[str, Any]) -> None:
-        finished.append(record)
-        records.write(file, finished)
-        print(json.dumps({key: value for key, value in record.items() if key != "arch"}), flush=True)
+    results = Results(out / "results.jsonl")
+    finished, add = results.found, results.add
 
     latency_ms, made = budget_ms(out)
     hand_made = {

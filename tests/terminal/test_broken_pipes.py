@@ -33,57 +33,28 @@ def test_a_command_that_is_cut_short_does_not_pass_for_done(tmp_path: Path) -> N
 
 def test_a_run_whose_reader_goes_away_says_how_it_goes_on(tmp_path: Path) -> None:
     """Nothing is done with the run, so that ending as if all went well would pass for its end."""
-    program = (
-        "from nas.runs.run import Run\n"
-        "from nas.terminal.entry import entry\n"
-        "from nas.terminal.progress import log\n"
-        "@entry('train')\n"
-        "def main(cfg):\n"
-        "    with Run.open('r', None, 'train', {'seed': 0}) as run:\n"
-        "        run.log('train', 0, loss=0.0)\n"
-        "        for line in range(100_000): log(str(line))\n"
-        "main(['arch=fbnetc_100'])\n"
-    )
+    program = in_a_run("train", "run.log('train', 0, loss=0.0)", "for line in range(100_000): log(str(line))")
     error = "error: nobody reads the output any more [the run can be continued: python -m nas.train resume=r]\n"
     assert piped(program, tmp_path) == (2, "0\n", error)
 
 
 def test_an_evaluation_whose_reader_goes_away_is_not_to_be_continued(tmp_path: Path) -> None:
     """`nas.evaluate` has no `resume`."""
-    program = (
-        "from nas.runs.run import Run\n"
-        "from nas.terminal.entry import entry\n"
-        "from nas.terminal.progress import log\n"
-        "@entry('evaluate')\n"
-        "def main(cfg):\n"
-        "    with Run.open('r', None, 'evaluate', {'seed': 0}) as run:\n"
-        "        run.write_json('metrics.json', {})\n"
-        "        for line in range(100_000): log(str(line))\n"
-        "main(['arch=fbnetc_100'])\n"
-    )
+    program = in_a_run("evaluate", "run.write_json('metrics.json', {})", "for line in range(100_000): log(str(line))")
     assert piped(program, tmp_path) == (141, "0\n", "")
 
 
 def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
     """It goes on printing until the step is done, which fails where nobody is left."""
-    program = (
-        "import time\n"
-        "from pathlib import Path\n"
-        "from nas.runs.run import Run\n"
-        "from nas.runs.keeping import stopping\n"
-        "from nas.terminal.entry import entry\n"
-        "from nas.terminal.progress import log\n"
-        "@entry('train')\n"
-        "def main(cfg):\n"
-        "    with Run.open('r', None, 'train', {'seed': 0}) as run:\n"
-        "        run.log('train', 0, loss=0.0)\n"
-        "        with stopping.at_next_step():\n"
-        "            log('begun')\n"
-        "            until = time.monotonic() + 60\n"
-        "            while not stopping.asked() and time.monotonic() < until: time.sleep(0.01)\n"
-        "            for line in range(100): log(str(line))\n"
-        "            Path('kept').touch()\n"
-        "main(['arch=fbnetc_100'])\n"
+    program = in_a_run(
+        "train",
+        "run.log('train', 0, loss=0.0)",
+        "with stopping.at_next_step():",
+        "    log('begun')",
+        "    until = time.monotonic() + 60",
+        "    while not stopping.asked() and time.monotonic() < until: time.sleep(0.01)",
+        "    for line in range(100): log(str(line))",
+        "    Path('kept').touch()",
     )
     terminal, theirs = pty.openpty()
     path = shlex.quote(os.ttyname(theirs))
@@ -98,6 +69,25 @@ def test_a_run_whose_terminal_is_closed_keeps_its_step(tmp_path: Path) -> None:
     assert run.wait(60) == 129
     assert (tmp_path / "kept").exists()
     assert json.loads((tmp_path / "r" / "progress.json").read_text())["ended"] == "interrupted"
+
+
+def in_a_run(command: str, *lines: str) -> str:
+    """A program that is `python -m nas.<command>`, whose run does what `lines` say."""
+    return "\n".join(
+        [
+            "import time",
+            "from pathlib import Path",
+            "from nas.runs.keeping import stopping",
+            "from nas.runs.run import Run",
+            "from nas.terminal.entry import entry",
+            "from nas.terminal.progress import log",
+            f"@entry('{command}')",
+            "def main(cfg):",
+            f"    with Run.open('r', None, '{command}', {{'seed': 0}}) as run:",
+            *(f"        {line}" for line in lines),
+            "main(['arch=fbnetc_100'])",
+        ]
+    )
 
 
 def surroundings() -> dict[str, str]:
